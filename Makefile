@@ -1,0 +1,53 @@
+PYTHON ?= python3
+VENV := .venv
+WHEEL_VENV := build/wheel-venv
+BIN := $(VENV)/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.PHONY: demo test lint types unit wheel bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/prillm-or solve coding-13 --solver path
+	$(BIN)/prillm-or solve coding-13 --model kkt-bigm --solver highs --gap 1e-4
+
+test: lint types unit wheel
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+unit: $(VENV)/.installed-test
+	$(BIN)/pytest
+
+# A clean environment holding the built wheel alone; bare `pytest` leaves the checkout off the path.
+wheel: $(VENV)/.installed-test
+	rm -rf dist $(WHEEL_VENV)
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/pip install --quiet "$$(ls $(CURDIR)/dist/*.whl)[test]"
+	PRILLM_OR_WHEEL=1 $(WHEEL_VENV)/bin/pytest -m wheel
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf dist build $(VENV) .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable ".[test]"
+	touch $@
+
+$(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable ".[bench]"
+	touch $@

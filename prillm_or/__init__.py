@@ -1,0 +1,55 @@
+"""Prices of LLM services as a Stackelberg routing game: the best price for a leader, proven.
+
+Names are imported when first used, so that `import prillm_or` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prillm_or.errors import MarketError, PrillmError
+    from prillm_or.files import Instance, read_market, write_market
+    from prillm_or.market import Market, Units
+    from prillm_or.result import Result, Status
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Instance",
+    "Market",
+    "MarketError",
+    "PrillmError",
+    "Result",
+    "Status",
+    "Units",
+    "__version__",
+    "read_market",
+    "write_market",
+]
+
+# No function may share its name with a module of the package (solve, equilibrium): importing the module would hide it.
+_HOMES = {
+    "Instance": "files",
+    "Market": "market",
+    "MarketError": "errors",
+    "PrillmError": "errors",
+    "Result": "result",
+    "Status": "result",
+    "Units": "market",
+    "read_market": "files",
+    "write_market": "files",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'prillm_or' has no attribute {name!r}")
+    value: object = getattr(import_module(f"prillm_or.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

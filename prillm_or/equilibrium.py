@@ -1,0 +1,257 @@
+r"""The users' equilibrium and how it answers the leader's prices.
+
+User i splits its demand D_i over providers j, minimising sum_j f_ij (c_ij + beta_ij x_j), with
+c_ij = w_p,i p_j + w_d,i d_ij - b_j and beta_ij = w_q,i / alpha_j. Dividing user i's costs by w_q,i changes no best
+response and makes the slopes common, so that the equilibrium is the unique minimiser of
+
+    Phi(f) = sum_ij g_ij f_ij + sum_j 1/(2 alpha_j) (x_j^2 + sum_i f_ij^2),   g_ij = c_ij / w_q,i,
+
+a strictly convex potential. We maximise its dual in the multipliers lambda (n) and the congestion q = x / alpha (m),
+
+    Psi(lambda, q) = sum_i D_i lambda_i - sum_ij alpha_j/2 max(0, t_ij)^2 - sum_j alpha_j/2 q_j^2,
+    t_ij = lambda_i - g_ij - q_j,      f_ij = alpha_j max(0, t_ij),
+
+which is concave, once differentiable and piecewise quadratic: a pair is used exactly where t_ij > 0. Its semismooth
+Newton step solves the system of `support.py` on the current support, in min(n, m) unknowns, and the signs of t there are
+the next support. The step lands on the maximum when the support is the right one, hence the method ends after finitely
+many steps. Full steps are taken while they work; after `_FULL_STEPS` of them each is halved until Psi still rises at its
+end, which makes the method globally convergent (a concave C^1 function, ascent directions from a positive definite K).
+
+Cost of one step: n m min(n, m) + min(n, m)^3 / 3; memory: a few arrays of shape (n, m).
+
+References: potential: Guo, Bai, Jin, "Pricing Online LLM Services with Data-Calibrated Stackelberg Routing Game", AAAI
+2026, eqs. 4-5, doi 10.1609/aaai.v40i20.38748. Semismooth Newton: Qi, Sun, Mathematical Programming 58 (1993) 353-367,
+doi 10.1007/BF01581275.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from prillm_or.errors import ConvergenceError
+from prillm_or.market import Array, Market, all_prices
+from prillm_or.support import Mask, diagonals, solve_on_support, sums
+
+_GUESS_ROUNDS = 2
+_FULL_STEPS = 20
+_MOST_STEPS = 500
+_ROUNDING = 16 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True, eq=False)
+class UserProblem:
+    """The users' side of a market in scaled money, ready to be solved at many prices of the leader.
+
+    Parameters
+    ----------
+    base
+        Shape (n, m): offsets g_ij with the leader's prices at 0, less `shift`.
+    shift
+        Shape (n,): each user's smallest offset. A cost common to all of a user's choices changes nothing but rounding.
+    sensitivity
+        Shape (n,): w_p,i / w_q,i, the rise of g_ij per unit of price.
+    capacity, demand
+        Shapes (m,) and (n,).
+    leader
+        Positions of the leader's providers.
+    scale
+        Shape (n,): w_q,i, scaled money times this is user i's own money.
+    """
+
+    base: Array
+    shift: Array
+    sensitivity: Array
+    capacity: Array
+    demand: Array
+    leader: tuple[int, ...]
+    scale: Array
+
+    def offsets(self, leader_prices: Array) -> Array:
+        """Offsets g less the shift, shape (n, m), at the leader's prices, shape (len(leader),)."""
+        offsets = self.base.copy()
+        for j, price in zip(self.leader, leader_prices, strict=True):
+            offsets[:, j] += self.sensitivity * price
+        return offsets
+
+
+def user_problem(market: Market) -> UserProblem:
+    """Scale `market`'s users as the module docstring says."""
+    prices = all_prices(market, 0.0)
+    value = market.value - market.value.min()  # first, for the digits of huge values with small differences
+    own = market.price_weight[:, None] * prices + market.delay_weight[:, None] * market.delay - value
+    base = own / market.congestion_weight[:, None]
+    shift = base.min(axis=1)
+    return UserProblem(
+        base=base - shift[:, None],
+        shift=shift - market.value.min() / market.congestion_weight,
+        sensitivity=market.price_weight / market.congestion_weight,
+        capacity=market.capacity,
+        demand=market.demand,
+        leader=market.leader,
+        scale=market.congestion_weight,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Equilibrium:
+    """Who routes what where, once no user gains by moving.
+
+    Parameters
+    ----------
+    prices
+        Shape (len(leader),): the leader's prices it belongs to.
+    flow
+        Shape (n, m), volume units, rows summing to the demand.
+    load
+        Shape (m,), volume units.
+    multiplier
+        Shape (n,), user i's own marginal cost, in its own money per volume unit.
+    support
+        Shape (n, m): the pairs in use, and at a kink some whose flow is zero. A next solve starts from it.
+    """
+
+    prices: Array
+    flow: Array
+    load: Array
+    multiplier: Array
+    support: Mask
+
+
+def equilibrium(market: Market, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
+    """Find the users' equilibrium at the leader's prices; see `solve_users`."""
+    return solve_users(user_problem(market), leader_prices, start)
+
+
+def solve_users(users: UserProblem, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
+    """Find the users' equilibrium at the leader's prices.
+
+    Parameters
+    ----------
+    users
+        From `user_problem`.
+    leader_prices
+        Shape (len(leader),), currency per volume unit.
+    start
+        An equilibrium of the same users at other prices; near ones save most of the work.
+
+    Raises
+    ------
+    ConvergenceError
+        When no support can be settled in double precision.
+    """
+    prices = np.array(leader_prices, dtype=np.float64)
+    offsets = users.offsets(prices)
+    support = _first_guess(offsets, users.capacity, users.demand) if start is None else start.support
+    level, flow, support = _newton(offsets, users.capacity, users.demand, support)
+    return Equilibrium(prices, flow, sums(flow)[1], (level + users.shift) * users.scale, support)
+
+
+def load_slopes(users: UserProblem, support: Mask) -> Array:
+    """Derivatives of the leader's loads by its prices on a support, shape (len(leader), len(leader)).
+
+    Entry (a, b) is the change of the load of the leader's provider a per unit of the price of its provider b: one of
+    the one-sided derivatives at a kink, the derivative elsewhere.
+    """
+    weight = support * users.capacity
+    slopes = []
+    for j in users.leader:
+        pull = weight[:, j] * users.sensitivity
+        provider = np.zeros_like(users.capacity)
+        provider[j] = -pull.sum()
+        _, congestion = solve_on_support(weight, *diagonals(weight, users.capacity), pull, provider)
+        slopes.append((users.capacity * congestion)[list(users.leader)])
+    return np.array(slopes).T
+
+
+def _first_guess(offsets: Array, capacity: Array, demand: Array) -> Mask:
+    """Support to start from: congestion as if all users were one at each provider's best offset, then each its own.
+
+    n equal users with offsets h_j and multiplier l load provider j with alpha_j n/(n+1) max(0, l - h_j); l meets the
+    total demand. Each user's level given that congestion is approached from above (Michelot's algorithm, cut short).
+    """
+    share = len(demand) / (len(demand) + 1.0)
+    best = offsets.min(axis=0)
+    cost = offsets + share * np.maximum(_fill(best, share * capacity, demand.sum()) - best, 0.0)
+    level = (demand + cost @ capacity) / capacity.sum()
+    for _ in range(_GUESS_ROUNDS):
+        weight = (cost < level[:, None]) * capacity
+        level = (demand + sums(weight * cost)[0]) / sums(weight)[0]
+    return cost < level[:, None]
+
+
+def _fill(floor: Array, width: Array, volume: float) -> float:
+    """Water level l with sum_j width_j max(0, l - floor_j) = volume."""
+    order = np.argsort(floor)
+    floor, width = floor[order], width[order]
+    levels = (volume + np.cumsum(width * floor)) / np.cumsum(width)
+    return float(levels[np.searchsorted(levels[:-1] < floor[1:], True)])
+
+
+def _newton(offsets: Array, capacity: Array, demand: Array, support: Mask) -> tuple[Array, Array, Mask]:
+    """Maximise Psi, first on `support`; return the levels, the flows and the support of the maximum."""
+    point = None
+    for number in range(_MOST_STEPS):
+        weight = support * capacity
+        laplacian = (weight, *diagonals(weight, capacity))
+        user, provider = sums(weight * offsets)
+        target = solve_on_support(*laplacian, demand + user, -provider)
+        slack = target[0][:, None] - offsets - target[1]
+        after = slack > 0
+        if _settled(slack, support, after, target):
+            return target[0], _polish(weight * slack, laplacian, capacity, demand, target[1]), support
+        if number >= _FULL_STEPS and point is not None:
+            point, after = _damped(offsets, capacity, demand, point, target)
+        else:
+            point = target
+        support = after
+    raise ConvergenceError(f"the users' equilibrium did not settle in {_MOST_STEPS} Newton steps")
+
+
+def _settled(slack: Array, support: Mask, after: Mask, point: tuple[Array, Array]) -> bool:
+    """Whether the slacks on a support confirm it, but for pairs that are zero within rounding."""
+    changed = support != after
+    if not changed.any():
+        return True
+    noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())
+    return bool(np.abs(slack[changed]).max() <= noise)
+
+
+def _polish(
+    flow: Array, laplacian: tuple[Array, Array, Array], capacity: Array, demand: Array, congestion: Array
+) -> Array:
+    """Flows that meet the demands to the last digits: what the slacks, differences of large numbers, cannot give."""
+    routed, load = sums(flow)
+    if (np.abs(demand - routed) > 1e-13 * demand).any():
+        level, change = solve_on_support(*laplacian, demand - routed, load - capacity * congestion)
+        flow = flow + laplacian[0] * (level[:, None] - change)
+    flow = np.maximum(flow, 0.0)
+    return flow * (demand / sums(flow)[0])[:, None]
+
+
+def _damped(
+    offsets: Array, capacity: Array, demand: Array, point: tuple[Array, Array], target: tuple[Array, Array]
+) -> tuple[tuple[Array, Array], Mask]:
+    """Go from `point` towards `target`, as far as 1, 1/2, 1/4, ... of the way, to where Psi still rises.
+
+    Psi is concave along the way, so this is at least half of the exact line search. Users left without a provider are
+    raised to a level at which they ask for their demand at most: Psi rises with it.
+    """
+    d_level, d_congestion = target[0] - point[0], target[1] - point[1]
+
+    def slope(length: float) -> float:
+        congestion = point[1] + length * d_congestion
+        slack = (point[0] + length * d_level)[:, None] - offsets - congestion
+        routed, load = sums(capacity * np.maximum(slack, 0.0))
+        return float((demand - routed) @ d_level + (load - capacity * congestion) @ d_congestion)
+
+    length, enough = 1.0, -1e-9 * slope(0.0)
+    while slope(length) < enough and length > 1e-9:
+        length /= 2
+    level, congestion = point[0] + length * d_level, point[1] + length * d_congestion
+    cost = offsets + congestion
+    least = cost.min(axis=1)
+    level = np.where(level > least, level, least + demand / capacity.sum())
+    return (level, congestion), cost < level[:, None]

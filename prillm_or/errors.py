@@ -1,0 +1,45 @@
+"""What can go wrong through no fault of ours: each error says the cause and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class PrillmError(Exception):
+    """A mistake the user can mend; the command line prints it without a traceback and exits with 2."""
+
+
+class MarketError(PrillmError):
+    """A market breaks its rules.
+
+    Cause: a file or an array that does not describe a market. Remedy: each problem names the field and the rule
+    it breaks; mend them all at once.
+
+    Parameters
+    ----------
+    source
+        Where the market comes from: a file name, or the market's own name.
+    problems
+        One line for each fault, "field.path: what is wrong".
+    """
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
+
+
+class UnknownNameError(PrillmError):
+    """A name that no file of the working directory or of the package has. Remedy: the message lists the nearest."""
+
+
+class CombinationError(PrillmError):
+    """A model, solver and market that do not go together. Remedy: the message names what would work."""
+
+
+class UnavailableError(PrillmError):
+    """A solver or its licence is missing. Remedy: the message holds the install command or another solver."""
+
+
+class ConvergenceError(RuntimeError):
+    """An equilibrium could not be certified: a fault of ours, or numbers beyond double precision."""

@@ -1,0 +1,1 @@
+"""Pyomo formulations, one file each."""

@@ -1,0 +1,118 @@
+"""Formulation: a Pyomo model of a market, with what is needed to start it, read it and tighten it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pyomo.environ as pyo
+
+from prillm_or.equilibrium import Equilibrium
+from prillm_or.market import Array, Market
+from prillm_or.models.bounds import Bounds, costs, weight_ratio
+from prillm_or.models.concave import ConcaveProfit
+
+
+@dataclass(frozen=True, eq=False)
+class Formulation:
+    """A model of the leader's problem, written in units in which its numbers are near 1.
+
+    Parameters
+    ----------
+    name
+        Name of the formulation.
+    market
+        The market in the model's units; `money` and `volume` lead back to the user's.
+    money, volume
+        One unit of the model is so much of the user's.
+    model
+        The Pyomo model: `price[leader]`, `level[user]`, `provider_load[provider]`, `flow[user, provider]`, and, where
+        complementarity is by binaries, `use[user, provider]`.
+    bounds
+        What is proven of its variables.
+    profit
+        Its objective.
+    notes
+        Lines for people (`--verbose`).
+    """
+
+    name: str
+    market: Market
+    money: float
+    volume: float
+    model: pyo.ConcreteModel
+    bounds: Bounds
+    profit: ConcaveProfit
+    notes: tuple[str, ...] = ()
+
+    @property
+    def quadratic_size(self) -> int:
+        """Number of variables of the model with its squares in the objective, without tangents."""
+        model = self.model
+        parts = (model.price, model.level, model.provider_load, model.flow, model.use)
+        return sum(len(part) for part in parts)
+
+    def prices(self) -> Array:
+        """The leader's prices in the model's values, in the user's money, shape (len(leader),)."""
+        return self.money * self.profit.values(self.model.price, self.market.leader)
+
+    def start_from(self, equilibrium: Equilibrium) -> None:
+        """Write an equilibrium of `market` into the model's variables: binaries, flows and all."""
+        model = self.model
+        for a, j in enumerate(self.market.leader):
+            model.price[j].set_value(float(equilibrium.prices[a]), skip_validation=True)
+        for i in model.users:
+            level = float(equilibrium.multiplier[i] / self.market.price_weight[i])
+            model.level[i].set_value(level, skip_validation=True)
+        for j in model.providers:
+            model.provider_load[j].set_value(float(equilibrium.load[j]), skip_validation=True)
+        for i, j in model.pairs:
+            model.flow[i, j].set_value(float(equilibrium.flow[i, j]), skip_validation=True)
+        for i, j in model.free:
+            model.use[i, j].set_value(int(equilibrium.flow[i, j] > 0), skip_validation=True)
+        self.profit.start()
+
+    def binding(self, equilibrium: Equilibrium) -> tuple[str, ...]:
+        """Which bounds behind the big-M values hold with equality at an equilibrium of `market`: lines for people."""
+        return binding_bounds(self.market, self.bounds, equilibrium)
+
+
+def scaled_market(market: Market) -> tuple[Market, float, float]:
+    """The market in units that keep a solver's absolute tolerances small: money / largest cap, volume / mean demand.
+
+    Values are shifted so that the largest is 0, which changes no flow and makes every cost non-negative.
+
+    Returns
+    -------
+    market, money, volume
+    """
+    money = float(market.price_cap.max()) or 1.0
+    volume = float(market.demand.mean())
+    scaled = replace(
+        market,
+        demand=market.demand / volume,
+        capacity=market.capacity / volume,
+        price=market.price / money,
+        value=(market.value - market.value.max()) / money,
+        unit_cost=market.unit_cost / money,
+        price_cap=market.price_cap / money,
+        congestion_weight=market.congestion_weight / money,
+        delay_weight=market.delay_weight / money,
+    )
+    return scaled, money, volume
+
+
+def binding_bounds(market: Market, bounds: Bounds, equilibrium: Equilibrium) -> tuple[str, ...]:
+    """Name the pairs whose flow or reduced cost reaches its bound (within 1e-6 of it) at an equilibrium."""
+    slope = weight_ratio(market)[:, None] / market.capacity
+    marginal = costs(market, equilibrium.prices) + slope * (equilibrium.load + equilibrium.flow)
+    reduced = marginal - (equilibrium.multiplier / market.price_weight)[:, None]
+    free = bounds.possible & ~bounds.certain
+    used = equilibrium.flow > 0
+    at_flow = free & used & (equilibrium.flow >= (1 - 1e-6) * bounds.flow_high)
+    at_reduced = free & ~used & (reduced >= (1 - 1e-6) * bounds.reduced_high)
+    names = [
+        f"{market.user_ids[i]}/{market.provider_ids[j]} ({what})"
+        for what, where in (("flow", at_flow), ("reduced cost", at_reduced))
+        for i, j in zip(*where.nonzero(), strict=True)
+    ]
+    return (f"big-M values that bind at the answer: {', '.join(names) or 'none'}",)

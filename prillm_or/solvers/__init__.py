@@ -1,0 +1,1 @@
+"""Back ends, native and algebraic, one file each."""

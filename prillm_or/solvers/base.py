@@ -1,0 +1,147 @@
+"""What solvers share: limits, the proposal they return, and the two protocols, native and algebraic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from typing import TYPE_CHECKING, Protocol
+
+from prillm_or.market import Array, Market
+
+if TYPE_CHECKING:
+    from prillm_or.models.formulation import Formulation
+
+
+class Capability(StrEnum):
+    """What a solver can take; checked before it is asked."""
+
+    ONE_PRICE = auto()
+    """Leaders with one price."""
+    SEVERAL_PRICES = auto()
+    """Leaders with several prices."""
+    MIP = auto()
+    """Linear programmes with integer variables."""
+    CONVEX_MIQP = auto()
+    """Convex quadratic objectives with integer variables."""
+
+
+class Ended(StrEnum):
+    """Why a solver stopped."""
+
+    FINISHED = auto()
+    """It did what it set out to do."""
+    TIME_LIMIT = auto()
+    INTERRUPTED = auto()
+    """Ctrl-C."""
+    INFEASIBLE = auto()
+    UNKNOWN = auto()
+    """Any other ending, among them every native status our table does not know."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop, and with what means.
+
+    Parameters
+    ----------
+    gap
+        Relative optimality gap to reach.
+    time_limit
+        Seconds, or None.
+    threads, seed
+        Handed to algebraic solvers; the native ones are deterministic and use numpy's threads.
+    """
+
+    gap: float = 1e-4
+    time_limit: float | None = None
+    threads: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """What a solver found: prices to be judged in the full market, and what it proved.
+
+    Parameters
+    ----------
+    prices
+        Shape (len(leader),), or None where it found none.
+    upper_bound
+        On the full market's best profit, or None.
+    notes
+        Lines for people who ask for more (`--verbose`).
+    build_s
+        Seconds spent building a model, part of the whole.
+    """
+
+    prices: Array | None
+    upper_bound: float | None
+    ended: Ended
+    notes: tuple[str, ...] = ()
+    build_s: float = 0.0
+
+
+class NativeSolver(Protocol):
+    """A solver of our own: takes the market itself."""
+
+    name: str
+    capabilities: frozenset[Capability]
+
+    def version(self) -> str:
+        """Version of what computes."""
+
+    def solve(self, market: Market, limits: Limits) -> Proposal:
+        """Find the leader's best prices."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an algebraic solver says of one programme; values are left in the Pyomo model where there is an incumbent.
+
+    Parameters
+    ----------
+    bound
+        Proven upper bound on the programme's objective (all are maximised), or None.
+    has_values
+        Whether a feasible point was loaded into the model.
+    """
+
+    ended: Ended
+    bound: float | None
+    has_values: bool
+
+
+class AlgebraicSolver(Protocol):
+    """A back end for Pyomo models. One object serves one model, solved again and again as it grows."""
+
+    name: str
+    capabilities: frozenset[Capability]
+
+    def version(self) -> str:
+        """Version of the back end."""
+
+    def licence(self) -> str:
+        """State of the licence, for people."""
+
+    def refuses(self, formulation: Formulation) -> str | None:
+        """Why this back end cannot take the model as it is (a licence limit), or None."""
+
+    def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
+        """Solve the formulation's model, starting from the values in it."""
+
+
+class Deadline:
+    """A time limit that has begun."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.perf_counter() + seconds
+
+    def left(self) -> float | None:
+        """Seconds left, at least 0, or None without a limit."""
+        return None if self._end is None else max(0.0, self._end - time.perf_counter())
+
+    def passed(self) -> bool:
+        """Whether the time is up."""
+        return self.left() == 0.0

@@ -1,0 +1,133 @@
+"""gurobi: Gurobi. It takes convex MIQPs as they are; where its licence does not reach, outer approximation.
+
+The licence that comes with the package allows 2000 variables and rows in linear models, and 200 variables once any term is
+quadratic (measured with gurobipy 13.0.3). Whether the licence here is that one is found by offering one model that is
+too large for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import version
+
+import gurobipy as gp
+import numpy as np
+from gurobipy import GRB
+
+from prillm_or.errors import CombinationError, UnavailableError
+from prillm_or.models.formulation import Formulation
+from prillm_or.solvers.base import Answer, Capability, Ended, Limits
+from prillm_or.solvers.programme import Programme, compile_model
+
+_ENDED = {
+    GRB.OPTIMAL: Ended.FINISHED,
+    GRB.TIME_LIMIT: Ended.TIME_LIMIT,
+    GRB.INTERRUPTED: Ended.INTERRUPTED,
+    GRB.INFEASIBLE: Ended.INFEASIBLE,
+}
+_LINEAR_LIMIT = 2000
+_QUADRATIC_LIMIT = 200
+_TOO_LARGE = 10010
+_TOLERANCES = {"FeasibilityTol": 1e-9, "IntFeasTol": 1e-9, "OptimalityTol": 1e-9}
+_INSTEAD = "solve it with --solver highs, --solver path or --solver bisect, or install a full licence"
+
+
+class Gurobi:
+    """Gurobi, a commercial solver."""
+
+    name = "gurobi"
+    capabilities = frozenset(
+        {Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.MIP, Capability.CONVEX_MIQP}
+    )
+
+    def version(self) -> str:
+        """Version of gurobipy."""
+        return version("gurobipy")
+
+    def licence(self) -> str:
+        """State of the licence."""
+        if _limited():
+            return f"size-limited: {_LINEAR_LIMIT} variables and rows, {_QUADRATIC_LIMIT} variables if quadratic"
+        return "full"
+
+    def refuses(self, formulation: Formulation) -> str | None:
+        """Say that the licence is too small for the formulation's squares, if it is."""
+        size = formulation.quadratic_size
+        if _limited() and size > _QUADRATIC_LIMIT:
+            return f"the licence allows {_QUADRATIC_LIMIT} variables in a quadratic model, this one has {size}"
+        return None
+
+    def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
+        """Solve the model as it stands; the binaries start from the values in it."""
+        programme = compile_model(formulation.model)
+        try:
+            model, variables = _gurobi_model(programme)
+            settings: dict[str, object] = {"Threads": limits.threads, "Seed": limits.seed, "MIPGap": limits.gap}
+            if limits.time_limit is not None:
+                settings["TimeLimit"] = limits.time_limit
+            for name, value in {**settings, **_TOLERANCES, **options}.items():
+                model.setParam(name, value)
+            variables.Start = programme.start()
+            model.optimize()
+        except gp.GurobiError as error:
+            if error.errno == _TOO_LARGE:
+                rows, columns = programme.rows.shape
+                raise UnavailableError(
+                    f"the model has {columns} variables and {rows} rows, the Gurobi licence here allows "
+                    f"{_LINEAR_LIMIT} of each; {_INSTEAD}"
+                ) from None
+            raise CombinationError(f"Gurobi: {error.message}") from None
+        has_values = model.SolCount > 0
+        if has_values:
+            programme.load(variables.X)
+        bound = float(model.ObjBound)
+        ended = _ENDED.get(model.Status, Ended.UNKNOWN)
+        return Answer(ended, bound if abs(bound) < GRB.INFINITY else None, has_values)
+
+
+@cache
+def _environment() -> gp.Env:
+    """An environment that prints nothing: standard output may have to hold nothing but JSON."""
+    try:
+        environment = gp.Env(empty=True)
+        environment.setParam("OutputFlag", 0)
+        environment.start()
+    except gp.GurobiError as error:
+        raise UnavailableError(f"no Gurobi licence: {error.message}; {_INSTEAD}") from None
+    return environment
+
+
+@cache
+def _limited() -> bool:
+    """Whether the licence refuses a trivial model of one variable too many."""
+    with gp.Model(env=_environment()) as model:
+        model.addMVar(_LINEAR_LIMIT + 1)
+        try:
+            model.optimize()
+        except gp.GurobiError as error:
+            if error.errno == _TOO_LARGE:
+                return True
+            raise UnavailableError(f"Gurobi: {error.message}; {_INSTEAD}") from None
+    return False
+
+
+def _gurobi_model(programme: Programme) -> tuple[gp.Model, gp.MVar]:
+    model = gp.Model(env=_environment())
+    kinds = np.where(programme.integer, GRB.BINARY, GRB.CONTINUOUS)
+    x = model.addMVar(len(programme.columns), lb=programme.low, ub=programme.high, vtype=kinds)
+    equal = programme.row_low == programme.row_high
+    below, above = ~equal & (programme.row_high < np.inf), ~equal & (programme.row_low > -np.inf)
+    for chosen, add in (
+        (equal, lambda rows, k: model.addConstr(rows @ x == programme.row_low[k])),
+        (below, lambda rows, k: model.addConstr(rows @ x <= programme.row_high[k])),
+        (above, lambda rows, k: model.addConstr(rows @ x >= programme.row_low[k])),
+    ):
+        if chosen.any():
+            add(programme.rows[chosen], chosen)
+    objective = programme.cost @ x + programme.offset
+    if programme.quadratic:
+        first, second, coefficients = (np.array(column) for column in zip(*programme.quadratic, strict=True))
+        objective = objective + (coefficients * x[first.astype(int)] * x[second.astype(int)]).sum()
+    model.setObjective(objective, GRB.MAXIMIZE)
+    return model, x

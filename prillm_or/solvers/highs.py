@@ -1,0 +1,133 @@
+"""highs: HiGHS. It solves linear programmes with binaries; convex quadratics go by outer approximation.
+
+HiGHS keeps one pool of threads a process: a second solve with another number of threads answers nothing at all, so the
+pool is reset whenever the number changes. It runs in a thread of its own, so that Ctrl-C reaches us.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import highspy
+import numpy as np
+
+from prillm_or.errors import CombinationError
+from prillm_or.models.formulation import Formulation
+from prillm_or.solvers.base import Answer, Capability, Ended, Limits
+from prillm_or.solvers.programme import Programme, compile_model
+
+_ENDED = {
+    highspy.HighsModelStatus.kOptimal: Ended.FINISHED,
+    highspy.HighsModelStatus.kTimeLimit: Ended.TIME_LIMIT,
+    highspy.HighsModelStatus.kInterrupt: Ended.INTERRUPTED,
+    highspy.HighsModelStatus.kInfeasible: Ended.INFEASIBLE,
+}
+_TOLERANCES = {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolerance": 1e-9}
+
+
+class Highs:
+    """HiGHS, a free solver of linear programmes with integer variables."""
+
+    name = "highs"
+    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.MIP})
+
+    def version(self) -> str:
+        """Version of highspy."""
+        return version("highspy")
+
+    def licence(self) -> str:
+        """State of the licence."""
+        return "free (MIT), no limit of size"
+
+    def refuses(self, formulation: Formulation) -> str | None:
+        """Nothing: there is no limit of size."""
+        return None
+
+    def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
+        """Solve the model with its present tangents; the binaries start from the values in it."""
+        programme = compile_model(formulation.model)
+        solver = _silent_solver()
+        _reset_pool(limits.threads)
+        solver.passModel(_highs_model(programme))
+        settings = {"threads": limits.threads, "random_seed": limits.seed, "mip_rel_gap": limits.gap, **_TOLERANCES}
+        if limits.time_limit is not None:
+            settings["time_limit"] = limits.time_limit
+        for name, value in {**settings, **options}.items():
+            if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
+                raise CombinationError(f"HiGHS refuses the option {name} = {value!r}")
+        start = highspy.HighsSolution()
+        start.col_value = programme.start().tolist()
+        solver.setSolution(start)
+        interrupted = _run(solver)
+        information, solution = solver.getInfo(), solver.getSolution()
+        ended = Ended.INTERRUPTED if interrupted else _ENDED.get(solver.getModelStatus(), Ended.UNKNOWN)
+        has_values = information.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+        if has_values:
+            programme.load(np.array(solution.col_value))
+        return Answer(ended, _bound(programme, information, ended), has_values)
+
+
+def _silent_solver() -> highspy.Highs:
+    """A solver that writes nothing: standard output may have to hold nothing but JSON, and HiGHS greets at birth."""
+    sys.stdout.flush()
+    kept, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 1)
+        solver = highspy.Highs()
+        solver.silent()
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(sink)
+    return solver
+
+
+def _run(solver: highspy.Highs) -> bool:
+    """Solve in a thread; on Ctrl-C stop it, wait, and say so."""
+    thread = solver.startSolve()
+    try:
+        while thread.is_alive():
+            thread.join(0.1)
+    except KeyboardInterrupt:
+        solver.cancelSolve()
+        thread.join()
+        return True
+    return False
+
+
+def _bound(programme: Programme, information: highspy.HighsInfo, ended: Ended) -> float | None:
+    """The proven bound; without binaries left, that is the optimum itself."""
+    if programme.integer.any():
+        bound = float(information.mip_dual_bound)
+    elif ended is Ended.FINISHED:
+        bound = float(information.objective_function_value)
+    else:
+        return None
+    return bound if abs(bound) < highspy.kHighsInf else None
+
+
+def _highs_model(programme: Programme) -> highspy.HighsLp:
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = len(programme.columns), programme.rows.shape[0]
+    lp.sense_, lp.offset_ = highspy.ObjSense.kMaximize, programme.offset
+    lp.col_cost_, lp.col_lower_, lp.col_upper_ = programme.cost, programme.low, programme.high
+    lp.row_lower_, lp.row_upper_ = programme.row_low, programme.row_high
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.start_, lp.a_matrix_.index_ = programme.rows.indptr, programme.rows.indices
+    lp.a_matrix_.value_ = programme.rows.data
+    kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+    lp.integrality_ = [kinds[int(integer)] for integer in programme.integer]
+    return lp
+
+
+_pool_threads = 0
+
+
+def _reset_pool(threads: int) -> None:
+    global _pool_threads  # the pool is one a process, whatever we do
+    if threads != _pool_threads:
+        highspy.Highs.resetGlobalScheduler(True)
+        _pool_threads = threads

@@ -1,0 +1,61 @@
+"""The best prices seen so far, judged at the users' equilibrium, and their improvement on their own support."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prillm_or.certificate import profit_of
+from prillm_or.equilibrium import Equilibrium, load_slopes, solve_users, user_problem
+from prillm_or.market import Array, Market
+
+_MOST_POLISHES = 30
+_BETTER = 1e-12
+
+
+class Incumbent:
+    """Keeps the best prices offered; every profit is that of an equilibrium, never of a model.
+
+    Parameters
+    ----------
+    market
+        The market to judge prices in.
+    """
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.users = user_problem(market)
+        self.profit = -np.inf
+        self.equilibrium: Equilibrium | None = None
+
+    @property
+    def prices(self) -> Array | None:
+        """Best prices so far, shape (len(leader),), or None."""
+        return None if self.equilibrium is None else self.equilibrium.prices
+
+    def offer(self, prices: Array) -> Equilibrium:
+        """Solve the equilibrium at `prices`, shape (len(leader),), clipped to the caps, and keep it if it is better."""
+        found = solve_users(self.users, np.clip(prices, 0.0, self.market.price_cap), self.equilibrium)
+        profit = profit_of(self.market, found.prices, found.load)
+        if profit > self.profit + _BETTER * abs(self.profit) or self.equilibrium is None:
+            self.profit, self.equilibrium = profit, found
+        return found
+
+    def polish(self) -> None:
+        """Climb from the best prices: on a support profit is a concave quadratic, whose top is one linear solve away.
+
+        The top is tried first, then points half as far, until nothing improves; so the result is never worse.
+        """
+        own = list(self.market.leader)
+        for _ in range(_MOST_POLISHES):
+            assert self.equilibrium is not None, "offer prices before polishing them"
+            start, profit = self.equilibrium, self.profit
+            slopes = load_slopes(self.users, start.support)
+            gradient = start.load[own] + slopes.T @ (start.prices - self.market.unit_cost[own])
+            curvature = slopes + slopes.T
+            step = -np.linalg.lstsq(curvature, gradient, rcond=None)[0]
+            for length in (1.0, 0.5, 0.25):
+                self.offer(start.prices + length * step)
+                if self.profit > profit:
+                    break
+            if self.profit <= profit * (1 + _BETTER):
+                return

@@ -1,0 +1,89 @@
+"""Outer approximation: a concave profit through a solver that knows only linear programmes with binaries.
+
+Each convex term of the objective is replaced by a variable above its tangents, so that every programme overestimates
+profit and its *dual bound* is a proven bound on the best profit (its incumbent value is none while its own gap is open).
+After each round tangents are added where its solution was, and at the equilibrium of the price it proposed; that
+equilibrium gives the profit truly earned. First tangents come from equilibria at a few prices, so that the first round
+already knows the shape of the objective. Rounds end when the best bound meets the best profit within the gap; there are
+finitely many supports, and on each the tangents converge, so they do end.
+
+Reference: Duran, Grossmann, Mathematical Programming 36 (1986) 307-339, doi 10.1007/BF02592064.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from prillm_or.models.formulation import Formulation
+from prillm_or.solvers.base import AlgebraicSolver, Deadline, Ended, Limits, Proposal
+from prillm_or.solvers.incumbent import Incumbent
+
+_log = logging.getLogger(__name__)
+_SHARE_OF_GAP = 0.3
+_MOST_ROUNDS = 200
+
+
+def outer_approximation(
+    formulation: Formulation,
+    seeds: int,
+    best: Incumbent,
+    solver: AlgebraicSolver,
+    limits: Limits,
+    deadline: Deadline,
+    options: Mapping[str, object],
+) -> Proposal:
+    """Solve `formulation` to `limits.gap` with a solver of linear programmes with binaries.
+
+    Parameters
+    ----------
+    seeds
+        Number of prices whose equilibria give the first tangents.
+    best
+        The incumbent, in the formulation's units, with at least one price offered.
+    """
+    _seed(formulation, seeds, best)
+    bound, ended = np.inf, Ended.FINISHED
+    rounds = 0
+    while rounds < _MOST_ROUNDS:
+        rounds += 1
+        assert best.equilibrium is not None
+        formulation.start_from(best.equilibrium)
+        budget = Limits(_SHARE_OF_GAP * limits.gap, deadline.left(), limits.threads, limits.seed)
+        answer = solver.run(formulation, budget, options)
+        if answer.bound is not None:
+            bound = min(bound, answer.bound)
+        ended = answer.ended
+        if answer.has_values:
+            formulation.profit.add_tangents(violated_only=True)
+            _learn(formulation, best, formulation.prices() / formulation.money)
+        _log.info("round %d: profit %.8g, bound %.8g (model units)", rounds, best.profit, bound)
+        if ended is not Ended.FINISHED or bound <= best.profit + limits.gap * max(abs(best.profit), 1e-9):
+            break
+        if deadline.passed():
+            ended = Ended.TIME_LIMIT
+            break
+    assert best.prices is not None
+    money = formulation.money
+    notes = (f"outer approximation: {rounds} rounds, {len(formulation.model.tangents)} tangents",)
+    proven = bound * money * formulation.volume if np.isfinite(bound) else None
+    return Proposal(best.prices * money, proven, ended, notes)
+
+
+def _seed(formulation: Formulation, seeds: int, best: Incumbent) -> None:
+    bounds = formulation.bounds
+    for share in np.linspace(0.0, 1.0, seeds):
+        _learn(formulation, best, bounds.price_low + share * (bounds.price_high - bounds.price_low))
+    if seeds:
+        best.polish()
+        assert best.prices is not None
+        _learn(formulation, best, best.prices)
+
+
+def _learn(formulation: Formulation, best: Incumbent, prices: np.ndarray) -> None:
+    """Add the tangents at the equilibrium of `prices`, and offer these as an answer."""
+    formulation.start_from(best.offer(prices))
+    formulation.profit.add_tangents(violated_only=False)
+    best.polish()

@@ -1,0 +1,101 @@
+"""Market: immutable, and refused where it breaks a rule."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prillm_or.errors import MarketError
+from prillm_or.market import Market, all_prices
+
+MakeMarket = Callable[..., Market]
+
+
+def test_arrays_are_copies_and_read_only(make_market: MakeMarket) -> None:
+    demand = np.array([1.0, 2.0])
+    market = make_market(demand=demand)
+    demand[0] = 5.0
+    assert market.demand[0] == 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        market.demand[0] = 5.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        market.name = "other"  # type: ignore[misc]  # the point of the test
+
+
+def test_sizes_names_and_rivals(make_market: MakeMarket) -> None:
+    market = make_market(leader=(2, 0))
+    assert (market.n, market.m) == (2, 3)
+    assert market.rivals == (1,)
+    assert market.leader_ids == ("p3", "p1")
+
+
+def test_today_follows_the_leaders_order_and_needs_every_price(make_market: MakeMarket) -> None:
+    today = make_market(leader=(2, 0)).today
+    assert today is not None
+    assert today.tolist() == [3.0, 1.0]
+    assert make_market(leader=(2, 0), price=[np.nan, 2.0, 3.0]).today is None
+
+
+def test_all_prices_puts_the_leaders_in_place(make_market: MakeMarket) -> None:
+    market = make_market(leader=(2, 0), price=[np.nan, 2.0, 3.0])
+    assert all_prices(market, [7.0, 8.0]).tolist() == [8.0, 2.0, 7.0]
+    assert market.price[2] == 3.0
+
+
+def test_common_weights_are_seen_key_by_key(make_market: MakeMarket) -> None:
+    assert make_market(price_weight=[2.0, 2.0]).common_weights
+    for weight in ("price_weight", "congestion_weight", "delay_weight"):
+        assert not make_market(**{weight: [1.0, 2.0]}).common_weights
+
+
+def test_a_changed_market_is_checked_like_a_new_one(small_market: Market) -> None:
+    assert dataclasses.replace(small_market, demand=np.array([3.0, 4.0])).demand.tolist() == [3.0, 4.0]
+    with pytest.raises(MarketError, match=r"demand\[1\]"):
+        dataclasses.replace(small_market, demand=np.array([3.0, -4.0]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"demand": [1.0]}, "demand: expected shape (2,), got (1,)"),
+        ({"delay": np.ones((3, 2))}, "delay: expected shape (2, 3), got (3, 2)"),
+        ({"price_cap": [1.0, 2.0]}, "price_cap: expected shape (1,), got (2,)"),
+        ({"user_ids": ("u", "u")}, "users: 'u' appears twice"),
+        ({"provider_ids": ("a", "b", "a")}, "providers: 'a' appears twice"),
+        ({"leader": (0, 0)}, "leader.providers: 0 appears twice"),
+        ({"leader": (), "price_cap": []}, "leader.providers: expected at least one provider"),
+        ({"leader": (3,)}, "leader.providers: no provider number 3"),
+        ({"leader": (0, 1, 2)}, "leader.providers: the leader owns every provider; at least one rival is needed"),
+        ({"demand": [0.0, 1.0]}, "demand[0]: expected a finite number > 0, got 0.0"),
+        ({"capacity": [1.0, -2.0, 1.0]}, "capacity[1]: expected a finite number > 0, got -2.0"),
+        ({"price": [1.0, np.nan, 1.0]}, "price[1]: expected a finite number >= 0, got nan"),
+        ({"price": [np.inf, 1.0, 1.0]}, "price[0]: expected a finite number >= 0, got inf"),
+        ({"value": [0.0, np.inf, 0.0]}, "value[1]: expected a finite number, got inf"),
+        ({"unit_cost": [0.0, 0.0, -1.0]}, "unit_cost[2]: expected a finite number >= 0, got -1.0"),
+        ({"delay": [[0, 0, 0], [0, -1, 0]]}, "delay[1, 1]: expected a finite number >= 0, got -1.0"),
+        ({"price_weight": [0.0, 1.0]}, "price_weight[0]: expected a finite number > 0, got 0.0"),
+        ({"congestion_weight": [0.0, 1.0]}, "congestion_weight[0]: expected a finite number > 0, got 0.0"),
+        ({"delay_weight": [-1.0, 1.0]}, "delay_weight[0]: expected a finite number >= 0, got -1.0"),
+        ({"price_cap": [-1.0]}, "price_cap[0]: expected a finite number >= 0, got -1.0"),
+    ],
+)
+def test_each_broken_rule_is_named(make_market: MakeMarket, fields: dict[str, Any], problem: str) -> None:
+    with pytest.raises(MarketError) as caught:
+        make_market(**fields)
+    assert caught.value.problems == (problem,)
+
+
+def test_all_problems_are_told_at_once(make_market: MakeMarket) -> None:
+    with pytest.raises(MarketError) as caught:
+        make_market(demand=[-1.0, 0.0], capacity=[1.0, 1.0, 0.0])
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["demand[0]", "demand[1]", "capacity[2]"]
+    assert str(caught.value).startswith("small: demand[0]: ")
+
+
+def test_limits_of_what_is_allowed(make_market: MakeMarket) -> None:
+    market = make_market(price=[99.0, 0.0, 0.0], price_cap=[0.0], value=[-5.0, 0.0, 5.0], delay_weight=[0.0, 0.0])
+    assert market.price[0] > market.price_cap[0]

@@ -1,0 +1,101 @@
+"""Names resolve to files: the working directory's folders first, then what the package ships."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prillm_or.errors import UnknownNameError
+from prillm_or.files import read_market
+from prillm_or.shipped import find, names
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, away from the checkout."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.wheel
+def test_the_package_is_the_one_under_test() -> None:
+    code = "import prillm_or; print(prillm_or.__file__)"
+    run = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert ("site-packages" in run.stdout) == ("PRILLM_OR_WHEEL" in os.environ)
+
+
+@pytest.mark.wheel
+@pytest.mark.usefixtures("workplace")
+def test_every_shipped_instance_is_found_and_read() -> None:
+    found = names("instances")
+    assert "coding-13" in found
+    assert any(name.startswith("tiny/") for name in found)
+    for name in found:
+        assert read_market(find("instances", name)).market.m >= 2
+
+
+@pytest.mark.wheel
+@pytest.mark.usefixtures("workplace")
+def test_the_schema_is_shipped_and_is_no_instance() -> None:
+    assert (find("instances", "coding-13").parent / "market.schema.json").is_file()
+    assert not [name for name in names("instances") if "schema" in name]
+    with pytest.raises(UnknownNameError):
+        find("instances", "market.schema")
+
+
+def test_the_working_directory_comes_first(workplace: Path) -> None:
+    own = workplace / "instances" / "coding-13.json"
+    own.parent.mkdir()
+    assert find("instances", "coding-13") != own
+    own.touch()
+    assert find("instances", "coding-13") == own
+    assert names("instances").count("coding-13") == 1
+
+
+def test_zipped_instances_and_profiles_in_folders_are_found(workplace: Path) -> None:
+    for path in (zipped := workplace / "instances/big.json.gz", fast := workplace / "solvers/mine/fast.toml"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert find("instances", "big") == zipped
+    assert find("solvers", "mine/fast") == fast
+    assert "mine/fast" in names("solvers")
+
+
+def test_other_suffixes_can_be_asked_for(workplace: Path) -> None:
+    weights = workplace / "models/abstraction/mine.npz"
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    assert find("models", "abstraction/mine", (".npz",)) == weights
+    assert "abstraction/mine" in names("models", (".npz",))
+    assert "abstraction/mine" not in names("models")
+
+
+def test_a_path_is_a_path(workplace: Path) -> None:
+    (workplace / "plain").touch()
+    for name in ("plain", "none.json", "none.json.gz", "./coding-13", "../coding-13", "/none/coding-13"):
+        assert find("instances", name) == Path(name)
+    assert find("instances", "~/coding-13") == Path.home() / "coding-13"
+
+
+@pytest.mark.usefixtures("workplace")
+def test_an_unknown_name_lists_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match=r"no file is called 'codin-13'; did you mean coding-13"):
+        find("instances", "codin-13")
+
+
+def test_a_name_without_its_folder_is_led_there(workplace: Path) -> None:
+    (workplace / "solvers/zz").mkdir(parents=True)
+    (workplace / "solvers/zz/q.toml").touch()
+    with pytest.raises(UnknownNameError, match=r"did you mean .*zz/q"):
+        find("solvers", "q")
+
+
+def test_a_name_like_no_other_is_told_what_there_is(workplace: Path) -> None:
+    (workplace / "models").mkdir()
+    (workplace / "models/mine.toml").touch()
+    with pytest.raises(UnknownNameError, match=r"models: no file is called '0'; there are: .*mine"):
+        find("models", "0")
