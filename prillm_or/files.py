@@ -109,15 +109,15 @@ def result_to_json(result: Result) -> dict[str, Any]:
     return document
 
 
-def write_json(objects: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
-    """Write one object as it is, several (or none) as an array; `-` is standard output.
+def write_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
+    """Write an object or an array of them, whole or not at all; `-` is standard output.
 
     Raises
     ------
     PrillmError
         When the file cannot be written.
     """
-    text = json.dumps(objects[0] if len(objects) == 1 else list(objects), indent=2, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
     if os.fspath(path) == "-":
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -1,0 +1,73 @@
+"""Run benchmarks: `python -m benchmarks [NAME...] [--quick] [--json FILE]`, or render results with `--markdown`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.report import Document, as_document, show, write_readme
+
+_HERE = Path(__file__).parent
+_NAMES = ("equilibrium", "kinks", "path", "models", "startup", "agreement")
+
+
+def main() -> None:
+    """Read the command line and do what it says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure prillm_or against its peers.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(_NAMES)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller markets: a smoke test")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there; other measurements in it stay")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        nargs="?",
+        const=_HERE / "results.json",
+        help="measure nothing: render FILE (default: results.json beside this file) into README.md",
+    )
+    arguments = parser.parse_args()
+    if strangers := [name for name in arguments.names if name not in _NAMES]:
+        parser.error(f"no measurement {', '.join(strangers)}; there are {', '.join(_NAMES)}")
+    if arguments.markdown is not None:
+        write_readme(arguments.markdown, _HERE / "README.md")
+        return
+    _measure(arguments.names or _NAMES, arguments.quick, arguments.json)
+
+
+def _measure(names: tuple[str, ...], quick: bool, file: Path | None) -> None:
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"  # read when numpy is first imported, by the measurements
+    from benchmarks.environment import environment
+
+    console = Console()
+    console.print(environment(), highlight=False)
+    for name in names:
+        measurement = import_module(f"benchmarks.{name}")
+        console.rule(name)
+        began = time.perf_counter()
+        tables: list[Document] = []
+        for table in measurement.measure(quick):
+            tables.append(as_document(table))
+            show(tables[-1], console)
+        console.print(f"{name}: {time.perf_counter() - began:.0f} s", highlight=False)
+        about = measurement.__doc__.splitlines()[0]
+        result = {"about": about, "environment": environment(), "quick": quick, "tables": tables}
+        if file is not None:  # after each one, so that an interrupt loses one at most
+            _store(file, name, result)
+
+
+def _store(file: Path, name: str, result: Document) -> None:
+    stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    stored[name] = result
+    ordered = {known: stored[known] for known in _NAMES if known in stored}
+    file.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

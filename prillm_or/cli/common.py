@@ -1,0 +1,124 @@
+"""What commands share: options, tables, progress, and reading instances one after the other."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prillm_or.errors import PrillmError
+from prillm_or.files import Instance, read_market, write_json
+from prillm_or.shipped import find
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Json = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write the result as JSON; '-' is standard output, then nothing else."),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Say more: notes of the method, log on standard error.")]
+OneInstance = Annotated[str, typer.Argument(metavar="INSTANCE", help="A market file, or the name of a shipped one.")]
+Instances = Annotated[
+    list[str], typer.Argument(metavar="INSTANCE...", help="Market files, or names of shipped ones.", show_default=False)
+]
+
+_PIPE_WIDTH = 200
+
+
+def read_instance(name: str) -> Instance:
+    """Read the market a name or path stands for."""
+    return read_market(find("instances", name))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Terminal to print on; into a pipe lines are long enough not to lose columns."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _PIPE_WIDTH, highlight=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
+    """A plain table; columns named in `right` hold numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def number(value: float | None, digits: int = 7) -> str:
+    """A number for people; '-' for none."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def save(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | None) -> None:
+    """Write a result where `--json` says, if it says."""
+    if path is not None:
+        write_json(document, path)
+
+
+def report(error: Exception) -> None:
+    """Print what is wrong on standard error."""
+    print(error, file=sys.stderr)
+
+
+@contextmanager
+def progress(what: str, *, verbose: bool) -> Iterator[None]:
+    """Show on a terminal what is going on; with `verbose`, log lines instead."""
+    logger = logging.getLogger("prillm_or")
+    handler: logging.Handler
+    if verbose:
+        handler = logging.StreamHandler(sys.stderr)
+        with _logging_to(logger, handler):
+            yield
+    elif sys.stderr.isatty():
+        with console(stderr=True).status(what) as status:
+            handler = _StatusHandler(lambda line: status.update(f"{what}: {line}"))
+            with _logging_to(logger, handler):
+                yield
+    else:
+        yield
+
+
+@contextmanager
+def _logging_to(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _StatusHandler(logging.Handler):
+    """Shows the last log line."""
+
+    def __init__(self, show: Any) -> None:
+        super().__init__()
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._show(self.format(record))
+
+
+def checked_output(path: Path, endings: Sequence[str]) -> Path:
+    """The path, if it ends in one of `endings` and its folder exists."""
+    if not path.name.endswith(tuple(endings)):
+        raise PrillmError(f"{path}: expected a file name that ends in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise PrillmError(f"{path}: the folder {path.parent} does not exist")
+    return path

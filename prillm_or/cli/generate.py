@@ -1,0 +1,41 @@
+"""prillm-or generate: a synthetic market, reproducible from its seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from prillm_or.cli.common import checked_output, console
+from prillm_or.errors import PrillmError
+from prillm_or.files import write_market
+from prillm_or.generate import generate
+
+
+def command(
+    users: Annotated[int, typer.Option(min=1, help="Number of users.")],
+    providers: Annotated[int, typer.Option(min=2, help="Number of providers; the last one leads.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write: .json or .json.gz.")],
+    shape: Annotated[
+        Literal["uniform", "heavy", "market"], typer.Option(help="Distributions of the figures.")
+    ] = "uniform",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws.")] = 0,
+    latency: Annotated[
+        Literal["network"] | None, typer.Option(help="Take delays from a random network instead of independent draws.")
+    ] = None,
+) -> int:
+    """Write a synthetic market.
+
+    \b
+    Example:
+      prillm-or generate --users 20 --providers 10 --shape heavy --seed 7 --out mine.json
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    checked_output(out, (".json", ".json.gz"))
+    market = generate(users, providers, shape, seed, latency)
+    try:
+        write_market(market, out)
+    except OSError as error:
+        raise PrillmError(f"{out}: cannot be written: {error.strerror or error}") from None
+    console().print(f"{out}: {users} users, {providers} providers, shape {shape}, seed {seed}", markup=False)
+    return 0

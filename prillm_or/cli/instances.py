@@ -1,0 +1,32 @@
+"""prillm-or instances: the markets that can be named."""
+
+from __future__ import annotations
+
+from prillm_or.cli.common import Json, console, number, read_instance, save, table
+from prillm_or.market import Market
+from prillm_or.shipped import names
+
+
+def command(json: Json = None) -> int:
+    """List the markets that can be given by name: those of ./instances and those shipped.
+
+    \b
+    Example:
+      prillm-or instances
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    markets = [(name, read_instance(name).market) for name in names("instances")]
+    if json != "-":
+        rows = [(name, str(m.n), str(m.m), ", ".join(m.leader_ids), _today(m)) for name, m in markets]
+        columns = ("name", "users", "providers", "leader", "price today")
+        console().print(table("instances", columns, rows, right=("users", "providers", "price today")))
+    save([_to_json(name, market) for name, market in markets], json)
+    return 0
+
+
+def _today(market: Market) -> str:
+    return "-" if market.today is None else ", ".join(number(price) for price in market.today)
+
+
+def _to_json(name: str, market: Market) -> dict[str, object]:
+    today = None if market.today is None else dict(zip(market.leader_ids, market.today.tolist(), strict=True))
+    return {"name": name, "users": market.n, "providers": market.m, "leader": list(market.leader_ids), "today": today}

@@ -1,0 +1,51 @@
+"""prillm-or solvers: who can compute here, with versions, licences and limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prillm_or.cli.common import Json, console, save, table
+from prillm_or.errors import UnavailableError
+from prillm_or.registry import SOLVERS, load_algebraic, load_native
+from prillm_or.shipped import names
+
+
+def command(json: Json = None) -> int:
+    """List the solvers there are, whether they can be used here, and their profiles.
+
+    \b
+    Example:
+      prillm-or solvers
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    rows = [_state(name) for name in SOLVERS]
+    if json != "-":
+        columns = ("name", "what it is", "version", "state", "profiles")
+        lines = [
+            (row["name"], row["about"], row["version"] or "-", row["state"], " ".join(row["profiles"])) for row in rows
+        ]
+        console().print(table("solvers", columns, lines))
+    save(rows, json)
+    return 0
+
+
+def _state(name: str) -> dict[str, Any]:
+    entry = SOLVERS[name]
+    version, state, able = None, "ready", []
+    try:
+        if entry.algebraic:
+            algebraic = load_algebraic(name)
+            version, state, able = algebraic.version(), algebraic.licence(), sorted(algebraic.capabilities)
+        else:
+            native = load_native(name)
+            version, able = native.version(), sorted(native.capabilities)
+    except UnavailableError as error:
+        state = str(error)
+    profiles = [profile for profile in names("solvers") if profile.startswith(f"{name}/")]
+    return {
+        "name": name,
+        "about": entry.about,
+        "version": version,
+        "state": state,
+        "capabilities": able,
+        "profiles": profiles,
+    }
