@@ -78,5 +78,6 @@ def _best_reply(first: Array, slope: Array, demand: Array) -> Array:
     level = (demand[:, None] + np.cumsum(width * start, axis=1)) / np.cumsum(width, axis=1)
     last = (start <= level).sum(axis=1) - 1  # start < level holds for the first few providers, then never again
     water = level[np.arange(len(level)), last]
-    reply = np.maximum(0.0, (water[:, None] - first) / slope)
-    return reply * (demand / reply.sum(axis=1))[:, None]
+    reply: Array = np.maximum(0.0, (water[:, None] - first) / slope)
+    reply *= (demand / reply.sum(axis=1))[:, None]
+    return reply

@@ -12,10 +12,11 @@ a strictly convex potential. We maximise its dual in the multipliers lambda (n) 
     t_ij = lambda_i - g_ij - q_j,      f_ij = alpha_j max(0, t_ij),
 
 which is concave, once differentiable and piecewise quadratic: a pair is used exactly where t_ij > 0. Its semismooth
-Newton step solves the system of `support.py` on the current support, in min(n, m) unknowns, and the signs of t there are
-the next support. The step lands on the maximum when the support is the right one, hence the method ends after finitely
-many steps. Full steps are taken while they work; after `_FULL_STEPS` of them each is halved until Psi still rises at its
-end, which makes the method globally convergent (a concave C^1 function, ascent directions from a positive definite K).
+Newton step solves the system of `support.py` on the current support, in min(n, m) unknowns, and the signs of t there
+are the next support. The step lands on the maximum when the support is the right one, hence the method ends after
+finitely many steps. Full steps are taken while they work; after `_FULL_STEPS` of them each is halved until Psi still
+rises at its end, which makes the method globally convergent (a concave C^1 function, ascent directions from a
+positive definite K).
 
 Cost of one step: n m min(n, m) + min(n, m)^3 / 3; memory: a few arrays of shape (n, m).
 
@@ -179,7 +180,8 @@ def _first_guess(offsets: Array, capacity: Array, demand: Array) -> Mask:
     for _ in range(_GUESS_ROUNDS):
         weight = (cost < level[:, None]) * capacity
         level = (demand + sums(weight * cost)[0]) / sums(weight)[0]
-    return cost < level[:, None]
+    support: Mask = cost < level[:, None]
+    return support
 
 
 def _fill(floor: Array, width: Array, volume: float) -> float:

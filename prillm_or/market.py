@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -134,6 +135,7 @@ _USER_ARRAYS = ("demand", "price_weight", "congestion_weight", "delay_weight")
 _PROVIDER_ARRAYS = ("price", "capacity", "value", "unit_cost")
 _ARRAYS = (*_USER_ARRAYS, *_PROVIDER_ARRAYS, "delay", "price_cap")
 _POSITIVE = ("demand", "capacity", "price_weight", "congestion_weight")
+_MOST_FAULTS = 20
 _NON_NEGATIVE = ("price", "unit_cost", "delay", "delay_weight", "price_cap")
 
 
@@ -145,7 +147,8 @@ def _frozen(values: ArrayLike) -> Array:
 
 def _shape_problems(market: Market) -> list[str]:
     n, m = market.n, market.m
-    expected = dict.fromkeys(_USER_ARRAYS, (n,)) | dict.fromkeys(_PROVIDER_ARRAYS, (m,))
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(_USER_ARRAYS, (n,))
+    expected |= dict.fromkeys(_PROVIDER_ARRAYS, (m,))
     expected |= {"delay": (n, m), "price_cap": (len(market.leader),)}
     problems = [f"{what}: expected at least one" for what, size in (("users", n), ("providers", m)) if size == 0]
     problems += [
@@ -163,9 +166,8 @@ def _shape_problems(market: Market) -> list[str]:
     return problems
 
 
-def _repeated(what: str, names: Sequence[object]) -> list[str]:
-    seen: set[object] = set()
-    return [f"{what}: {name!r} appears twice" for name in names if name in seen or seen.add(name)]
+def _repeated(what: str, names: Sequence[Hashable]) -> list[str]:
+    return [f"{what}: {name!r} appears {times} times" for name, times in Counter(names).items() if times > 1]
 
 
 def _value_problems(market: Market) -> list[str]:
@@ -180,14 +182,11 @@ def _value_problems(market: Market) -> list[str]:
             allowed, rule = allowed & (values > 0), "a finite number > 0"
         elif name in _NON_NEGATIVE:
             allowed, rule = allowed & ~(values < 0), "a finite number >= 0"
-        problems += [f"{name}[{_index(where)}]: expected {rule}, got {values[tuple(where)]}" for where in _some(allowed)]
+        faults = np.argwhere(~allowed).tolist()
+        problems += [
+            f"{name}[{', '.join(map(str, where))}]: expected {rule}, got {values[tuple(where)]}"
+            for where in faults[:_MOST_FAULTS]
+        ]
+        if len(faults) > _MOST_FAULTS:  # a list of a million helps nobody
+            problems.append(f"{name}: ... and {len(faults) - _MOST_FAULTS} more")
     return problems
-
-
-def _some(allowed: NDArray[np.bool_], most: int = 20) -> Iterable[NDArray[np.intp]]:
-    """Positions of the first few faults: a list of a million helps nobody."""
-    return np.argwhere(~allowed)[:most]
-
-
-def _index(where: NDArray[np.intp]) -> str:
-    return ", ".join(map(str, where))

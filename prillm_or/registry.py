@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prillm_or.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from prillm_or.solvers.base import AlgebraicSolver, NativeSolver
+    from prillm_or.solvers.base import AlgebraicSolver, Capability, NativeSolver
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class SolverEntry:
 
 SOLVERS = {
     "path": SolverEntry(("prillm_or.solvers.path", "Path"), "exact: traces the pieces of one price"),
-    "bisect": SolverEntry(("prillm_or.solvers.bisect", "Bisect"), "certified: branch and bound over one price, any size"),
+    "bisect": SolverEntry(
+        ("prillm_or.solvers.bisect", "Bisect"), "certified: branch and bound over one price, any size"
+    ),
     "highs": SolverEntry(
         ("prillm_or.solvers.highs", "Highs"), "HiGHS: outer approximation", "highspy", algebraic=True
     ),
@@ -68,7 +70,7 @@ MODELS = {
 
 def load_native(name: str) -> NativeSolver:
     """Make the native solver of that name."""
-    solver: NativeSolver = _make(name)
+    solver: NativeSolver = _class(name)()
     return solver
 
 
@@ -80,8 +82,26 @@ def load_algebraic(name: str) -> AlgebraicSolver:
     UnavailableError
         When its package is missing; the message holds the install command.
     """
-    solver: AlgebraicSolver = _make(name)
+    solver: AlgebraicSolver = _class(name)()
     return solver
+
+
+def capabilities(name: str) -> frozenset[Capability]:
+    """What the solver of that name declares it can take.
+
+    Raises
+    ------
+    UnavailableError
+        When its package is missing.
+    """
+    declared: frozenset[Capability] = _class(name).capabilities
+    return declared
+
+
+def solvers_with(capability: Capability) -> list[str]:
+    """Names of the solvers, of those installed here, that can take a thing."""
+    ready = [name for name, entry in SOLVERS.items() if entry.package is None or find_spec(entry.package)]
+    return [name for name in ready if capability in capabilities(name)]
 
 
 def model_options(name: str) -> Any:
@@ -91,14 +111,14 @@ def model_options(name: str) -> Any:
     return getattr(import_module(entry.module), entry.options)
 
 
-def _make(name: str) -> Any:
+def _class(name: str) -> Any:
     entry = SOLVERS[name]
     if entry.package is not None:
         _need(entry.package, f"solver {name}")
     module, kind = entry.home
-    return getattr(import_module(module), kind)()
+    return getattr(import_module(module), kind)
 
 
 def _need(package: str, what: str) -> None:
     if find_spec(package) is None:
-        raise UnavailableError(f"{what}: the package {package} is not installed; install it with: pip install {package}")
+        raise UnavailableError(f"{what}: {package} is not installed; install it with: pip install {package}")

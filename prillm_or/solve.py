@@ -13,7 +13,7 @@ from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError
 from prillm_or.market import Array, Market
 from prillm_or.profiles import SolverProfile, model_profile, solver_profile
-from prillm_or.registry import SOLVERS, load_algebraic, load_native
+from prillm_or.registry import SOLVERS, capabilities, load_algebraic, load_native, solvers_with
 from prillm_or.result import Method, Result, Status, Times, Today
 from prillm_or.solvers.base import Capability, Ended, Limits, Proposal
 
@@ -103,10 +103,11 @@ def choose_solver(market: Market, solver: str, model: str | None) -> SolverProfi
     if model is not None and not entry.algebraic:
         algebraic = ", ".join(name for name, other in SOLVERS.items() if other.algebraic)
         raise CombinationError(f"solver {solver} takes no model: leave --model out, or use --solver with {algebraic}")
-    if not entry.algebraic and len(market.leader) > 1:
-        able = ", ".join(name for name, other in SOLVERS.items() if other.algebraic)
+    several = Capability.SEVERAL_PRICES
+    if len(market.leader) > 1 and several not in capabilities(profile.solver):
         raise CombinationError(
-            f"{market.name}: the leader sets {len(market.leader)} prices, solver {solver} takes one; use {able}"
+            f"{market.name}: the leader sets {len(market.leader)} prices, solver {solver} takes one; "
+            f"use --solver with {' or '.join(solvers_with(several))}"
         )
     return profile
 

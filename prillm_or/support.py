@@ -47,9 +47,9 @@ def solve_on_support(
         Shapes (n,) and (m,). Cost: n m min(n, m) + min(n, m)^3 / 3.
     """
     if len(provider) > len(user):
-        b, a = solve_on_support(weight.T, provider_diagonal, user_diagonal, provider, user)
-        return a, b
-    b = np.linalg.solve(_schur(weight, user_diagonal, provider_diagonal), provider + (user / user_diagonal) @ weight)
+        return solve_on_support(weight.T, provider_diagonal, user_diagonal, provider, user)[::-1]
+    schur = _schur(weight, user_diagonal, provider_diagonal)
+    b = np.asarray(np.linalg.solve(schur, provider + (user / user_diagonal) @ weight), dtype=np.float64)
     return (user + weight @ b) / user_diagonal, b
 
 

@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return int(app(list(arguments), prog_name="prillm-or", standalone_mode=False) or 0)
     except TyperException as error:
-        error.show()
+        print(f"{error.format_message()}\nTry `prillm-or --help`, or --help after a command.", file=sys.stderr)
         return 2
     except PrillmError as error:
         print(error, file=sys.stderr)
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has left; there is nobody to tell
         return 0
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a user never sees a traceback
+    except Exception as error:  # the last line of defence: a user sees no traceback
         print(f"internal error: {type(error).__name__}: {error}; run with --verbose and report it", file=sys.stderr)
         if "--verbose" in arguments:
             raise

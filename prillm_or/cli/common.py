@@ -69,7 +69,7 @@ def save(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | 
         write_json(document, path)
 
 
-def report(error: Exception) -> None:
+def report(error: object) -> None:
     """Print what is wrong on standard error."""
     print(error, file=sys.stderr)
 

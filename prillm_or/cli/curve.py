@@ -45,7 +45,7 @@ def _which(market: Market, provider: str | None) -> int:
         return 0
     if provider not in market.leader_ids:
         ids = ", ".join(market.leader_ids)
-        raise CombinationError(f"{market.name}: --provider: expected one of the leader's providers ({ids}), got {provider}")
+        raise CombinationError(f"{market.name}: --provider: expected one of {ids} (the leader's), got {provider}")
     return market.leader_ids.index(provider)
 
 

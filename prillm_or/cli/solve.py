@@ -47,7 +47,7 @@ def command(
             code = max(code, 2)
             continue
         except KeyboardInterrupt:
-            report(KeyboardInterrupt(f"{name}: interrupted before a price was found"))
+            report(f"{name}: interrupted before a price was found")
             code = 130
             break
         code = max(code, _code(results[-1], gap is not None))

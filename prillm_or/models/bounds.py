@@ -1,20 +1,21 @@
 r"""Proven bounds on everything in a KKT model, and with them its big-M values.
 
-All money is divided by the user's price weight: c_ij = p_j + (w_d,i d_ij - b_j) / w_p,i, r_i = w_q,i / w_p,i, and lambda_i
-likewise, so that stationarity reads c_ij + (r_i / alpha_j) (x_j + f_ij) - lambda_i = mu_ij >= 0 with mu_ij f_ij = 0.
+All money is divided by the user's price weight: c_ij = p_j + (w_d,i d_ij - b_j) / w_p,i, r_i = w_q,i / w_p,i, and
+lambda_i likewise, so that stationarity reads c_ij + (r_i / alpha_j) (x_j + f_ij) - lambda_i = mu_ij >= 0 with mu_ij
+f_ij = 0.
 
 Let the leader's prices lie in the box [low, high].
 
-**Common weights.** Every multiplier lambda_i, and the load of every provider whose own price stands still, rises with each
-price of the leader; the load of a provider falls with its own price (`docs/mathematics.md`, L2 to L4). Hence lambda_i(low) <= lambda_i <=
-lambda_i(high), and x_j lies between its values at the two corners of the box that are worst for it: two equilibria, and
-two more for each further provider of the leader.
+**Common weights.** Every multiplier lambda_i, and the load of every provider whose own price stands still, rises
+with each price of the leader; the load of a provider falls with its own price (`docs/mathematics.md`, L2 to L4). Hence
+lambda_i(low) <= lambda_i <= lambda_i(high), and x_j lies between its values at the two corners of the box that are
+worst for it: two equilibria, and two more for each provider of the leader.
 
-**User-specific weights.** Multipliers need not be monotone there. Two maps still are: user i's multiplier, given the loads,
-rises with every load and price (it fills providers up to its demand); provider j's load, given the multipliers, is the
-root of x = sum_i max(0, (alpha_j / r_i)(lambda_i - c_ij) - x), which rises with every multiplier and falls with p_j.
-Applied in turn from 0 <= x_j <= sum_i D_i they give bounds that are valid at every step and close in on each other. With
-one price, x_s(high) <= x_s <= x_s(low) besides (L2).
+**User-specific weights.** Multipliers need not be monotone there. Two maps still are: user i's multiplier, given the
+loads, rises with every load and price (it fills providers up to its demand); provider j's load, given the
+multipliers, is the root of x = sum_i max(0, (alpha_j / r_i)(lambda_i - c_ij) - x), which rises with every multiplier
+and falls with p_j. Applied in turn from 0 <= x_j <= sum_i D_i they give bounds that are valid at every step and close
+in on each other. With one price, x_s(high) <= x_s <= x_s(low) besides (L2).
 
 **From bounds to M.** With lambda in [lambda-, lambda+], x in [x-, x+] and c in [c-, c+]:
 
@@ -23,9 +24,9 @@ one price, x_s(high) <= x_s <= x_s(low) besides (L2).
     reduced_high_ij = c+_ij + (r_i / alpha_j) x+_j - lambda-_i                   mu_ij <= reduced_high_ij (1 - z_ij)
 
 since f_ij = max(0, (alpha_j / r_i)(lambda_i - c_ij) - x_j), and mu_ij = c_ij + (r_i / alpha_j) x_j - lambda_i where
-f_ij = 0. Pairs with flow_high <= 0 are never used and pairs with flow_low > 0 always: neither needs a binary. For one price
-and common weights f_is(high) <= f_is <= f_is(low) besides (L3). Each bound is widened by `_MARGIN` of its range, so that
-rounding in the equilibria never cuts off the optimum.
+f_ij = 0. Pairs with flow_high <= 0 are never used and pairs with flow_low > 0 always: neither needs a binary. For one
+price and common weights f_is(high) <= f_is <= f_is(low) besides (L3). Each bound is widened by `_MARGIN` of its
+range, so that rounding in the equilibria never cuts off the optimum.
 """
 
 from __future__ import annotations
@@ -169,7 +170,8 @@ def _levels(cost: Array, width: Array, load: Array, demand: Array) -> Array:
     floor, width = np.take_along_axis(floor, order, axis=1), np.take_along_axis(width, order, axis=1)
     level = (demand[:, None] + np.cumsum(width * floor, axis=1)) / np.cumsum(width, axis=1)
     last = (floor <= level).sum(axis=1) - 1
-    return level[np.arange(len(level)), last]
+    found: Array = level[np.arange(len(level)), last]
+    return found
 
 
 def _loads(cost: Array, width: Array, level: Array) -> Array:

@@ -1,20 +1,24 @@
 r"""The leader's profit as a concave quadratic: no product of a price and a load is left.
 
-Notation as in `bounds.py`: money divided by the user's price weight, r_i = w_q,i / w_p,i, e_ij = (w_d,i d_ij - b_j) / w_p,i.
-Multiply user i's stationarity by f_ij and sum over all pairs; complementarity removes mu, and what remains of the revenue is
+Notation as in `bounds.py`: money divided by the user's price weight, r_i = w_q,i / w_p,i, e_ij = (w_d,i d_ij - b_j) /
+w_p,i. Multiply user i's stationarity by f_ij and sum over all pairs; complementarity removes mu, and what remains of
+the revenue is
 
     sum_{j in L} p_j x_j = sum_i lambda_i D_i - sum_{j not in L} p_j x_j - sum_ij e_ij f_ij
                            - sum_j (1 / alpha_j) sum_i r_i f_ij (x_j + f_ij).
 
-Profit also subtracts sum_{j in L} k_j x_j. With common weights the last sum is r (x_j^2 + sum_i f_ij^2). In general, with
-s^2 = sqrt(sum_i r_i / sum_i 1/r_i) and v_i = r_i / s - s,
+Profit also subtracts sum_{j in L} k_j x_j. With common weights the last sum is r (x_j^2 + sum_i f_ij^2). In general,
+with s^2 = sqrt(sum_i r_i / sum_i 1/r_i) and v_i = r_i / s - s,
 
-    sum_i r_i f_i (x + f_i) = y^2 / 4 + (1 - kappa) sum_i r_i f_i^2 + W(f),      y = sum_i (r_i / s + s) f_i,
-    W(f) = kappa sum_i r_i f_i^2 - (sum_i v_i f_i)^2 / 4,                        kappa = (sqrt(sum r_i sum 1/r_i) - n) / 2.
+    sum_i r_i f_i (x + f_i) = y^2 / 4 + (1 - kappa) sum_i r_i f_i^2 + W(f),
+    y = sum_i (r_i / s + s) f_i,
+    W(f) = kappa sum_i r_i f_i^2 - (sum_i v_i f_i)^2 / 4,
+    kappa = (sqrt((sum_i r_i) (sum_i 1/r_i)) - n) / 2.
 
 W >= 0 by Cauchy's inequality, since sum_i v_i^2 / r_i = 4 kappa; so everything is convex when kappa <= 1, that is, if
-and only if (sum r_i)(sum 1/r_i) <= (n + 2)^2. Each of the convex terms y^2, f^2 and W gets a variable that is bounded below by
-tangents (outer approximation), so that every relaxation overestimates profit; or they stand as they are (convex MIQP).
+and only if (sum r_i)(sum 1/r_i) <= (n + 2)^2. Each of the convex terms y^2, f^2 and W gets a variable that is bounded
+below by tangents (outer approximation), so that every relaxation overestimates profit; or they stand as they are
+(convex MIQP).
 
 Follower's ties: none, the equilibrium is unique.
 """
@@ -56,8 +60,8 @@ class ConcaveProfit:
         self._kappa = concavity(market)
         if self._kappa > 1:
             raise CombinationError(
-                f"{market.name}: the users' weights differ too much for a concave profit (kappa = {self._kappa:.3g} > 1, "
-                "see the mathematics page); solve it with --solver path or --solver bisect"
+                f"{market.name}: the users' weights differ too much for a concave profit "
+                f"(kappa = {self._kappa:.3g} > 1, see docs/mathematics.md); use --solver path or --solver bisect"
             )
         self._s = float((self._ratio.sum() / (1 / self._ratio).sum()) ** 0.25)
         self._spread = self._ratio / self._s - self._s

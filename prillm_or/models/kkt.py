@@ -17,8 +17,8 @@ Constraints
   mu_ij = 0 where the pair is always used                                 used
   mu_ij >= 0 on free pairs                                                stationary
 
-Pairs that are never used, by the bounds, are left out, flows and rows. What is exact: with mu_ij f_ij = 0 added, the points of this system are
-the market's equilibria, one for each price vector (Phi is strictly convex).
+Pairs that are never used, by the bounds, are left out, flows and rows. What is exact: with mu_ij f_ij = 0 added, the
+points of this system are the market's equilibria, one for each price vector (Phi is strictly convex).
 
 Reference: Fortuny-Amat, McCarl, Journal of the Operational Research Society 32 (1981) 783-792,
 doi 10.1057/jors.1981.156.
@@ -26,9 +26,10 @@ doi 10.1057/jors.1981.156.
 
 from __future__ import annotations
 
+import numpy as np
 import pyomo.environ as pyo
 
-from prillm_or.market import Market
+from prillm_or.market import Array, Market
 from prillm_or.models.bounds import Bounds, costs, weight_ratio
 
 
@@ -57,11 +58,16 @@ def _add_sets(model: pyo.ConcreteModel, market: Market, bounds: Bounds) -> None:
 def _add_variables(model: pyo.ConcreteModel, market: Market, bounds: Bounds) -> None:
     own = {j: (float(bounds.price_low[a]), float(bounds.price_high[a])) for a, j in enumerate(market.leader)}
     model.price = pyo.Var(model.leader, bounds=lambda _, j: own[j])
-    model.level = pyo.Var(model.users, bounds=lambda _, i: (float(bounds.level_low[i]), float(bounds.level_high[i])))
-    model.provider_load = pyo.Var(model.providers, bounds=lambda _, j: (float(bounds.load_low[j]), float(bounds.load_high[j])))
+    levels, loads = _ranges(bounds.level_low, bounds.level_high), _ranges(bounds.load_low, bounds.load_high)
+    model.level = pyo.Var(model.users, bounds=lambda _, i: levels[i])
+    model.provider_load = pyo.Var(model.providers, bounds=lambda _, j: loads[j])
     model.flow = pyo.Var(
         model.pairs, bounds=lambda _, i, j: (float(bounds.flow_low[i, j]), float(bounds.flow_high[i, j]))
     )
+
+
+def _ranges(low: Array, high: Array) -> list[tuple[float, float]]:
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def _add_flow_rows(model: pyo.ConcreteModel, market: Market) -> None:
@@ -75,7 +81,7 @@ def _add_flow_rows(model: pyo.ConcreteModel, market: Market) -> None:
 
 
 def _add_stationarity(model: pyo.ConcreteModel, market: Market) -> None:
-    cost = costs(market, [0.0] * len(market.leader))
+    cost = costs(market, np.zeros(len(market.leader)))
     slope = weight_ratio(market)[:, None] / market.capacity
 
     @model.Expression(model.pairs)

@@ -9,15 +9,16 @@ r"""kkt-bigm: the leader's problem as a convex MIQP, complementarity by binaries
 Variables          name     unit    shape
   u_ij             use      -       free pairs
 
-flow_high and reduced_high are proven in `bounds.py`, where their derivation stands. What is exact: u_ij = 1 forces mu_ij = 0
-and u_ij = 0 forces f_ij = 0, so the feasible points are exactly the equilibria, and at these the concave profit is the
-true one; no bound cuts off an equilibrium of the prices considered.
+flow_high and reduced_high are proven in `bounds.py`, where their derivation stands. What is exact: u_ij = 1 forces
+mu_ij = 0 and u_ij = 0 forces f_ij = 0, so the feasible points are exactly the equilibria, and at these the concave
+profit is the true one; no bound cuts off an equilibrium of the prices considered.
 
-**Prices considered.** For one price the range [0, cap] is first cut to a window. With best the profit of an equilibrium found
-by `Incumbent`, and since x_s never rises with p (`docs/mathematics.md`, L2), p in (k, p-) earns at most (p - k) x_s(k) < best for
-p- = k + best / x_s(k), and p > p+ earns at most (cap - k) x_s(p+) < best for any p+ with x_s(p+) < best / (cap - k): we halve
-the range a few times for such a p+. Every optimum lies in [p-, p+], where the bounds are tighter. It is narrowed once at each end,
-not until it closes: that would be `bisect`, and this model is to be a second, independent proof.
+**Prices considered.** For one price the range [0, cap] is first cut to a window. With best the profit of an
+equilibrium found by `Incumbent`, and since x_s never rises with p (`docs/mathematics.md`, L2), p in (k, p-) earns at
+most (p - k) x_s(k) < best for p- = k + best / x_s(k), and p > p+ earns at most (cap - k) x_s(p+) < best for any p+
+with x_s(p+) < best / (cap - k): we halve the range a few times for such a p+. Every optimum lies in [p-, p+], where
+the bounds are tighter. It is narrowed once at each end, not until it closes: that would be `bisect`, and this model
+is to be a second, independent proof.
 
 Reference: Fortuny-Amat, McCarl (1981), doi 10.1057/jors.1981.156.
 """

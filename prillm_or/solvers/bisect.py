@@ -4,9 +4,9 @@ x_s never rises with the price p (`docs/mathematics.md`, L2), hence on prices [a
 
     profit <= (b - k) x_s(a)  where b >= k,      profit <= (b - k) x_s(b)  where b < k.
 
-Intervals are kept in a queue, the one with the largest bound first. Where both ends have the same support, everything in
-between is linear (each support owns one interval of prices), the profit is a known parabola and the interval is done,
-exactly. Others are halved. The proven bound is the largest one left, so it may be read at any time.
+Intervals are kept in a queue, the one with the largest bound first. Where both ends have the same support, everything
+in between is linear (each support owns one interval of prices), the profit is a known parabola and the interval is
+done, exactly. Others are halved. The proven bound is the largest one left, so it may be read at any time.
 
 Cost: one equilibrium a split, warm-started from an end; 20 to 50 splits on the markets we tried.
 

@@ -1,8 +1,8 @@
 """gurobi: Gurobi. It takes convex MIQPs as they are; where its licence does not reach, outer approximation.
 
-The licence that comes with the package allows 2000 variables and rows in linear models, and 200 variables once any term is
-quadratic (measured with gurobipy 13.0.3). Whether the licence here is that one is found by offering one model that is
-too large for it.
+The licence that comes with the package allows 2000 variables and rows in linear models, and 200 variables once any
+term is quadratic (measured with gurobipy 13.0.3). Whether the licence here is that one is found by offering one model
+that is too large for it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from prillm_or.errors import CombinationError, UnavailableError
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.base import Answer, Capability, Ended, Limits
 from prillm_or.solvers.programme import Programme, compile_model
+from prillm_or.solvers.quiet import quiet
 
 _ENDED = {
     GRB.OPTIMAL: Ended.FINISHED,
@@ -69,7 +70,8 @@ class Gurobi:
             for name, value in {**settings, **_TOLERANCES, **options}.items():
                 model.setParam(name, value)
             variables.Start = programme.start()
-            model.optimize()
+            with quiet():  # Gurobi comments on Ctrl-C
+                model.optimize()
         except gp.GurobiError as error:
             if error.errno == _TOO_LARGE:
                 rows, columns = programme.rows.shape

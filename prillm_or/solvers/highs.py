@@ -6,8 +6,6 @@ pool is reset whenever the number changes. It runs in a thread of its own, so th
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 
@@ -18,6 +16,7 @@ from prillm_or.errors import CombinationError
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.base import Answer, Capability, Ended, Limits
 from prillm_or.solvers.programme import Programme, compile_model
+from prillm_or.solvers.quiet import quiet
 
 _ENDED = {
     highspy.HighsModelStatus.kOptimal: Ended.FINISHED,
@@ -49,7 +48,9 @@ class Highs:
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the model with its present tangents; the binaries start from the values in it."""
         programme = compile_model(formulation.model)
-        solver = _silent_solver()
+        with quiet():  # HiGHS greets at birth
+            solver = highspy.Highs()
+        solver.silent()
         _reset_pool(limits.threads)
         solver.passModel(_highs_model(programme))
         settings = {"threads": limits.threads, "random_seed": limits.seed, "mip_rel_gap": limits.gap, **_TOLERANCES}
@@ -70,21 +71,6 @@ class Highs:
         return Answer(ended, _bound(programme, information, ended), has_values)
 
 
-def _silent_solver() -> highspy.Highs:
-    """A solver that writes nothing: standard output may have to hold nothing but JSON, and HiGHS greets at birth."""
-    sys.stdout.flush()
-    kept, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 1)
-        solver = highspy.Highs()
-        solver.silent()
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(sink)
-    return solver
-
-
 def _run(solver: highspy.Highs) -> bool:
     """Solve in a thread; on Ctrl-C stop it, wait, and say so."""
     thread = solver.startSolve()
@@ -99,7 +85,9 @@ def _run(solver: highspy.Highs) -> bool:
 
 
 def _bound(programme: Programme, information: highspy.HighsInfo, ended: Ended) -> float | None:
-    """The proven bound; without binaries left, that is the optimum itself."""
+    """The proven bound; without binaries left, that is the optimum itself. Cut off early, HiGHS may have none."""
+    if not information.valid:
+        return None
     if programme.integer.any():
         bound = float(information.mip_dual_bound)
     elif ended is Ended.FINISHED:

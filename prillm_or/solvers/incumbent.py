@@ -43,16 +43,19 @@ class Incumbent:
     def polish(self) -> None:
         """Climb from the best prices: on a support profit is a concave quadratic, whose top is one linear solve away.
 
-        The top is tried first, then points half as far, until nothing improves; so the result is never worse.
+        The top is tried first, then points half as far, until nothing improves; so the result is never worse. Prices
+        that a bound holds back stand still.
         """
-        own = list(self.market.leader)
+        own, cap = list(self.market.leader), self.market.price_cap
         for _ in range(_MOST_POLISHES):
             assert self.equilibrium is not None, "offer prices before polishing them"
             start, profit = self.equilibrium, self.profit
             slopes = load_slopes(self.users, start.support)
             gradient = start.load[own] + slopes.T @ (start.prices - self.market.unit_cost[own])
-            curvature = slopes + slopes.T
-            step = -np.linalg.lstsq(curvature, gradient, rcond=None)[0]
+            free = ~((start.prices <= 0) & (gradient < 0) | (start.prices >= cap) & (gradient > 0))
+            curvature = (slopes + slopes.T)[np.ix_(free, free)]
+            step = np.zeros(len(own))
+            step[free] = -np.linalg.lstsq(curvature, gradient[free], rcond=None)[0]
             for length in (1.0, 0.5, 0.25):
                 self.offer(start.prices + length * step)
                 if self.profit > profit:

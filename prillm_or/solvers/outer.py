@@ -1,11 +1,11 @@
 """Outer approximation: a concave profit through a solver that knows only linear programmes with binaries.
 
 Each convex term of the objective is replaced by a variable above its tangents, so that every programme overestimates
-profit and its *dual bound* is a proven bound on the best profit (its incumbent value is none while its own gap is open).
-After each round tangents are added where its solution was, and at the equilibrium of the price it proposed; that
-equilibrium gives the profit truly earned. First tangents come from equilibria at a few prices, so that the first round
-already knows the shape of the objective. Rounds end when the best bound meets the best profit within the gap; there are
-finitely many supports, and on each the tangents converge, so they do end.
+profit and its *dual bound* is a proven bound on the best profit (its incumbent value is none while its own gap is
+open). After each round tangents are added where its solution was, and at the equilibrium of the price it proposed;
+that equilibrium gives the profit truly earned. First tangents come from equilibria at a few prices, so that the first
+round already knows the shape of the objective. Rounds end when the best bound meets the best profit within the gap;
+there are finitely many supports, and on each the tangents converge, so they do end.
 
 Reference: Duran, Grossmann, Mathematical Programming 36 (1986) 307-339, doi 10.1007/BF02592064.
 """

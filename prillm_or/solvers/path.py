@@ -10,8 +10,9 @@ enters. There, moving the pair changes K by a rank-one term, and with v = K^-1 (
 
     (lambda', q') <- (lambda', q') - kappa t'_ij v,                   kappa from `SupportInverse.flip`,
 
-the slope t'_ij keeps its sign, so that the pair moves on into its new state, and the next piece begins. Each support owns
-one interval of prices (critical regions of a strictly convex parametric programme are convex), hence the trace ends.
+the slope t'_ij keeps its sign, so that the pair moves on into its new state, and the next piece begins. Each support
+owns one interval of prices (critical regions of a strictly convex parametric programme are convex), hence the trace
+ends.
 
 Where several pairs reach zero at one price, pairs of zero slack that would turn infeasible are moved one at a time, the
 one of least index first: Murty's rule for linear complementarity problems with a positive definite matrix, which ends
@@ -253,7 +254,8 @@ class _State:
 def best_on_piece(piece: Piece, which: int, margins: Array, unit_cost: float) -> tuple[float, float]:
     """Price and profit of the best point of a piece, the smallest price among equals.
 
-    `margins`, shape (len(leader),), holds price less unit cost of the leader's other providers; entry `which` is unused.
+    `margins`, shape (len(leader),), holds price less unit cost of the leader's other providers; entry `which` is
+    unused.
     """
     own_load, own_slope = piece.load[which], piece.slope[which]
     others = np.delete(margins, which)

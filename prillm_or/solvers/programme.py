@@ -80,8 +80,8 @@ def compile_model(model: pyo.ConcreteModel) -> Programme:
         (number[id(first)], number[id(second)], float(coefficient))
         for (first, second), coefficient in zip(repn.quadratic_vars, repn.quadratic_coefs, strict=True)
     )
-    rows = csr_array(form.A)
-    rows.resize((rows.shape[0], len(columns)))
+    matrix = form.A.tocsr()
+    rows = csr_array((matrix.data, matrix.indices, matrix.indptr), shape=(matrix.shape[0], len(columns)))
     kind = np.array([row.bound_type for row in form.rows])
     side = np.asarray(form.rhs, dtype=np.float64)
     return Programme(
