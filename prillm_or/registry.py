@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from prillm_or.errors import UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prillm_or.models.formulation import Formulation
     from prillm_or.solvers.base import AlgebraicSolver, Capability, NativeSolver
 
 
@@ -109,6 +112,12 @@ def model_options(name: str) -> Any:
     _need("pyomo", f"model {name}")
     entry = MODELS[name]
     return getattr(import_module(entry.module), entry.options)
+
+
+def load_build(name: str) -> Callable[..., Formulation]:
+    """The function `build(market, options, best_profit)` of a formulation."""
+    found: Callable[..., Formulation] = import_module(MODELS[name].module).build
+    return found
 
 
 def _class(name: str) -> Any:

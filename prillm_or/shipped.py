@@ -23,7 +23,7 @@ _SCHEMA = ".schema.json"
 
 
 def find(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> Path:
-    """File that a name such as `coding-13`, `tiny/two-users` or `highs/fast` stands for.
+    """File that a name such as `coding-13`, `tiny/kink` or `highs/stock` stands for.
 
     What is an existing file, ends in one of the suffixes, or starts like a path (`/`, `./`, `../`, `~`) is a path and
     is returned as it is, whether the file exists or not. A folder of the kind in the working directory comes before

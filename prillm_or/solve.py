@@ -13,7 +13,7 @@ from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError
 from prillm_or.market import Array, Market
 from prillm_or.profiles import SolverProfile, model_profile, solver_profile
-from prillm_or.registry import SOLVERS, capabilities, load_algebraic, load_native, solvers_with
+from prillm_or.registry import SOLVERS, capabilities, load_algebraic, load_build, load_native, solvers_with
 from prillm_or.result import Method, Result, Status, Times, Today
 from prillm_or.solvers.base import Capability, Ended, Limits, Proposal
 
@@ -127,7 +127,10 @@ def _propose(market: Market, profile: SolverProfile, model: str | None, limits: 
 
     chosen = model_profile(model or _DEFAULT_MODEL)
     algebraic = load_algebraic(profile.solver)
-    proposal = solve_algebraic(market, chosen.options, algebraic, limits, profile.options)
+    build = load_build(chosen.formulation)
+    proposal = solve_algebraic(
+        market, lambda market, best: build(market, chosen.options, best), algebraic, limits, profile.options
+    )
     return Method(profile.name, algebraic.version(), chosen.name), proposal
 
 

@@ -9,7 +9,7 @@ Let the leader's prices lie in the box [low, high].
 **Common weights.** Every multiplier lambda_i, and the load of every provider whose own price stands still, rises
 with each price of the leader; the load of a provider falls with its own price (`docs/mathematics.md`, L2 to L4). Hence
 lambda_i(low) <= lambda_i <= lambda_i(high), and x_j lies between its values at the two corners of the box that are
-worst for it: two equilibria, and two more for each provider of the leader.
+worst for it: two equilibria, and two for each provider of the leader.
 
 **User-specific weights.** Multipliers need not be monotone there. Two maps still are: user i's multiplier, given the
 loads, rises with every load and price (it fills providers up to its demand); provider j's load, given the
@@ -19,14 +19,15 @@ in on each other. With one price, x_s(high) <= x_s <= x_s(low) besides (L2).
 
 **From bounds to M.** With lambda in [lambda-, lambda+], x in [x-, x+] and c in [c-, c+]:
 
-    flow_high_ij    = min(D_i, (alpha_j / r_i)(lambda+_i - c-_ij) - x-_j)        f_ij <= flow_high_ij z_ij
+    flow_high_ij    = min(D_i, (alpha_j / r_i)(lambda+_i - c-_ij) - x-_j)        f_ij <= flow_high_ij u_ij
     flow_low_ij     = max(0,   (alpha_j / r_i)(lambda-_i - c+_ij) - x+_j)
-    reduced_high_ij = c+_ij + (r_i / alpha_j) x+_j - lambda-_i                   mu_ij <= reduced_high_ij (1 - z_ij)
+    reduced_high_ij = c+_ij + (r_i / alpha_j) x+_j - lambda-_i                   mu_ij <= reduced_high_ij (1 - u_ij)
 
 since f_ij = max(0, (alpha_j / r_i)(lambda_i - c_ij) - x_j), and mu_ij = c_ij + (r_i / alpha_j) x_j - lambda_i where
 f_ij = 0. Pairs with flow_high <= 0 are never used and pairs with flow_low > 0 always: neither needs a binary. For one
-price and common weights f_is(high) <= f_is <= f_is(low) besides (L3). Each bound is widened by `_MARGIN` of its
-range, so that rounding in the equilibria never cuts off the optimum.
+price and common weights f_is(high) <= f_is <= f_is(low) besides (L3). Levels are widened by
+`_MARGIN` of their range and the largest price, loads by that share of the whole demand, the leader's flows by that
+share of the user's, so that rounding in the equilibria never cuts off the optimum.
 """
 
 from __future__ import annotations
@@ -94,9 +95,10 @@ def derive_bounds(market: Market, price_low: Array, price_high: Array) -> Bounds
     flow_high = np.minimum(market.demand[:, None], (level_high[:, None] - cost_low) / slope - load_low)
     flow_low = np.maximum(0.0, (level_low[:, None] - cost_high) / slope - load_high)
     if market.common_weights and len(market.leader) == 1:
-        own = market.leader[0]
-        margin = _MARGIN * market.demand
-        flow_high[:, own] = np.minimum(flow_high[:, own], equilibrium(market, price_low).flow[:, own] + margin)
+        own, margin = market.leader[0], _MARGIN * market.demand
+        cheap, dear = equilibrium(market, price_low).flow[:, own], equilibrium(market, price_high).flow[:, own]
+        flow_high[:, own] = np.minimum(flow_high[:, own], cheap + margin)
+        flow_low[:, own] = np.maximum(flow_low[:, own], dear - margin)
     reduced_high = np.maximum(cost_high + slope * load_high - level_low[:, None], 0.0)
     return Bounds(
         price_low, price_high, level_low, level_high, load_low, load_high, flow_low, flow_high, reduced_high
@@ -139,7 +141,8 @@ def _monotone(market: Market, price_low: Array, price_high: Array) -> tuple[Arra
     for a, j in enumerate(market.leader):
         least, most = price_low.copy(), price_high.copy()
         least[a], most[a] = price_high[a], price_low[a]
-        load_low[j], load_high[j] = equilibrium(market, least).load[j], equilibrium(market, most).load[j]
+        load_low[j] = equilibrium(market, least, dear).load[j]
+        load_high[j] = equilibrium(market, most, cheap).load[j]
     return cheap.multiplier / market.price_weight, dear.multiplier / market.price_weight, load_low, load_high
 
 

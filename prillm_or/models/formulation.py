@@ -31,6 +31,8 @@ class Formulation:
         What is proven of its variables.
     profit
         Its objective.
+    seeds
+        Number of prices whose equilibria give the first tangents, where a solver needs tangents.
     notes
         Lines for people (`--verbose`).
     """
@@ -42,6 +44,7 @@ class Formulation:
     model: pyo.ConcreteModel
     bounds: Bounds
     profit: ConcaveProfit
+    seeds: int
     notes: tuple[str, ...] = ()
 
     @property

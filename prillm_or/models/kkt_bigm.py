@@ -86,7 +86,7 @@ def build(market: Market, options: KktBigmOptions, best_profit: float) -> Formul
     model = kkt_core(scaled, bounds)
     profit = ConcaveProfit(model, scaled)
     _add_complementarity(model, bounds)
-    return Formulation("kkt-bigm", scaled, money, volume, model, bounds, profit, _notes(bounds, money))
+    return Formulation("kkt-bigm", scaled, money, volume, model, bounds, profit, options.seeds, _notes(bounds, money))
 
 
 def _add_complementarity(model: pyo.ConcreteModel, bounds: Bounds) -> None:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from prillm_or.market import Market
 from prillm_or.models.formulation import Formulation, scaled_market
-from prillm_or.models.kkt_bigm import KktBigmOptions, build
 from prillm_or.solvers.base import AlgebraicSolver, Capability, Deadline, Ended, Limits, Proposal
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.outer import outer_approximation
 
+Build = Callable[[Market, float], Formulation]
+
 
 def solve_algebraic(
-    market: Market, model: KktBigmOptions, solver: AlgebraicSolver, limits: Limits, options: Mapping[str, object]
+    market: Market, build: Build, solver: AlgebraicSolver, limits: Limits, options: Mapping[str, object]
 ) -> Proposal:
     """Build a model of the market and solve it.
 
     Parameters
     ----------
-    model, options
-        Options of the model's and of the solver's profile.
+    build
+        Builds the formulation, given the market and the profit of an equilibrium already found.
+    options
+        Of the solver's profile.
 
     Raises
     ------
@@ -37,13 +40,13 @@ def solve_algebraic(
     for share in np.linspace(0.0, 1.0, 5):
         best.offer(share * scaled.price_cap)
         best.polish()
-    formulation = build(market, model, best.profit * money * volume)
+    formulation = build(market, best.profit * money * volume)
     build_s = time.perf_counter() - began
     refusal = None
     if Capability.CONVEX_MIQP in solver.capabilities and (refusal := solver.refuses(formulation)) is None:
         proposal = _solve_squares(formulation, best, solver, limits, deadline, options)
     else:
-        proposal = outer_approximation(formulation, model.seeds, best, solver, limits, deadline, options)
+        proposal = outer_approximation(formulation, best, solver, limits, deadline, options)
     notes = [*formulation.notes, *proposal.notes]
     if refusal:
         notes.append(f"outer approximation, since {refusal}")

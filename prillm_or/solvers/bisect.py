@@ -79,7 +79,7 @@ class _Search:
     def split(self) -> None:
         """Halve the interval with the largest bound."""
         _, _, low, high = heapq.heappop(self.queue)
-        middle = self.best.offer((low.prices + high.prices) / 2)
+        middle = self.best.offer((low.prices + high.prices) / 2, low)
         self.equilibria += 1
         _log.info("price %.6g, bound %.6g", float(middle.prices[0]), self.bound())
         self._push(low, middle)
@@ -103,5 +103,5 @@ class _Search:
             margin, load = low.prices[0] - self._unit_cost, low.load[self._column]
             top: Array = low.prices - (load + margin * slope) / (2 * slope)
             if low.prices[0] < top[0] < high.prices[0]:
-                self.best.offer(top)
+                self.best.offer(top, low)
                 self.equilibria += 1

@@ -120,13 +120,12 @@ def _gurobi_model(programme: Programme) -> tuple[gp.Model, gp.MVar]:
     x = model.addMVar(len(programme.columns), lb=programme.low, ub=programme.high, vtype=kinds)
     equal = programme.row_low == programme.row_high
     below, above = ~equal & (programme.row_high < np.inf), ~equal & (programme.row_low > -np.inf)
-    for chosen, add in (
-        (equal, lambda rows, k: model.addConstr(rows @ x == programme.row_low[k])),
-        (below, lambda rows, k: model.addConstr(rows @ x <= programme.row_high[k])),
-        (above, lambda rows, k: model.addConstr(rows @ x >= programme.row_low[k])),
-    ):
-        if chosen.any():
-            add(programme.rows[chosen], chosen)
+    if equal.any():
+        model.addConstr(programme.rows[equal] @ x == programme.row_low[equal])
+    if below.any():
+        model.addConstr(programme.rows[below] @ x <= programme.row_high[below])
+    if above.any():
+        model.addConstr(programme.rows[above] @ x >= programme.row_low[above])
     objective = programme.cost @ x + programme.offset
     if programme.quadratic:
         first, second, coefficients = (np.array(column) for column in zip(*programme.quadratic, strict=True))

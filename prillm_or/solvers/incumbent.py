@@ -32,19 +32,22 @@ class Incumbent:
         """Best prices so far, shape (len(leader),), or None."""
         return None if self.equilibrium is None else self.equilibrium.prices
 
-    def offer(self, prices: Array) -> Equilibrium:
-        """Solve the equilibrium at `prices`, shape (len(leader),), clipped to the caps, and keep it if it is better."""
-        found = solve_users(self.users, np.clip(prices, 0.0, self.market.price_cap), self.equilibrium)
+    def offer(self, prices: Array, start: Equilibrium | None = None) -> Equilibrium:
+        """Solve the equilibrium at `prices`, shape (len(leader),), clipped to the caps, and keep it if it is better.
+
+        It is looked for from `start`, or from the best equilibrium so far.
+        """
+        found = solve_users(self.users, np.clip(prices, 0.0, self.market.price_cap), start or self.equilibrium)
         profit = profit_of(self.market, found.prices, found.load)
         if profit > self.profit + _BETTER * abs(self.profit) or self.equilibrium is None:
             self.profit, self.equilibrium = profit, found
         return found
 
     def polish(self) -> None:
-        """Climb from the best prices: on a support profit is a concave quadratic, whose top is one linear solve away.
+        """Climb from the best prices: on a support profit is quadratic, its top, if it has one, a linear solve away.
 
-        The top is tried first, then points half as far, until nothing improves; so the result is never worse. Prices
-        that a bound holds back stand still.
+        That point is tried first, then points half as far, until nothing improves; so the result is never worse.
+        Prices that a bound holds back stand still.
         """
         own, cap = list(self.market.leader), self.market.price_cap
         for _ in range(_MOST_POLISHES):

@@ -5,7 +5,7 @@ profit and its *dual bound* is a proven bound on the best profit (its incumbent 
 open). After each round tangents are added where its solution was, and at the equilibrium of the price it proposed;
 that equilibrium gives the profit truly earned. First tangents come from equilibria at a few prices, so that the first
 round already knows the shape of the objective. Rounds end when the best bound meets the best profit within the gap;
-there are finitely many supports, and on each the tangents converge, so they do end.
+there are finitely many supports, and on each the tangents converge, so for any gap > 0 they do end.
 
 Reference: Duran, Grossmann, Mathematical Programming 36 (1986) 307-339, doi 10.1007/BF02592064.
 """
@@ -28,7 +28,6 @@ _MOST_ROUNDS = 200
 
 def outer_approximation(
     formulation: Formulation,
-    seeds: int,
     best: Incumbent,
     solver: AlgebraicSolver,
     limits: Limits,
@@ -39,12 +38,10 @@ def outer_approximation(
 
     Parameters
     ----------
-    seeds
-        Number of prices whose equilibria give the first tangents.
     best
         The incumbent, in the formulation's units, with at least one price offered.
     """
-    _seed(formulation, seeds, best)
+    _seed(formulation, best)
     bound, ended = np.inf, Ended.FINISHED
     rounds = 0
     while rounds < _MOST_ROUNDS:
@@ -72,11 +69,11 @@ def outer_approximation(
     return Proposal(best.prices * money, proven, ended, notes)
 
 
-def _seed(formulation: Formulation, seeds: int, best: Incumbent) -> None:
+def _seed(formulation: Formulation, best: Incumbent) -> None:
     bounds = formulation.bounds
-    for share in np.linspace(0.0, 1.0, seeds):
+    for share in np.linspace(0.0, 1.0, formulation.seeds):
         _learn(formulation, best, bounds.price_low + share * (bounds.price_high - bounds.price_low))
-    if seeds:
+    if formulation.seeds:
         best.polish()
         assert best.prices is not None
         _learn(formulation, best, best.prices)

@@ -1,0 +1,223 @@
+"""The command line: exit codes, JSON, tables, and what a user's mistakes look like; partly in a real process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prillm_or.cli import run
+from prillm_or.files import read_market, write_market
+from prillm_or.registry import SOLVERS
+from prillm_or.shipped import find
+
+PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
+COMMANDS = ("solve", "equilibrium", "curve", "generate", "validate", "models", "solvers", "instances")
+
+
+def in_process(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.wheel
+def test_solve_prints_a_table_and_ends_with_0() -> None:
+    done = in_process("solve", "coding-13")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "step-3.7-flash=" in done.stdout
+    assert "optimal" in done.stdout
+
+
+@pytest.mark.wheel
+@pytest.mark.parametrize("solver", ["path", "bisect", "highs", "gurobi"])
+def test_standard_output_holds_nothing_but_json(solver: str) -> None:
+    done = in_process("solve", "tiny/kink", "--solver", solver, "--json", "-")
+    result = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert result["format"] == "prillm-or/result@1"
+    assert result["profit"] == pytest.approx(7.5, rel=1e-4)  # tiny/README.md
+    assert result["gap"] <= 1e-4
+
+
+def test_one_instance_gives_an_object_and_several_an_array_in_the_given_order(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    assert run(["solve", "tiny/tie", "--json", str(out)]) == 0
+    assert read_json(out)["instance"] == "tie"
+    assert run(["solve", "tiny/tie", "tiny/kink", "tiny/cap-binds", "--json", str(out)]) == 0
+    assert [result["instance"] for result in read_json(out)] == ["tie", "kink", "cap-binds"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json"]
+
+
+def test_method_names_profile_and_model(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    assert run(["solve", "tiny/kink", "--solver", "highs/stock", "--model", "kkt-bigm", "--json", str(out)]) == 0
+    method = read_json(out)["method"]
+    assert (method["solver"], method["model"]) == ("highs/stock", "kkt-bigm")
+
+
+def test_a_time_limit_gives_the_best_so_far_and_1(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    code = run(["solve", "coding-13", "--solver", "bisect", "--gap", "1e-12", "--time-limit", "0", "--json", str(out)])
+    result = read_json(out)
+    assert (code, result["status"]) == (1, "time_limit")
+    assert result["upper_bound"] >= 15.4240  # the best profit (instances/README.md)
+
+
+def test_a_faulty_file_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad, out = tmp_path / "bad.json", tmp_path / "out.json"
+    bad.write_text('{"format": "prillm-or/market@1"}', encoding="utf-8")
+    assert run(["solve", "tiny/tie", str(bad), "tiny/kink", "--json", str(out)]) == 2
+    assert [result["instance"] for result in read_json(out)] == ["tie", "kink"]
+    assert "bad.json: users" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        (["solve", "codin-13"], "coding-13"),  # a name that is nearly one
+        (["solve", "no/such/file.json"], "no/such/file.json"),
+        (["solve", "tiny/tie", "--solver", "cplex"], "cplex"),
+        (["solve", "tiny/tie", "--solver", "highs/quick"], "highs/"),
+        (["solve", "tiny/tie", "--model", "kkt-bigM"], "kkt-bigm"),
+        (["solve", "tiny/tie", "--solver", "path", "--model", "kkt-bigm"], "takes no model"),
+        (["solve", "tiny/two-prices", "--solver", "path"], "use --solver with"),
+        (["solve", "tiny/two-prices", "--solver", "bisect"], "use --solver with"),
+        (["solve", "tiny/tie", "--gap", "-1"], "--gap"),
+        (["solve"], "INSTANCE"),
+        (["slove", "tiny/tie"], "solve"),
+        (["equilibrium", "tiny/tie", "--price", "nobody=1"], "nobody=1"),
+        (["equilibrium", "tiny/tie", "--price", "lead=cheap"], "cheap"),
+        (["equilibrium", "tiny/tie", "--price", "lead=-1"], "-1"),
+        (["equilibrium", "tiny/nobody"], "--price"),  # its leader has no price today
+        (["curve", "tiny/two-prices"], "--provider"),
+        (["curve", "tiny/two-prices", "--provider", "rival"], "rival"),
+        (["generate", "--users", "3", "--providers", "3", "--out", "market.txt"], ".json"),
+        (["generate", "--users", "3", "--providers", "3", "--out", "no/such/folder/m.json"], "folder"),
+        (["generate", "--users", "3", "--providers", "1", "--out", "m.json"], "providers"),
+        (["validate", "tiny/tie", "nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_a_mistake_gives_one_clear_message_and_2(
+    arguments: list[str], fragment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    assert fragment in error
+    assert "Traceback" not in error
+
+
+def test_a_missing_package_is_named_with_its_install_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(SOLVERS, "gurobi", dataclasses.replace(SOLVERS["gurobi"], package="nowhere_to_be_found"))
+    assert run(["solve", "tiny/tie", "--solver", "gurobi"]) == 2
+    assert "pip install nowhere_to_be_found" in capsys.readouterr().err
+    assert run(["solvers", "--json", "-"]) == 0
+    states = {row["name"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+    assert "pip install nowhere_to_be_found" in states["gurobi"]
+    assert states["path"] == "ready"
+
+
+def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    arguments = ("solve", "coding-13", "tiny/tie", "--model", "kkt-bigm-naive", "--solver", "highs", "--json", str(out))
+    with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(6)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    (result,) = read_json(out)
+    assert result["instance"] == "coding-13"
+    assert result["profit"] > 15.42
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_equilibrium_at_given_prices(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    assert run(["equilibrium", "tiny/one-rival", "--price", "lead=3", "--price", "rival=4", "--json", str(out)]) == 0
+    found = read_json(out)
+    assert found["format"] == "prillm-or/equilibrium@1"
+    assert found["prices"] == {"lead": 3.0, "rival": 4.0}
+    for user, flows in found["flows"].items():
+        assert user in found["multipliers"]
+        for provider, flow in flows.items():
+            assert 0 < flow <= found["loads"][provider] * (1 + 1e-12)
+    assert found["certificate"]["kkt_residual"] <= 1e-12
+
+
+def test_curve_is_continuous_and_its_best_is_that_of_solve(tmp_path: Path) -> None:
+    out = tmp_path / "curve.json"
+    assert run(["curve", "coding-13", "--json", str(out)]) == 0
+    curve = read_json(out)
+    pieces = curve["pieces"]
+    assert (curve["format"], pieces[0]["from"]) == ("prillm-or/curve@1", 0.0)
+    for left, right in pairwise(pieces):
+        assert left["to"] == right["from"]
+        reached = left["load"] + left["slope"] * (left["to"] - left["from"])
+        assert reached == pytest.approx(right["load"], rel=1e-9)
+    assert run(["solve", "coding-13", "--json", str(out)]) == 0
+    assert curve["best"]["profit"] == pytest.approx(read_json(out)["profit"], rel=1e-12)
+
+
+def test_curve_of_one_of_two_prices_counts_both_providers(tmp_path: Path) -> None:
+    out, still = tmp_path / "curve.json", tmp_path / "still.json"
+    assert run(["curve", "tiny/two-prices", "--provider", "plain", "--json", str(out)]) == 0
+    best = read_json(out)["best"]
+    assert run(["equilibrium", "tiny/two-prices", "--price", f"plain={best['price']!r}", "--json", str(still)]) == 0
+    assert read_json(still)["profit"] == pytest.approx(best["profit"], rel=1e-12)
+
+
+def test_generate_then_validate_and_solve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "mine.json.gz"
+    sizes = ["--users", "6", "--providers", "5", "--shape", "heavy", "--seed", "3"]
+    assert run(["generate", *sizes, "--out", str(out)]) == 0
+    first = out.read_bytes()
+    assert run(["generate", *sizes, "--out", str(out)]) == 0
+    assert out.read_bytes() == first
+    assert run(["validate", str(out)]) == 0
+    assert "6 users, 5 providers" in capsys.readouterr().out
+    assert run(["solve", str(out)]) == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    assert f"prillm-or {command}" in capsys.readouterr().out.replace("Usage: prillm-or", "")
+
+
+@pytest.mark.parametrize("command", ["models", "solvers", "instances"])
+def test_lists_are_tables_and_json(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.json"
+    assert run([command, "--json", str(out)]) == 0
+    table = capsys.readouterr().out
+    rows = read_json(out)
+    assert rows
+    for row in rows:
+        assert row["name"] in table
+
+
+def test_no_arguments_show_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) in (0, 2)
+    shown = capsys.readouterr()
+    for command in COMMANDS:
+        assert command in shown.out + shown.err
+
+
+def test_ids_that_look_like_markup_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    market = read_market(find("instances", "tiny/one-rival")).market
+    odd = dataclasses.replace(market, provider_ids=("[bold]lead[/bold]", "rival"))
+    write_market(odd, tmp_path / "odd.json")
+    assert run(["solve", str(tmp_path / "odd.json")]) == 0
+    assert "[bold]lead[/bold]=" in capsys.readouterr().out
