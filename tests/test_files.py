@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 
 from prillm_or.errors import MarketError, PrillmError
 from prillm_or.files import read_market, result_to_json, write_json, write_market
+from prillm_or.files.schema import instance_schema
 from prillm_or.market import Market, Units
 from prillm_or.result import Certificate, Method, Result, Status, Times, Today
-from prillm_or.schema import instance_schema
 
 FAULTS = Path(__file__).parent / "data" / "faults"
 ROOT = Path(__file__).parent.parent
@@ -541,24 +541,22 @@ def test_writing_into_a_folder_that_is_not_there_is_refused(tmp_path: Path, smal
 
 def test_writing_follows_a_link_and_never_replaces_a_device(tmp_path: Path) -> None:
     (tmp_path / "link.json").symlink_to(tmp_path / "target.json")
-    write_json([{"a": 1}], tmp_path / "link.json")
+    write_json({"a": 1}, tmp_path / "link.json")
     assert (tmp_path / "link.json").is_symlink()
     assert json.loads((tmp_path / "target.json").read_text()) == {"a": 1}
     (tmp_path / "null.json").symlink_to(os.devnull)
-    write_json([{"a": 1}], tmp_path / "null.json")
+    write_json({"a": 1}, tmp_path / "null.json")
     assert Path(os.devnull).is_char_device()
 
 
-@pytest.mark.parametrize(
-    ("objects", "expected"), [([{"a": 1}], {"a": 1}), ([{"a": 1}, {"b": 2}], [{"a": 1}, {"b": 2}]), ([], [])]
-)
-def test_one_object_stands_alone_and_several_in_an_array(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], objects: list[dict[str, int]], expected: object
+@pytest.mark.parametrize("document", [{"a": 1}, [{"a": 1}], [{"a": 1}, {"b": 2}], []])
+def test_a_document_is_written_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], document: dict[str, int] | list[dict[str, int]]
 ) -> None:
-    write_json(objects, tmp_path / "out.json")
-    write_json(objects, "-")
-    assert json.loads((tmp_path / "out.json").read_text()) == expected
-    assert json.loads(capsys.readouterr().out) == expected
+    write_json(document, tmp_path / "out.json")
+    write_json(document, "-")
+    assert json.loads((tmp_path / "out.json").read_text()) == document
+    assert json.loads(capsys.readouterr().out) == document
 
 
 def test_a_result_has_the_fields_of_the_contract_in_their_order() -> None:

@@ -37,5 +37,5 @@ def command(
         write_market(market, out)
     except OSError as error:
         raise PrillmError(f"{out}: cannot be written: {error.strerror or error}") from None
-    console().print(f"{out}: {users} users, {providers} providers, shape {shape}, seed {seed}", markup=False)
+    console().print(f"{out}: {users} users, {providers} providers, shape {shape}, seed {seed}")
     return 0

@@ -105,4 +105,4 @@ def _show(results: Sequence[Result], *, verbose: bool) -> None:
     for result in results:
         lines = result.notes if verbose or result.status is Status.ERROR else ()
         for line in lines:
-            screen.print(f"{result.instance}: {line}", markup=False)
+            screen.print(f"{result.instance}: {line}")

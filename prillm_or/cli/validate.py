@@ -23,5 +23,5 @@ def command(instances: Instances) -> int:
             continue
         market = instance.market
         line = f"{instance.path}: valid, {market.n} users, {market.m} providers, leader {', '.join(market.leader_ids)}"
-        console().print(line, markup=False)
+        console().print(line)
     return code

@@ -9,8 +9,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from prillm_or.faults import Faults, Where, shown
-from prillm_or.schema import (
+from prillm_or.files.faults import Faults, Where, shown
+from prillm_or.files.schema import (
     FORMAT,
     NUMBER,
     OBJECT,

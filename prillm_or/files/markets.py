@@ -1,4 +1,4 @@
-"""Files: markets are read with every refusal at once and written whole or not at all; results are written as JSON."""
+"""Market files: read with every refusal at once, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,28 +9,23 @@ import io
 import json
 import math
 import os
-import secrets
-import sys
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from prillm_or.checks import check_fields, check_links
-from prillm_or.delays import check_delays
 from prillm_or.errors import MarketError, PrillmError
-from prillm_or.faults import Faults, Where
+from prillm_or.files.atomic import replace_file
+from prillm_or.files.checks import check_fields, check_links
+from prillm_or.files.delays import check_delays
+from prillm_or.files.faults import Faults, Where
+from prillm_or.files.schema import FORMAT, MarketFile
 from prillm_or.market import Array, Market, Units
-from prillm_or.schema import FORMAT, MarketFile
 
-if TYPE_CHECKING:
-    from prillm_or.result import Result
-
-RESULT_FORMAT = "prillm-or/result@1"
 INLINE_DELAYS = 10**6
 """Largest number of delays written into the market file itself."""
 
@@ -94,35 +89,11 @@ def write_market(market: Market, path: str | os.PathLike[str]) -> None:
         beside = path.with_name(f"{stem}.delays.npy")
         stream = io.BytesIO()
         np.save(stream, market.delay, allow_pickle=False)
-        _replace(beside, stream.getvalue())
+        replace_file(beside, stream.getvalue())
         delays = {"npy": beside.name}
     content = _laid_out(_to_document(market, delays)).encode()
     # No time stamp, so that the same market gives the same bytes.
-    _replace(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
-
-
-def result_to_json(result: Result) -> dict[str, Any]:
-    """Give a result the fields of the file format, in its order; numbers that JSON cannot write become null."""
-    fields = dataclasses.asdict(result)
-    del fields["notes"], fields["interrupted"]  # for people, not part of the format
-    document: dict[str, Any] = _writable({"format": RESULT_FORMAT, **fields})
-    return document
-
-
-def write_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
-    """Write an object or an array of them, whole or not at all; `-` is standard output.
-
-    Raises
-    ------
-    PrillmError
-        When the file cannot be written.
-    """
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    if os.fspath(path) == "-":
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    else:
-        _replace(Path(path), text.encode())
+    replace_file(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
 
 
 def _content(path: Path) -> bytes:
@@ -267,31 +238,3 @@ def _laid_out(document: Mapping[str, Any]) -> str:
 
 def _compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _writable(value: object) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _writable(item) for key, item in value.items()}
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the target under a temporary name, then rename: a reader sees the old file or the new one."""
-    target = Path(os.path.realpath(path))
-    try:
-        if target.exists() and not target.is_file():
-            # A device or a pipe is written to, never replaced; a folder is refused here.
-            target.write_bytes(content)
-            return
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as failure:
-        raise PrillmError(f"{path}: cannot be written: {failure.strerror}") from None
