@@ -167,7 +167,7 @@ def _shape_problems(market: Market) -> list[str]:
 
 
 def _repeated(what: str, names: Sequence[Hashable]) -> list[str]:
-    return [f"{what}: {name!r} appears {times} times" for name, times in Counter(names).items() if times > 1]
+    return [f"{what}: {name!r} appears more than once" for name, times in Counter(names).items() if times > 1]
 
 
 def _value_problems(market: Market) -> list[str]:
