@@ -133,15 +133,15 @@ def trace(users: UserProblem, prices: Array, which: int, end: float) -> Iterator
     state = _State(users, prices, which)
     while True:
         pair = state.next_pair()
-        length = min(state.distance(pair), end - state.price)
-        if length > 0:
-            yield Piece(state.price, state.price + length, *state.loads())
-        if state.price + length >= end or not state.used():
-            break
+        length = state.distance(pair)
+        last = state.price + length >= end or not state.used()
+        stop = end if last else state.price + length
+        if stop > state.price:
+            yield Piece(state.price, stop, *state.loads())
+        if last:
+            return
         state.advance(length)
         state.flip(pair)
-    if state.price + length < end:  # nobody is left, and nobody comes back to a dearer provider
-        yield Piece(state.price + length, end, state.loads_after(length), np.zeros(len(prices)))
 
 
 class _State:
@@ -207,11 +207,10 @@ class _State:
     def loads(self) -> tuple[Array, Array]:
         """The leader's loads and their slopes, shape (len(leader),) each."""
         capacity = self._users.capacity[self._leader]
-        return capacity * self._congestion[self._leader], capacity * self._d_congestion[self._leader]
-
-    def loads_after(self, length: float) -> Array:
-        load, slope = self.loads()
-        return load + slope * length
+        load, slope = capacity * self._congestion[self._leader], capacity * self._d_congestion[self._leader]
+        if not self.used():  # zero but for rounding, and nobody comes back to a dearer provider
+            load[self._which], slope[:] = 0.0, 0.0
+        return load, slope
 
     def used(self) -> bool:
         """Whether anybody uses the provider whose price moves."""
