@@ -55,11 +55,10 @@ def _measure(names: tuple[str, ...], quick: bool, file: Path | None) -> None:
         for table in measurement.measure(quick):
             tables.append(as_document(table))
             show(tables[-1], console)
+            if file is not None:  # after each table, so that an interrupt loses little
+                about = str(measurement.__doc__).splitlines()[0]
+                _store(file, name, {"about": about, "environment": environment(), "quick": quick, "tables": tables})
         console.print(f"{name}: {time.perf_counter() - began:.0f} s", highlight=False)
-        about = measurement.__doc__.splitlines()[0]
-        result = {"about": about, "environment": environment(), "quick": quick, "tables": tables}
-        if file is not None:  # after each one, so that an interrupt loses one at most
-            _store(file, name, result)
 
 
 def _store(file: Path, name: str, result: Document) -> None:

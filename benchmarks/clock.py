@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
 
 _SHORTEST = 0.004
-_LONG = 5.0
+_LONG, _VERY_LONG = 0.5, 5.0
 
 
-def medians(actions: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
+def medians(actions: Mapping[str, Callable[[], object]], rounds: int = 9) -> dict[str, float]:
     """Median seconds of each action.
 
     In each round every action has its turn, so that a busy neighbour slows all of them alike. A turn repeats a short
-    action for about 4 ms. Where one call takes more than 5 s, 3 rounds have to do.
+    action for about 4 ms. An action of more than 0.5 s sits out after 5 rounds, one of more than 5 s after 2, when the
+    trial before the rounds counts as its third.
 
     Parameters
     ----------
     actions
         By name.
     rounds
-        At least 5.
+        Turns of a short action.
     """
     first = {name: _seconds(action, 1) for name, action in actions.items()}  # also warms caches up
-    if max(first.values()) > _LONG:
-        rounds = 3
-    repeats = {name: max(1, round(_SHORTEST / seconds)) for name, seconds in first.items()}
-    times: dict[str, list[float]] = {name: [] for name in actions}
-    for _ in range(rounds):
+    times = {name: [seconds] if seconds > _VERY_LONG else [] for name, seconds in first.items()}
+    for number in range(rounds):
         for name, action in actions.items():
-            times[name].append(_seconds(action, repeats[name]))
+            if number < _most_rounds(first[name]):
+                times[name].append(_seconds(action, max(1, round(_SHORTEST / first[name]))))
     return {name: median(values) for name, values in times.items()}
+
+
+def _most_rounds(seconds: float) -> float:
+    if seconds > _VERY_LONG:
+        return 2
+    return 5 if seconds > _LONG else math.inf
 
 
 def _seconds(action: Callable[[], object], repeats: int) -> float:

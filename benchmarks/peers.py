@@ -5,14 +5,14 @@ With loads x as variables the Hessian is diagonal (sparse form, for all but DAQP
     min   sum_ij g_ij f_ij + sum_j 1/(2 alpha_j) (x_j^2 + sum_i f_ij^2)
     s.t.  sum_j f_ij = D_i,   sum_i f_ij - x_j = 0,   f >= 0.
 
-Without them it is dense, with fewer rows (DAQP). Volumes are in units of the mean demand, and each user's offsets g start
-at zero: scales that suit the peers' tolerances. Matrices are assembled when a peer is made, before any clock starts;
-`set_up` hands them to a fresh native solver, `update` changes the costs of one that lives.
+Without them it is dense, with fewer rows (DAQP). Volumes are in units of the mean demand, and each user's offsets g
+start at zero: scales that suit the peers' tolerances. Matrices are assembled when a peer is made, before any clock
+starts; `set_up` hands them to a fresh native solver, `update` changes the costs of one that lives.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -43,8 +43,8 @@ class Programme:
         self.demand, self.capacity = users.demand / self.unit, users.capacity / self.unit
         self.flows = self.n * self.m
         self.slope = np.concatenate([np.tile(1 / self.capacity, self.n), 1 / self.capacity])
-        by_user = sp.kron(sp.eye(self.n), np.ones((1, self.m)))
-        by_provider = sp.kron(np.ones((1, self.n)), sp.eye(self.m))
+        by_user: Any = sp.kron(sp.eye(self.n), np.ones((1, self.m)))
+        by_provider: Any = sp.kron(np.ones((1, self.n)), sp.eye(self.m))
         self.rows: Any = sp.csc_matrix(sp.block_array([[by_user, None], [by_provider, -sp.eye(self.m)]]))
         self.right = np.concatenate([self.demand, np.zeros(self.m)])
 
@@ -60,8 +60,8 @@ class Programme:
 class Peer(Protocol):
     """A QP solver. `tolerances` are those worth trying, from loose to tight."""
 
-    name: ClassVar[str]
-    tolerances: ClassVar[tuple[float, ...]]
+    name: str
+    tolerances: tuple[float, ...]
 
     def __init__(self, programme: Programme) -> None: ...
 
@@ -79,7 +79,7 @@ class Piqp:
     """PIQP, proximal interior point, sparse."""
 
     name = "PIQP"
-    tolerances = (1e-8, 1e-10, 1e-12, 1e-13)
+    tolerances: tuple[float, ...] = (1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13)
 
     def __init__(self, programme: Programme) -> None:
         self._hessian = sp.diags(programme.slope).tocsc()
@@ -107,14 +107,14 @@ class Piqp:
 
         if self._solver.solve() != piqp.PIQP_SOLVED:
             raise PeerError("not solved")
-        return np.asarray(self._solver.result.x)
+        return np.array(self._solver.result.x)  # a copy: the next solve overwrites it
 
 
 class Daqp:
     """DAQP, dual active set, dense, flows alone."""
 
     name = "DAQP"
-    tolerances = (1e-6, 1e-9, 1e-11)
+    tolerances: tuple[float, ...] = (1e-6, 1e-9, 1e-11)
 
     def __init__(self, programme: Programme) -> None:
         n, m, self._flows = programme.n, programme.m, programme.flows
@@ -141,14 +141,14 @@ class Daqp:
         point, _, flag, _ = self._solver.solve()
         if flag != 1:
             raise PeerError(f"exit flag {flag}")
-        return np.asarray(point)
+        return np.array(point)
 
 
 class Clarabel:
     """Clarabel, interior point."""
 
     name = "Clarabel"
-    tolerances = (1e-8, 1e-10, 1e-12, 1e-13)
+    tolerances: tuple[float, ...] = (1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13)
 
     def __init__(self, programme: Programme) -> None:
         self._hessian = sp.diags(programme.slope).tocsc()
@@ -184,13 +184,11 @@ class Osqp:
     """OSQP, operator splitting, with polish."""
 
     name = "OSQP + polish"
-    tolerances = (1e-5, 1e-7, 1e-9)
+    tolerances: tuple[float, ...] = (1e-5, 1e-7, 1e-9)
 
     def __init__(self, programme: Programme) -> None:
         self._hessian = sp.diags(programme.slope).tocsc()
-        self._rows = sp.csc_matrix(
-            sp.vstack([programme.rows, sp.eye(programme.flows, programme.flows + programme.m)])
-        )
+        self._rows = sp.csc_matrix(sp.vstack([programme.rows, sp.eye(programme.flows, programme.flows + programme.m)]))
         self._low = np.concatenate([programme.right, np.zeros(programme.flows)])
         self._high = np.concatenate([programme.right, np.full(programme.flows, np.inf)])
 
@@ -222,14 +220,14 @@ class Osqp:
         answer = self._solver.solve()
         if answer.info.status != "solved":
             raise PeerError(answer.info.status)
-        return np.asarray(answer.x)
+        return np.array(answer.x)
 
 
 class HighsQp:
     """HiGHS, primal active set, without its default regularisation, which moves the answer."""
 
     name = "HiGHS QP"
-    tolerances = (1e-7, 1e-9)
+    tolerances: tuple[float, ...] = (1e-7, 1e-9)
 
     def __init__(self, programme: Programme) -> None:
         import highspy
@@ -255,7 +253,7 @@ class HighsQp:
         """Make a native solver."""
         import highspy
 
-        self._solver = highspy.Highs()
+        self._solver: Any = highspy.Highs()
         options = {
             "output_flag": False,
             "threads": 1,
@@ -272,6 +270,8 @@ class HighsQp:
 
     def update(self, cost: Array) -> None:
         """Change the costs of the native solver, keeping point and basis: in this order, or nothing is kept."""
+        # The time limit counts all solves of an object.
+        self._solver.setOptionValue("time_limit", self._solver.getRunTime() + TIME_LIMIT)
         solution, basis = self._solver.getSolution(), self._solver.getBasis()
         self._solver.changeColsCost(len(self._columns), self._columns, cost)
         self._solver.setSolution(solution)

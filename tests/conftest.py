@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import settings
+from numpy.typing import NDArray
 
 from prillm_or.files import read_market
 from prillm_or.generate import generate
-from prillm_or.market import Market
+from prillm_or.market import Array, Market
 from prillm_or.shipped import find
 
 MakeMarket = Callable[..., Market]
@@ -117,13 +118,17 @@ def _degenerate(market: Market, rng: np.random.Generator) -> Market:
     twin_user, twin_provider = np.arange(n) // 2 * 2, np.arange(m) // 2 * 2
     return replace(
         market,
-        demand=rng.integers(1, 4, n)[twin_user],
-        price=rng.integers(0, 4, m)[twin_provider],
-        capacity=2.0 ** rng.integers(0, 3, m)[twin_provider],
-        value=rng.integers(0, 2, m)[twin_provider],
-        delay=rng.integers(0, 3, (n, m))[np.ix_(twin_user, twin_provider)],
+        demand=_whole(rng.integers(1, 4, n)[twin_user]),
+        price=_whole(rng.integers(0, 4, m)[twin_provider]),
+        capacity=2.0 ** _whole(rng.integers(0, 3, m)[twin_provider]),
+        value=_whole(rng.integers(0, 2, m)[twin_provider]),
+        delay=_whole(rng.integers(0, 3, (n, m))[np.ix_(twin_user, twin_provider)]),
         price_cap=np.full(len(market.leader), 8.0),
     )
+
+
+def _whole(numbers: NDArray[np.int64]) -> Array:
+    return numbers.astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,14 @@ class Capability(StrEnum):
     """Linear programmes with integer variables."""
     CONVEX_MIQP = auto()
     """Convex quadratic objectives with integer variables."""
+    NONCONVEX = auto()
+    """Quadratic objectives and rows of any curvature, solved globally."""
+    SOS1 = auto()
+    """Special ordered sets of type 1."""
+    INDICATOR = auto()
+    """Rows that hold where a binary has a given value."""
+    NLP = auto()
+    """Quadratic objectives and rows of any curvature, solved locally, continuous variables only."""
 
 
 class Ended(StrEnum):
