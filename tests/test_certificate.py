@@ -1,0 +1,184 @@
+"""The certificate: what its definition says, near zero at an equilibrium and far from it elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prillm_or.certificate import certify, profit_of, relative_gap
+from prillm_or.equilibrium import equilibrium
+from prillm_or.market import Array, Market, all_prices
+
+MakeMarket = Callable[..., Market]
+
+
+def slow_certificate(market: Market, leader_prices: Array, flow: Array) -> tuple[float, float]:
+    """KKT residual and regret, loop by loop from their definition; the best reply by bisection on its marginal cost."""
+    price, load = all_prices(market, leader_prices), flow.sum(axis=0)
+    residual = regret = 0.0
+    for i in range(market.n):
+        demand = market.demand[i]
+        cost, slope = [], []
+        for j in range(market.m):
+            delay = market.delay_weight[i] * market.delay[i, j]
+            cost.append(market.price_weight[i] * price[j] + delay - market.value[j])
+            slope.append(market.congestion_weight[i] / market.capacity[j])
+        marginal = [cost[j] + slope[j] * (load[j] + flow[i, j]) for j in range(market.m)]
+        money = max(map(abs, cost)) + max(slope[j] * load[j] for j in range(market.m))
+        excess = sum(flow[i, j] * (marginal[j] - min(marginal)) for j in range(market.m))
+        routed = abs(sum(flow[i]) - demand)
+        residual = max(residual, routed / demand, *(-flow[i] / demand), excess / (demand * money))
+
+        others = [load[j] - flow[i, j] for j in range(market.m)]
+        reply = best_reply(cost, slope, others, demand)
+        paid = sum(flow[i, j] * (cost[j] + slope[j] * load[j]) for j in range(market.m))
+        least = sum(reply[j] * (cost[j] + slope[j] * (others[j] + reply[j])) for j in range(market.m))
+        scale = sum(flow[i, j] * (abs(cost[j]) + slope[j] * load[j]) for j in range(market.m))
+        regret = max(regret, (paid - least) / scale)
+    return residual, regret
+
+
+def best_reply(cost: list[float], slope: list[float], others: list[float], demand: float) -> list[float]:
+    start = [c + s * y for c, s, y in zip(cost, slope, others, strict=True)]
+
+    def fill(level: float) -> list[float]:
+        return [max(0.0, level - a) / (2 * s) for a, s in zip(start, slope, strict=True)]
+
+    low, high = min(start), min(start) + 2 * max(slope) * demand
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sum(fill(middle)) < demand else (low, middle)
+    return fill(high)
+
+
+def feasible_flows(market: Market, rng: np.random.Generator) -> Array:
+    split = rng.dirichlet(np.ones(market.m), market.n)
+    return market.demand[:, None] * split
+
+
+def test_the_definition_by_slow_loops(draw_market: MakeMarket, kind: str) -> None:
+    rng = np.random.default_rng(1)
+    for seed in range(4):
+        market = draw_market(kind, 5, 4, seed)
+        prices = 0.3 * market.price_cap
+        for flow in (feasible_flows(market, rng), equilibrium(market, prices).flow):
+            certificate = certify(market, prices, flow)
+            residual, regret = slow_certificate(market, prices, flow)
+            assert certificate.kkt_residual == pytest.approx(residual, rel=1e-9, abs=1e-14)
+            assert certificate.max_regret == pytest.approx(regret, rel=1e-9, abs=1e-13)
+
+
+def test_an_infeasible_flow_is_seen(draw_market: MakeMarket) -> None:
+    market = draw_market("uniform", 4, 3, 0)
+    prices = np.array([1.0])
+    flow = equilibrium(market, prices).flow
+    for wrong, size in ((flow * 1.01, 0.01), (flow - 0.02 * market.demand[:, None] * np.eye(4, 3), None)):
+        certificate = certify(market, prices, wrong)
+        assert certificate.kkt_residual == pytest.approx(slow_certificate(market, prices, wrong)[0], rel=1e-9)
+        if size:
+            assert certificate.kkt_residual >= size * 0.999
+    negative = np.array([[-1.0, market.demand[0] + 1.0, 0.0], *flow[1:]])
+    assert certify(market, prices, negative).kkt_residual >= 1.0 / market.demand[0]
+
+
+@pytest.mark.parametrize("moved", [0.5, 1e-2, 1e-4])
+def test_moving_flow_away_from_the_equilibrium_shows(draw_market: MakeMarket, kind: str, moved: float) -> None:
+    for seed in range(5):
+        market = draw_market(kind, 4, 5, seed)
+        prices = 0.3 * market.price_cap
+        flow = equilibrium(market, prices).flow
+        assert max(slow_certificate(market, prices, flow)) <= 1e-12
+        # One user moves a part of its largest flow to the next provider.
+        j = int(flow[0].argmax())
+        shift = moved * flow[0, j]
+        flow[0, j] -= shift
+        flow[0, (j + 1) % market.m] += shift
+        certificate = certify(market, prices, flow)
+        # Both figures are at worst quadratic in what was moved.
+        assert certificate.kkt_residual > 1e-3 * moved**2
+        assert certificate.max_regret > 1e-4 * moved**2
+
+
+def one_rival(make_market: MakeMarket) -> Market:
+    """One user with D = 4, both capacities 2, the rival at 2."""
+    ids = {"user_ids": ("u",), "provider_ids": ("own", "rival")}
+    return make_market(**ids, demand=[4], price=[0, 2], capacity=[2, 2], delay=[[0, 0]])
+
+
+def test_regret_by_hand(make_market: MakeMarket) -> None:
+    # D = 4, beta = 1/2 at both, all at the rival of price 2 with the leader at 3: cost 4 (2 + 4/2) = 16. The best split
+    # (see test_equilibrium) is 3/2 and 5/2: 3/2 (3 + 3/4) + 5/2 (2 + 5/4) = 45/8 + 65/8 = 55/4. Saving 9/4 of 16.
+    # KKT: marginal costs 3 and 2 + 2 (2) = 6, so 4 (6 - 3) / (4 (3 + 2)) = 3/5.
+    market = one_rival(make_market)
+    certificate = certify(market, [3.0], np.array([[0.0, 4.0]]))
+    assert certificate.max_regret == pytest.approx(9 / 64, rel=1e-14)
+    assert certificate.kkt_residual == pytest.approx(3 / 5, rel=1e-14)
+
+
+def test_regret_beats_every_split_of_a_grid(draw_market: MakeMarket) -> None:
+    market = draw_market("weights", 3, 3, 2)
+    prices = np.array([2.0])
+    flow = feasible_flows(market, np.random.default_rng(0))
+    regret = certify(market, prices, flow).max_regret
+    price, load = all_prices(market, prices), flow.sum(axis=0)
+    steps = np.linspace(0, 1, 201)
+    first, second = (grid.ravel() for grid in np.meshgrid(steps, steps))
+    splits = np.array([first, second, 1 - first - second]).T[first + second <= 1]
+    best = 0.0
+    for i in range(market.n):
+        cost = market.price_weight[i] * price + market.delay_weight[i] * market.delay[i] - market.value
+        slope = market.congestion_weight[i] / market.capacity
+        others = load - flow[i]
+        replies = market.demand[i] * splits
+        paid = (flow[i] * (cost + slope * load)).sum()
+        saving = paid - (replies * (cost + slope * (others + replies))).sum(axis=1).min()
+        best = max(best, saving / (flow[i] * (np.abs(cost) + slope * load)).sum())
+    assert best <= regret <= best + 1e-4
+
+
+def test_large_markets_are_checked_in_blocks(draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+    market = draw_market("heavy", 11, 4, 0)
+    flow = feasible_flows(market, np.random.default_rng(3))
+    whole = certify(market, [1.0], flow)
+    monkeypatch.setattr("prillm_or.certificate._BLOCK", 9)
+    assert certify(market, [1.0], flow) == whole
+
+
+def test_the_certificate_has_no_units(draw_market: MakeMarket) -> None:
+    market = draw_market("weights", 4, 3, 5)
+    flow = feasible_flows(market, np.random.default_rng(0))
+    money, volume = 1024.0, 1 / 4096
+    other = replace(
+        market,
+        demand=market.demand * volume,
+        capacity=market.capacity * volume,
+        price=market.price * money,
+        value=market.value * money,
+        price_cap=market.price_cap * money,
+        congestion_weight=market.congestion_weight * money,
+        delay_weight=market.delay_weight * money,
+    )
+    plain, scaled = certify(market, [2.0], flow), certify(other, [2.0 * money], flow * volume)
+    assert plain.kkt_residual > 0.01
+    assert scaled.kkt_residual == pytest.approx(plain.kkt_residual, rel=1e-12)
+    assert scaled.max_regret == pytest.approx(plain.max_regret, rel=1e-12)
+
+
+def test_profits_by_hand(hand_answers: Mapping[str, Any], make_market: MakeMarket) -> None:
+    for answer in hand_answers.values():
+        load = np.zeros(answer.market.m)
+        load[list(answer.market.leader)] = [float(x) for x in answer.loads]
+        assert profit_of(answer.market, [float(p) for p in answer.prices], load) == pytest.approx(float(answer.profit))
+    # Two prices with costs, in the leader's order: (5 - 1) 2 + (3 - 4) 7 = 1.
+    market = make_market(leader=(2, 0), unit_cost=[4.0, 9.0, 1.0])
+    assert profit_of(market, [5.0, 3.0], np.array([7.0, 100.0, 2.0])) == 1.0
+
+
+def test_gaps_by_hand() -> None:
+    assert relative_gap(11.0, 10.0) == pytest.approx(0.1)
+    assert relative_gap(-9.0, -10.0) == pytest.approx(0.1)
+    assert relative_gap(2e-9, 0.0) == pytest.approx(2.0)  # the floor of 1e-9

@@ -1,0 +1,283 @@
+"""solve: every combination against the hand answers, refusals that help, statuses, and a light exact path."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prillm_or.equilibrium import equilibrium
+from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
+from prillm_or.market import Market
+from prillm_or.profiles import model_profile, solver_profile
+from prillm_or.registry import MODELS, SOLVERS, SolverEntry, load_algebraic, load_native, model_options
+from prillm_or.result import Method, Status
+from prillm_or.shipped import names
+from prillm_or.solve import _bounded, _judge, _status, choose_solver, solve
+from prillm_or.solvers.base import Capability, Ended, Limits, Proposal
+
+MakeMarket = Callable[..., Market]
+
+NATIVE = [name for name, entry in SOLVERS.items() if not entry.algebraic]
+ALGEBRAIC = [name for name, entry in SOLVERS.items() if entry.algebraic]
+MODEL_PROFILES = [name for name in names("models", (".toml",)) if not name.startswith("abstraction/")]
+SOLVER_PROFILES = names("solvers")
+COMBINATIONS = [(solver, None) for solver in NATIVE] + list(itertools.product(SOLVER_PROFILES, MODEL_PROFILES))
+
+
+def check_answer(answer: Any, solver: str, model: str | None) -> None:
+    """The hand answer is met within the gap, and the result hangs together."""
+    limits = Limits(gap=1e-6, threads=1, seed=3)
+    result = solve(answer.market, solver=solver, model=model, limits=limits)
+    profit = float(answer.profit)
+    assert result.status is Status.OPTIMAL
+    assert result.profit == pytest.approx(profit, rel=2e-6, abs=1e-9)
+    assert result.upper_bound is not None
+    assert result.gap is not None
+    assert result.upper_bound >= max(result.profit, profit * (1 - 1e-7))
+    assert 0 <= result.gap <= limits.gap
+    prices = np.array(list(result.prices.values()))
+    assert tuple(result.prices) == tuple(result.loads) == answer.market.leader_ids
+    assert (prices >= 0).all()
+    assert (prices <= answer.market.price_cap).all()
+    loads = equilibrium(answer.market, prices).load[list(answer.market.leader)]
+    np.testing.assert_allclose(list(result.loads.values()), loads, rtol=1e-9, atol=1e-12)
+    assert max(result.certificate.kkt_residual, result.certificate.max_regret) <= 1e-12
+    assert (result.method.solver, result.method.model) == (solver, model)
+    assert (result.seed, result.threads, result.instance) == (3, 1, answer.market.name)
+    parts = result.time_s
+    assert parts.total == pytest.approx(parts.read + parts.build + parts.solve + parts.verify, abs=1e-3)
+
+
+@pytest.mark.parametrize(("solver", "model"), COMBINATIONS, ids=str)
+def test_every_combination_finds_the_hand_answers(
+    hand_answers: Mapping[str, Any], solver: str, model: str | None
+) -> None:
+    assert len(hand_answers) == 10
+    for answer in hand_answers.values():
+        if solver in NATIVE and len(answer.prices) > 1:
+            with pytest.raises(CombinationError) as caught:
+                solve(answer.market, solver=solver)
+            assert all(able in str(caught.value) for able in ALGEBRAIC)
+        else:
+            check_answer(answer, solver, model)
+
+
+@pytest.mark.wheel
+@pytest.mark.parametrize(("solver", "model"), [("path", None), ("highs", "kkt-bigm")])
+def test_the_wheel_finds_hand_answers(hand_answers: Mapping[str, Any], solver: str, model: str | None) -> None:
+    for name in ("one-rival", "kink", "own-weights", "two-maxima"):
+        check_answer(hand_answers[name], solver, model)
+
+
+def test_prices_of_unique_answers_are_the_hand_ones(hand_answers: Mapping[str, Any]) -> None:
+    for name, answer in hand_answers.items():
+        if name in ("tie", "nobody"):
+            continue  # other prices earn as much
+        result = solve(answer.market, limits=Limits(gap=1e-9))
+        expected = [float(price) for price in answer.prices]
+        # At the top of a parabola a gap of 1e-9 leaves its square root to the price.
+        np.testing.assert_allclose(list(result.prices.values()), expected, rtol=1e-4)
+
+
+def test_every_registered_solver_and_model_is_walked() -> None:
+    assert set(NATIVE) | {profile.split("/")[0] for profile in SOLVER_PROFILES} == set(SOLVERS)
+    assert {model_profile(profile).formulation for profile in MODEL_PROFILES} == set(MODELS)
+    for name in ALGEBRAIC:
+        assert f"{name}/default" in SOLVER_PROFILES
+        assert solver_profile(name).solver == name
+
+
+def test_every_registered_solver_says_who_it_is() -> None:
+    for name, entry in SOLVERS.items():
+        assert entry.about
+        solver = load_algebraic(name) if entry.algebraic else load_native(name)
+        assert solver.name == name
+        assert solver.version()[0].isdigit()
+        assert Capability.ONE_PRICE in solver.capabilities
+        assert (Capability.SEVERAL_PRICES in solver.capabilities) == entry.algebraic
+    for name, model in MODELS.items():
+        assert model.about
+        assert model_options(name)() == model_options(name)()
+
+
+def test_auto_takes_the_exact_path_and_highs_for_several_prices(hand_answers: Mapping[str, Any]) -> None:
+    assert solve(hand_answers["kink"].market).method.solver == "path"
+    assert solve(hand_answers["two-prices"].market).method == Method(
+        "highs", load_algebraic("highs").version(), "kkt-bigm"
+    )
+    assert choose_solver(hand_answers["kink"].market, "auto", "kkt-bigm").solver == "highs"
+
+
+def test_auto_takes_bisect_where_a_trace_is_too_long(draw_market: MakeMarket) -> None:
+    assert choose_solver(draw_market("uniform", 1001, 1000, 0), "auto", None).solver == "bisect"
+    assert choose_solver(draw_market("uniform", 1000, 1000, 0), "auto", None).solver == "path"
+
+
+@pytest.mark.parametrize(
+    ("solver", "model", "error", "message"),
+    [
+        ("hihgs", None, UnknownNameError, r"no file is called 'hihgs'; did you mean .*highs/"),
+        ("highs/defalt", None, UnknownNameError, r"did you mean highs/default"),
+        ("highs", "kkt-bigmm", UnknownNameError, r"models: no file is called 'kkt-bigmm'; did you mean kkt-bigm"),
+        ("path", "kkt-bigm", CombinationError, r"solver path takes no model.*highs, gurobi"),
+        ("bisect", "kkt-bigm", CombinationError, r"solver bisect takes no model"),
+    ],
+)
+def test_what_cannot_work_says_what_would(
+    small_market: Market, solver: str, model: str | None, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        solve(small_market, solver=solver, model=model)
+
+
+def test_profiles_of_the_working_directory_count_and_their_faults_are_named(
+    small_market: Market, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "solvers/highs").mkdir(parents=True)
+    (tmp_path / "models/mine.toml").write_text('formulation = "kkt-bigm"\n[options]\nseeds = 2\n')
+    (tmp_path / "solvers/highs/mine.toml").write_text('solver = "highs"\n[options]\nmip_heuristic_effort = 0.1\n')
+    result = solve(small_market, solver="highs/mine", model="mine")
+    assert (result.method.solver, result.method.model) == ("highs/mine", "mine")
+    assert result.status is Status.OPTIMAL
+    for content, message in [
+        ('formulation = "kkt"', r"formulation: expected one of kkt-bigm, got 'kkt'"),
+        ('formulation = "kkt-bigm"\n[options]\nbigm = 3', r"kkt-bigm has no option bigm; it has big_m, seeds"),
+        ('formulation = "kkt-bigm"\nbig_m = 3', r"unknown field 'big_m'; there are formulation, options"),
+        ("formulation = 3", r"formulation: expected a str, got 3"),
+        ("formulation", r"not a TOML file"),
+    ]:
+        (tmp_path / "models/mine.toml").write_text(content)
+        with pytest.raises(CombinationError, match=message):
+            solve(small_market, solver="highs", model="mine")
+    (tmp_path / "solvers/highs/mine.toml").write_text('solver = "highs"\n[options]\nno_such_option = 1\n')
+    with pytest.raises(CombinationError, match=r"HiGHS refuses the option no_such_option"):
+        solve(small_market, solver="highs/mine")
+    (tmp_path / "solvers/highs/mine.toml").write_text('solver = "cplex"\n')
+    with pytest.raises(CombinationError, match=r"solver: expected one of path, bisect, highs, gurobi"):
+        solve(small_market, solver="highs/mine")
+    with pytest.raises(CombinationError, match="No such file"):
+        solve(small_market, solver="./none.toml")
+
+
+def test_a_missing_package_is_told_with_its_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = SolverEntry(("prillm_or.solvers.highs", "Highs"), "about", "no_such_package", algebraic=True)
+    monkeypatch.setitem(SOLVERS, "absent", entry)
+    with pytest.raises(UnavailableError, match=r"solver absent: .*pip install no_such_package"):
+        load_algebraic("absent")
+
+
+@pytest.mark.parametrize(
+    ("ended", "gap", "status"),
+    [
+        (Ended.FINISHED, 1e-5, Status.OPTIMAL),
+        (Ended.TIME_LIMIT, 1e-5, Status.OPTIMAL),
+        (Ended.INTERRUPTED, 1e-5, Status.OPTIMAL),
+        (Ended.UNKNOWN, 1e-5, Status.OPTIMAL),
+        (Ended.FINISHED, 1e-3, Status.FEASIBLE),
+        (Ended.INTERRUPTED, 1e-3, Status.FEASIBLE),
+        (Ended.FINISHED, None, Status.HEURISTIC),
+        (Ended.INTERRUPTED, None, Status.HEURISTIC),
+        (Ended.TIME_LIMIT, 1e-3, Status.TIME_LIMIT),
+        (Ended.TIME_LIMIT, None, Status.TIME_LIMIT),
+        (Ended.UNKNOWN, 1e-3, Status.ERROR),
+        (Ended.UNKNOWN, None, Status.ERROR),
+        (Ended.INFEASIBLE, None, Status.ERROR),
+    ],
+)
+def test_how_an_ending_becomes_a_status(ended: Ended, gap: float | None, status: Status) -> None:
+    assert _status(ended, gap, 1e-4) is status
+
+
+def test_a_bound_below_the_profit_by_rounding_is_raised_and_by_more_refused() -> None:
+    assert _bounded(10.0, None) == (None, None, True)
+    assert _bounded(10.0, 10.5) == (10.5, 0.05, True)
+    assert _bounded(10.0, 10.0 * (1 - 0.9e-7)) == (10.0, 0.0, True)
+    bound, gap, consistent = _bounded(10.0, 9.9)
+    assert (bound, consistent) == (9.9, False)
+    assert gap == pytest.approx(-0.01)
+    assert not _bounded(10.0, 10.0 * (1 - 1.2e-7))[2]
+    assert _bounded(-10.0, -10.0 * (1 + 0.9e-7)) == (-10.0, 0.0, True)
+    assert not _bounded(-10.0, -10.1)[2]
+
+
+def test_a_contradicted_bound_is_an_error(hand_answers: Mapping[str, Any]) -> None:
+    market = hand_answers["one-rival"].market  # 9/2 at p = 3
+    proposal = Proposal(np.array([3.0]), 4.4, Ended.FINISHED, ("of the solver",))
+    result = _judge(market, proposal, Method("path", "0"), Limits())
+    assert result.status is Status.ERROR
+    assert result.profit == pytest.approx(4.5)
+    assert result.upper_bound == 4.4
+    assert result.notes[0] == "of the solver"
+    assert "4.4 is below the profit 4.5" in result.notes[1]
+
+
+def test_a_proposal_is_judged_in_the_market_not_believed(hand_answers: Mapping[str, Any]) -> None:
+    market = hand_answers["one-rival"].market
+    proposal = Proposal(np.array([2.0]), 4.5, Ended.FINISHED)
+    result = _judge(market, proposal, Method("path", "0"), Limits(gap=1e-4))
+    # p (6 - p)/2 = 4 at p = 2, so (4.5 - 4)/4 = 1/8 is open.
+    assert result.status is Status.FEASIBLE
+    assert result.profit == pytest.approx(4.0)
+    assert result.gap == pytest.approx(0.125)
+    heuristic = _judge(market, Proposal(np.array([2.0]), None, Ended.FINISHED), Method("path", "0"), Limits())
+    assert (heuristic.status, heuristic.upper_bound, heuristic.gap) == (Status.HEURISTIC, None, None)
+
+
+def test_no_time_is_told(draw_market: MakeMarket) -> None:
+    market = draw_market("uniform", 8, 8, 0)
+    for solver in SOLVERS:
+        result = solve(market, solver=solver, limits=Limits(gap=1e-9, time_limit=0.0))
+        best = solve(market).profit
+        assert result.status is Status.TIME_LIMIT
+        assert result.profit <= best * (1 + 1e-12)
+        assert result.upper_bound is None or result.upper_bound >= best * (1 - 1e-12)
+
+
+def test_today_and_the_hash_are_told(hand_answers: Mapping[str, Any]) -> None:
+    market = replace(hand_answers["one-rival"].market, price=np.array([2.0, 2.0]))
+    result = solve(market, sha256="abc", read_s=0.25)
+    assert result.today is not None
+    assert list(result.today.prices.values()) == [2.0]
+    assert result.today.profit == pytest.approx(4.0)
+    assert result.instance_sha256 == "abc"
+    assert result.time_s.read == 0.25
+    assert result.time_s.total >= 0.25
+    assert solve(hand_answers["nobody"].market).today is None
+
+
+@pytest.mark.parametrize("solver", ["path", "bisect"])
+def test_the_exact_path_imports_nothing_heavy(solver: str) -> None:
+    code = f"""
+import sys
+from prillm_or.generate import generate
+from prillm_or.solve import solve
+assert solve(generate(5, 4, "uniform", 1), solver={solver!r}).status == "optimal"
+print([name for name in ("pyomo", "torch", "scipy", "matplotlib", "highspy", "gurobipy", "pandas", "networkx")
+       if name in sys.modules])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("solver", list(SOLVERS))
+def test_solving_writes_nothing_to_standard_output(
+    hand_answers: Mapping[str, Any], solver: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    solve(hand_answers["two-maxima"].market, solver=solver)
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("solver", list(SOLVERS))
+def test_the_same_run_gives_the_same_answer(draw_market: MakeMarket, solver: str) -> None:
+    market = draw_market("heavy", 4, 4, 3)
+    first, second = (solve(market, solver=solver, limits=Limits(seed=7)) for _ in range(2))
+    assert (first.prices, first.profit, first.upper_bound) == (second.prices, second.profit, second.upper_bound)
