@@ -11,7 +11,9 @@ _SHORTEST = 0.004
 _LONG, _VERY_LONG = 0.5, 5.0
 
 
-def medians(actions: Mapping[str, Callable[[], object]], rounds: int = 9) -> dict[str, float]:
+def medians(
+    actions: Mapping[str, Callable[[], object]], rounds: int = 9, clock: Callable[[], float] = time.process_time
+) -> dict[str, float]:
     """Median seconds of each action.
 
     In each round every action has its turn, so that a busy neighbour slows all of them alike. A turn repeats a short
@@ -24,13 +26,16 @@ def medians(actions: Mapping[str, Callable[[], object]], rounds: int = 9) -> dic
         By name.
     rounds
         Turns of a short action.
+    clock
+        Processor time of this process, which waiting for a shared core does not lengthen; everything runs in one
+        thread. Other processes need `time.perf_counter`.
     """
-    first = {name: _seconds(action, 1) for name, action in actions.items()}  # also warms caches up
+    first = {name: _seconds(action, 1, clock) for name, action in actions.items()}  # also warms caches up
     times = {name: [seconds] if seconds > _VERY_LONG else [] for name, seconds in first.items()}
     for number in range(rounds):
         for name, action in actions.items():
             if number < _most_rounds(first[name]):
-                times[name].append(_seconds(action, max(1, round(_SHORTEST / first[name]))))
+                times[name].append(_seconds(action, max(1, round(_SHORTEST / first[name])), clock))
     return {name: median(values) for name, values in times.items()}
 
 
@@ -40,8 +45,8 @@ def _most_rounds(seconds: float) -> float:
     return 5 if seconds > _LONG else math.inf
 
 
-def _seconds(action: Callable[[], object], repeats: int) -> float:
-    began = time.perf_counter()
+def _seconds(action: Callable[[], object], repeats: int, clock: Callable[[], float]) -> float:
+    began = clock()
     for _ in range(repeats):
         action()
-    return (time.perf_counter() - began) / repeats
+    return (clock() - began) / repeats

@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 
 from prillm_or.errors import ConvergenceError
 from prillm_or.market import Array, Market, all_prices
-from prillm_or.support import Mask, diagonals, solve_on_support, sums
+from prillm_or.support import Laplacian, Mask, sums
 
 _GUESS_ROUNDS = 2
 _FULL_STEPS = 20
@@ -110,15 +110,20 @@ class Equilibrium:
         Shape (m,), volume units.
     multiplier
         Shape (n,), user i's own marginal cost, in its own money per volume unit.
-    support
-        Shape (n, m): the pairs in use, and at a kink some whose flow is zero. A next solve starts from it.
+    laplacian
+        The linear system on its support: where a next solve starts.
     """
 
     prices: Array
     flow: Array
     load: Array
     multiplier: Array
-    support: Mask
+    laplacian: Laplacian
+
+    @property
+    def support(self) -> Mask:
+        """The pairs in use, shape (n, m), and at a kink some whose flow is zero."""
+        return self.laplacian.support
 
 
 def equilibrium(market: Market, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
@@ -145,9 +150,12 @@ def solve_users(users: UserProblem, leader_prices: ArrayLike, start: Equilibrium
     """
     prices = np.array(leader_prices, dtype=np.float64)
     offsets = users.offsets(prices)
-    support = _first_guess(offsets, users.capacity, users.demand) if start is None else start.support
-    level, flow, support = _newton(offsets, users.capacity, users.demand, support)
-    return Equilibrium(prices, flow, sums(flow)[1], (level + users.shift) * users.scale, support)
+    if start is None:
+        laplacian = Laplacian(_first_guess(offsets, users.capacity, users.demand), users.capacity)
+    else:
+        laplacian = start.laplacian
+    level, flow, load, laplacian = _newton(offsets, users.capacity, users.demand, laplacian)
+    return Equilibrium(prices, flow, load, (level + users.shift) * users.scale, laplacian)
 
 
 def load_slopes(users: UserProblem, support: Mask) -> Array:
@@ -156,13 +164,13 @@ def load_slopes(users: UserProblem, support: Mask) -> Array:
     Entry (a, b) is the change of the load of the leader's provider a per unit of the price of its provider b: one of
     the one-sided derivatives at a kink, the derivative elsewhere.
     """
-    weight = support * users.capacity
+    laplacian = Laplacian(support, users.capacity)
     slopes = []
     for j in users.leader:
-        pull = weight[:, j] * users.sensitivity
+        pull = laplacian.weight[:, j] * users.sensitivity
         provider = np.zeros_like(users.capacity)
         provider[j] = -pull.sum()
-        _, congestion = solve_on_support(weight, *diagonals(weight, users.capacity), pull, provider)
+        _, congestion = laplacian.solve(pull, provider)
         slopes.append((users.capacity * congestion)[list(users.leader)])
     return np.array(slopes).T
 
@@ -192,45 +200,47 @@ def _fill(floor: Array, width: Array, volume: float) -> float:
     return float(levels[np.searchsorted(levels[:-1] < floor[1:], True)])
 
 
-def _newton(offsets: Array, capacity: Array, demand: Array, support: Mask) -> tuple[Array, Array, Mask]:
-    """Maximise Psi, first on `support`; return the levels, the flows and the support of the maximum."""
+def _newton(
+    offsets: Array, capacity: Array, demand: Array, laplacian: Laplacian
+) -> tuple[Array, Array, Array, Laplacian]:
+    """Maximise Psi, first on the support of `laplacian`; return levels, flows, loads and laplacian of the maximum."""
     point = None
     for number in range(_MOST_STEPS):
-        weight = support * capacity
-        laplacian = (weight, *diagonals(weight, capacity))
-        user, provider = sums(weight * offsets)
-        target = solve_on_support(*laplacian, demand + user, -provider)
+        user, provider = sums(laplacian.weight * offsets)
+        target = laplacian.solve(demand + user, -provider)
         slack = target[0][:, None] - offsets - target[1]
         after = slack > 0
-        if _settled(slack, support, after, target):
-            return target[0], _polish(weight * slack, laplacian, capacity, demand, target[1]), support
+        if _settled(slack, laplacian.support, after, target):
+            flow, load = _polish(laplacian.weight * slack, laplacian, capacity, demand, target[1])
+            return target[0], flow, load, laplacian
         if number >= _FULL_STEPS and point is not None:
             point, after = _damped(offsets, capacity, demand, point, target)
         else:
             point = target
-        support = after
+        laplacian = Laplacian(after, capacity)
     raise ConvergenceError(f"the users' equilibrium did not settle in {_MOST_STEPS} Newton steps")
 
 
 def _settled(slack: Array, support: Mask, after: Mask, point: tuple[Array, Array]) -> bool:
     """Whether the slacks on a support confirm it, but for pairs that are zero within rounding."""
     changed = support != after
-    if not changed.any():
+    if not np.count_nonzero(changed):
         return True
     noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())
     return bool(np.abs(slack[changed]).max() <= noise)
 
 
 def _polish(
-    flow: Array, laplacian: tuple[Array, Array, Array], capacity: Array, demand: Array, congestion: Array
-) -> Array:
-    """Flows that meet the demands to the last digits: what the slacks, differences of large numbers, cannot give."""
+    flow: Array, laplacian: Laplacian, capacity: Array, demand: Array, congestion: Array
+) -> tuple[Array, Array]:
+    """Flows that meet the demands to the last digits, and their loads: slacks are differences of large numbers."""
     routed, load = sums(flow)
     if (np.abs(demand - routed) > 1e-13 * demand).any():
-        level, change = solve_on_support(*laplacian, demand - routed, load - capacity * congestion)
-        flow = flow + laplacian[0] * (level[:, None] - change)
-    flow = np.maximum(flow, 0.0)
-    return flow * (demand / sums(flow)[0])[:, None]
+        level, change = laplacian.solve(demand - routed, load - capacity * congestion)
+        flow = np.maximum(flow + laplacian.weight * (level[:, None] - change), 0.0)
+        routed, _ = sums(flow)
+    flow = np.maximum(flow, 0.0) * (demand / routed)[:, None]
+    return flow, sums(flow)[1]
 
 
 def _damped(

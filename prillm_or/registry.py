@@ -7,13 +7,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from prillm_or.capability import Capability
 from prillm_or.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prillm_or.models.formulation import Formulation
-    from prillm_or.solvers.base import AlgebraicSolver, Capability, NativeSolver
+    from prillm_or.solvers.base import AlgebraicSolver, NativeSolver
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ SOLVERS = {
     "bisect": SolverEntry(
         ("prillm_or.solvers.bisect", "Bisect"), "certified: branch and bound over one price, any size"
     ),
+    "enumerate": SolverEntry(
+        ("prillm_or.solvers.enumeration", "Enumerate"), "exact: brute force over KKT patterns, small ones", "highspy"
+    ),
+    "spiter": SolverEntry(
+        ("prillm_or.solvers.spiter", "Spiter"), "local: one price after the other, each exact; one price as path"
+    ),
+    "grid": SolverEntry(
+        ("prillm_or.solvers.grid", "Grid"), "baseline: grid of one or two prices, a QP each", "highspy"
+    ),
+    "odca": SolverEntry(("prillm_or.solvers.odca", "Odca"), "baseline, reconstructed: users ignore each other"),
+    "spgce": SolverEntry(("prillm_or.solvers.spgce", "Spgce"), "baseline, reconstructed: all users are one crowd"),
     "highs": SolverEntry(
         ("prillm_or.solvers.highs", "Highs"), "HiGHS: outer approximation", "highspy", algebraic=True
     ),
@@ -51,6 +63,12 @@ SOLVERS = {
         "Gurobi: convex MIQP, outer approximation beyond its licence",
         "gurobipy",
         algebraic=True,
+    ),
+    "scip": SolverEntry(
+        ("prillm_or.solvers.scip", "Scip"), "SCIP: every exact formulation, any size", "pyscipopt", algebraic=True
+    ),
+    "ipopt": SolverEntry(
+        ("prillm_or.solvers.ipopt", "Ipopt"), "Ipopt: local maxima of mpec and smooth", "ipyopt", algebraic=True
     ),
 }
 
@@ -67,6 +85,24 @@ class ModelEntry:
 MODELS = {
     "kkt-bigm": ModelEntry(
         "prillm_or.models.kkt_bigm", "KktBigmOptions", "KKT with binaries and derived big-M values; concave profit"
+    ),
+    "kkt-sos1": ModelEntry(
+        "prillm_or.models.kkt_sos1", "KktSos1Options", "KKT with special ordered sets; concave profit"
+    ),
+    "kkt-indicator": ModelEntry(
+        "prillm_or.models.kkt_indicator", "KktIndicatorOptions", "KKT with indicator rows; concave profit"
+    ),
+    "kkt-bilinear": ModelEntry(
+        "prillm_or.models.kkt_bilinear", "KktBilinearOptions", "KKT with binaries; revenue kept as a product"
+    ),
+    "strong-duality": ModelEntry(
+        "prillm_or.models.strong_duality", "StrongDualityOptions", "the users' duality gap closed by one row; bilinear"
+    ),
+    "mpec": ModelEntry(
+        "prillm_or.models.mpec", "MpecOptions", "local: complementarity conditions by Pyomo's transformation, one solve"
+    ),
+    "smooth": ModelEntry(
+        "prillm_or.models.smooth", "SmoothOptions", "local: complementarity relaxed by a shrinking epsilon"
     ),
 }
 
@@ -112,6 +148,26 @@ def model_options(name: str) -> Any:
     _need("pyomo", f"model {name}")
     entry = MODELS[name]
     return getattr(import_module(entry.module), entry.options)
+
+
+def model_needs(name: str) -> frozenset[Capability]:
+    """What a solver must be able to take to be given a formulation as it is.
+
+    Raises
+    ------
+    UnavailableError
+        When Pyomo is missing.
+    """
+    _need("pyomo", f"model {name}")
+    needs: frozenset[Capability] = import_module(MODELS[name].module).NEEDS
+    return needs
+
+
+def solvers_for(model: str) -> list[str]:
+    """Names of the solvers, of those installed here, that can be given a formulation, if need be by tangents."""
+    needs = model_needs(model) - {Capability.CONVEX_MIQP}
+    ready = [name for name, entry in SOLVERS.items() if entry.algebraic and find_spec(entry.package or "pyomo")]
+    return [name for name in ready if needs <= capabilities(name)]
 
 
 def load_build(name: str) -> Callable[..., Formulation]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,15 +12,26 @@ from prillm_or.certificate import certify, profit_of, relative_gap
 from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError
 from prillm_or.market import Array, Market
-from prillm_or.profiles import SolverProfile, model_profile, solver_profile
-from prillm_or.registry import SOLVERS, capabilities, load_algebraic, load_build, load_native, solvers_with
+from prillm_or.profiles import ModelProfile, SolverProfile, model_profile, solver_profile
+from prillm_or.registry import (
+    MODELS,
+    SOLVERS,
+    capabilities,
+    load_algebraic,
+    load_build,
+    load_native,
+    model_needs,
+    solvers_for,
+    solvers_with,
+)
 from prillm_or.result import Method, Result, Status, Times, Today
 from prillm_or.solvers.base import Capability, Ended, Limits, Proposal
 
 _CERTIFIED = 1e-6
-_ROUNDING = 1e-7
+_SHORTFALL = 1e-7
+_ROUNDING = 1e-12
 _LARGE = 1_000_000
-_DEFAULT_MODEL = "kkt-bigm"
+_PREFERRED = ("highs", "scip", "gurobi", "ipopt")
 
 
 def solve(
@@ -42,7 +53,8 @@ def solve(
         A name of `prillm-or solvers`, with a profile (`highs/stock`) or the path of one, or `auto`: the fastest that
         proves the gap.
     model
-        A name of `prillm-or models` or the path of a profile, for algebraic solvers; they take `kkt-bigm` by default.
+        A name of `prillm-or models` or the path of a profile, for algebraic solvers; without one, the first that the
+        solver takes.
     limits
         Gap, time, threads, seed.
     sha256, read_s
@@ -71,8 +83,7 @@ def solve(
     """
     began = time.perf_counter()
     limits = limits or Limits()
-    profile = choose_solver(market, solver, model)
-    method, proposal = _propose(market, profile, model, limits)
+    method, proposal = _propose(market, choose(market, solver, model), limits)
     if proposal.prices is None:
         raise KeyboardInterrupt
     proposed = time.perf_counter()
@@ -88,50 +99,72 @@ def solve(
     return replace(result, instance_sha256=sha256, time_s=times)
 
 
-def choose_solver(market: Market, solver: str, model: str | None) -> SolverProfile:
+@dataclass(frozen=True)
+class Choice:
+    """Who computes: a solver and, if it is algebraic, the model it gets."""
+
+    solver: SolverProfile
+    model: ModelProfile | None
+
+
+def choose(market: Market, solver: str, model: str | None) -> Choice:
     """Resolve `auto`, and check that solver, model and market go together.
 
     Raises
     ------
-    CombinationError, UnknownNameError
-        When they do not, or a name is unknown.
+    CombinationError, UnknownNameError, UnavailableError
+        When they do not, a name is unknown, or a package is missing.
     """
-    if solver == "auto":
-        solver = _automatic(market, model)
-    profile = solver_profile(solver)
-    entry = SOLVERS[profile.solver]
-    if model is not None and not entry.algebraic:
-        algebraic = ", ".join(name for name, other in SOLVERS.items() if other.algebraic)
-        raise CombinationError(f"solver {solver} takes no model: leave --model out, or use --solver with {algebraic}")
+    chosen = None if model is None else model_profile(model)
+    profile = solver_profile(_automatic(market, chosen) if solver == "auto" else solver)
     several = Capability.SEVERAL_PRICES
     if len(market.leader) > 1 and several not in capabilities(profile.solver):
         raise CombinationError(
             f"{market.name}: the leader sets {len(market.leader)} prices, solver {solver} takes one; "
             f"use --solver with {' or '.join(solvers_with(several))}"
         )
-    return profile
+    if SOLVERS[profile.solver].algebraic:
+        chosen = chosen or _default_model(profile.solver)
+        able = solvers_for(chosen.formulation)
+        if profile.solver not in able:
+            raise CombinationError(
+                f"solver {profile.solver} cannot take the model {chosen.name}; {' or '.join(able)} can"
+            )
+    elif chosen is not None:
+        able = solvers_for(chosen.formulation)
+        raise CombinationError(
+            f"solver {profile.solver} takes no model: leave --model out, or use --solver with {' or '.join(able)}"
+        )
+    return Choice(profile, chosen)
 
 
-def _automatic(market: Market, model: str | None) -> str:
-    """The fastest that proves the gap: `path`, at large sizes `bisect`; several prices or a model need HiGHS."""
-    if model is not None or len(market.leader) > 1:
-        return "highs"
+def _automatic(market: Market, model: ModelProfile | None) -> str:
+    """The fastest that proves the gap: `path`, at large sizes `bisect`; several prices or a model need another."""
+    if model is not None:
+        able = solvers_for(model.formulation)
+        return next(name for name in _PREFERRED if name in able)
+    if len(market.leader) > 1:
+        return _PREFERRED[0]
     return "path" if market.n * market.m <= _LARGE else "bisect"
 
 
-def _propose(market: Market, profile: SolverProfile, model: str | None, limits: Limits) -> tuple[Method, Proposal]:
-    if not SOLVERS[profile.solver].algebraic:
+def _default_model(solver: str) -> ModelProfile:
+    """The first formulation that the solver can take."""
+    return model_profile(next(name for name in MODELS if solver in solvers_for(name)))
+
+
+def _propose(market: Market, choice: Choice, limits: Limits) -> tuple[Method, Proposal]:
+    profile, model = choice.solver, choice.model
+    if model is None:
         native = load_native(profile.solver)
         return Method(profile.name, native.version()), native.solve(market, limits)
     from prillm_or.solvers.algebraic import solve_algebraic
+    from prillm_or.solvers.relaxation import solve_relaxed
 
-    chosen = model_profile(model or _DEFAULT_MODEL)
-    algebraic = load_algebraic(profile.solver)
-    build = load_build(chosen.formulation)
-    proposal = solve_algebraic(
-        market, lambda market, best: build(market, chosen.options, best), algebraic, limits, profile.options
-    )
-    return Method(profile.name, algebraic.version(), chosen.name), proposal
+    algebraic, build, own = load_algebraic(profile.solver), load_build(model.formulation), model.options
+    drive = solve_relaxed if Capability.NLP in model_needs(model.formulation) else solve_algebraic
+    proposal = drive(market, lambda market, best: build(market, own, best), algebraic, limits, profile.options)
+    return Method(profile.name, algebraic.version(), model.name), proposal
 
 
 def _judge(market: Market, proposal: Proposal, method: Method, limits: Limits) -> Result:
@@ -141,7 +174,8 @@ def _judge(market: Market, proposal: Proposal, method: Method, limits: Limits) -
     found = equilibrium(market, prices)
     certificate = certify(market, prices, found.flow)
     profit = profit_of(market, prices, found.load)
-    upper_bound, gap, consistent = _bounded(profit, proposal.upper_bound)
+    turnover = float((market.price_cap.max() + market.unit_cost.max()) * market.demand.sum())
+    upper_bound, gap, consistent = _bounded(profit, proposal.upper_bound, turnover)
     certified = max(certificate.kkt_residual, certificate.max_regret) <= _CERTIFIED
     status = _status(proposal.ended, gap, limits.gap) if consistent and certified else Status.ERROR
     notes = list(proposal.notes)
@@ -170,12 +204,14 @@ def _judge(market: Market, proposal: Proposal, method: Method, limits: Limits) -
     )
 
 
-def _bounded(profit: float, upper_bound: float | None) -> tuple[float | None, float | None, bool]:
-    """Bound, gap, and whether they agree with the profit: a bound below it by rounding alone is raised to it."""
+def _bounded(profit: float, upper_bound: float | None, turnover: float) -> tuple[float | None, float | None, bool]:
+    """Bound, gap, and whether they agree with the profit: a bound below it by rounding alone is raised to it.
+
+    Rounding is relative to the profit; where that is near zero, to the turnover that a market of this size could have.
+    """
     if upper_bound is None:
         return None, None, True
-    shortfall = relative_gap(profit, upper_bound) if upper_bound < profit else 0.0
-    if shortfall > _ROUNDING:
+    if profit - upper_bound > max(_SHORTFALL * abs(profit), _ROUNDING * turnover):
         return upper_bound, relative_gap(upper_bound, profit), False
     upper_bound = max(upper_bound, profit)
     return upper_bound, relative_gap(upper_bound, profit), True

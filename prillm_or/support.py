@@ -19,6 +19,8 @@ in min(n, m) unknowns, and moving one pair (i, j) in or out of S changes K by th
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,42 +29,69 @@ from prillm_or.market import Array
 Mask = NDArray[np.bool_]
 
 
-def solve_on_support(
-    weight: Array, user_diagonal: Array, provider_diagonal: Array, user: Array, provider: Array
-) -> tuple[Array, Array]:
-    """Solve K (a, b) = (user, provider) once, eliminating the longer side.
+_SMALL = 64
+
+
+class Laplacian:
+    """K on one support, solved as often as one likes.
+
+    Up to `_SMALL` unknowns the inverse is kept: it costs no more than one solution, and a next equilibrium on the same
+    support is then a matter of products.
 
     Parameters
     ----------
-    weight
-        Shape (n, m): A, the capacity of each pair in use and 0 elsewhere.
-    user_diagonal, provider_diagonal
-        K's diagonals, shapes (n,) and (m,), from `diagonals`.
-    user, provider
-        Right-hand sides, shapes (n,) and (m,).
-
-    Returns
-    -------
-    a, b
-        Shapes (n,) and (m,). Cost: n m min(n, m) + min(n, m)^3 / 3.
+    support
+        Shape (n, m): the pairs in use; every user has one at least.
+    capacity
+        Shape (m,).
     """
-    if len(provider) > len(user):
-        return solve_on_support(weight.T, provider_diagonal, user_diagonal, provider, user)[::-1]
-    schur = _schur(weight, user_diagonal, provider_diagonal)
-    b = np.asarray(np.linalg.solve(schur, provider + (user / user_diagonal) @ weight), dtype=np.float64)
-    return (user + weight @ b) / user_diagonal, b
 
+    def __init__(self, support: Mask, capacity: Array) -> None:
+        self.support = support
+        self.weight: Array = support * capacity
+        self._user, provider = sums(self.weight)
+        self._provider = capacity + provider
+        self._by_provider = len(capacity) <= len(support)
+        self._inverse: Array | None = None
 
-def diagonals(weight: Array, capacity: Array) -> tuple[Array, Array]:
-    """K's diagonals s and alpha (1 + k), shapes (n,) and (m,)."""
-    user, provider = sums(weight)
-    return user, capacity + provider
+    def solve(self, user: Array, provider: Array) -> tuple[Array, Array]:
+        """Solve K (a, b) = (user, provider), shapes (n,) and (m,), eliminating the longer side.
+
+        Cost: n m min(n, m) + min(n, m)^3 / 3 for large ones; n m + min(n, m)^2 where the inverse is kept.
+        """
+        weight, by_user, by_provider = self.weight, self._user, self._provider
+        if self._by_provider:
+            b = self._short(provider + (user / by_user) @ weight)
+            return (user + weight @ b) / by_user, b
+        a = self._short(user + weight @ (provider / by_provider))
+        return a, (provider + a @ weight) / by_provider
+
+    def _short(self, right: Array) -> Array:
+        if self._inverse is not None:
+            return self._inverse @ right
+        if self._by_provider:
+            schur = _schur(self.weight, self._user, self._provider)
+        else:
+            schur = _schur(self.weight.T, self._provider, self._user)
+        if len(right) <= _SMALL:
+            inverse = np.asarray(np.linalg.inv(schur), dtype=np.float64)
+            self._inverse = inverse
+            return inverse @ right
+        return np.asarray(np.linalg.solve(schur, right), dtype=np.float64)
 
 
 def sums(matrix: Array) -> tuple[Array, Array]:
     """Sums over each row and over each column, shapes (n,) and (m,); on small matrices products beat np.sum twofold."""
     n, m = matrix.shape
-    return matrix @ np.ones(m), np.ones(n) @ matrix
+    return matrix @ _ones(m), _ones(n) @ matrix
+
+
+@lru_cache(maxsize=64)
+def _ones(count: int) -> Array:
+    """A vector of ones, kept: making it anew would cost as much as the product."""
+    ones = np.ones(count)
+    ones.flags.writeable = False
+    return ones
 
 
 class SupportInverse:
@@ -81,7 +110,8 @@ class SupportInverse:
         self.weight = np.where(support, capacity, 0.0)
         self._capacity = capacity
         self._by_provider = len(capacity) <= len(support)
-        self._user, self._provider = diagonals(self.weight, capacity)
+        self._user, provider = sums(self.weight)
+        self._provider = capacity + provider
         if self._by_provider:
             self._inverse = np.linalg.inv(_schur(self.weight, self._user, self._provider))
         else:
@@ -137,6 +167,6 @@ class SupportInverse:
 
 def _schur(weight: Array, long: Array, short: Array) -> Array:
     """diag(short) - weight^T diag(1 / long) weight, the long side of K eliminated."""
-    matrix = -(weight.T @ (weight / long[:, None]))
-    matrix.flat[:: len(short) + 1] += short
+    matrix: Array = weight.T @ (weight / -long[:, None])
+    matrix.ravel()[:: len(short) + 1] += short
     return matrix

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import gurobipy
 import pytest
 
 from prillm_or.cli import run
@@ -221,3 +222,56 @@ def test_ids_that_look_like_markup_are_printed_as_they_are(tmp_path: Path, capsy
     write_market(odd, tmp_path / "odd.json")
     assert run(["solve", str(tmp_path / "odd.json")]) == 0
     assert "[bold]lead[/bold]=" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("model", "ending"),
+    [
+        ("kkt-bigm", ".lp"),
+        ("kkt-bigm", ".mps"),
+        ("kkt-bilinear", ".nl"),
+        ("kkt-sos1", ".lp"),
+        ("strong-duality", ".nl"),
+        ("strong-duality", ".lp"),
+        ("mpec", ".nl"),
+    ],
+)
+def test_the_reformulated_programme_can_be_exported(model: str, ending: str, tmp_path: Path) -> None:
+    out = tmp_path / f"kink{ending}"
+    solver = "ipopt" if model == "mpec" else "scip"
+    assert run(["solve", "tiny/kink", "--solver", solver, "--model", model, "--write-model", str(out)]) == 0
+    assert out.stat().st_size > 500
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_an_exported_programme_has_the_optimum_of_its_market(tmp_path: Path) -> None:
+    out = tmp_path / "kink.lp"
+    assert run(["solve", "tiny/kink", "--write-model", str(out)]) == 0
+    with gurobipy.Env(params={"OutputFlag": 0}) as environment, gurobipy.read(str(out), env=environment) as programme:
+        programme.optimize()
+        optimum = programme.ObjVal
+    market = read_market(find("instances", "tiny/kink")).market
+    unit = float(market.price_cap.max() * market.demand.mean())
+    assert optimum * unit == pytest.approx(7.5, rel=1e-5)  # tiny/README.md
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        (["tiny/kink", "--write-model", "kink.txt"], ".lp"),
+        (["tiny/kink", "--model", "kkt-indicator", "--solver", "scip", "--write-model", "kink.lp"], "indicator"),
+        (["tiny/kink", "tiny/tie", "--write-model", "kink.lp"], "one market"),
+        (["tiny/kink", "--write-model", "no/such/folder/kink.lp"], "folder"),
+    ],
+)
+def test_an_export_that_cannot_work_says_why(
+    arguments: list[str],
+    fragment: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["solve", *arguments]) == 2
+    assert fragment in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ from prillm_or.certificate import certify
 from prillm_or.equilibrium import Equilibrium, _damped, equilibrium, load_slopes, user_problem
 from prillm_or.market import Array, Market, all_prices
 from prillm_or.solvers.path import trace
+from prillm_or.support import Laplacian
 
 MakeMarket = Callable[..., Market]
 
@@ -246,7 +247,8 @@ def test_the_damped_safeguard_gives_the_same_answer(draw_market: MakeMarket, mon
         everywhere, together = np.ones_like(expected.support), np.zeros_like(expected.support)
         together[:, 0] = True
         for support in (everywhere, together, expected.support[::-1]):
-            found = equilibrium(market, 0.2 * market.price_cap, replace(expected, support=support))
+            start = replace(expected, laplacian=Laplacian(support, market.capacity))
+            found = equilibrium(market, 0.2 * market.price_cap, start)
             np.testing.assert_allclose(found.flow, expected.flow, rtol=1e-9, atol=1e-11 * market.demand.sum())
             assert certify(market, found.prices, found.flow).kkt_residual <= 1e-12
     assert spy.steps > 100

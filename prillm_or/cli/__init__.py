@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from prillm_or import __version__
-from prillm_or.cli import curve, equilibrium, generate, instances, models, solve, solvers, validate
+from prillm_or.cli import compare, curve, equilibrium, generate, instances, models, solve, solvers, validate
 from prillm_or.errors import PrillmError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.command("solve")(solve.command)
+app.command("compare")(compare.command)
 app.command("equilibrium")(equilibrium.command)
 app.command("curve")(curve.command)
 app.command("generate")(generate.command)

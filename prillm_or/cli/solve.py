@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from prillm_or.cli.common import Instances, Json, Verbose, console, number, progress, read_instance, report, save, table
-from prillm_or.errors import PrillmError
+from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.files import result_to_json
+from prillm_or.profiles import model_profile
+from prillm_or.registry import load_build
 from prillm_or.result import Result, Status
 from prillm_or.solve import solve
 from prillm_or.solvers.base import Limits
@@ -24,6 +27,10 @@ def command(
     time_limit: Annotated[float | None, typer.Option(min=0.0, help="Seconds for each market.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of an algebraic solver.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of an algebraic solver.")] = 0,
+    write_model: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Export the reformulated programme, too: .lp, .mps or .nl; one market."),
+    ] = None,
     json: Json = None,
     verbose: Verbose = False,
 ) -> int:
@@ -36,6 +43,8 @@ def command(
       prillm-or solve instances/*.json --json results.json
     """  # noqa: D301 - \b keeps the lines of the example apart
     limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)
+    if write_model is not None:
+        _export(instances, model, write_model)
     results: list[Result] = []
     code = 0
     for name in instances:
@@ -71,6 +80,17 @@ def _solve_one(name: str, solver: str, model: str | None, limits: Limits) -> Res
     return solve(
         instance.market, solver=solver, model=model, limits=limits, sha256=instance.sha256, read_s=read_s
     )
+
+
+def _export(instances: Sequence[str], model: str | None, path: Path) -> None:
+    from prillm_or.models.export import export_model
+
+    if len(instances) > 1:
+        raise CombinationError("--write-model takes one market at a time")
+    profile = model_profile(model or "kkt-bigm")
+    build = load_build(profile.formulation)
+    market = read_instance(instances[0]).market
+    export_model(market, lambda market, best: build(market, profile.options, best), path)
 
 
 def _code(result: Result, gap_asked: bool) -> int:

@@ -41,6 +41,7 @@ from prillm_or.market import Array, Market, all_prices
 from prillm_or.support import Mask
 
 _MARGIN = 1e-7
+_ROUNDING = 1e-12
 _ROUNDS = 2000
 _SETTLED = 1e-6
 
@@ -86,7 +87,7 @@ def derive_bounds(market: Market, price_low: Array, price_high: Array) -> Bounds
     """Bounds that hold at every price vector of the box, shape (len(leader),) each, as the module docstring derives."""
     find = _monotone if market.common_weights else _propagated
     level_low, level_high, load_low, load_high = find(market, price_low, price_high)
-    spread = _MARGIN * (level_high - level_low + price_high.max())
+    spread = _MARGIN * (level_high - level_low + price_high.max()) + _ROUNDING * np.abs(level_high)
     level_low, level_high = level_low - spread, level_high + spread
     margin = _MARGIN * market.demand.sum()
     load_low, load_high = np.maximum(load_low - margin, 0.0), load_high + margin

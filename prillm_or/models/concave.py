@@ -25,13 +25,11 @@ Follower's ties: none, the equilibrium is unique.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pyomo.environ as pyo
 
 from prillm_or.errors import CombinationError
-from prillm_or.market import Array, Market
+from prillm_or.market import Market
 from prillm_or.models.bounds import weight_ratio
 
 _TOUCHED = 1e-10
@@ -74,14 +72,10 @@ class ConcaveProfit:
         self._linear = self._linear_part(market)
         model.objective = pyo.Objective(expr=self._linear - self._epigraph_part(), sense=pyo.maximize)
 
-    def values(self, variable: pyo.Var, indices: Iterable[object]) -> Array:
-        """Values of a Pyomo variable, one for each index."""
-        return np.array([variable[index].value for index in indices], dtype=np.float64)
-
     def start(self) -> None:
-        """Give the tangents' variables, where there are any, the values of what they stand for."""
+        """Give the variables that stand for convex terms, where there are any, the values of these."""
         model = self._model
-        if model.component("tangents") is None:
+        if model.component("load_square") is None:
             return
         for j in model.providers:
             flow = self._flow_to(j)
@@ -110,14 +104,30 @@ class ConcaveProfit:
         present = stands_for.value if violated_only else 0.0
         return convex > present + _TOUCHED
 
-    def use_squares(self) -> None:
-        """Put the convex terms themselves into the objective, for solvers of convex MIQPs."""
+    def use_squares(self, *, in_rows: bool = False) -> None:
+        """Let the convex terms themselves take the tangents' place, for solvers of convex quadratics.
+
+        Either in the objective, or, `in_rows`, each in a small row of its own that bounds its variable from below.
+        """
         model = self._model
-        for component in (model.load_square, model.flow_square, model.rest, model.tangents):
+        model.del_component(model.tangents)
+        if in_rows:
+            self._add_square_rows()
+            return
+        for component in (model.load_square, model.flow_square, model.rest, model.objective):
             model.del_component(component)
-        model.del_component(model.objective)
         convex = sum(self._convex_expression(j) / float(self._capacity[j]) for j in model.providers)
         model.objective = pyo.Objective(expr=self._linear - convex, sense=pyo.maximize)
+
+    def _add_square_rows(self) -> None:
+        model = self._model
+        model.nonlinear = pyo.ConstraintList()
+        for j in model.providers:
+            model.nonlinear.add(self._pull_expression(j) ** 2 - model.load_square[j] <= 0)
+            if self._kappa > 0:
+                model.nonlinear.add(self._rest_expression(j) - model.rest[j] <= 0)
+        for pair in model.pairs:
+            model.nonlinear.add(model.flow[pair] ** 2 - model.flow_square[pair] <= 0)
 
     def _linear_part(self, market: Market) -> pyo.Expression:
         model, leader = self._model, set(market.leader)
@@ -141,6 +151,11 @@ class ConcaveProfit:
         flow, ratio, users = self._model.flow, self._ratio, self._model.users_of[j]
         spread = sum(float(self._spread[i]) * flow[i, j] for i in users)
         return self._pull_expression(j) ** 2 / 4 - spread**2 / 4 + sum(float(ratio[i]) * flow[i, j] ** 2 for i in users)
+
+    def _rest_expression(self, j: int) -> pyo.Expression:
+        flow, users = self._model.flow, self._model.users_of[j]
+        spread = sum(float(self._spread[i]) * flow[i, j] for i in users)
+        return self._kappa * sum(float(self._ratio[i]) * flow[i, j] ** 2 for i in users) - spread**2 / 4
 
     def _flow_to(self, j: int) -> dict[int, float]:
         return {i: self._model.flow[i, j].value for i in self._model.users_of[j]}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyomo.environ as pyo
 
+from prillm_or.capability import Capability
 from prillm_or.equilibrium import Equilibrium
 from prillm_or.market import Array, Market
 from prillm_or.models.bounds import Bounds, costs, weight_ratio
@@ -29,10 +31,15 @@ class Formulation:
         complementarity is by binaries, `use[user, provider]`.
     bounds
         What is proven of its variables.
+    needs
+        What a solver must be able to take to be given the model as it is.
     profit
-        Its objective.
+        Its concave objective, which solvers without convex quadratics can approximate by tangents; None where the
+        revenue is kept as a product.
     seeds
-        Number of prices whose equilibria give the first tangents, where a solver needs tangents.
+        Number of prices whose equilibria give the first tangents.
+    upper_bound
+        A bound on the profit known before any solver is asked.
     notes
         Lines for people (`--verbose`).
     """
@@ -43,20 +50,21 @@ class Formulation:
     volume: float
     model: pyo.ConcreteModel
     bounds: Bounds
-    profit: ConcaveProfit
-    seeds: int
+    needs: frozenset[Capability]
+    profit: ConcaveProfit | None
+    seeds: int = 0
+    upper_bound: float = np.inf
     notes: tuple[str, ...] = ()
 
     @property
     def quadratic_size(self) -> int:
         """Number of variables of the model with its squares in the objective, without tangents."""
-        model = self.model
-        parts = (model.price, model.level, model.provider_load, model.flow, model.use)
-        return sum(len(part) for part in parts)
+        names = ("price", "level", "provider_load", "flow", "use", "unuse", "slack")
+        return sum(len(part) for part in map(self.model.component, names) if part is not None)
 
     def prices(self) -> Array:
         """The leader's prices in the model's values, in the user's money, shape (len(leader),)."""
-        return self.money * self.profit.values(self.model.price, self.market.leader)
+        return self.money * np.array([self.model.price[j].value for j in self.market.leader], dtype=np.float64)
 
     def start_from(self, equilibrium: Equilibrium) -> None:
         """Write an equilibrium of `market` into the model's variables: binaries, flows and all."""
@@ -71,24 +79,32 @@ class Formulation:
         for i, j in model.pairs:
             model.flow[i, j].set_value(float(equilibrium.flow[i, j]), skip_validation=True)
         for i, j in model.free:
-            model.use[i, j].set_value(int(equilibrium.flow[i, j] > 0), skip_validation=True)
-        self.profit.start()
+            if model.component("use") is not None:
+                model.use[i, j].set_value(int(equilibrium.flow[i, j] > 0), skip_validation=True)
+            if model.component("unuse") is not None:
+                model.unuse[i, j].set_value(int(equilibrium.flow[i, j] <= 0), skip_validation=True)
+            if model.component("slack") is not None:
+                reduced = max(0.0, pyo.value(model.reduced[i, j])) if equilibrium.flow[i, j] <= 0 else 0.0
+                model.slack[i, j].set_value(reduced, skip_validation=True)
+        if self.profit is not None:
+            self.profit.start()
 
     def binding(self, equilibrium: Equilibrium) -> tuple[str, ...]:
         """Which bounds behind the big-M values hold with equality at an equilibrium of `market`: lines for people."""
         return binding_bounds(self.market, self.bounds, equilibrium)
 
 
-def scaled_market(market: Market) -> tuple[Market, float, float]:
-    """The market in units that keep a solver's absolute tolerances small: money / largest cap, volume / mean demand.
+def scaled_market(market: Market, money: float = 0.0) -> tuple[Market, float, float]:
+    """The market in units that keep a solver's absolute tolerances small: volume / mean demand, money / `money`.
 
-    Values are shifted so that the largest is 0, which changes no flow and makes every cost non-negative.
+    Without `money` it is the largest cap. Values are shifted so that the largest is 0, which changes no flow and makes
+    every cost non-negative.
 
     Returns
     -------
     market, money, volume
     """
-    money = float(market.price_cap.max()) or 1.0
+    money = money or float(market.price_cap.max()) or 1.0
     volume = float(market.demand.mean())
     scaled = replace(
         market,
@@ -118,4 +134,4 @@ def binding_bounds(market: Market, bounds: Bounds, equilibrium: Equilibrium) -> 
         for what, where in (("flow", at_flow), ("reduced cost", at_reduced))
         for i, j in zip(*where.nonzero(), strict=True)
     ]
-    return (f"big-M values that bind at the answer: {', '.join(names) or 'none'}",)
+    return (f"bounds of flows and reduced costs that bind at the answer: {', '.join(names) or 'none'}",)

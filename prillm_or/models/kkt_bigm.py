@@ -13,12 +13,7 @@ flow_high and reduced_high are proven in `bounds.py`, where their derivation sta
 mu_ij = 0 and u_ij = 0 forces f_ij = 0, so the feasible points are exactly the equilibria, and at these the concave
 profit is the true one; no bound cuts off an equilibrium of the prices considered.
 
-**Prices considered.** For one price the range [0, cap] is first cut to a window. With best the profit of an
-equilibrium found by `Incumbent`, and since x_s never rises with p (`docs/mathematics.md`, L2), p in (k, p-) earns at
-most (p - k) x_s(k) < best for p- = k + best / x_s(k), and p > p+ earns at most (cap - k) x_s(p+) < best for any p+
-with x_s(p+) < best / (cap - k): we halve the range a few times for such a p+. Every optimum lies in [p-, p+], where
-the bounds are tighter. It is narrowed once at each end, not until it closes: that would be `bisect`, and this model
-is to be a second, independent proof.
+The prices considered are those of `window.py`.
 
 Reference: Fortuny-Amat, McCarl (1981), doi 10.1057/jors.1981.156.
 """
@@ -27,18 +22,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyomo.environ as pyo
 
-from prillm_or.equilibrium import solve_users, user_problem
-from prillm_or.errors import CombinationError
-from prillm_or.market import Array, Market
-from prillm_or.models.bounds import Bounds, derive_bounds, loose_bounds
+from prillm_or.capability import Capability
+from prillm_or.market import Market
+from prillm_or.models.bounds import Bounds
 from prillm_or.models.concave import ConcaveProfit
-from prillm_or.models.formulation import Formulation, scaled_market
+from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt import kkt_core
+from prillm_or.models.prepared import formulate, prepare
 
-_HALVINGS = 10
+NEEDS = frozenset({Capability.MIP, Capability.CONVEX_MIQP})
 
 
 @dataclass(frozen=True)
@@ -75,21 +69,15 @@ def build(market: Market, options: KktBigmOptions, best_profit: float) -> Formul
     CombinationError
         When the profit is not concave (see `concave.py`), or a given M is not proven.
     """
-    scaled, money, volume = scaled_market(market)
-    low, high = np.zeros(len(scaled.leader)), scaled.price_cap
-    if options.big_m is None:
-        if len(scaled.leader) == 1:
-            low, high = _window(scaled, best_profit / (money * volume))
-        bounds = derive_bounds(scaled, low, high)
-    else:
-        bounds = _checked(loose_bounds(scaled, options.big_m / money), derive_bounds(scaled, low, high), money)
-    model = kkt_core(scaled, bounds)
-    profit = ConcaveProfit(model, scaled)
-    _add_complementarity(model, bounds)
-    return Formulation("kkt-bigm", scaled, money, volume, model, bounds, profit, options.seeds, _notes(bounds, money))
+    prepared = prepare(market, best_profit, options.big_m)
+    model = kkt_core(prepared.market, prepared.bounds)
+    profit = ConcaveProfit(model, prepared.market)
+    add_binaries(model, prepared.bounds)
+    return formulate("kkt-bigm", prepared, model, NEEDS, profit, options.seeds)
 
 
-def _add_complementarity(model: pyo.ConcreteModel, bounds: Bounds) -> None:
+def add_binaries(model: pyo.ConcreteModel, bounds: Bounds) -> None:
+    """Complementarity on free pairs: the variables u and the two families of rows above."""
     model.use = pyo.Var(model.free, domain=pyo.Binary)
 
     @model.Constraint(model.free)
@@ -99,52 +87,3 @@ def _add_complementarity(model: pyo.ConcreteModel, bounds: Bounds) -> None:
     @model.Constraint(model.free)
     def tight(m: pyo.ConcreteModel, i: int, j: int) -> pyo.Expression:
         return m.reduced[i, j] <= float(bounds.reduced_high[i, j]) * (1 - m.use[i, j])
-
-
-def _window(market: Market, best: float) -> tuple[Array, Array]:
-    """Prices that may beat `best`, as the module docstring derives; one price, the model's units."""
-    users, own = user_problem(market), market.leader[0]
-    unit_cost, cap = float(market.unit_cost[own]), float(market.price_cap[0])
-    if best <= 0 or cap <= unit_cost:
-        return np.zeros(1), market.price_cap
-    low = min(unit_cost + best / float(solve_users(users, [unit_cost]).load[own]), cap)
-    safe, high = low, cap  # at `high` and above, profit is below `best`; `safe` may be an optimum
-    for _ in range(_HALVINGS):
-        middle = (safe + high) / 2
-        if (cap - unit_cost) * float(solve_users(users, [middle]).load[own]) < best:
-            high = middle
-        else:
-            safe = middle
-    return np.array([low * (1 - 1e-9)]), np.array([high])
-
-
-def _checked(loose: Bounds, derived: Bounds, money: float) -> Bounds:
-    """`loose`, unless its M is below a proven one."""
-    least = max(float(derived.reduced_high.max()), float(derived.level_high.max()))
-    if loose.reduced_high.max() < least:
-        raise CombinationError(
-            f"big_m = {float(loose.reduced_high.max()) * money:g} is not proven: the derived values reach "
-            f"{least * money:g}, and a smaller one may cut off the best price; leave big_m out"
-        )
-    return loose
-
-
-def _notes(bounds: Bounds, money: float) -> tuple[str, ...]:
-    """What `--verbose` shows of the derivation."""
-    free = bounds.possible & ~bounds.certain
-    lines = [
-        f"pairs: {bounds.possible.size}, never used {int((~bounds.possible).sum())}, always used "
-        f"{int(bounds.certain.sum())}, free (a binary each) {int(free.sum())}",
-        f"prices considered: {_range(bounds.price_low * money)} to {_range(bounds.price_high * money)}",
-    ]
-    if free.any():
-        values = bounds.reduced_high[free] * money
-        lines.append(
-            f"M of reduced costs, in currency per volume unit: smallest {values.min():.4g}, "
-            f"median {np.median(values):.4g}, largest {values.max():.4g}"
-        )
-    return tuple(lines)
-
-
-def _range(prices: Array) -> str:
-    return ", ".join(f"{price:.6g}" for price in prices)

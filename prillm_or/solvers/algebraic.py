@@ -1,25 +1,33 @@
-"""From a market to the answer of an algebraic solver: build the model, solve it as it is or by outer approximation."""
+"""From a market to the answer of an algebraic solver: build the model, give it to the solver in a form it takes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from prillm_or.capability import Capability
+from prillm_or.errors import CombinationError, UnavailableError
 from prillm_or.market import Market
-from prillm_or.models.formulation import Formulation, scaled_market
-from prillm_or.solvers.base import AlgebraicSolver, Capability, Deadline, Ended, Limits, Proposal
+from prillm_or.models.formulation import Formulation
+from prillm_or.solvers.base import AlgebraicSolver, Deadline, Limits, Proposal
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.outer import outer_approximation
 
 Build = Callable[[Market, float], Formulation]
+
+_FIRST_PRICES = 5
 
 
 def solve_algebraic(
     market: Market, build: Build, solver: AlgebraicSolver, limits: Limits, options: Mapping[str, object]
 ) -> Proposal:
     """Build a model of the market and solve it.
+
+    A solver that takes the model as it is gets it so; one that lacks only convex quadratics, or whose licence is too
+    small for them, gets it by outer approximation.
 
     Parameters
     ----------
@@ -35,46 +43,53 @@ def solve_algebraic(
     """
     deadline = Deadline(limits.time_limit)
     began = time.perf_counter()
-    scaled, money, volume = scaled_market(market)
-    best = Incumbent(scaled)
-    for share in np.linspace(0.0, 1.0, 5):
-        best.offer(share * scaled.price_cap)
-        best.polish()
-    formulation = build(market, best.profit * money * volume)
+    first = _first_prices(market)
+    formulation = build(market, first.profit)
+    best = Incumbent(formulation.market)
+    assert first.prices is not None
+    best.offer(first.prices / formulation.money)
     build_s = time.perf_counter() - began
-    refusal = None
-    if Capability.CONVEX_MIQP in solver.capabilities and (refusal := solver.refuses(formulation)) is None:
-        proposal = _solve_squares(formulation, best, solver, limits, deadline, options)
-    else:
+    missing = formulation.needs - solver.capabilities
+    refusal = None if missing else solver.refuses(formulation)
+    if not missing and refusal is None:
+        proposal = _solve_as_it_is(formulation, best, solver, replace(limits, time_limit=deadline.left()), options)
+    elif formulation.profit is not None and missing <= {Capability.CONVEX_MIQP}:
         proposal = outer_approximation(formulation, best, solver, limits, deadline, options)
+    elif refusal is not None:
+        raise UnavailableError(f"{market.name}: {solver.name} cannot take {formulation.name}: {refusal}")
+    else:
+        raise CombinationError(f"{solver.name} cannot take {formulation.name}: it lacks {', '.join(sorted(missing))}")
     notes = [*formulation.notes, *proposal.notes]
-    if refusal:
+    if refusal is not None:
         notes.append(f"outer approximation, since {refusal}")
-    if best.equilibrium is not None:
-        notes += formulation.binding(best.equilibrium)
-    return Proposal(proposal.prices, proposal.upper_bound, proposal.ended, tuple(notes), build_s)
+    assert best.equilibrium is not None
+    notes += formulation.binding(best.equilibrium)
+    prices = best.equilibrium.prices * formulation.money
+    return Proposal(prices, proposal.upper_bound, proposal.ended, tuple(notes), build_s)
 
 
-def _solve_squares(
-    formulation: Formulation,
-    best: Incumbent,
-    solver: AlgebraicSolver,
-    limits: Limits,
-    deadline: Deadline,
-    options: Mapping[str, object],
+def _first_prices(market: Market) -> Incumbent:
+    """Evenly spread prices, polished: what the model starts from and measures itself against."""
+    best = Incumbent(market)
+    for share in np.linspace(0.0, 1.0, _FIRST_PRICES):
+        best.offer(share * market.price_cap)
+        best.polish()
+    return best
+
+
+def _solve_as_it_is(
+    formulation: Formulation, best: Incumbent, solver: AlgebraicSolver, limits: Limits, options: Mapping[str, object]
 ) -> Proposal:
-    """Hand the convex MIQP to a solver that takes it, then polish its price."""
-    formulation.profit.use_squares()
+    """Hand the model to a solver that takes it, then polish its price."""
+    if formulation.profit is not None:
+        formulation.profit.use_squares(in_rows=solver.squares_in_rows(formulation))
     assert best.equilibrium is not None
     formulation.start_from(best.equilibrium)
     # Half of the gap is kept for what the model's rounding and the true equilibrium may cost.
-    answer = solver.run(formulation, Limits(0.5 * limits.gap, deadline.left(), limits.threads, limits.seed), options)
+    answer = solver.run(formulation, replace(limits, gap=0.5 * limits.gap), options)
     if answer.has_values:
-        best.offer(formulation.prices() / formulation.money)
+        best.offer_near(formulation.prices() / formulation.money)
         best.polish()
-    unit = formulation.money * formulation.volume
-    bound = None if answer.bound is None else answer.bound * unit
-    if answer.ended is Ended.INFEASIBLE:
-        bound = None
-    assert best.prices is not None
-    return Proposal(best.prices * formulation.money, bound, answer.ended, ("one convex MIQP",))
+    bound = min(formulation.upper_bound, np.inf if answer.bound is None else answer.bound)
+    proven = bound * formulation.money * formulation.volume if np.isfinite(bound) else None
+    return Proposal(best.prices, proven, answer.ended, ("one model, solved as it is",))

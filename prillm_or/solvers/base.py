@@ -8,31 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING, Protocol
 
+from prillm_or.capability import Capability as Capability
 from prillm_or.market import Array, Market
 
 if TYPE_CHECKING:
     from prillm_or.models.formulation import Formulation
-
-
-class Capability(StrEnum):
-    """What a solver can take; checked before it is asked."""
-
-    ONE_PRICE = auto()
-    """Leaders with one price."""
-    SEVERAL_PRICES = auto()
-    """Leaders with several prices."""
-    MIP = auto()
-    """Linear programmes with integer variables."""
-    CONVEX_MIQP = auto()
-    """Convex quadratic objectives with integer variables."""
-    NONCONVEX = auto()
-    """Quadratic objectives and rows of any curvature, solved globally."""
-    SOS1 = auto()
-    """Special ordered sets of type 1."""
-    INDICATOR = auto()
-    """Rows that hold where a binary has a given value."""
-    NLP = auto()
-    """Quadratic objectives and rows of any curvature, solved locally, continuous variables only."""
 
 
 class Ended(StrEnum):
@@ -135,6 +115,9 @@ class AlgebraicSolver(Protocol):
 
     def refuses(self, formulation: Formulation) -> str | None:
         """Why this back end cannot take the model as it is (a licence limit), or None."""
+
+    def squares_in_rows(self, formulation: Formulation) -> bool:
+        """Whether it prefers a concave profit's squares in rows of their own to the objective."""
 
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the formulation's model, starting from the values in it."""

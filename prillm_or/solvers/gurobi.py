@@ -18,7 +18,7 @@ from gurobipy import GRB
 from prillm_or.errors import CombinationError, UnavailableError
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.base import Answer, Capability, Ended, Limits
-from prillm_or.solvers.programme import Programme, compile_model
+from prillm_or.solvers.programme import Programme, Row, compile_model
 from prillm_or.solvers.quiet import quiet
 
 _ENDED = {
@@ -39,7 +39,15 @@ class Gurobi:
 
     name = "gurobi"
     capabilities = frozenset(
-        {Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.MIP, Capability.CONVEX_MIQP}
+        {
+            Capability.ONE_PRICE,
+            Capability.SEVERAL_PRICES,
+            Capability.MIP,
+            Capability.CONVEX_MIQP,
+            Capability.NONCONVEX,
+            Capability.SOS1,
+            Capability.INDICATOR,
+        }
     )
 
     def version(self) -> str:
@@ -53,11 +61,15 @@ class Gurobi:
         return "full"
 
     def refuses(self, formulation: Formulation) -> str | None:
-        """Say that the licence is too small for the formulation's squares, if it is."""
+        """Say that the licence is too small for the formulation's products, if it is."""
         size = formulation.quadratic_size
         if _limited() and size > _QUADRATIC_LIMIT:
             return f"the licence allows {_QUADRATIC_LIMIT} variables in a quadratic model, this one has {size}"
         return None
+
+    def squares_in_rows(self, formulation: Formulation) -> bool:
+        """No: an objective with squares is what it is made for."""
+        return False
 
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the model as it stands; the binaries start from the values in it."""
@@ -76,8 +88,8 @@ class Gurobi:
             if error.errno == _TOO_LARGE:
                 rows, columns = programme.rows.shape
                 raise UnavailableError(
-                    f"the model has {columns} variables and {rows} rows, the Gurobi licence here allows "
-                    f"{_LINEAR_LIMIT} of each; {_INSTEAD}"
+                    f"the model has {columns} variables and {rows} rows; the Gurobi licence here allows "
+                    f"{_LINEAR_LIMIT} of each, and {_QUADRATIC_LIMIT} variables with products; {_INSTEAD}"
                 ) from None
             raise CombinationError(f"Gurobi: {error.message}") from None
         has_values = model.SolCount > 0
@@ -131,4 +143,27 @@ def _gurobi_model(programme: Programme) -> tuple[gp.Model, gp.MVar]:
         first, second, coefficients = (np.array(column) for column in zip(*programme.quadratic, strict=True))
         objective = objective + (coefficients * x[first.astype(int)] * x[second.astype(int)]).sum()
     model.setObjective(objective, GRB.MAXIMIZE)
+    columns = x.tolist()
+    for row in programme.quadratic_rows:
+        for sense, side in _sides(row):
+            model.addQConstr(_expression(columns, row), sense, side)
+    for set_ in programme.sets:
+        model.addSOS(GRB.SOS_TYPE1, [columns[k] for k in set_])
+    for binary, row in programme.indicators:
+        for sense, side in _sides(row):
+            model.addGenConstrIndicator(columns[binary], False, _expression(columns, row), sense, side)
     return model, x
+
+
+def _sides(row: Row) -> list[tuple[str, float]]:
+    if row.low == row.high:
+        return [(GRB.EQUAL, row.low)]
+    sides = ((GRB.GREATER_EQUAL, row.low), (GRB.LESS_EQUAL, row.high))
+    return [(sense, side) for sense, side in sides if np.isfinite(side)]
+
+
+def _expression(columns: list[gp.Var], row: Row) -> gp.QuadExpr | gp.LinExpr:
+    linear = gp.quicksum(c * columns[k] for k, c in row.linear)
+    if not row.quadratic:
+        return linear
+    return linear + gp.quicksum(c * columns[a] * columns[b] for a, b, c in row.quadratic)

@@ -45,6 +45,10 @@ class Highs:
         """Nothing: there is no limit of size."""
         return None
 
+    def squares_in_rows(self, formulation: Formulation) -> bool:
+        """It never gets squares."""
+        return False
+
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the model with its present tangents; the binaries start from the values in it."""
         programme = compile_model(formulation.model)

@@ -10,6 +10,7 @@ from prillm_or.market import Array, Market
 
 _MOST_POLISHES = 30
 _BETTER = 1e-12
+_STEPS_BACK = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
 
 
 class Incumbent:
@@ -63,5 +64,14 @@ class Incumbent:
                 self.offer(start.prices + length * step)
                 if self.profit > profit:
                     break
-            if self.profit <= profit * (1 + _BETTER):
+            if self.profit <= profit + _BETTER * abs(profit):
                 return
+
+    def offer_near(self, prices: Array) -> None:
+        """Offer prices that a solver found, and some a little lower.
+
+        Where a huge capacity makes the load fall from all to nothing within a solver's tolerance, the prices themselves
+        may lie just beyond the edge.
+        """
+        for step in (0.0, *_STEPS_BACK):
+            self.offer(prices - step * self.market.price_cap)

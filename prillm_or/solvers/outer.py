@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from prillm_or.market import Array
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.base import AlgebraicSolver, Deadline, Ended, Limits, Proposal
 from prillm_or.solvers.incumbent import Incumbent
@@ -41,11 +42,14 @@ def outer_approximation(
     best
         The incumbent, in the formulation's units, with at least one price offered.
     """
+    profit = formulation.profit
+    assert profit is not None, "only a concave profit has tangents"
     _seed(formulation, best)
-    bound, ended = np.inf, Ended.FINISHED
+    bound, ended = formulation.upper_bound, Ended.FINISHED
     rounds = 0
     while rounds < _MOST_ROUNDS:
         rounds += 1
+        before, added = (bound, best.profit), 0
         assert best.equilibrium is not None
         formulation.start_from(best.equilibrium)
         budget = Limits(_SHARE_OF_GAP * limits.gap, deadline.left(), limits.threads, limits.seed)
@@ -54,19 +58,22 @@ def outer_approximation(
             bound = min(bound, answer.bound)
         ended = answer.ended
         if answer.has_values:
-            formulation.profit.add_tangents(violated_only=True)
-            _learn(formulation, best, formulation.prices() / formulation.money)
+            added = profit.add_tangents(violated_only=True)
+            prices = formulation.prices() / formulation.money
+            best.offer_near(prices)
+            _learn(formulation, best, prices)
         _log.info("round %d: profit %.8g, bound %.8g (model units)", rounds, best.profit, bound)
         if ended is not Ended.FINISHED or bound <= best.profit + limits.gap * max(abs(best.profit), 1e-9):
             break
         if deadline.passed():
             ended = Ended.TIME_LIMIT
             break
-    assert best.prices is not None
+        if added == 0 and before == (bound, best.profit):
+            break  # the solver's tolerances are exhausted: more rounds would bring the same
     money = formulation.money
     notes = (f"outer approximation: {rounds} rounds, {len(formulation.model.tangents)} tangents",)
     proven = bound * money * formulation.volume if np.isfinite(bound) else None
-    return Proposal(best.prices * money, proven, ended, notes)
+    return Proposal(best.prices, proven, ended, notes)
 
 
 def _seed(formulation: Formulation, best: Incumbent) -> None:
@@ -79,8 +86,9 @@ def _seed(formulation: Formulation, best: Incumbent) -> None:
         _learn(formulation, best, best.prices)
 
 
-def _learn(formulation: Formulation, best: Incumbent, prices: np.ndarray) -> None:
+def _learn(formulation: Formulation, best: Incumbent, prices: Array) -> None:
     """Add the tangents at the equilibrium of `prices`, and offer these as an answer."""
     formulation.start_from(best.offer(prices))
+    assert formulation.profit is not None
     formulation.profit.add_tangents(violated_only=False)
     best.polish()

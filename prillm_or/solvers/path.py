@@ -131,6 +131,9 @@ def trace(users: UserProblem, prices: Array, which: int, end: float) -> Iterator
         When a degenerate breakpoint does not resolve in double precision; `bisect` needs no breakpoints.
     """
     state = _State(users, prices, which)
+    if state.price >= end:
+        yield Piece(state.price, state.price, *state.loads())
+        return
     while True:
         pair = state.next_pair()
         length = state.distance(pair)

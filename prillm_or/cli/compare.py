@@ -1,0 +1,179 @@
+"""prillm-or compare: several methods side by side against the proven optimum, one run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prillm_or.cli.common import Json, Verbose, console, progress, read_instance, report, save, table
+from prillm_or.errors import CombinationError
+from prillm_or.solvers.base import Limits
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from prillm_or.report.compare import Comparison
+    from prillm_or.report.plan import Plan, Record, Unit
+
+
+def command(
+    instances: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="INSTANCE...", help="Market files, or names of shipped ones.", show_default=False),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="M", help="SOLVER[/PROFILE][:MODEL]; once for each method."),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="table-1 or table-3 of the paper; instances and methods given replace its own."
+        ),
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of each method, in turns.")] = 3,
+    gap: Annotated[float | None, typer.Option(min=0.0, help="Relative gap to prove; 1e-4 if not given.")] = None,
+    time_limit: Annotated[float | None, typer.Option(min=0.0, help="Seconds for each run.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of an algebraic solver.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of an algebraic solver.")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, on this machine.")] = 1,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write report.json, .csv, .md and .html there; one already there is replaced.",
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the runs finished in DIR before.")] = False,
+    json: Json = None,
+    verbose: Verbose = False,
+) -> int:
+    """Run methods side by side, repeated and in turns, and show how close to the proven optimum each gets, how fast.
+
+    \b
+    Examples:
+      prillm-or compare coding-13 --method path --method bisect --method highs:kkt-bigm --report out
+      prillm-or compare --preset table-1 --time-limit 60 --report out --resume
+    """  # noqa: D301 - \b keeps the lines of the example apart
+    limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)
+    plan = _plan(instances or [], method or [], preset, repeat, limits)
+    if resume and folder is None:
+        raise CombinationError("--resume: --report names the folder to go on with")
+    from prillm_or.report.compare import compare
+    from prillm_or.report.runs import crowding
+
+    if warning := crowding(jobs, threads):
+        report(warning)
+    with _shown(plan, verbose=verbose) as bar:
+        done = compare(plan, jobs=jobs, folder=folder, resume=resume, on_begin=bar.begin, on_end=bar.end)
+    if json != "-":
+        _show(done)
+    save(done.document(), json)
+    if folder is not None:
+        from prillm_or.report.folder import write_report
+
+        with progress("report", verbose=verbose):
+            written = write_report(done, folder)
+        if json != "-":
+            print("written:", *written)
+    if done.interrupted:
+        report("interrupted: the report holds the runs that were finished")
+        return 130
+    return max((_code(record, gap is not None) for record in done.records), default=0)
+
+
+def _plan(names: list[str], methods: list[str], preset_name: str | None, repeat: int, limits: Limits) -> Plan:
+    from prillm_or.report.method import parse_method
+    from prillm_or.report.plan import Plan
+    from prillm_or.report.presets import preset
+
+    if preset_name is not None:
+        chosen = preset(preset_name)
+        names, methods = names or list(chosen.instances), methods or chosen.methods()
+    if not names:
+        raise CombinationError("INSTANCE: name one or more, or a --preset")
+    if not methods:
+        raise CombinationError("--method: give one or more, as in --method path --method highs:kkt-bigm, or a --preset")
+    specs = tuple(parse_method(text) for text in methods)
+    return Plan(tuple(read_instance(name) for name in names), specs, limits, repeat, preset_name)
+
+
+def _code(record: Record, gap_asked: bool) -> int:
+    """What `solve` would end with: 2 where a method cannot run, 3 where it broke or contradicts itself."""
+    status = record.row["status"]
+    if record.failure == "refused":
+        return 2
+    if status == "error":
+        return 3
+    return 0 if status == "optimal" or (status == "heuristic" and not gap_asked) else 1
+
+
+def _show(done: Comparison) -> None:
+    from prillm_or.report.method import about
+    from prillm_or.report.paper import HEADINGS as PAPER_HEADINGS
+    from prillm_or.report.paper import NUMBERS as PAPER_NUMBERS
+    from prillm_or.report.paper import paper_tables
+    from prillm_or.report.summary import HEADINGS, NUMBERS, cells, sections
+
+    screen = console()
+    found = sections(done)
+    for section in found:
+        screen.print(table(section.name, HEADINGS, [cells(line) for line in section.lines], right=NUMBERS))
+        for message in section.messages:
+            screen.print(message)
+    for method in done.plan.methods:
+        screen.print(f"{method}: {about(method)}")
+    for beside in paper_tables(done.plan.preset, found):
+        screen.print(table(beside.title, PAPER_HEADINGS, beside.rows, right=PAPER_NUMBERS))
+
+
+class _Bar:
+    """Tells of units as they begin and end; this one is silent."""
+
+    def begin(self, unit: Unit) -> None:
+        """A unit begins."""
+
+    def end(self, record: Record) -> None:
+        """A unit has ended."""
+
+
+@contextmanager
+def _shown(plan: Plan, *, verbose: bool) -> Iterator[_Bar]:
+    """Log lines with `verbose`, a bar on a terminal, else nothing."""
+    if verbose:
+        with progress("compare", verbose=True):
+            yield _Lines()
+    elif sys.stderr.isatty():
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=console(stderr=True), transient=True) as drawn:
+            yield _Drawn(drawn, len(list(plan.units())))
+    else:
+        yield _Bar()
+
+
+class _Lines(_Bar):
+    def begin(self, unit: Unit) -> None:
+        report(f"{unit}: begins")
+
+    def end(self, record: Record) -> None:
+        report(f"{record.unit}: {record.row['status']}, {record.row['time_s']['total']:.3f} s")
+
+
+class _Drawn(_Bar):
+    def __init__(self, drawn: Progress, total: int) -> None:
+        self._drawn = drawn
+        self._task = drawn.add_task("", total=total)
+
+    def begin(self, unit: Unit) -> None:
+        self._drawn.update(self._task, description=str(unit))
+
+    def end(self, record: Record) -> None:
+        self._drawn.advance(self._task)

@@ -1,0 +1,132 @@
+"""Prepared: a market in a model's units, with the proven bounds that the exact formulations build on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyomo.environ as pyo
+
+from prillm_or.capability import Capability
+from prillm_or.equilibrium import equilibrium
+from prillm_or.errors import CombinationError
+from prillm_or.market import Array, Market
+from prillm_or.models.bounds import Bounds, derive_bounds, loose_bounds
+from prillm_or.models.concave import ConcaveProfit
+from prillm_or.models.formulation import Formulation, scaled_market
+from prillm_or.models.window import price_window
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What every exact formulation starts from.
+
+    Parameters
+    ----------
+    market, money, volume
+        As `scaled_market` gives them.
+    bounds
+        Proven at every price that can be optimal.
+    upper_bound
+        For one price, (cap - k) x_s(k): dear prices load the leader no more than its unit cost does. Else infinite.
+    notes
+        Lines for people (`--verbose`).
+    """
+
+    market: Market
+    money: float
+    volume: float
+    bounds: Bounds
+    upper_bound: float
+    notes: tuple[str, ...]
+
+
+def prepare(market: Market, best_profit: float, big_m: float | None = None) -> Prepared:
+    """Scale a market and bound its variables.
+
+    Parameters
+    ----------
+    market
+        In the user's units.
+    best_profit
+        Profit of an equilibrium already found, in the user's units: what prices must beat to be considered.
+    big_m
+        One M for every pair instead of the derived ones, and no other bound; currency per volume unit.
+
+    Raises
+    ------
+    CombinationError
+        When `big_m` is below the largest derived value.
+    """
+    low, high = np.zeros(len(market.leader)), market.price_cap
+    if big_m is None and len(market.leader) == 1:
+        low, high = price_window(market, best_profit)
+    scaled, money, volume = scaled_market(market, float(high.max()))  # a cap far above all useful prices is no measure
+    bounds = derive_bounds(scaled, low / money, high / money)
+    if big_m is not None:
+        bounds = _checked(loose_bounds(scaled, big_m / money), bounds, money)
+    return Prepared(scaled, money, volume, bounds, _first_bound(scaled), _notes(bounds, money))
+
+
+def formulate(
+    name: str,
+    prepared: Prepared,
+    model: pyo.ConcreteModel,
+    needs: frozenset[Capability],
+    profit: ConcaveProfit | None,
+    seeds: int = 0,
+) -> Formulation:
+    """The formulation of a prepared market, its model and its objective."""
+    return Formulation(
+        name=name,
+        market=prepared.market,
+        money=prepared.money,
+        volume=prepared.volume,
+        model=model,
+        bounds=prepared.bounds,
+        needs=needs,
+        profit=profit,
+        seeds=seeds,
+        upper_bound=prepared.upper_bound,
+        notes=prepared.notes,
+    )
+
+
+def _first_bound(market: Market) -> float:
+    margin = float(market.price_cap[0] - market.unit_cost[market.leader[0]])
+    if len(market.leader) > 1 or margin < 0:
+        return np.inf
+    cheap = equilibrium(market, market.unit_cost[list(market.leader)])
+    return margin * float(cheap.load[market.leader[0]])
+
+
+def _checked(loose: Bounds, derived: Bounds, money: float) -> Bounds:
+    """`loose`, unless its M is below a proven one."""
+    least = max(float(derived.reduced_high.max()), float(derived.level_high.max()))
+    if loose.reduced_high.max() < least:
+        raise CombinationError(
+            f"big_m = {float(loose.reduced_high.max()) * money:g} is not proven: the derived values reach "
+            f"{least * money:g}, and a smaller one may cut off the best price; leave big_m out"
+        )
+    return loose
+
+
+def _notes(bounds: Bounds, money: float) -> tuple[str, ...]:
+    """What `--verbose` shows of the derivation."""
+    free = bounds.possible & ~bounds.certain
+    lines = [
+        f"pairs: {bounds.possible.size}, never used {int((~bounds.possible).sum())}, always used "
+        f"{int(bounds.certain.sum())}, free {int(free.sum())}",
+        f"prices considered: {_range(bounds.price_low * money)} to {_range(bounds.price_high * money)}",
+    ]
+    if free.any():
+        values = bounds.reduced_high[free] * money
+        lines.append(
+            f"bounds of reduced costs on free pairs, in currency per volume unit: smallest {values.min():.4g}, "
+            f"median {np.median(values):.4g}, largest {values.max():.4g}"
+        )
+    return tuple(lines)
+
+
+def _range(prices: Array) -> str:
+    return ", ".join(f"{price:.6g}" for price in prices)

@@ -1,0 +1,1 @@
+"""Reports: methods side by side against the proven optimum, as tables, pictures and pages."""

@@ -1,0 +1,101 @@
+"""compare: every method on every instance, in turns, and what a report says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prillm_or.report.environment import environment
+from prillm_or.report.plan import Plan, Record, Row, Unit
+from prillm_or.report.runs import run_all
+from prillm_or.report.shares import with_shares
+from prillm_or.report.store import Store
+
+REPORT_FORMAT = "prillm-or/report@1"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was run.
+
+    Parameters
+    ----------
+    records
+        Of the finished units, in the order of the plan.
+    environment
+        What the run depended on, see `environment`.
+    interrupted
+        Whether Ctrl-C came first.
+    """
+
+    plan: Plan
+    records: tuple[Record, ...]
+    environment: Mapping[str, Any]
+    interrupted: bool = False
+
+    @property
+    def rows(self) -> list[Row]:
+        """Results with `repeat`, `profit_share` and `time_share`."""
+        return [record.row for record in self.records]
+
+    def document(self) -> dict[str, Any]:
+        """The report as JSON holds it."""
+        return {"format": REPORT_FORMAT, "environment": dict(self.environment), "rows": self.rows}
+
+
+def compare(
+    plan: Plan,
+    *,
+    jobs: int = 1,
+    folder: Path | None = None,
+    resume: bool = False,
+    on_begin: Callable[[Unit], None] = lambda unit: None,
+    on_end: Callable[[Record], None] = lambda record: None,
+) -> Comparison:
+    """Run a plan, one unit after the other or `jobs` at a time.
+
+    Parameters
+    ----------
+    folder
+        Where finished units are kept as they come, or None to keep them in memory alone.
+    resume
+        Whether units finished in `folder` before are taken as they are; otherwise they are forgotten.
+    on_begin, on_end
+        Told of units as they begin (with one job) and end.
+
+    Returns
+    -------
+    Comparison
+        After Ctrl-C, of what was finished.
+
+    Raises
+    ------
+    PrillmError
+        When the folder cannot be used.
+
+    Examples
+    --------
+    >>> from prillm_or.files import read_market
+    >>> from prillm_or.report.method import parse_method
+    >>> from prillm_or.shipped import find
+    >>> kink = read_market(find("instances", "tiny/kink"))
+    >>> done = compare(Plan((kink,), (parse_method("path"), parse_method("bisect"))))
+    >>> [round(row["profit_share"], 3) for row in done.rows]
+    [1.0, 1.0]
+    """
+    units = list(plan.units())
+    store = None if folder is None else Store(folder, resume=resume)
+    done = {record.unit.key: record for record in store.finished(units)} if store and resume else {}
+    interrupted = False
+    try:
+        for record in run_all([unit for unit in units if unit.key not in done], jobs, on_begin):
+            done[record.unit.key] = record
+            if store is not None:
+                store.add(record)
+            on_end(record)
+    except KeyboardInterrupt:
+        interrupted = True
+    records = with_shares([done[unit.key] for unit in units if unit.key in done], str(plan.methods[0]))
+    return Comparison(plan, tuple(records), environment(plan, jobs), interrupted)

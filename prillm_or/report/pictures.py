@@ -1,0 +1,162 @@
+"""Pictures: the profit curve with every method's price on it, and time against gap, as SVG to stand in a page."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from prillm_or.report.curve import Curve
+from prillm_or.report.summary import Line, Section, figure, seconds
+from prillm_or.solvers.base import Limits
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDE, NARROW = 5.8, 3.7
+"""Inches across; the legend adds to the height. On a small screen the narrow form keeps letters legible."""
+
+_HEIGHT, _LINE, _LETTERS = 3.1, 0.18, 12
+
+FLOOR = 1e-9
+"""Gaps below are drawn here: a logarithmic axis has no zero."""
+
+# Colours of Okabe and Ito, told apart by colour-blind readers too; every method has its own sign as well.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444", "#8C6D1F")
+_SIGNS = ("o", "s", "D", "^", "v", "P", "X", "p", "<", ">", "h")
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
+    "text.parse_math": False,
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9.0,
+}
+
+
+def curve_picture(section: Section, curve: Curve, width: float, name: str) -> str:
+    """Draw the profit curve, today's price, and the price of every method; methods at one point share a mark."""
+    market = section.instance.market
+    units = market.units
+    with _drawing(width, name) as (axes, done):
+        axes.plot(curve.price, curve.profit, color="#333333", linewidth=1.3, zorder=2)
+        today = market.today
+        if today is not None and today[0] <= curve.price[-1]:
+            axes.axvline(float(today[0]), color="#999999", linewidth=1, linestyle=(0, (4, 3)), label="price today")
+        for index, lines in _points(section.lines):
+            (price,) = lines[0].prices.values()
+            names = ", ".join(line.method for line in lines)
+            axes.plot([price], [lines[0].profit or 0.0], label=f"{names}: {figure(price, 4)}", **_mark(index))
+        axes.set_xlabel(f"price of {market.leader_ids[0]}, {units.currency} per {units.volume}")
+        axes.set_ylabel(f"profit, {units.currency} per {units.period}")
+        axes.set_xlim(0.0, None)
+    return done[0]
+
+
+def gap_picture(section: Section, limits: Limits, width: float, name: str) -> str:
+    """Draw median time against gap: filled where the method proved it, hollow where it is only known from others."""
+    with _drawing(width, name) as (axes, done):
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for index, line in enumerate(section.lines):
+            gap = shown_gap(line)
+            if gap is None or line.time_s is None:
+                continue
+            mark = _mark(index) | ({} if line.gap is not None else {"markerfacecolor": "white"})
+            label = line.method if line.gap is not None else f"{line.method} (proves no gap)"
+            axes.plot([line.time_s], [max(gap, FLOOR)], label=label, **mark)
+        if limits.gap > FLOOR:
+            axes.axhline(limits.gap, color="#999999", linewidth=1, linestyle=(0, (4, 3)), label="gap asked for")
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, FLOOR / 3), max(high, 10 * limits.gap))
+        _time_ticks(axes)
+        axes.set_yticks([FLOOR, 1e-7, 1e-5, 1e-3, 1e-1], ["1e-9, less", "1e-7", "1e-5", "1e-3", "0.1"])
+        axes.minorticks_off()
+        axes.set_xlabel("time, median")
+        axes.set_ylabel("gap")
+    return done[0]
+
+
+def shown_gap(line: Line) -> float | None:
+    """The proven gap; where the method proves none, the distance to the best proven profit; None where neither is."""
+    if line.gap is not None:
+        return line.gap
+    if line.profit_share is None or line.profit_share <= 0:
+        return None
+    return max(1 / line.profit_share - 1, 0.0)
+
+
+def _points(lines: Sequence[Line]) -> Iterator[tuple[int, list[Line]]]:
+    """Methods by the point they are drawn at, each with the place of its first method, which gives the mark."""
+    points: dict[tuple[str, str], tuple[int, list[Line]]] = {}
+    for index, line in enumerate(lines):
+        if line.profit is not None:
+            (price,) = line.prices.values()
+            key = figure(price, 4), figure(line.profit, 4)
+            points.setdefault(key, (index, []))[1].append(line)
+    yield from points.values()
+
+
+def _mark(index: int) -> dict[str, Any]:
+    colour = _COLOURS[index % len(_COLOURS)]
+    return {
+        "marker": _SIGNS[index % len(_SIGNS)],
+        "color": colour,
+        "markerfacecolor": colour,
+        "markersize": 7,
+        "markeredgewidth": 1.4,
+        "linestyle": "none",
+        "zorder": 3,
+    }
+
+
+def _time_ticks(axes: Axes) -> None:
+    """Whole powers of ten around the points, in words."""
+    low, high = axes.get_xlim()
+    powers = range(math.floor(math.log10(low / 1.5)), math.ceil(math.log10(high * 1.5)) + 1)
+    ticks = [10.0**power for power in powers]
+    axes.set_xticks(ticks, [seconds(value) for value in ticks])
+
+
+@contextmanager
+def _drawing(width: float, name: str) -> Iterator[tuple[Axes, list[str]]]:
+    """Give axes to draw on; at the end the list holds the SVG, its ids preceded by `name`."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    done: list[str] = []
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        drawn = Figure(figsize=(width, _HEIGHT), layout="constrained")
+        FigureCanvasSVG(drawn)
+        axes = drawn.add_subplot()
+        yield axes, done
+        handles, labels = axes.get_legend_handles_labels()
+        if handles:
+            labels = [textwrap.fill(label, int(width * _LETTERS)) for label in labels]
+            drawn.set_figheight(_HEIGHT + _LINE * sum(label.count("\n") + 1 for label in labels))
+            drawn.legend(handles, labels, loc="outside lower left")
+        stream = io.StringIO()
+        drawn.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    done.append(_inline(stream.getvalue(), name))
+
+
+def _inline(svg: str, name: str) -> str:
+    """What a page can hold: no prolog, no style sheet of its own, no size in points, ids of its own."""
+    svg = svg[svg.index("<svg") :].strip()
+    svg = re.sub(r"<style.*?</style>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(r'(<svg [^>]*?)width="[^"]*" height="[^"]*" ', r"\1", svg, count=1)
+    svg = re.sub(r"font-family: [^;\"]*", "font-family: inherit", svg)
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)

@@ -1,0 +1,243 @@
+r"""enumerate: brute force over the KKT patterns of one price; small, exact, and independent of `path`.
+
+At an equilibrium every pair (i, j) is used, with reduced cost r_ij = 0, or unused, with f_ij = 0. In scaled money
+(costs of user i divided by w_q,i) and with p the leader's price,
+
+    sum_j f_ij = D_i,    sum_i f_ij = x_j,    g_ij + rho_i p [j = s] + (x_j + f_ij) / alpha_j - lambda_i - r_ij = 0,
+    f, r >= 0,    0 <= p <= cap.
+
+These rows are linear in (p, lambda, x, f, r). The search branches depth first over the pairs, used or unused, and cuts
+a partial pattern off when the rows with the columns fixed so far (r_ij = 0 or f_ij = 0) have no solution: a linear
+feasibility programme, in which pairs not yet decided need not be complementary; HiGHS goes on from the last one. The
+remaining columns of a complete pattern are a basis of the rows, so that everything is linear in p; its signs leave an
+interval of prices, on which the profit is a quadratic of p with its best point at the top or at an end. Every
+equilibrium has a pattern, hence the best of all is the optimum.
+
+This is the brute force of Guo, Bai, Jin (AAAI 2026) with pruning. It neither solves equilibria nor uses that loads
+fall as the price rises, so it is a check on `path`, `bisect` and the models. There are up to (2^m - 1)^n patterns,
+hence at most 16 pairs are taken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import highspy
+import numpy as np
+
+from prillm_or import __version__
+from prillm_or.errors import CombinationError
+from prillm_or.market import Array, Market, all_prices
+from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
+from prillm_or.solvers.quiet import quiet
+from prillm_or.solvers.starts import starts
+from prillm_or.support import Mask
+
+_log = logging.getLogger(__name__)
+_MOST_PAIRS = 16
+_STILL = 1e-10
+_ROUNDING = 1e-12
+_HELD = 1e-12
+
+
+class Enumerate:
+    """Brute force over complementarity patterns."""
+
+    name = "enumerate"
+    capabilities = frozenset({Capability.ONE_PRICE})
+
+    def version(self) -> str:
+        """Version of this package."""
+        return __version__
+
+    def solve(self, market: Market, limits: Limits) -> Proposal:
+        """Find the best price; the bound is proven when all patterns were seen, and absent before.
+
+        Raises
+        ------
+        CombinationError
+            When there are more than 16 pairs of a user and a provider.
+        """
+        if market.n * market.m > _MOST_PAIRS:
+            raise CombinationError(
+                f"{market.name}: solver enumerate takes up to {_MOST_PAIRS} pairs of a user and a provider, here are "
+                f"{market.n * market.m}; use --solver path or --solver bisect"
+            )
+        search = _Search(market, Deadline(limits.time_limit))
+        try:
+            ended = Ended.FINISHED if search.run() else Ended.TIME_LIMIT
+        except KeyboardInterrupt:
+            ended = Ended.INTERRUPTED
+        price, profit = search.best()
+        prices = np.array([price]) if search.points else None
+        if prices is None and ended is not Ended.INTERRUPTED:
+            prices = starts(market)[0]
+        note = f"{search.patterns} complete patterns, {search.checks} partial ones checked"
+        return Proposal(prices, profit if ended is Ended.FINISHED else None, ended, (note,))
+
+
+class _Rows:
+    """The KKT rows in free units: columns u = p / cap, lambda (n), x (m), f (n m), r (n m).
+
+    Volumes are shares of all demand; money is measured by the spread of the costs.
+    """
+
+    def __init__(self, market: Market) -> None:
+        n, m = self.shape = market.n, market.m
+        self.leader, self.cap = market.leader[0], float(market.price_cap[0])
+        self.unit_cost, self.total = float(market.unit_cost[self.leader]), float(market.demand.sum())
+        own = market.price_weight[:, None] * all_prices(market, 0.0) + market.delay_weight[:, None] * market.delay
+        offset = (own - market.value) / market.congestion_weight[:, None]
+        offset -= offset.min(axis=1, keepdims=True)
+        money = float(offset.max()) + self.total / float(market.capacity.sum())
+        slope = self.total / market.capacity / money
+        self.level, self.load = slice(1, 1 + n), slice(1 + n, 1 + n + m)
+        self.flow = (1 + n + m + np.arange(n * m)).reshape(n, m)
+        self.reduced = self.flow + n * m
+        self.matrix = np.zeros((n + m + n * m, 1 + n + m + 2 * n * m))
+        self.right = np.concatenate([market.demand / self.total, np.zeros(m), -offset.ravel() / money])
+        for i in range(n):
+            self.matrix[i, self.flow[i]] = 1.0
+            for j in range(m):
+                row = self.matrix[n + m + i * m + j]
+                row[0] = market.price_weight[i] / market.congestion_weight[i] * self.cap / money * (j == self.leader)
+                row[1 + i], row[self.reduced[i, j]] = -1.0, -1.0
+                row[1 + n + j] = row[self.flow[i, j]] = slope[j]
+        for j in range(m):
+            self.matrix[n + j, self.flow[:, j]] = 1.0
+            self.matrix[n + j, 1 + n + j] = -1.0
+
+    def line(self, used: Mask) -> tuple[Array, Array]:
+        """On a complete pattern, shape (n, m): all columns but u as values at u = 0 and rates by u, 0 where fixed."""
+        columns = self.matrix.shape[1]
+        free = np.ones(columns, dtype=np.bool_)
+        free[0] = False
+        free[self.flow[~used]] = free[self.reduced[used]] = False
+        values, rates = np.zeros(columns), np.zeros(columns)
+        sides = np.column_stack([self.right, -self.matrix[:, 0]])
+        values[free], rates[free] = np.linalg.solve(self.matrix[:, free], sides).T
+        return values, rates
+
+    def interval(self, values: Array, rates: Array) -> tuple[float, float]:
+        """Values of u in [0, 1] at which flows and reduced costs are >= 0; empty if the first exceeds the second."""
+        value, rate = values[self.load.stop :], rates[self.load.stop :]
+        moves = np.abs(rate) > _STILL
+        if (value[~moves] < -_STILL).any():
+            return np.inf, -np.inf
+        zero = -(value[moves] + _ROUNDING) / rate[moves]
+        rises = rate[moves] > 0
+        return float(zero[rises].max(initial=0.0)), float(zero[~rises].min(initial=1.0))
+
+
+class _Search:
+    """Depth first over pairs, with the profits seen on the way."""
+
+    def __init__(self, market: Market, deadline: Deadline) -> None:
+        self.points: list[tuple[float, float]] = []
+        self.patterns = self.checks = 0
+        self._rows = _Rows(market)
+        self._feasible = _Feasibility(self._rows)
+        self._deadline = deadline
+        self._stopped = False
+
+    def run(self) -> bool:
+        """See all patterns; False when the time runs out."""
+        used = np.zeros(self._rows.shape, dtype=np.bool_)
+        for _ in self._complete(used, 0, np.full(self._rows.matrix.shape[1], np.inf)):
+            self.patterns += 1
+            self._collect(used)
+            if self.patterns % 100 == 0:
+                _log.info("%d complete patterns, %d partial ones checked", self.patterns, self.checks)
+        return not self._stopped
+
+    def best(self) -> tuple[float, float]:
+        """Best price, the smallest among equals, and profit."""
+        if not self.points:
+            return np.nan, -np.inf
+        top = max(profit for _, profit in self.points)
+        noise = _ROUNDING * (self._rows.cap + self._rows.unit_cost) * self._rows.total
+        return min(price for price, profit in self.points if profit >= top - noise), top
+
+    def _complete(self, used: Mask, pair: int, point: Array) -> Iterator[None]:
+        """Set `used` to one complete pattern after the other; pairs before `pair`, row by row, are decided.
+
+        `point` is a solution of the rows with the columns fixed so far, or infinite where none is at hand.
+        """
+        if pair == used.size:
+            yield None
+            return
+        i, j = divmod(pair, used.shape[1])
+        for use in (True, False):
+            column = int((self._rows.reduced if use else self._rows.flow)[i, j])
+            if not use and j == used.shape[1] - 1 and not used[i, :j].any():
+                return  # every user needs a provider
+            self._stopped = self._stopped or self._deadline.passed()
+            if self._stopped:
+                return
+            used[i, j] = use
+            self._feasible.fix(column)
+            # Where the parent's solution has the column at zero already, it is the child's as well.
+            below = point if point[column] <= _HELD else self._check()
+            if below is not None:
+                yield from self._complete(used, pair + 1, below)
+            self._feasible.free(column)
+
+    def _check(self) -> Array | None:
+        self.checks += 1
+        return self._feasible.point()
+
+    def _collect(self, used: Mask) -> None:
+        """Note the profits at the ends and at the top of a complete pattern's prices."""
+        rows = self._rows
+        values, rates = rows.line(used)
+        low, high = rows.interval(values, rates)
+        if low > high:
+            return
+        load, slope = values[rows.load][rows.leader], rates[rows.load][rows.leader]
+        candidates = [low, high]
+        if slope * rows.cap < 0:
+            top = (rows.unit_cost * slope - rows.cap * load) / (2 * rows.cap * slope)
+            candidates.append(min(max(float(top), low), high))
+        for u in candidates:
+            price = rows.cap * u
+            self.points.append((price, float((price - rows.unit_cost) * (load + slope * u)) * rows.total))
+
+
+class _Feasibility:
+    """The rows as a linear programme of HiGHS without an objective, its columns fixed and freed one by one."""
+
+    def __init__(self, rows: _Rows) -> None:
+        count, columns = rows.matrix.shape
+        low, high = np.zeros(columns), np.full(columns, highspy.kHighsInf)
+        low[rows.level], high[0] = -highspy.kHighsInf, 1.0
+        where = np.nonzero(rows.matrix)
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = columns, count
+        lp.col_cost_, lp.col_lower_, lp.col_upper_ = np.zeros(columns), low, high
+        lp.row_lower_ = lp.row_upper_ = rows.right
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(where[0], minlength=count))])
+        lp.a_matrix_.index_, lp.a_matrix_.value_ = where[1], rows.matrix[where]
+        with quiet():  # HiGHS greets at birth
+            self._solver = highspy.Highs()
+        self._solver.silent()
+        self._solver.setOptionValue("presolve", "off")  # it would throw away the basis to go on from
+        self._solver.passModel(lp)
+
+    def fix(self, column: int) -> None:
+        """Hold a column at zero."""
+        self._solver.changeColBounds(column, 0.0, 0.0)
+
+    def free(self, column: int) -> None:
+        """Let it be any number >= 0 again."""
+        self._solver.changeColBounds(column, 0.0, highspy.kHighsInf)
+
+    def point(self) -> Array | None:
+        """A solution, None where there is none; infinite where HiGHS cannot say, for no pattern may be lost by that."""
+        self._solver.run()
+        status = self._solver.getModelStatus()
+        if status == highspy.HighsModelStatus.kInfeasible:
+            return None
+        values = np.array(self._solver.getSolution().col_value)
+        return values if status == highspy.HighsModelStatus.kOptimal else np.full(len(values), np.inf)

@@ -1,0 +1,150 @@
+"""scip: SCIP, free and without a limit of size; it takes every exact formulation as it is.
+
+SCIP wants a linear objective, so a quadratic one becomes a variable below it. It catches Ctrl-C itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pyscipopt as scip
+
+from prillm_or.errors import CombinationError
+from prillm_or.models.formulation import Formulation
+from prillm_or.solvers.base import Answer, Capability, Ended, Limits
+from prillm_or.solvers.programme import Programme, Row, compile_model
+from prillm_or.solvers.quiet import quiet
+
+_ENDED = {
+    "optimal": Ended.FINISHED,
+    "gaplimit": Ended.FINISHED,
+    "timelimit": Ended.TIME_LIMIT,
+    "userinterrupt": Ended.INTERRUPTED,
+    "infeasible": Ended.INFEASIBLE,
+}
+_TOLERANCES = {"numerics/feastol": 1e-7}  # the least that its LP solver keeps without complaint
+
+
+class Scip:
+    """SCIP, a free solver of mixed-integer nonlinear programmes."""
+
+    name = "scip"
+    capabilities = frozenset(
+        {
+            Capability.ONE_PRICE,
+            Capability.SEVERAL_PRICES,
+            Capability.MIP,
+            Capability.CONVEX_MIQP,
+            Capability.NONCONVEX,
+            Capability.SOS1,
+            Capability.INDICATOR,
+        }
+    )
+
+    def version(self) -> str:
+        """Version of PySCIPOpt."""
+        return version("pyscipopt")
+
+    def licence(self) -> str:
+        """State of the licence."""
+        return "free (Apache 2.0), no limit of size"
+
+    def refuses(self, formulation: Formulation) -> str | None:
+        """Nothing: there is no limit of size."""
+        return None
+
+    def squares_in_rows(self, formulation: Formulation) -> bool:
+        """Where there are binaries: many small convex rows are 3 to 4 times as fast there, and slower with sets."""
+        return Capability.MIP in formulation.needs
+
+    def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
+        """Solve the model as it stands; it starts from the values in it."""
+        programme = compile_model(formulation.model)
+        with quiet():
+            model, columns = _scip_model(programme)
+            settings: dict[str, Any] = {"limits/gap": limits.gap, "randomization/randomseedshift": limits.seed}
+            if limits.time_limit is not None:
+                settings["limits/time"] = limits.time_limit
+            try:
+                model.setParams({**settings, **_TOLERANCES, **options})
+            except (KeyError, ValueError) as error:
+                raise CombinationError(f"SCIP: {error}") from None
+            model.optimize()
+        ended = _ENDED.get(model.getStatus(), Ended.UNKNOWN)
+        has_values = model.getNSols() > 0
+        if has_values:
+            best = model.getBestSol()
+            programme.load(np.array([model.getSolVal(best, column) for column in columns]))
+        bound = float(model.getDualbound())
+        return Answer(ended, None if model.isInfinity(abs(bound)) else bound, has_values)
+
+
+def _scip_model(programme: Programme) -> tuple[scip.Model, list[scip.Variable]]:
+    model = scip.Model()
+    model.hideOutput()
+    limits = zip(programme.low, programme.high, programme.integer, strict=True)
+    columns = [
+        model.addVar(lb=_finite(low), ub=_finite(high), vtype="B" if integer else "C") for low, high, integer in limits
+    ]
+    _add_rows(model, columns, programme)
+    for set_ in programme.sets:
+        model.addConsSOS1([columns[k] for k in set_])
+    for binary, row in programme.indicators:
+        _add_indicator(model, columns, columns[binary], row)
+    profit = _expression(columns, ((k, float(c)) for k, c in enumerate(programme.cost) if c), programme.quadratic)
+    start = programme.start()
+    values = list(zip(columns, start.tolist(), strict=True))
+    if programme.quadratic:
+        below = model.addVar(lb=None, ub=None, vtype="C")
+        model.addCons(below <= profit)
+        quadratic = sum(c * start[a] * start[b] for a, b, c in programme.quadratic)
+        values.append((below, float(programme.cost @ start + quadratic)))
+        profit = below
+    model.setObjective(profit + programme.offset, "maximize")
+    solution = model.createSol()
+    for variable, value in values:
+        model.setSolVal(solution, variable, value)
+    model.addSol(solution)
+    return model, columns
+
+
+def _add_rows(model: scip.Model, columns: list[scip.Variable], programme: Programme) -> None:
+    rows = programme.rows
+    for k in range(rows.shape[0]):
+        entries = slice(rows.indptr[k], rows.indptr[k + 1])
+        linear = zip(rows.indices[entries].tolist(), rows.data[entries].tolist(), strict=True)
+        _add_row(model, _expression(columns, linear, ()), float(programme.row_low[k]), float(programme.row_high[k]))
+    for row in programme.quadratic_rows:
+        _add_row(model, _expression(columns, row.linear, row.quadratic), row.low, row.high)
+
+
+def _add_row(model: scip.Model, body: scip.Expr, low: float, high: float) -> None:
+    if low == high:
+        model.addCons(body == low)
+        return
+    if np.isfinite(low):
+        model.addCons(body >= low)
+    if np.isfinite(high):
+        model.addCons(body <= high)
+
+
+def _add_indicator(model: scip.Model, columns: list[scip.Variable], binary: scip.Variable, row: Row) -> None:
+    body = _expression(columns, row.linear, ())
+    if np.isfinite(row.high):
+        model.addConsIndicator(body <= row.high, binvar=binary, activeone=False)
+    if np.isfinite(row.low):
+        model.addConsIndicator(-body <= -row.low, binvar=binary, activeone=False)
+
+
+def _expression(
+    columns: list[scip.Variable], linear: Iterable[tuple[int, float]], quadratic: Iterable[tuple[int, int, float]]
+) -> scip.Expr:
+    terms = [c * columns[k] for k, c in linear] + [c * columns[a] * columns[b] for a, b, c in quadratic]
+    return scip.quicksum(terms)
+
+
+def _finite(bound: float) -> float | None:
+    return float(bound) if np.isfinite(bound) else None

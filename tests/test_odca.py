@@ -1,0 +1,140 @@
+"""odca: the exact optimum of a model in which users ignore each other; exact in truth for one user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prillm_or.certificate import profit_of
+from prillm_or.equilibrium import equilibrium, user_problem
+from prillm_or.market import Market
+from prillm_or.solve import solve
+from prillm_or.solvers.base import Ended, Limits
+from prillm_or.solvers.odca import Odca
+from prillm_or.solvers.path import Path
+
+MakeMarket = Callable[..., Market]
+
+
+def proposed(market: Market) -> tuple[float, float]:
+    """Price, and the profit that the model expects of it."""
+    proposal = Odca().solve(market, Limits())
+    assert proposal.ended is Ended.FINISHED
+    assert proposal.upper_bound is None
+    assert proposal.prices is not None
+    assert "reconstruction" in proposal.notes[0]
+    return float(proposal.prices[0]), float(proposal.notes[1].rsplit(" ", 1)[1])
+
+
+def true_profit(market: Market, price: float) -> float:
+    return profit_of(market, [price], equilibrium(market, [price]).load)
+
+
+def model_profit(market: Market, price: float) -> float:
+    """Profit if each user fills providers by itself, marginal cost g + 2 f / alpha, its level found by halving."""
+    users = user_problem(market)
+    offsets, width = users.offsets(np.array([price])), market.capacity / 2
+    low, high = offsets.min(axis=1), offsets.min(axis=1) + market.demand / width.min()
+    for _ in range(80):
+        level = (low + high) / 2
+        much = (width * np.maximum(level[:, None] - offsets, 0.0)).sum(axis=1) > market.demand
+        low, high = np.where(much, low, level), np.where(much, level, high)
+    own = market.leader[0]
+    load = (width[own] * np.maximum(level - offsets[:, own], 0.0)).sum()
+    return float((price - market.unit_cost[own]) * load)
+
+
+@pytest.mark.parametrize("size", [(1, 4), (3, 2), (4, 4), (9, 6)], ids=str)
+def test_it_solves_its_own_model(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
+    for seed in range(2):
+        market = draw_market(kind, *size, seed)
+        price, expected = proposed(market)
+        noise = 1e-9 * (market.price_cap[0] + market.unit_cost.max()) * market.demand.sum()
+        assert model_profit(market, price) == pytest.approx(expected, rel=1e-8, abs=noise)
+        for other in np.linspace(0, market.price_cap[0], 41):
+            assert model_profit(market, float(other)) <= expected + 1e-8 * abs(expected) + noise
+
+
+def test_it_is_exact_for_one_user(draw_market: MakeMarket, kind: str) -> None:
+    for seed in range(5):
+        market = draw_market(kind, 1, 7, seed)
+        best = Path().solve(market, Limits())
+        assert best.upper_bound is not None
+        noise = 1e-12 * (market.price_cap[0] + market.unit_cost.max()) * market.demand.sum()
+        price, expected = proposed(market)
+        assert true_profit(market, price) == pytest.approx(best.upper_bound, rel=1e-9, abs=noise)
+        assert expected == pytest.approx(best.upper_bound, rel=1e-8, abs=noise)
+
+
+@pytest.mark.parametrize("name", ["one-rival", "cap-binds", "identical-rivals", "kink", "nobody"])
+def test_hand_answers_of_one_user(hand_answers: Mapping[str, Any], name: str) -> None:
+    answer = hand_answers[name]
+    assert proposed(answer.market) == pytest.approx((float(answer.prices[0]), float(answer.profit)), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("name", "price", "expected", "profit"),
+    [
+        # Each of two users: p + 2 f/3 = 1 + 2 (3 - f)/3, so f = 3 (3 - p)/4, together 3 (3 - p)/2, top at p = 3/2:
+        # 27/8 expected. In truth the load there is 4 - p = 5/2: 15/4.
+        ("identical-users", 1.5, 27 / 8, 15 / 4),
+        # User a: p + 2 f = 1 + 2 (6 - f), f = (13 - p)/4; user b, 15 further from the rival, stays up to p = 14. So
+        # p (17 - p)/4 up to p = 13, top at 17/2: 289/16 expected; in truth 1 + (12 - 17/2)/4 = 15/8, times 17/2.
+        ("two-maxima", 8.5, 289 / 16, 8.5 * 15 / 8),
+        # Scaled, alpha = 3: G_a = 2 p - 5 and (2/3)(2 f - 6) = -G_a give f_a = (27 - 6 p)/4; G_b = (p - 5)/2 and
+        # (2/3)(2 f - 4) = -G_b give f_b = (31 - 3 p)/8. Sum (85 - 15 p)/8, top at p = 17/6; in truth both use both
+        # there, load (35 - 5 p)/4 = 125/24.
+        ("own-weights", 17 / 6, 17 / 6 * 85 / 16, 17 / 6 * 125 / 24),
+    ],
+)
+def test_two_users_by_hand(
+    hand_answers: Mapping[str, Any], name: str, price: float, expected: float, profit: float
+) -> None:
+    market = hand_answers[name].market
+    assert proposed(market) == pytest.approx((price, expected), rel=1e-8)
+    result = solve(market, solver="odca")
+    assert result.profit == pytest.approx(profit, rel=1e-9)
+    assert result.status == "heuristic"
+
+
+def test_the_smallest_price_among_equals(hand_answers: Mapping[str, Any]) -> None:
+    # one-rival with a unit cost of 7, above all prices at which anybody buys (6): every price from 6 on earns 0.
+    market = hand_answers["one-rival"].market
+    market = replace(market, unit_cost=np.where(np.arange(market.m) == market.leader[0], 7.0, 0.0))
+    assert proposed(market) == pytest.approx((6.0, 0.0), abs=1e-9)
+
+
+def test_it_is_never_above_the_optimum(draw_market: MakeMarket, kind: str) -> None:
+    for seed in range(5):
+        market = draw_market(kind, 8, 9, seed)
+        best = Path().solve(market, Limits()).upper_bound
+        assert best is not None
+        assert true_profit(market, proposed(market)[0]) <= best + 1e-11 * abs(best)
+
+
+def test_without_time_todays_price_is_returned(hand_answers: Mapping[str, Any]) -> None:
+    market = hand_answers["kink"].market
+    proposal = Odca().solve(market, Limits(time_limit=0.0))
+    assert proposal.ended is Ended.TIME_LIMIT
+    assert proposal.prices == market.today
+
+
+def test_many_users_go_in_blocks(draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+    market = draw_market("weights", 23, 5, 0)
+    whole = proposed(market)
+    monkeypatch.setattr("prillm_or.solvers.odca._BLOCK", 20)
+    assert proposed(market) == whole
+
+
+def test_ctrl_c_before_any_price(small_market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("prillm_or.solvers.odca.best_price", interrupt)
+    assert Odca().solve(small_market, Limits()).ended is Ended.INTERRUPTED
+    with pytest.raises(KeyboardInterrupt):
+        solve(small_market, solver="odca")

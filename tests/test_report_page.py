@@ -1,0 +1,172 @@
+"""The page of a report: one file, in a real browser at two widths, and what its pictures show."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from prillm_or.certificate import profit_of
+from prillm_or.equilibrium import equilibrium
+from prillm_or.files import read_market
+from prillm_or.report.compare import Comparison, compare
+from prillm_or.report.curve import profit_curve
+from prillm_or.report.folder import write_report
+from prillm_or.report.method import parse_method
+from prillm_or.report.pictures import shown_gap
+from prillm_or.report.plan import Plan
+from prillm_or.report.summary import Line
+from prillm_or.shipped import find
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    """Markets with one price and two, methods that prove, do not prove, and fail; with the paper's figures."""
+    names = ("coding-13", "economy-8", "tiny/two-prices")
+    methods = ("path", "bisect", "odca", "highs:kkt-bigm")
+    instances = tuple(read_market(find("instances", name)) for name in names)
+    return compare(Plan(instances, tuple(parse_method(method) for method in methods), preset="table-1"))
+
+
+@pytest.fixture(scope="module")
+def page(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_report(comparison, folder)
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("Chromium and chromedriver are not installed")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+def test_the_page_needs_no_network_and_fits(page: Path, browser: Chrome, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get("about:blank")  # the browser's own first page asks for parts of itself
+    _messages(browser, "performance")
+    browser.get(page.as_uri())
+    requests = [
+        entry["params"]["request"]["url"]
+        for entry in (json.loads(text)["message"] for text in _messages(browser, "performance"))
+        if entry["method"] == "Network.requestWillBeSent"
+    ]
+    assert page.as_uri() in requests
+    assert [url for url in requests if not url.startswith(("file:", "data:", "chrome:"))] == []
+    assert _messages(browser, "browser") == []
+    assert (
+        browser.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        <= 0
+    )
+    assert browser.execute_script(_CUT_OFF) == []
+    assert browser.execute_script(_SEEN) == 5  # two pictures for one price, one for two
+
+
+def _messages(browser: Chrome, kind: str) -> list[str]:
+    """What the browser has logged since it was last asked."""
+    entries: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
+    return [entry["message"] for entry in entries]
+
+
+_CUT_OFF = """
+return [...document.querySelectorAll('td, th, dd, p, h2, h3, svg text')]
+  .filter(e => e.getClientRects().length).filter(e => {
+    const r = e.getBoundingClientRect(); return r.left < -1 || r.right > document.documentElement.clientWidth + 1;
+  }).map(e => e.textContent)
+"""
+_SEEN = "return [...document.querySelectorAll('figure svg')].filter(e => e.getClientRects().length).length"
+
+
+def test_the_page_names_no_other_file(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"<(script|link(?! rel=\"icon\" href=\"data:)|img|iframe|object|embed)\b", text)
+    assert "@import" not in text
+    for attribute in re.findall(r'\b(?:href|src|srcset|action)="([^"]*)"', text):
+        assert attribute.startswith(("#", "data:"))
+    assert not re.search(r"url\((?!#)", text)
+    identities = re.findall(r'\bid="([^"]+)"', text)
+    assert len(identities) == len(set(identities))
+
+
+def test_the_page_holds_curves_marks_paper_and_environment(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for said in (
+        "Profit over price: 14 exact pieces",
+        "path, bisect, highs:kkt-bigm: 0.1117",
+        "No profit curve",
+        "paper, on its own data",
+        "solver path takes one",
+        "reconstructed",
+        "processor",
+    ):
+        assert said in re.sub(r"\s+", " ", text)
+
+
+def test_ids_are_text_and_never_markup(tmp_path: Path) -> None:
+    odd = read_market(find("instances", "tiny/kink"))
+    ids = ("<b>$x$</b>", *odd.market.provider_ids[1:])
+    odd = replace(odd, market=replace(odd.market, name="<i>&amp;", provider_ids=ids))
+    write_report(compare(Plan((odd,), (parse_method("path"),))), tmp_path)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<b>" not in text
+    assert "<i>" not in text
+    assert "&lt;b&gt;$x$" in text
+
+
+def test_the_curve_is_that_of_the_market() -> None:
+    market = read_market(find("instances", "coding-13")).market
+    curve = profit_curve(market)
+    assert curve is not None
+    assert (curve.pieces, curve.whole) == (14, True)
+    assert (curve.price[0], curve.price[-1]) == (0.0, market.price_cap[0])
+    for k in range(0, len(curve.price), 40):
+        prices = np.array([curve.price[k]])
+        assert curve.profit[k] == pytest.approx(profit_of(market, prices, equilibrium(market, prices).load), rel=1e-9)
+    assert profit_curve(read_market(find("instances", "tiny/two-prices")).market) is None
+
+
+@pytest.mark.parametrize(("gap", "share", "shown"), [(1e-3, 0.5, 1e-3), (None, 0.8, 0.25), (None, 1.1, 0.0)])
+def test_the_gap_drawn_is_proven_or_known_from_others(gap: float | None, share: float, shown: float) -> None:
+    line = Line("odca", {}, 1.0, share, gap, 1.0, 1.0, "heuristic")
+    assert shown_gap(line) == pytest.approx(shown)
+
+
+def test_a_market_without_profit_has_a_page(tmp_path: Path) -> None:
+    instances = tuple(read_market(find("instances", name)) for name in ("tiny/nobody", "tiny/own-weights"))
+    write_report(compare(Plan(instances, (parse_method("odca"), parse_method("path")))), tmp_path)
+    assert "nobody" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -1,0 +1,138 @@
+"""spiter: `path` for one price, a coordinate-wise maximum for several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prillm_or.certificate import profit_of
+from prillm_or.equilibrium import equilibrium, user_problem
+from prillm_or.files import read_market
+from prillm_or.market import Array, Market
+from prillm_or.shipped import find
+from prillm_or.solve import solve
+from prillm_or.solvers.base import Ended, Limits
+from prillm_or.solvers.grid import Grid
+from prillm_or.solvers.path import Path, best_on_piece, trace
+from prillm_or.solvers.spiter import Spiter
+from prillm_or.solvers.starts import starts
+
+MakeMarket = Callable[..., Market]
+
+
+def earned(market: Market, prices: Array) -> float:
+    return profit_of(market, prices, equilibrium(market, prices).load)
+
+
+def best_prices(market: Market) -> Array:
+    proposal = Spiter().solve(market, Limits())
+    assert proposal.ended is Ended.FINISHED
+    assert proposal.prices is not None
+    return proposal.prices
+
+
+def best_along(market: Market, prices: Array, which: int) -> float:
+    """Most profit of one price with the others held, by a trace of its own."""
+    costs = market.unit_cost[list(market.leader)]
+    start = np.where(np.arange(len(prices)) == which, 0.0, prices)
+    pieces = trace(user_problem(market), start, which, float(market.price_cap[which]))
+    return max(best_on_piece(piece, which, prices - costs, costs[which])[1] for piece in pieces)
+
+
+def test_one_price_is_path(draw_market: MakeMarket, kind: str) -> None:
+    for seed in range(3):
+        market = draw_market(kind, 5, 6, seed)
+        expected, proposal = Path().solve(market, Limits()), Spiter().solve(market, Limits())
+        assert proposal.prices == expected.prices
+        assert proposal.upper_bound == expected.upper_bound
+    assert solve(market, solver="spiter").status == "optimal"
+
+
+def test_two_prices_by_hand(hand_answers: Mapping[str, Any]) -> None:
+    # From instances/tiny/README.md: 7/2 and 4, profit 19/2, where profit is smooth: the ascent ends at the optimum.
+    answer = hand_answers["two-prices"]
+    prices = best_prices(answer.market)
+    np.testing.assert_allclose(prices, [3.5, 4.0], atol=1e-4)
+    assert earned(answer.market, prices) == pytest.approx(9.5, rel=1e-9)
+
+
+@pytest.mark.parametrize("leaders", [2, 3])
+def test_no_single_price_improves(draw_market: MakeMarket, kind: str, leaders: int) -> None:
+    for seed in range(3):
+        market = draw_market(kind, 4, 6, seed, leaders=leaders)
+        prices = best_prices(market)
+        profit = earned(market, prices)
+        assert ((prices >= 0) & (prices <= market.price_cap)).all()
+        for which in range(leaders):
+            assert best_along(market, prices, which) <= profit + 1e-9 * abs(profit)
+            for price in np.linspace(0, market.price_cap[which], 21):
+                changed = np.where(np.arange(leaders) == which, price, prices)
+                assert earned(market, changed) <= profit + 1e-9 * abs(profit)
+
+
+def test_it_is_no_worse_than_its_starts(draw_market: MakeMarket, kind: str) -> None:
+    market = draw_market(kind, 4, 5, 7, leaders=2)
+    best = earned(market, best_prices(market))
+    assert all(earned(market, prices) <= best + 1e-12 * abs(best) for prices in starts(market))
+
+
+def test_a_ridge_stops_it(draw_market: MakeMarket) -> None:
+    # Two of the leader's providers are identical twins, so that profit has a ridge where their prices are equal. A
+    # coordinate-wise maximum need not be a maximum, and no bound is claimed.
+    market = draw_market("degenerate", 2, 4, 0, leaders=2)
+    result = solve(market, solver="spiter")
+    assert result.status == "heuristic"
+    assert result.upper_bound is None
+    assert earned(market, np.array([2.25, 2.25])) > result.profit * 1.005
+
+
+@pytest.mark.parametrize("name", ["premium-4-two-prices", "tiny/two-prices"])
+def test_two_prices_against_the_proven_bound_and_a_grid(name: str) -> None:
+    market = read_market(find("instances", name)).market
+    profit = earned(market, best_prices(market))
+    result = solve(market, solver="highs", model="kkt-bigm", limits=Limits(gap=1e-3))
+    assert result.upper_bound is not None
+    assert 0.999 * result.upper_bound <= profit <= result.upper_bound * (1 + 1e-9)
+    grid = Grid().solve(market, Limits()).prices
+    assert grid is not None
+    assert earned(market, grid) <= profit * (1 + 1e-9)
+    for a in np.linspace(0, market.price_cap[0], 21):
+        for b in np.linspace(0, market.price_cap[1], 21):
+            assert earned(market, np.array([a, b])) <= profit * (1 + 1e-9)
+
+
+def test_starts(make_market: MakeMarket) -> None:
+    # p1 and p2 lead, at 1 and 2 today, with caps 1.5 and 1: today's prices are clipped to 1 and 1.
+    market = make_market(leader=(0, 1), price_cap=[1.5, 1.0])
+    assert [prices.tolist() for prices in starts(market)] == [[1.0, 1.0], [1.5, 1.0], [0.75, 0.5]]
+    # Without a price today, and all alike where the cap is 0.
+    market = make_market(price=[np.nan, 2.0, 3.0])
+    assert [prices.tolist() for prices in starts(market)] == [[10.0], [5.0]]
+    assert [prices.tolist() for prices in starts(make_market(price_cap=[0.0]))] == [[0.0]]
+
+
+def test_without_time_a_start_is_returned(hand_answers: Mapping[str, Any]) -> None:
+    market = hand_answers["two-prices"].market
+    proposal = Spiter().solve(market, Limits(time_limit=0.0))
+    assert proposal.ended is Ended.TIME_LIMIT
+    assert proposal.prices is not None
+    np.testing.assert_array_equal(proposal.prices, market.today)
+
+
+def test_ctrl_c_keeps_what_was_found(hand_answers: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    market, calls = hand_answers["two-prices"].market, []
+
+    def interrupted(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+        return trace(*args)
+
+    monkeypatch.setattr("prillm_or.solvers.spiter.trace", interrupted)
+    proposal = Spiter().solve(market, Limits())
+    assert proposal.ended is Ended.INTERRUPTED
+    assert proposal.prices is not None
+    assert earned(market, proposal.prices) > earned(market, market.today)
