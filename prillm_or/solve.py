@@ -117,8 +117,8 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
     """
     chosen = None if model is None else model_profile(model)
     profile = solver_profile(_automatic(market, chosen) if solver == "auto" else solver)
-    several = Capability.SEVERAL_PRICES
-    if len(market.leader) > 1 and several not in capabilities(profile.solver):
+    takes, several = capabilities(profile.solver), Capability.SEVERAL_PRICES
+    if len(market.leader) > 1 and several not in takes:
         raise CombinationError(
             f"{market.name}: the leader sets {len(market.leader)} prices, solver {solver} takes one; "
             f"use --solver with {' or '.join(solvers_with(several))}"
@@ -142,7 +142,7 @@ def _automatic(market: Market, model: ModelProfile | None) -> str:
     """The fastest that proves the gap: `path`, at large sizes `bisect`; several prices or a model need another."""
     if model is not None:
         able = solvers_for(model.formulation)
-        return next(name for name in _PREFERRED if name in able)
+        return next((name for name in _PREFERRED if name in able), _PREFERRED[0])
     if len(market.leader) > 1:
         return _PREFERRED[0]
     return "path" if market.n * market.m <= _LARGE else "bisect"

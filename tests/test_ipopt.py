@@ -287,8 +287,9 @@ def test_the_registry_knows_it() -> None:
     assert "no bound" in solver.licence()
 
 
-@pytest.mark.parametrize("solver", ["ipopt", "ipopt/warm"])
-@pytest.mark.parametrize("model", ["mpec", "smooth"])
+@pytest.mark.parametrize(
+    ("solver", "model"), [("ipopt", "mpec"), ("ipopt", "smooth"), ("ipopt/warm", "smooth")], ids=str
+)
 def test_solve_judges_its_price_and_claims_nothing(hand_answers: Mapping[str, Any], solver: str, model: str) -> None:
     # one-rival: 9/2 at the price 3.
     result = solve(hand_answers["one-rival"].market, solver=solver, model=model)

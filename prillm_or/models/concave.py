@@ -57,10 +57,10 @@ class ConcaveProfit:
         self._ratio = weight_ratio(market)
         self._kappa = concavity(market)
         if self._kappa > 1:
-            way_out = "use --solver path or --solver bisect" if len(market.leader) == 1 else "bring the weights closer"
+            one = ", --solver path or --solver bisect" if len(market.leader) == 1 else ""
             raise CombinationError(
                 f"{market.name}: the users' weights differ too much for a concave profit "
-                f"(kappa = {self._kappa:.3g} > 1, see docs/mathematics.md); {way_out}"
+                f"(kappa = {self._kappa:.3g} > 1, see docs/mathematics.md); use --model kkt-bilinear{one}"
             )
         self._s = float((self._ratio.sum() / (1 / self._ratio).sum()) ** 0.25)
         self._spread = self._ratio / self._s - self._s

@@ -38,7 +38,7 @@ def citation() -> str:
 
 
 def paper_tables(preset: str | None, found: Sequence[Section]) -> list[PaperTable]:
-    """The paper's figures for a preset, one table for each of its markets that has no counterpart or one that has run."""
+    """The paper's figures for a preset: its markets whose counterpart here has run, and those that have none."""
     here = {section.name: {line.method: line for line in section.lines} for section in found}
     return [
         _table(table, here.get(table.get("instance"), {}))

@@ -110,15 +110,15 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def cells(line: Line) -> tuple[str, ...]:
-    """The line as text, in the order of `HEADINGS`."""
+    """The line as text, in the order of `HEADINGS`, which hold the units of shares."""
     return (
         line.method,
         _prices(line.prices),
         figure(line.profit, 6),
-        percent(line.profit_share),
+        percent(line.profit_share).removesuffix(" %"),
         figure(line.gap, 2),
         seconds(line.time_s),
-        percent(line.time_share, 0),
+        percent(line.time_share, 0).removesuffix(" %"),
         line.status.replace("_", " "),
     )
 

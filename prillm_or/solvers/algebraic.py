@@ -12,7 +12,7 @@ from prillm_or.capability import Capability
 from prillm_or.errors import CombinationError, UnavailableError
 from prillm_or.market import Market
 from prillm_or.models.formulation import Formulation
-from prillm_or.solvers.base import AlgebraicSolver, Deadline, Limits, Proposal
+from prillm_or.solvers.base import AlgebraicSolver, Deadline, Ended, Limits, Proposal
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.outer import outer_approximation
 
@@ -44,21 +44,15 @@ def solve_algebraic(
     deadline = Deadline(limits.time_limit)
     began = time.perf_counter()
     first = _first_prices(market)
-    formulation = build(market, first.profit)
-    best = Incumbent(formulation.market)
-    assert first.prices is not None
-    best.offer(first.prices / formulation.money)
-    build_s = time.perf_counter() - began
-    missing = formulation.needs - solver.capabilities
-    refusal = None if missing else solver.refuses(formulation)
-    if not missing and refusal is None:
-        proposal = _solve_as_it_is(formulation, best, solver, replace(limits, time_limit=deadline.left()), options)
-    elif formulation.profit is not None and missing <= {Capability.CONVEX_MIQP}:
-        proposal = outer_approximation(formulation, best, solver, limits, deadline, options)
-    elif refusal is not None:
-        raise UnavailableError(f"{market.name}: {solver.name} cannot take {formulation.name}: {refusal}")
-    else:
-        raise CombinationError(f"{solver.name} cannot take {formulation.name}: it lacks {', '.join(sorted(missing))}")
+    try:
+        formulation = build(market, first.profit)
+        best = Incumbent(formulation.market)
+        assert first.prices is not None
+        best.offer(first.prices / formulation.money)
+        build_s = time.perf_counter() - began
+        proposal, refusal = _solve(formulation, best, solver, limits, deadline, options)
+    except KeyboardInterrupt:  # outside the solver, which would have kept its bound
+        return Proposal(first.prices, None, Ended.INTERRUPTED)
     notes = [*formulation.notes, *proposal.notes]
     if refusal is not None:
         notes.append(f"outer approximation, since {refusal}")
@@ -66,6 +60,27 @@ def solve_algebraic(
     notes += formulation.binding(best.equilibrium)
     prices = best.equilibrium.prices * formulation.money
     return Proposal(prices, proposal.upper_bound, proposal.ended, tuple(notes), build_s)
+
+
+def _solve(
+    formulation: Formulation,
+    best: Incumbent,
+    solver: AlgebraicSolver,
+    limits: Limits,
+    deadline: Deadline,
+    options: Mapping[str, object],
+) -> tuple[Proposal, str | None]:
+    """Solve as it is, or by tangents; say why not as it is where a licence is the reason."""
+    missing = formulation.needs - solver.capabilities
+    refusal = None if missing else solver.refuses(formulation)
+    if not missing and refusal is None:
+        limits = replace(limits, time_limit=deadline.left())
+        return _solve_as_it_is(formulation, best, solver, limits, options), None
+    if formulation.profit is not None and missing <= {Capability.CONVEX_MIQP}:
+        return outer_approximation(formulation, best, solver, limits, deadline, options), refusal
+    if refusal is not None:
+        raise UnavailableError(f"{solver.name} cannot take {formulation.name}: {refusal}")
+    raise CombinationError(f"{solver.name} cannot take {formulation.name}: it lacks {', '.join(sorted(missing))}")
 
 
 def _first_prices(market: Market) -> Incumbent:

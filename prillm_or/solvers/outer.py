@@ -46,10 +46,10 @@ def outer_approximation(
     assert profit is not None, "only a concave profit has tangents"
     _seed(formulation, best)
     bound, ended = formulation.upper_bound, Ended.FINISHED
-    rounds = 0
+    rounds, state = 0, None
     while rounds < _MOST_ROUNDS:
         rounds += 1
-        before, added = (bound, best.profit), 0
+        before, added, prices = state, 0, None
         assert best.equilibrium is not None
         formulation.start_from(best.equilibrium)
         budget = Limits(_SHARE_OF_GAP * limits.gap, deadline.left(), limits.threads, limits.seed)
@@ -68,7 +68,8 @@ def outer_approximation(
         if deadline.passed():
             ended = Ended.TIME_LIMIT
             break
-        if added == 0 and before == (bound, best.profit):
+        state = (bound, best.profit, None if prices is None else tuple(prices))
+        if added == 0 and state == before:
             break  # the solver's tolerances are exhausted: more rounds would bring the same
     money = formulation.money
     notes = (f"outer approximation: {rounds} rounds, {len(formulation.model.tangents)} tangents",)
