@@ -27,8 +27,8 @@ class Formulation:
     money, volume
         One unit of the model is so much of the user's.
     model
-        The Pyomo model: `price[leader]`, `level[user]`, `provider_load[provider]`, `flow[user, provider]`, and, where
-        complementarity is by binaries, `use[user, provider]`.
+        The Pyomo model: `price[leader]`, `level[user]`, `provider_load[provider]`, `flow[user, provider]`, and on free
+        pairs, by formulation, `use[user, provider]` or `slack[user, provider]`.
     bounds
         What is proven of its variables.
     needs
