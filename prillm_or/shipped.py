@@ -19,8 +19,6 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
 }
 """What the files of a kind end in, unless the caller asks for others."""
 
-_SCHEMA = ".schema.json"
-
 
 def find(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> Path:
     """File that a name such as `coding-13`, `tiny/kink` or `highs/stock` stands for.
@@ -39,7 +37,7 @@ def find(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> Path:
         return Path(name).expanduser()
     for folder in _folders(kind):
         for suffix in suffixes:
-            if (path := folder / f"{name}{suffix}").is_file() and not path.name.endswith(_SCHEMA):
+            if (path := folder / f"{name}{suffix}").is_file():
                 return path
     known = names(kind, suffixes)
     near = get_close_matches(name, known, n=5, cutoff=0.4)
@@ -55,7 +53,7 @@ def names(kind: Kind, suffixes: Sequence[str] | None = None) -> list[str]:
     for folder in _folders(kind):
         for path in folder.rglob("*"):
             suffix = next((ending for ending in endings if path.name.endswith(ending)), None)
-            if suffix and path.is_file() and not path.name.endswith(_SCHEMA):
+            if suffix and path.is_file():
                 found.add(path.relative_to(folder).as_posix().removesuffix(suffix))
     return sorted(found)
 
