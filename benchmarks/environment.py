@@ -7,7 +7,7 @@ import platform
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("prillm-or", "numpy", "scipy", "pyomo", "highspy", "gurobipy", "piqp", "daqp", "clarabel", "osqp")
+_PACKAGES = ("prillm-or", "numpy", "scipy", "pyomo", "highspy", "gurobipy", "pyscipopt", "ipyopt", "piqp", "daqp", "clarabel", "osqp")
 
 
 def environment() -> str:
