@@ -7,7 +7,9 @@ import platform
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("prillm-or", "numpy", "scipy", "pyomo", "highspy", "gurobipy", "pyscipopt", "ipyopt", "piqp", "daqp", "clarabel", "osqp")
+_SOLVERS = ("highspy", "gurobipy", "pyscipopt", "ipyopt")
+_PEERS = ("piqp", "daqp", "clarabel", "osqp")
+_PACKAGES = ("prillm-or", "numpy", "scipy", "pyomo", *_SOLVERS, *_PEERS)
 
 
 def environment() -> str:
