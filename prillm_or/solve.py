@@ -121,7 +121,7 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
     if len(market.leader) > 1 and several not in takes:
         raise CombinationError(
             f"{market.name}: the leader sets {len(market.leader)} prices, solver {solver} takes one; "
-            f"use --solver with {' or '.join(solvers_with(several))}"
+            f"use --solver with {' or '.join(sorted(solvers_with(several), key=_proves_nothing))}"
         )
     if SOLVERS[profile.solver].algebraic:
         chosen = chosen or _default_model(profile.solver)
@@ -136,6 +136,11 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
             f"solver {profile.solver} takes no model: leave --model out, or use --solver with {' or '.join(able)}"
         )
     return Choice(profile, chosen)
+
+
+def _proves_nothing(solver: str) -> bool:
+    """Of solvers that take several prices: only those of integer programmes prove theirs."""
+    return Capability.MIP not in capabilities(solver)
 
 
 def _automatic(market: Market, model: ModelProfile | None) -> str:
