@@ -60,7 +60,7 @@ def command(
     Examples:
       prillm-or compare coding-13 --method path --method bisect --method highs:kkt-bigm --report out
       prillm-or compare --preset table-1 --time-limit 60 --report out --resume
-    """  # noqa: D301 - \b keeps the lines of the example apart
+    """
     limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)
     plan = _plan(instances or [], method or [], preset, repeat, limits)
     if resume and folder is None:

@@ -27,7 +27,7 @@ def command(
     \b
     Example:
       prillm-or curve coding-13 --json curve.json
-    """  # noqa: D301 - \b keeps the lines of the example apart
+    """
     market = read_instance(instance).market
     which = _which(market, provider)
     prices = _other_prices(market, which)

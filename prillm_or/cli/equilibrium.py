@@ -31,7 +31,7 @@ def command(
     \b
     Example:
       prillm-or equilibrium coding-13 --price step-3.7-flash=0.12
-    """  # noqa: D301 - \b keeps the lines of the example apart
+    """
     market = _with_prices(read_instance(instance).market, price or [])
     if market.today is None:
         absent = [name for name, j in zip(market.leader_ids, market.leader, strict=True) if np.isnan(market.price[j])]

@@ -30,7 +30,7 @@ def command(
     \b
     Example:
       prillm-or generate --users 20 --providers 10 --shape heavy --seed 7 --out mine.json
-    """  # noqa: D301 - \b keeps the lines of the example apart
+    """
     checked_output(out, (".json", ".json.gz"))
     market = generate(users, providers, shape, seed, latency)
     try:

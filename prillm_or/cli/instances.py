@@ -13,7 +13,7 @@ def command(json: Json = None) -> int:
     \b
     Example:
       prillm-or instances
-    """  # noqa: D301 - \b keeps the lines of the example apart
+    """
     markets = [(name, read_instance(name).market) for name in names("instances")]
     if json != "-":
         rows = [(name, str(m.n), str(m.m), ", ".join(m.leader_ids), _today(m)) for name, m in markets]

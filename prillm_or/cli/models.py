@@ -14,7 +14,7 @@ def command(json: Json = None) -> int:
     \b
     Example:
       prillm-or models
-    """  # noqa: D301 - \b keeps the lines of the example apart
+    """
     profiles = [model_profile(name) for name in names("models")]
     if json != "-":
         rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]

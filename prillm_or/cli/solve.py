@@ -41,7 +41,7 @@ def command(
       prillm-or solve coding-13
       prillm-or solve coding-13 --model kkt-bigm --solver highs --gap 1e-4
       prillm-or solve instances/*.json --json results.json
-    """  # noqa: D301 - \b keeps the lines of the example apart
+    """
     limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)
     if write_model is not None:
         _export(instances, model, write_model)

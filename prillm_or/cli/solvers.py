@@ -16,7 +16,7 @@ def command(json: Json = None) -> int:
     \b
     Example:
       prillm-or solvers
-    """  # noqa: D301 - \b keeps the lines of the example apart
+    """
     rows = [_state(name) for name in SOLVERS]
     if json != "-":
         columns = ("name", "what it is", "version", "state", "profiles")

@@ -12,7 +12,7 @@ def command(instances: Instances) -> int:
     \b
     Example:
       prillm-or validate instances/*.json
-    """  # noqa: D301 - \b keeps the lines of the example apart
+    """
     code = 0
     for name in instances:
         try:
