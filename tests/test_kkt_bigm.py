@@ -108,6 +108,15 @@ def test_weights_too_far_apart_are_refused(draw_market: MakeMarket, solver: str)
     assert solve(market, solver="path").status is Status.OPTIMAL
 
 
+def test_a_market_beyond_the_licence_is_refused_before_its_model_is_built(draw_market: MakeMarket) -> None:
+    def build(market: Market, best_profit: float) -> Formulation:
+        raise AssertionError("the model was built")
+
+    market = draw_market("uniform", 900, 300, 0)  # 1 + 2 * 900 + 300 variables at the least
+    with pytest.raises(UnavailableError, match=r"at least 2101 variables.*allows 2000.*--solver highs, scip"):
+        solve_algebraic(market, build, Gurobi(), Limits(), {})
+
+
 def test_a_big_m_that_is_not_proven_is_refused(draw_market: MakeMarket) -> None:
     market = draw_market("uniform", 3, 3, 0)
     with pytest.raises(CombinationError, match=r"big_m = 1 is not proven.*leave big_m out") as caught:

@@ -154,6 +154,9 @@ class Scripted:
     def licence(self) -> str:
         return "free"
 
+    def limit(self) -> int | None:
+        return None
+
     def refuses(self, formulation: Formulation) -> str | None:
         return None
 

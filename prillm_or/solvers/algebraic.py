@@ -41,6 +41,7 @@ def solve_algebraic(
     CombinationError, UnavailableError
         When the model, the solver and the market do not go together.
     """
+    _refuse_beyond_licence(market, solver)
     deadline = Deadline(limits.time_limit)
     began = time.perf_counter()
     first = _first_prices(market)
@@ -60,6 +61,19 @@ def solve_algebraic(
     notes += formulation.binding(best.equilibrium)
     prices = best.equilibrium.prices * formulation.money
     return Proposal(prices, proposal.upper_bound, proposal.ended, tuple(notes), build_s)
+
+
+def _refuse_beyond_licence(market: Market, solver: AlgebraicSolver) -> None:
+    """Refuse, before anything is built, a market whose smallest model is too large for the licence.
+
+    Whatever the bounds rule out, a price each, a multiplier and a flow for each user, and each load remain.
+    """
+    limit, least = solver.limit(), len(market.leader) + 2 * market.n + market.m
+    if limit is not None and least > limit:
+        raise UnavailableError(
+            f"{market.name}: its model has at least {least} variables, the licence of {solver.name} here allows "
+            f"{limit}; use --solver highs, scip, path or bisect, or install a full licence"
+        )
 
 
 def _solve(

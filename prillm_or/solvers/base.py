@@ -113,6 +113,9 @@ class AlgebraicSolver(Protocol):
     def licence(self) -> str:
         """State of the licence, for people."""
 
+    def limit(self) -> int | None:
+        """Most variables, and most rows, that the licence here allows in any model; None for no limit."""
+
     def refuses(self, formulation: Formulation) -> str | None:
         """Why this back end cannot take the model as it is (a licence limit), or None."""
 

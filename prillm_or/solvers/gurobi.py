@@ -60,6 +60,10 @@ class Gurobi:
             return f"size-limited: {_LINEAR_LIMIT} variables and rows, {_QUADRATIC_LIMIT} variables if quadratic"
         return "full"
 
+    def limit(self) -> int | None:
+        """That of the package's own licence, or None."""
+        return _LINEAR_LIMIT if _limited() else None
+
     def refuses(self, formulation: Formulation) -> str | None:
         """Say that the licence is too small for the formulation's products, if it is."""
         size = formulation.quadratic_size

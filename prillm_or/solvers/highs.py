@@ -41,6 +41,10 @@ class Highs:
         """State of the licence."""
         return "free (MIT), no limit of size"
 
+    def limit(self) -> int | None:
+        """None: there is no limit of size."""
+        return None
+
     def refuses(self, formulation: Formulation) -> str | None:
         """Nothing: there is no limit of size."""
         return None

@@ -60,6 +60,10 @@ class Ipopt:
         """State of the licence."""
         return "free (EPL), no limit of size; local maxima, no bound"
 
+    def limit(self) -> int | None:
+        """None: there is no limit of size."""
+        return None
+
     def refuses(self, formulation: Formulation) -> str | None:
         """Nothing: there is no limit of size."""
         return None

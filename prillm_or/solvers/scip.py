@@ -52,6 +52,10 @@ class Scip:
         """State of the licence."""
         return "free (Apache 2.0), no limit of size"
 
+    def limit(self) -> int | None:
+        """None: there is no limit of size."""
+        return None
+
     def refuses(self, formulation: Formulation) -> str | None:
         """Nothing: there is no limit of size."""
         return None
