@@ -64,10 +64,9 @@ class ConcaveProfit:
             )
         self._s = float((self._ratio.sum() / (1 / self._ratio).sum()) ** 0.25)
         self._spread = self._ratio / self._s - self._s
-        self._square = pyo.NonNegativeReals
-        model.load_square = pyo.Var(model.providers, domain=self._square)
-        model.flow_square = pyo.Var(model.pairs, domain=self._square)
-        model.rest = pyo.Var(model.providers if self._kappa > 0 else [], domain=self._square)
+        model.load_square = pyo.Var(model.providers, domain=pyo.NonNegativeReals)
+        model.flow_square = pyo.Var(model.pairs, domain=pyo.NonNegativeReals)
+        model.rest = pyo.Var(model.providers if self._kappa > 0 else [], domain=pyo.NonNegativeReals)
         model.tangents = pyo.ConstraintList()
         self._linear = self._linear_part(market)
         model.objective = pyo.Objective(expr=self._linear - self._epigraph_part(), sense=pyo.maximize)

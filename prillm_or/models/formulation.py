@@ -62,6 +62,10 @@ class Formulation:
         names = ("price", "level", "provider_load", "flow", "use", "unuse", "slack")
         return sum(len(part) for part in map(self.model.component, names) if part is not None)
 
+    def proven(self, bound: float) -> float | None:
+        """A bound of the model in the user's money, None where it is infinite."""
+        return bound * self.money * self.volume if np.isfinite(bound) else None
+
     def prices(self) -> Array:
         """The leader's prices in the model's values, in the user's money, shape (len(leader),)."""
         return self.money * np.array([self.model.price[j].value for j in self.market.leader], dtype=np.float64)

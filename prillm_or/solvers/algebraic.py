@@ -120,5 +120,4 @@ def _solve_as_it_is(
         best.offer_near(formulation.prices() / formulation.money)
         best.polish()
     bound = min(formulation.upper_bound, np.inf if answer.bound is None else answer.bound)
-    proven = bound * formulation.money * formulation.volume if np.isfinite(bound) else None
-    return Proposal(best.prices, proven, answer.ended, ("one model, solved as it is",))
+    return Proposal(best.prices, formulation.proven(bound), answer.ended, ("one model, solved as it is",))

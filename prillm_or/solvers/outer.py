@@ -71,10 +71,8 @@ def outer_approximation(
         state = (bound, best.profit, None if prices is None else tuple(prices))
         if added == 0 and state == before:
             break  # the solver's tolerances are exhausted: more rounds would bring the same
-    money = formulation.money
     notes = (f"outer approximation: {rounds} rounds, {len(formulation.model.tangents)} tangents",)
-    proven = bound * money * formulation.volume if np.isfinite(bound) else None
-    return Proposal(best.prices, proven, ended, notes)
+    return Proposal(best.prices, formulation.proven(bound), ended, notes)
 
 
 def _seed(formulation: Formulation, best: Incumbent) -> None:

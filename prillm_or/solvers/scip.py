@@ -61,7 +61,7 @@ class Scip:
         return None
 
     def squares_in_rows(self, formulation: Formulation) -> bool:
-        """Where there are binaries: many small convex rows are 3 to 4 times as fast there, and slower with sets."""
+        """Where there are binaries: many small convex rows suit its branching there, the objective with sets."""
         return Capability.MIP in formulation.needs
 
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
