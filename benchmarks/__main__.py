@@ -14,7 +14,10 @@ from rich.console import Console
 from benchmarks.report import Document, as_document, show, write_readme
 
 _HERE = Path(__file__).parent
-_NAMES = ("equilibrium", "kinks", "path", "models", "startup", "agreement", "identity", "local", "matrix")
+_NAMES = (
+    *("equilibrium", "kinks", "path", "models", "startup", "agreement", "identity", "local", "matrix"),
+    *("abstraction", "abstraction_time"),
+)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Registry: every model and solver by name, imported only when asked for."""
+"""Registry: every model, solver and abstraction by name, imported only when asked for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from prillm_or.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from prillm_or.abstraction.base import Abstraction
     from prillm_or.models.formulation import Formulation
     from prillm_or.solvers.base import AlgebraicSolver, NativeSolver
 
@@ -107,6 +108,58 @@ MODELS = {
 }
 
 
+@dataclass(frozen=True)
+class AbstractionEntry:
+    """Where an abstraction lives and what it takes.
+
+    Parameters
+    ----------
+    home
+        Module and function.
+    about
+        One line for people.
+    anchored
+        Whether it starts from an equilibrium of the full market, so that `--refine` can give it another one.
+    weights
+        Whether it has trained weights (`--weights`).
+    package
+        The package it needs besides this one's, as it is imported, or None.
+    """
+
+    home: tuple[str, str]
+    about: str
+    anchored: bool = False
+    weights: bool = False
+    package: str | None = None
+
+
+ABSTRACTIONS = {
+    "min": AbstractionEntry(("prillm_or.abstraction.minimum", "abstract"), "baseline: the cheapest rivals stay"),
+    "avg": AbstractionEntry(("prillm_or.abstraction.average", "abstract"), "baseline: identical average rivals"),
+    "capacity": AbstractionEntry(
+        ("prillm_or.abstraction.capacity", "abstract"), "merged with capacities as weights; no equilibrium solved"
+    ),
+    "anchored": AbstractionEntry(
+        ("prillm_or.abstraction.anchored", "abstract"),
+        "merged to answer alike around the equilibrium at one price",
+        anchored=True,
+    ),
+    "learned": AbstractionEntry(
+        ("prillm_or.abstraction.learned", "abstract"),
+        "as anchored; networks say where to anchor and whom to keep",
+        anchored=True,
+        weights=True,
+        package="torch",
+    ),
+    "learned-paper": AbstractionEntry(
+        ("prillm_or.abstraction.paper", "abstract"),
+        "the paper's network: two scores keep and merge",
+        weights=True,
+        package="torch",
+    ),
+}
+
+
 def load_native(name: str) -> NativeSolver:
     """Make the native solver of that name."""
     solver: NativeSolver = _class(name)()
@@ -176,6 +229,33 @@ def load_build(name: str) -> Callable[..., Formulation]:
     return found
 
 
+def need_abstraction(name: str) -> None:
+    """Check that what an abstraction needs is installed, without importing it.
+
+    Raises
+    ------
+    UnavailableError
+        When its package is missing; the message holds the install command.
+    """
+    package = ABSTRACTIONS[name].package
+    if package is not None:
+        _need(package, f"abstraction {name}", "'prillm-or[learn]'")
+
+
+def load_abstraction(name: str) -> Callable[..., Abstraction]:
+    """The function `abstract(market, keep, ...)` of an abstraction.
+
+    Raises
+    ------
+    UnavailableError
+        When its package is missing.
+    """
+    need_abstraction(name)
+    module, function = ABSTRACTIONS[name].home
+    found: Callable[..., Abstraction] = getattr(import_module(module), function)
+    return found
+
+
 def _class(name: str) -> Any:
     entry = SOLVERS[name]
     if entry.package is not None:
@@ -184,6 +264,6 @@ def _class(name: str) -> Any:
     return getattr(import_module(module), kind)
 
 
-def _need(package: str, what: str) -> None:
+def _need(package: str, what: str, install: str | None = None) -> None:
     if find_spec(package) is None:
-        raise UnavailableError(f"{what}: {package} is not installed; install it with: pip install {package}")
+        raise UnavailableError(f"{what}: {package} is not installed; install it with: pip install {install or package}")

@@ -1,9 +1,14 @@
-"""solve: from a market to a Result, whoever computes; every answer is judged afresh in the full market."""
+"""solve: from a market to a Result, whoever computes; every answer is judged afresh in the full market.
+
+With an abstraction, solver and model are chosen for and run on the small market, and its bound proves nothing of the
+full one. A market with no more rivals than the abstraction would leave is solved as it is.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +30,11 @@ from prillm_or.registry import (
     solvers_with,
 )
 from prillm_or.result import Method, Result, Status, Times, Today
-from prillm_or.solvers.base import Capability, Ended, Limits, Proposal
+from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
+from prillm_or.solvers.bisect import Bisect
+
+if TYPE_CHECKING:
+    from prillm_or.abstraction.choice import AbstractionChoice
 
 _CERTIFIED = 1e-6
 _SHORTFALL = 1e-7
@@ -40,6 +49,8 @@ def solve(
     solver: str = "auto",
     model: str | None = None,
     limits: Limits | None = None,
+    abstraction: AbstractionChoice | None = None,
+    certify: bool = False,
     sha256: str | None = None,
     read_s: float = 0.0,
 ) -> Result:
@@ -57,6 +68,10 @@ def solve(
         solver takes.
     limits
         Gap, time, threads, seed.
+    abstraction
+        Which rivals to leave out or merge first, or None.
+    certify
+        Whether to prove a bound by `bisect` where the method proves none; one price only.
     sha256, read_s
         What the reader knows of the file, for the result.
 
@@ -83,17 +98,31 @@ def solve(
     """
     began = time.perf_counter()
     limits = limits or Limits()
-    method, proposal = _propose(market, choose(market, solver, model), limits)
+    deadline = Deadline(limits.time_limit)
+    if certify:
+        _refuse_several_prices(market)
+    abstract_s = 0.0
+    if abstraction is None:
+        method, proposal = _propose(market, choose(market, solver, model), limits)
+    elif len(market.rivals) <= abstraction.keep:
+        method, proposal = _propose(market, choose(market, solver, model), limits)
+        method = replace(method, abstraction=abstraction.label, keep=abstraction.keep)
+        proposal = replace(proposal, notes=(f"at most {abstraction.keep} rivals: solved as it is", *proposal.notes))
+    else:
+        method, proposal, abstract_s = _propose_abstracted(market, solver, model, abstraction, limits, deadline)
     if proposal.prices is None:
         raise KeyboardInterrupt
     proposed = time.perf_counter()
+    if certify and proposal.upper_bound is None and proposal.ended is not Ended.INTERRUPTED:
+        proposal = _proven(market, proposal, replace(limits, time_limit=deadline.left()))
     result = _judge(market, proposal, method, limits)
     ended = time.perf_counter()
     times = Times(
         total=ended - began + read_s,
         read=read_s,
         build=proposal.build_s,
-        solve=proposed - began - proposal.build_s,
+        abstract=abstract_s,
+        solve=proposed - began - proposal.build_s - abstract_s,
         verify=ended - proposed,
     )
     return replace(result, instance_sha256=sha256, time_s=times)
@@ -170,6 +199,62 @@ def _propose(market: Market, choice: Choice, limits: Limits) -> tuple[Method, Pr
     drive = solve_relaxed if Capability.NLP in model_needs(model.formulation) else solve_algebraic
     proposal = drive(market, lambda market, best: build(market, own, best), algebraic, limits, profile.options)
     return Method(profile.name, algebraic.version(), model.name), proposal
+
+
+def _propose_abstracted(
+    market: Market,
+    solver: str,
+    model: str | None,
+    abstraction: AbstractionChoice,
+    limits: Limits,
+    deadline: Deadline,
+) -> tuple[Method, Proposal, float]:
+    """Prices by way of small markets, without a bound; and the seconds spent on making these."""
+    # Imported here: the exact path is to stay free of scipy, which the root of `anchored` needs.
+    from prillm_or.abstraction.refine import refine
+
+    began, small_s = time.perf_counter(), 0.0
+    method: Method | None = None
+
+    def solve_small(small: Market) -> Proposal:
+        nonlocal method, small_s
+        start = time.perf_counter()
+        left = replace(limits, time_limit=deadline.left())
+        method, proposal = _propose(small, choose(small, solver, model), left)
+        small_s += time.perf_counter() - start
+        return proposal
+
+    if abstraction.refine:
+        proposal = refine(market, abstraction, solve_small)
+    else:
+        made = abstraction.abstract(market)
+        proposal = solve_small(made.market)
+        proposal = replace(proposal, upper_bound=None, notes=(*made.notes, *proposal.notes))
+    if method is None:  # interrupted before a small market was solved
+        raise KeyboardInterrupt
+    method = replace(method, abstraction=abstraction.label, keep=abstraction.keep)
+    return method, proposal, time.perf_counter() - began - small_s
+
+
+def _refuse_several_prices(market: Market) -> None:
+    if (several := len(market.leader)) > 1:
+        proving = [name for name in solvers_with(Capability.SEVERAL_PRICES) if not _proves_nothing(name)]
+        raise CombinationError(
+            f"{market.name}: the leader sets {several} prices, bisect certifies one; leave --certify out, or use "
+            f"--solver {' or '.join(proving)} without an abstraction, which prove a bound of their own"
+        )
+
+
+def _proven(market: Market, proposal: Proposal, limits: Limits) -> Proposal:
+    """The proposal with a bound by `bisect`; its prices stay, also where a better one was met.
+
+    The price is no head start to `bisect`, which opens the interval of largest bound first, whatever it has seen.
+    """
+    proof = Bisect().solve(market, limits)
+    ended = proof.ended if proposal.ended is Ended.FINISHED else proposal.ended
+    assert proof.prices is not None
+    notes = (*proposal.notes, f"bound by bisect: {', '.join(proof.notes)}, best price met {proof.prices[0]:.7g}")
+    return replace(proposal, upper_bound=proof.upper_bound, ended=ended, notes=notes)
 
 
 def _judge(market: Market, proposal: Proposal, method: Method, limits: Limits) -> Result:

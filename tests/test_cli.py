@@ -21,7 +21,10 @@ from prillm_or.registry import SOLVERS
 from prillm_or.shipped import find
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
-COMMANDS = ("solve", "compare", "equilibrium", "curve", "generate", "validate", "models", "solvers", "instances")
+COMMANDS = (
+    *("solve", "compare", "equilibrium", "curve", "generate", "train", "validate"),
+    *("models", "solvers", "instances"),
+)
 
 
 def in_process(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:

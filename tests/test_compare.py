@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from prillm_or import registry
+from prillm_or.abstraction.choice import AbstractionChoice
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError, ConvergenceError, PrillmError, UnknownNameError
 from prillm_or.files import Instance, read_market, result_to_json
@@ -63,7 +64,20 @@ def places(comparison: Comparison) -> list[tuple[str, str, int]]:
 # Methods
 
 
-@pytest.mark.parametrize("text", ["path", "auto", "highs:kkt-bigm", "highs/stock:kkt-bigm", "highs/stock"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path",
+        "auto",
+        "highs:kkt-bigm",
+        "highs/stock:kkt-bigm",
+        "highs/stock",
+        "path:min@1",
+        "path:anchored@1+refine",
+        "highs/stock:kkt-bigm:learned@2",
+        "path:learned-paper@12",
+    ],
+)
 def test_a_method_prints_as_it_was_read(text: str) -> None:
     assert str(parse_method(text)) == text
 
@@ -71,12 +85,9 @@ def test_a_method_prints_as_it_was_read(text: str) -> None:
 def test_the_parts_of_a_method() -> None:
     assert parse_method("highs/stock:kkt-bigm") == MethodSpec("highs/stock", "kkt-bigm")
     assert parse_method("highs:kkt-bigm:none") == MethodSpec("highs", "kkt-bigm")
-
-
-@pytest.mark.parametrize("text", ["path:anchored@1+refine", "highs:kkt-bigm:learned@2", "path:min", "path:avg@3"])
-def test_an_abstraction_is_for_later(text: str) -> None:
-    with pytest.raises(CombinationError, match="comes with a later version"):
-        parse_method(text)
+    refined = AbstractionChoice("anchored", 3, refine=True)
+    assert parse_method("path:anchored@3+refine") == MethodSpec("path", None, refined)
+    assert parse_method("highs:kkt-bigm:min") == MethodSpec("highs", "kkt-bigm", AbstractionChoice("min", 2))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +98,10 @@ def test_an_abstraction_is_for_later(text: str) -> None:
         (":kkt-bigm", CombinationError),
         ("highs:kkt-bigm:close@1", CombinationError),
         ("a:b:c:d", CombinationError),
+        ("path:anchored@0", CombinationError),
+        ("path:anchored@two", UnknownNameError),
+        ("path:capacity+refine", CombinationError),
+        ("path:none@2", CombinationError),
         ("cplex", UnknownNameError),
         ("highs/quick", UnknownNameError),
         ("highs:kkt-bigM", UnknownNameError),
@@ -115,6 +130,36 @@ def test_rows_are_results_with_repeat_and_shares() -> None:
     assert (other["method"]["solver"], other["method"]["model"]) == ("highs", "kkt-bigm")
     assert first["time_share"] == 1.0
     assert other["time_share"] == pytest.approx(other["time_s"]["total"] / first["time_s"]["total"])
+
+
+def test_methods_with_an_abstraction_have_rows_beside_their_twins() -> None:
+    methods = ["path", "bisect", "bisect:anchored@1", "bisect:anchored@1+refine", "path:capacity@1", "path:min@12"]
+    done = compare(plan(["coding-13"], methods))
+    for row, method in zip(done.rows, done.plan.methods, strict=True):
+        choice = method.abstraction
+        assert row["method"]["solver"] == method.solver
+        assert (row["method"]["abstraction"], row["method"]["keep"]) == (
+            (None, None) if choice is None else (choice.label, choice.keep)
+        )
+    path, bisect, anchored, refined, capacity, whole = done.rows
+    for row, twin in ((anchored, bisect), (refined, bisect), (capacity, path), (whole, path)):
+        assert row["time_share"] == pytest.approx(row["time_s"]["total"] / twin["time_s"]["total"])
+    for row in (anchored, refined, capacity):
+        assert (row["status"], row["upper_bound"]) == ("heuristic", None)
+        assert row["profit_share"] == pytest.approx(row["profit"] / path["profit"])
+        assert 0.99 < row["profit_share"] <= 1 + 1e-12
+    assert (whole["status"], whole["upper_bound"]) == ("optimal", path["upper_bound"])
+    text = markdown(done)
+    assert "bisect:anchored@1+refine" in text
+    assert "rivals merged to answer alike" in text
+
+
+def test_an_abstraction_that_is_missing_gives_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = replace(registry.ABSTRACTIONS["learned"], package="nowhere_to_be_found")
+    monkeypatch.setitem(registry.ABSTRACTIONS, "learned", entry)
+    done = compare(plan(["coding-13"], ["path:learned@2+refine"]))
+    assert "pip install 'prillm-or[learn]'" in done.rows[0]["message"]
+    assert (done.rows[0]["method"]["abstraction"], done.rows[0]["method"]["keep"]) == ("learned+refine", 2)
 
 
 def test_methods_run_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,11 +368,11 @@ def test_a_crowd_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_table_1_has_every_registered_method_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "SOLVERS", {name: SOLVERS["path"] for name in ("path", "highs", "odca")})
-    assert preset("table-1").methods() == ["path", "highs:kkt-bigm", "odca"]
+    assert preset("table-1").methods() == ["path", "highs:kkt-bigm", "path:learned@2", "odca"]
 
 
 def test_table_3_takes_abstractions_from_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "ABSTRACTIONS", {"none": 0, "learned": 1, "min": 2}, raising=False)
+    monkeypatch.setattr(registry, "ABSTRACTIONS", {name: registry.ABSTRACTIONS[name] for name in ("learned", "min")})
     ours = [f"path:{name}@{keep}" for name in ("learned", "min") for keep in (1, 2, 3, 4)]
     assert preset("table-3").methods() == ["path", "bisect", *ours]
 
@@ -415,7 +460,7 @@ def test_exit_codes_are_those_of_solve(arguments: list[str], code: int) -> None:
         ([], "--preset"),
         (["tiny/kink"], "--method"),
         (["tiny/kink", "--method", "cplex"], "cplex"),
-        (["tiny/kink", "--method", "path:anchored@2"], "later version"),
+        (["tiny/kink", "--method", "path:min@2+refine"], "anchored and learned"),
         (["tiny/kimk", "--method", "path"], "tiny/kink"),
         (["tiny/kink", "--method", "path", "--resume"], "--report"),
         (["--preset", "table-2"], "table-1, table-3"),
@@ -432,9 +477,11 @@ def test_a_mistake_gives_one_clear_message_and_2(
 
 def test_a_preset_fills_in_what_is_not_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.json"
-    assert run(["compare", "--preset", "table-3", "--repeat", "1", "--json", str(out)]) == 0
+    methods = ["--method", "path", "--method", "path:min@2"]
+    assert run(["compare", "--preset", "table-3", *methods, "--repeat", "1", "--json", str(out)]) == 0
     rows = json.loads(out.read_bytes())["rows"]
     assert [row["instance"] for row in rows] == ["economy-8", "economy-8", "coding-13", "coding-13"]
+    assert [row["method"]["abstraction"] for row in rows] == [None, "min"] * 2
     assert "paper, on its own data" in capsys.readouterr().out
 
 

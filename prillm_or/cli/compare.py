@@ -28,7 +28,7 @@ def command(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(metavar="M", help="SOLVER[/PROFILE][:MODEL]; once for each method."),
+        typer.Option(metavar="M", help="SOLVER[/PROFILE][:MODEL][:ABSTRACTION[@K][+refine]]; once for each method."),
     ] = None,
     preset: Annotated[
         str | None,
@@ -59,6 +59,7 @@ def command(
     \b
     Examples:
       prillm-or compare coding-13 --method path --method bisect --method highs:kkt-bigm --report out
+      prillm-or compare coding-13 --method highs:kkt-bigm --method highs:kkt-bigm:anchored@2+refine
       prillm-or compare --preset table-1 --time-limit 60 --report out --resume
     """
     limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)

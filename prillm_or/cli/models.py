@@ -1,15 +1,18 @@
-"""prillm-or models: the formulations there are, and their profiles."""
+"""prillm-or models: the formulations there are, their profiles, and the abstractions."""
 
 from __future__ import annotations
 
 from prillm_or.cli.common import Json, console, save, table
+from prillm_or.errors import UnavailableError
 from prillm_or.profiles import model_profile
-from prillm_or.registry import MODELS
+from prillm_or.registry import ABSTRACTIONS, MODELS, need_abstraction
 from prillm_or.shipped import names
 
 
 def command(json: Json = None) -> int:
-    """List the formulations an algebraic solver can be given (--model), with their profiles.
+    """List the formulations an algebraic solver can be given (--model), with their profiles, and the abstractions.
+
+    The JSON holds the formulations.
 
     \b
     Example:
@@ -18,9 +21,22 @@ def command(json: Json = None) -> int:
     profiles = [model_profile(name) for name in names("models")]
     if json != "-":
         rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]
-        console().print(table("models", ("name", "formulation", "what it is", "options"), rows))
+        screen = console()
+        screen.print(table("models", ("name", "formulation", "what it is", "options"), rows))
+        columns = ("name", "how rivals become fewer", "takes", "state")
+        screen.print(table("abstractions", columns, [_abstraction(name) for name in ABSTRACTIONS]))
     save([{"name": p.name, "formulation": p.formulation, "options": vars(p.options)} for p in profiles], json)
     return 0
+
+
+def _abstraction(name: str) -> tuple[str, ...]:
+    entry, state = ABSTRACTIONS[name], "ready"
+    try:
+        need_abstraction(name)
+    except UnavailableError as error:
+        state = str(error)
+    flags = ["--keep", *["--refine"] * entry.anchored, *["--weights"] * entry.weights]
+    return name, entry.about, " ".join(flags), state
 
 
 def _options(options: object) -> str:

@@ -50,7 +50,7 @@ def curve_picture(section: Section, curve: Curve, width: float, name: str) -> st
     """Draw the profit curve, today's price, and the price of every method; methods at one point share a mark."""
     market = section.instance.market
     units = market.units
-    with _drawing(width, name) as (axes, done):
+    with drawing(width, name) as (axes, done):
         axes.plot(curve.price, curve.profit, color="#333333", linewidth=1.3, zorder=2)
         today = market.today
         if today is not None and today[0] <= curve.price[-1]:
@@ -67,7 +67,7 @@ def curve_picture(section: Section, curve: Curve, width: float, name: str) -> st
 
 def gap_picture(section: Section, limits: Limits, width: float, name: str) -> str:
     """Draw median time against gap: filled where the method proved it, hollow where it is only known from others."""
-    with _drawing(width, name) as (axes, done):
+    with drawing(width, name) as (axes, done):
         axes.set_xscale("log")
         axes.set_yscale("log")
         for index, line in enumerate(section.lines):
@@ -131,7 +131,7 @@ def _time_ticks(axes: Axes) -> None:
 
 
 @contextmanager
-def _drawing(width: float, name: str) -> Iterator[tuple[Axes, list[str]]]:
+def drawing(width: float, name: str) -> Iterator[tuple[Axes, list[str]]]:
     """Give axes to draw on; at the end the list holds the SVG, its ids preceded by `name`."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG

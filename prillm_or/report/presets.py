@@ -31,19 +31,19 @@ def preset(name: str) -> Preset:
 
 
 def _table_1() -> list[str]:
-    wanted = ["path", "bisect", "highs:kkt-bigm", "ipopt:mpec", "ipopt:smooth", "spgce", "odca"]
+    wanted = ["path", "bisect", "highs:kkt-bigm", "path:learned@2", "ipopt:mpec", "ipopt:smooth", "spgce", "odca"]
     return [method for method in wanted if _registered(method)]
 
 
 def _registered(method: str) -> bool:
-    solver, _, model = method.partition(":")
-    return solver in registry.SOLVERS and (not model or model in registry.MODELS)
+    solver, *rest = method.split(":")
+    known = {*registry.MODELS, *registry.ABSTRACTIONS}
+    return solver in registry.SOLVERS and all(part.partition("@")[0] in known for part in rest)
 
 
 def _table_3() -> list[str]:
-    """The exact solvers, and each abstraction with 1 to 4 providers left; the registry has no abstractions yet."""
-    abstractions = [name for name in getattr(registry, "ABSTRACTIONS", ()) if name != "none"]
-    return ["path", "bisect", *(f"path:{name}@{keep}" for name in abstractions for keep in range(1, 5))]
+    """The exact solvers, and each abstraction with 1 to 4 rivals left."""
+    return ["path", "bisect", *(f"path:{name}@{keep}" for name in registry.ABSTRACTIONS for keep in range(1, 5))]
 
 
 PRESETS = {

@@ -40,7 +40,12 @@ def run_unit(unit: Unit) -> Record:
     method, instance = unit.method, unit.instance
     try:
         result = solve(
-            instance.market, solver=method.solver, model=method.model, limits=unit.limits, sha256=instance.sha256
+            instance.market,
+            solver=method.solver,
+            model=method.model,
+            limits=unit.limits,
+            abstraction=method.abstraction,
+            sha256=instance.sha256,
         )
     except PrillmError as error:
         return failed(unit, "refused", str(error), time.perf_counter() - began)
@@ -66,8 +71,8 @@ def failed(unit: Unit, failure: str, message: str, seconds: float) -> Record:
             "solver": method.solver,
             "solver_version": None,
             "model": method.model,
-            "abstraction": None,
-            "keep": None,
+            "abstraction": method.abstraction and method.abstraction.label,
+            "keep": method.abstraction and method.abstraction.keep,
         },
         "status": Status.ERROR.value,
         "prices": {},
@@ -119,10 +124,15 @@ def cores() -> int:
 
 @cache
 def _warm_up(method: MethodSpec) -> None:
-    """Solve a small market first, so that imports and a solver's first start count for no run."""
+    """Solve a small market first, so that imports, weights and a solver's first start count for no run."""
+    rivals = 1 if method.abstraction is None else method.abstraction.keep + 1  # one too many, so that it does its work
     with suppress(Exception):
         solve(
-            generate(2, 2, "uniform", 0), solver=method.solver, model=method.model, limits=Limits(time_limit=_WARM_UP_S)
+            generate(2, rivals + 1, "uniform", 0),
+            solver=method.solver,
+            model=method.model,
+            limits=Limits(time_limit=_WARM_UP_S),
+            abstraction=method.abstraction,
         )
 
 

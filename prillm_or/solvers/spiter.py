@@ -26,6 +26,7 @@ from prillm_or.solvers.starts import starts
 
 _log = logging.getLogger(__name__)
 _BETTER = 1e-11
+_MOST_ROUNDS = 1_000  # on a ridge, gains can stay above rounding for ever smaller steps
 
 
 class Spiter:
@@ -54,7 +55,8 @@ class Spiter:
                     break
         except KeyboardInterrupt:
             ended = Ended.INTERRUPTED
-        what = "coordinate-wise maximum" if ended is Ended.FINISHED else "stopped before a coordinate-wise maximum"
+        arrived = ended is Ended.FINISHED and ascent.finished
+        what = "coordinate-wise maximum" if arrived else "stopped before a coordinate-wise maximum"
         return Proposal(ascent.best.prices, None, ended, (f"{what}; {begun} starts, {ascent.traces} traces",))
 
 
@@ -65,6 +67,7 @@ class _Ascent:
         self.best = Incumbent(market)
         self.deadline = deadline
         self.traces = 0
+        self.finished = True
         self._market = market
         self._unit_cost = market.unit_cost[list(market.leader)]
 
@@ -73,7 +76,11 @@ class _Ascent:
         found = self.best.offer(prices)
         profit = profit_of(self._market, found.prices, found.load)
         unimproved = which = 0
+        most = self.traces + _MOST_ROUNDS * len(prices)
         while unimproved < len(prices) and not self.deadline.passed():
+            if self.traces == most:
+                self.finished = False
+                return
             price, reached = self._best_along(found.prices, which)
             unimproved += 1
             if reached > profit + _BETTER * abs(profit):

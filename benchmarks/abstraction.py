@@ -1,0 +1,191 @@
+"""Abstraction: what prices found with K rivals left earn in the full market, on markets that no network was trained on.
+
+Small markets are solved by `path`, and every price is judged at an equilibrium of the full market certified afresh;
+what is lost is the difference to the best profit, by `path`, as a share of it. Markets with K rivals or fewer do not
+count for K.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from benchmarks.report import Table, Target, target_table
+from prillm_or.abstraction.anchors import today_anchor
+from prillm_or.abstraction.choice import AbstractionChoice
+from prillm_or.abstraction.refine import refine
+from prillm_or.abstraction.training.scenarios import REAL, Sizes, kind_of, scenario
+from prillm_or.certificate import certify, profit_of
+from prillm_or.equilibrium import equilibrium
+from prillm_or.market import Array, Market
+from prillm_or.solvers.base import Limits
+from prillm_or.solvers.path import Path
+
+_KEEP = (1, 2, 3, 4)
+_UNSEEN = "roleplay-10"
+_NO_PROFIT = 1e-9
+_CERTIFIED = 1e-6
+_SHOWN = ("anchored,", "learned,", "learned+refine,")
+_ONE_SHOT = ("min", "avg", "capacity", "learned-paper", "anchored", "learned")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Markets to judge on: the scenarios of some seeds, none of which training knows."""
+
+    name: str
+    seeds: range
+    sizes: Sizes
+    real: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+_ALL = ("uniform", "heavy", "market", "real")
+_GROUPS = (
+    Group("4 to 20 rivals", range(500), Sizes(), (*REAL, _UNSEEN), _ALL),
+    Group(f"{_UNSEEN}, perturbed", range(3, 803, 4), Sizes(), (_UNSEEN,), ("real",)),
+    Group("50 rivals", range(200), Sizes(rivals=(50, 50)), (), _ALL[:3]),
+    Group("100 rivals", range(200), Sizes(rivals=(100, 100)), (), _ALL[:3]),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one method loses of the best profit, in percent, with K = 1 to 4 rivals left: mean and worst market."""
+
+    method: str
+    markets: int
+    K1_mean: float | None
+    K1_worst: float | None
+    K2_mean: float | None
+    K2_worst: float | None
+    K3_mean: float | None
+    K3_worst: float | None
+    K4_mean: float | None
+    K4_worst: float | None
+
+
+def measure(quick: bool) -> Iterator[Table]:
+    """A table for each group, one of the shapes apart, then the targets."""
+    shares: dict[str, dict[tuple[str, int], list[float]]] = {}
+    by_kind: dict[str, dict[tuple[str, int], list[float]]] = {}
+    for group in _GROUPS:
+        seeds = [seed for seed in (group.seeds[:12] if quick else group.seeds) if kind_of(seed) in group.kinds]
+        found = Parallel(n_jobs=os.cpu_count())(delayed(_shares)(seed, group) for seed in seeds)
+        shares[group.name] = _gathered(found)
+        if group is _GROUPS[0]:
+            by_kind = {
+                kind: _gathered([one for seed, one in zip(seeds, found, strict=True) if kind_of(seed) == kind])
+                for kind in _ALL
+            }
+        yield Table(f"profit lost in %, {group.name}", _rows(shares[group.name]), _NOTE)
+    rows = [row for kind, part in by_kind.items() for row in _rows(part, kind) if row.method.startswith(_SHOWN)]
+    yield Table(f"profit lost in %, {_GROUPS[0].name}, by kind", rows, "three methods")
+    yield target_table(list(_targets(shares)))
+
+
+_NOTE = (
+    "anchored (today): anchored at today's price instead of the capacity merge's best; 2 anchors: anchored again, "
+    "once, at the price found; refine: until it stands still, then from other starts, six equilibria at most"
+)
+
+
+def _gathered(found: list[dict[tuple[str, int], float]]) -> dict[tuple[str, int], list[float]]:
+    together: dict[tuple[str, int], list[float]] = {}
+    for one in found:
+        for key, share in one.items():
+            together.setdefault(key, []).append(share)
+    return together
+
+
+def _rows(shares: dict[tuple[str, int], list[float]], kind: str | None = None) -> list[Row]:
+    rows = []
+    for method in dict.fromkeys(method for method, _ in shares):
+        by_keep = [shares.get((method, keep), []) for keep in _KEEP]
+        pairs = [(_mean(values), _worst(values)) if values else (None, None) for values in by_keep]
+        figures = [figure for pair in pairs for figure in pair]
+        rows.append(Row(method if kind is None else f"{method}, {kind}", len(by_keep[0]), *figures))
+    return rows
+
+
+def _mean(shares: list[float]) -> float:
+    return 100 * (1 - float(np.mean(shares)))
+
+
+def _worst(shares: list[float]) -> float:
+    return 100 * (1 - min(shares))
+
+
+def _targets(shares: dict[str, dict[tuple[str, int], list[float]]]) -> Iterator[Target]:
+    goals = (
+        ("learned", 1, 0.3, 5.0),
+        ("learned", 2, 0.1, 2.0),
+        ("learned+refine", 2, 0.01, 1.0),
+        ("learned+refine", 4, 0.001, 0.1),
+    )
+    for name, group in shares.items():
+        for method, keep, mean, worst in goals:
+            values = group[method, keep]
+            yield Target(f"{name}: {method}, K = {keep}, mean lost %", _mean(values), mean, at_least=False)
+            yield Target(f"{name}: {method}, K = {keep}, worst lost %", _worst(values), worst, at_least=False)
+
+
+def _shares(seed: int, group: Group) -> dict[tuple[str, int], float]:
+    """Profit shares of every method and K on one market; none where no price earns anything."""
+    market = scenario(seed, group.sizes, group.real)
+    best = _judged(market, _solved(market))
+    if best <= _NO_PROFIT * float(market.demand.sum() * np.nanmax(market.price)):
+        return {}
+    found = {}
+    for keep in _KEEP:
+        if len(market.rivals) <= keep:
+            continue
+        for method, price in _methods(market, keep).items():
+            found[method, keep] = _judged(market, price()) / best
+    return found
+
+
+def _methods(market: Market, keep: int) -> dict[str, Callable[[], Array]]:
+    """Price of every method, to be found when asked for."""
+    methods: dict[str, Callable[[], Array]] = {}
+    for name in _ONE_SHOT:
+        choice = AbstractionChoice(name, keep)
+        if name == "anchored":
+            methods["anchored (today)"] = partial(_priced, market, choice, today_anchor(market))
+        methods[name] = partial(_priced, market, choice, None)
+        if name in ("anchored", "learned"):
+            methods[f"{name}, 2 anchors"] = partial(_twice, market, choice)
+            methods[f"{name}+refine"] = partial(_refined, market, AbstractionChoice(name, keep, refine=True))
+    return methods
+
+
+def _priced(market: Market, choice: AbstractionChoice, anchor: Array | None) -> Array:
+    return _solved(choice.abstract(market, anchor).market)
+
+
+def _twice(market: Market, choice: AbstractionChoice) -> Array:
+    return _priced(market, choice, _priced(market, choice, None))
+
+
+def _refined(market: Market, choice: AbstractionChoice) -> Array:
+    prices = refine(market, choice, lambda small: Path().solve(small, Limits())).prices
+    assert prices is not None
+    return prices
+
+
+def _solved(market: Market) -> Array:
+    prices = Path().solve(market, Limits()).prices
+    assert prices is not None
+    return prices
+
+
+def _judged(market: Market, prices: Array) -> float:
+    found = equilibrium(market, prices)
+    certificate = certify(market, prices, found.flow)
+    assert max(certificate.kkt_residual, certificate.max_regret) <= _CERTIFIED
+    return profit_of(market, prices, found.load)

@@ -1,0 +1,1 @@
+"""Abstraction: small markets, with few rivals, that stand for large ones."""

@@ -1,0 +1,24 @@
+"""avg: identical rivals, each the plain mean of all; the paper's baseline of that name.
+
+Price, capacity, value and each user's delay are means over the rivals, so with K of them out of r only the share K / r
+of the rivals' capacity is left.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prillm_or.abstraction.base import Abstraction, MergedRival, compose, new_name, weights_of, whole
+from prillm_or.market import Market
+
+
+def abstract(market: Market, keep: int) -> Abstraction:
+    """Leave `keep` rivals, all alike."""
+    if len(market.rivals) <= keep:
+        return whole(market)
+    rivals = list(market.rivals)
+    price, value = float(market.price[rivals].mean()), float(market.value[rivals].mean())
+    cost = market.price_weight * price + market.delay_weight * market.delay[:, rivals].mean(axis=1) - value
+    capacity, weights = float(market.capacity[rivals].mean()), weights_of(market, rivals, np.ones(len(rivals)))
+    names = [new_name(market, f"average {number}") for number in range(1, keep + 1)]
+    return compose(market, [], [MergedRival(name, price, capacity, cost, weights) for name in names], "avg")

@@ -1,0 +1,179 @@
+r"""Features: what the networks read of a market, free of units.
+
+Money is measured by qbar = sum D / sum alpha, the congestion if everybody spread evenly, in the scaled form of
+`equilibrium.py`; volumes by their means; prices by a guess. Differences of money go through arsinh, ratios through a
+logarithm, so that heavy tails stay in range. Scaling money or volume changes no feature, nor does shifting all values.
+
+Two sets: `market_features` before any equilibrium is known, at the best price of the `capacity` merge; and
+`rival_features` at an equilibrium of the full market.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prillm_or.abstraction import capacity
+from prillm_or.abstraction.anchors import capacity_anchor, today_anchor
+from prillm_or.abstraction.substitution import Substitution
+from prillm_or.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
+from prillm_or.market import Array, Market
+from prillm_or.solvers.base import Limits
+from prillm_or.solvers.odca import Odca
+from prillm_or.solvers.spgce import Spgce
+
+GAIN = 3
+"""Which of a rival's features at an equilibrium is its gain from a dearer leader, as a share of the leader's loss."""
+
+_LARGEST_LOG = 4.0
+_TINY = 1e-12
+_LEAST = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Of n users and m rivals.
+
+    Parameters
+    ----------
+    pairs
+        Shape (n, m, .).
+    users
+        Shape (n, .).
+    rivals
+        Shape (m, .).
+    market
+        Shape (.,).
+    share
+        Shape (n,): of the total demand.
+    """
+
+    pairs: Array
+    users: Array
+    rivals: Array
+    market: Array
+    share: Array
+
+
+def market_features(market: Market, users: UserProblem) -> tuple[float, Features]:
+    """A guess at the best price of a leader with one provider, and what a network needs to correct it.
+
+    The guess is the best price of the `capacity` merge into one rival; of its users' equilibrium there come the
+    multipliers that offsets are compared with. No equilibrium of the full market is solved, but two surrogates of it
+    are: the baselines `spgce` and `odca`. Cost: n m log(n m).
+    """
+    own, rivals = market.leader[0], list(market.rivals)
+    guess = max(float(capacity_anchor(market)[0]), _TINY * float(market.price_cap[0]))
+    small = user_problem(capacity.abstract(market, 1).market)
+    found = solve_users(small, np.array([guess]))
+    level = found.multiplier / small.scale - users.shift
+    unit = users.demand.sum() / users.capacity.sum()
+    share = users.demand / users.demand.sum()
+    sensitivity = float(share @ users.sensitivity)
+
+    offsets = users.base[:, rivals]
+    cheapest = offsets.min(axis=1)
+    leader = users.base[:, own] + users.sensitivity * guess
+    advantage = np.arcsinh((level[:, None] - offsets) / unit)
+    dearer = (offsets - cheapest[:, None]) / unit
+    load, slope = float(found.load[small.leader[0]]), float(load_slopes(small, found.support)[0, 0])
+    guesses = [_surrogate_price(solver, market) for solver in (Spgce(), Odca())]
+    return guess, Features(
+        pairs=np.stack([advantage, np.arcsinh(dearer), np.maximum(advantage, 0.0), np.exp(-dearer)], axis=-1),
+        users=np.stack(
+            [
+                _log(users.demand / users.demand.mean()),
+                found.flow[:, small.leader[0]] / users.demand,
+                np.arcsinh((level - leader) / unit),
+                _log(users.sensitivity / sensitivity),
+                np.arcsinh((leader - cheapest) / unit),
+            ],
+            axis=-1,
+        ),
+        rivals=np.stack(
+            [
+                _log(users.capacity[rivals] / users.capacity.mean()),
+                _log(users.capacity[rivals] / users.capacity[own]),
+                np.arcsinh(share @ (level[:, None] - offsets) / unit),
+            ],
+            axis=-1,
+        ),
+        market=np.array(
+            [
+                *_sizes(market, users, own),
+                *(_log(price / guess) for price in (*guesses, float(today_anchor(market)[0]), market.price_cap[0])),
+                load / users.demand.sum() * market.m,
+                min(-guess * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
+                np.arcsinh(sensitivity * guess / unit),
+                min(market.unit_cost[own] / guess, 5.0),
+                np.arcsinh(share @ (leader - offsets.mean(axis=1)) / unit),
+            ]
+        ),
+        share=share,
+    )
+
+
+def rival_features(market: Market, users: UserProblem, found: Equilibrium, answer: Substitution) -> Features:
+    """What a network needs to say which rivals to keep, at an equilibrium of the full market.
+
+    `answer` holds how loads and multipliers answer the leader's price there. A leader's several providers count as one.
+    """
+    leader, rivals = list(market.leader), list(market.rivals)
+    unit = users.demand.sum() / users.capacity.sum()
+    share = users.demand / users.demand.sum()
+    level = found.multiplier / users.scale - users.shift
+    slack = level[:, None] - users.offsets(found.prices) - found.load / users.capacity
+    used, own = found.flow[:, rivals] / users.demand[:, None], found.flow[:, leader].sum(axis=1) / users.demand
+    load, slope = float(found.load[leader].sum()), float(answer.load[leader].sum())
+    price = float(found.prices.mean())
+    width = float(users.capacity[leader].sum())
+    lost = max(-slope, _TINY * width)
+    return Features(
+        pairs=np.stack([used, np.arcsinh(slack[:, rivals] / unit), used > 0, (used > 0) & (own > 0)[:, None]], axis=-1),
+        users=np.stack(
+            [
+                _log(users.demand / users.demand.mean()),
+                own,
+                np.arcsinh(slack[:, leader].max(axis=1) / unit),
+                answer.level / users.sensitivity,
+            ],
+            axis=-1,
+        ),
+        rivals=np.stack(
+            [
+                _log(users.capacity[rivals] / users.capacity.mean()),
+                _log(users.capacity[rivals] / width),
+                np.arcsinh(found.load[rivals] / users.capacity[rivals] / unit),
+                answer.load[rivals] / lost,
+                found.load[rivals] / users.demand.sum(),
+            ],
+            axis=-1,
+        ),
+        market=np.array(
+            [
+                *_sizes(market, users, leader),
+                load / users.demand.sum() * market.m,
+                min(-price * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
+                np.arcsinh(float(share @ users.sensitivity) * price / unit),
+                _log(float(market.price_cap.mean()) / max(price, _TINY * float(market.price_cap.mean()), _LEAST)),
+            ]
+        ),
+        share=share,
+    )
+
+
+def _surrogate_price(solver: Spgce | Odca, market: Market) -> float:
+    prices = solver.solve(market, Limits()).prices
+    if prices is None:
+        raise KeyboardInterrupt
+    return float(prices[0])
+
+
+def _sizes(market: Market, users: UserProblem, leader: int | list[int]) -> tuple[float, float, float]:
+    width = float(np.sum(users.capacity[leader]))
+    return np.log(market.n) / 3, np.log(len(market.rivals)) / 2, float(_log(width / users.capacity.mean()))
+
+
+def _log(ratio: Array | float) -> Array:
+    return np.clip(np.log(np.maximum(ratio, _TINY)), -_LARGEST_LOG, _LARGEST_LOG)

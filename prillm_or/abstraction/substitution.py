@@ -1,0 +1,36 @@
+"""Substitution: where users go when all of the leader's prices rise together, at an equilibrium."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prillm_or.equilibrium import Equilibrium, UserProblem
+from prillm_or.market import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Substitution:
+    """Derivatives by a common rise of the leader's prices; one of the one-sided ones at a kink.
+
+    Parameters
+    ----------
+    load
+        Shape (m,): of the loads; they add up to zero.
+    level
+        Shape (n,): of the users' scaled marginal costs.
+    """
+
+    load: Array
+    level: Array
+
+
+def substitution(users: UserProblem, found: Equilibrium) -> Substitution:
+    """Solve the linear system on the equilibrium's support once; cost n m + min(n, m)^2 beyond its factorisation."""
+    leader = list(users.leader)
+    pull = found.laplacian.weight[:, leader] * users.sensitivity[:, None]
+    toward = np.zeros_like(users.capacity)
+    toward[leader] = -pull.sum(axis=0)
+    level, congestion = found.laplacian.solve(pull.sum(axis=1), toward)
+    return Substitution(users.capacity * congestion, level)

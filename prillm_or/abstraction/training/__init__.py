@@ -1,0 +1,1 @@
+"""Training of the networks that abstract: scenarios, exact examples, fitting with checkpoints, scores."""

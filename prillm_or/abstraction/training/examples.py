@@ -1,0 +1,113 @@
+"""Examples: what a network learns from, computed in parallel, kept in chunks on disk so that a kill costs one of them.
+
+An example is a dictionary of arrays. A chunk is one .npz file with, for each key, all its examples' arrays flattened
+one after the other, and their shapes; nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prillm_or import __version__
+from prillm_or.files.atomic import replace_file
+
+_log = logging.getLogger(__name__)
+
+Example = Mapping[str, NDArray[Any]]
+Item = TypeVar("Item")
+
+_CHUNK = 500
+
+
+def computed(
+    compute: Callable[[Item], Example | None], items: Sequence[Item], folder: Path, name: str, jobs: int
+) -> list[Example]:
+    """Examples of all items that have one, in the order of the items.
+
+    Parameters
+    ----------
+    compute
+        The example of an item, or None where its market teaches nothing; it must be importable by worker processes.
+    items
+        What to compute them of: seeds, or tuples of numbers.
+    folder, name
+        Where chunks are kept, and what they are called; a chunk that is there is read instead of computed.
+    jobs
+        Processes.
+    """
+    found: list[Example] = []
+    for begin in range(0, len(items), _CHUNK):
+        chunk = items[begin : begin + _CHUNK]
+        key = zlib.crc32(repr((__version__, list(chunk))).encode())
+        path = folder / f"{name}-{begin}-{key:08x}.npz"
+        known = unpack(path) if path.is_file() else None
+        if known is None:
+            known = [one for one in _each(compute, chunk, jobs) if one is not None]
+            replace_file(path, pack(known))
+        found += known
+        _log.info("examples %s: %d of %d", name, begin + len(chunk), len(items))
+    return found
+
+
+def _each(compute: Callable[[Item], Example | None], items: Sequence[Item], jobs: int) -> Iterator[Example | None]:
+    from joblib import Parallel, delayed
+
+    work = (delayed(compute)(item) for item in items)
+    found: Iterator[Example | None] = Parallel(n_jobs=jobs, return_as="generator")(work)
+    return found
+
+
+def pack(chunk: Sequence[Example]) -> bytes:
+    """Content of the .npz file of a chunk."""
+    arrays: dict[str, NDArray[Any]] = {"count": np.array(len(chunk))}
+    for key in chunk[0] if chunk else ():
+        values = [np.asarray(one[key]) for one in chunk]
+        arrays[key] = np.concatenate([value.ravel() for value in values])
+        arrays[f"{key}.shape"] = np.array([value.shape for value in values], dtype=np.int64)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(path: Path) -> list[Example] | None:
+    """Examples of a chunk's file, or None where it cannot be read."""
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            keys = [key for key in arrays.files if f"{key}.shape" in arrays.files]
+            split = {key: _split(arrays[key], arrays[f"{key}.shape"]) for key in keys}
+            return [{key: split[key][t] for key in keys} for t in range(int(arrays["count"]))]
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as failure:
+        _log.warning("%s: cannot be read (%s); computed anew", path, failure)
+        return None
+
+
+def _split(flat: NDArray[Any], shapes: NDArray[np.int64]) -> list[NDArray[Any]]:
+    ends = np.cumsum(shapes.prod(axis=1))
+    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
+
+
+def single(value: ArrayLike) -> NDArray[np.float32]:
+    """In single precision, which is what networks read."""
+    return np.asarray(value, dtype=np.float32)
+
+
+def stack(batch: Sequence[Example]) -> dict[str, NDArray[Any]]:
+    """One array a key, padded with zeros (False) to the largest shape of the batch."""
+    stacked = {}
+    for key in batch[0]:
+        values = [np.asarray(one[key]) for one in batch]
+        padded = np.zeros((len(batch), *np.max([value.shape for value in values], axis=0).astype(int)), values[0].dtype)
+        for row, value in enumerate(values):
+            within: tuple[int | slice, ...] = (row, *(slice(size) for size in value.shape))
+            padded[within] = value
+        stacked[key] = padded
+    return stacked

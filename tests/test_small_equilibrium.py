@@ -1,0 +1,127 @@
+"""Equilibria of many small markets at once: the package's own answers, and exact derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from prillm_or.abstraction import small_equilibrium
+from prillm_or.abstraction.small_equilibrium import SmallEquilibria, small_equilibria
+from prillm_or.equilibrium import UserProblem, solve_users, user_problem
+from prillm_or.generate import generate
+from prillm_or.market import Array, Market
+
+MakeMarket = Callable[..., Market]
+
+COUNT = 12
+
+
+def problems_of(draw: Callable[[int], Market], whole_prices: bool = False) -> list[tuple[UserProblem, Array]]:
+    """User problems of `COUNT` markets, each with a price."""
+    rng = np.random.default_rng(3)
+    markets = [draw(seed) for seed in range(COUNT)]
+    prices = [rng.uniform(0, market.price_cap) for market in markets]
+    return [(user_problem(m), np.round(p) if whole_prices else p) for m, p in zip(markets, prices, strict=True)]
+
+
+def batch_of(problems: Sequence[tuple[UserProblem, Array]]) -> tuple[Tensor, Tensor, Tensor]:
+    offsets = np.array([users.offsets(price) for users, price in problems])
+    capacity, demand = np.array([u.capacity for u, _ in problems]), np.array([u.demand for u, _ in problems])
+    return torch.from_numpy(offsets), torch.from_numpy(capacity), torch.from_numpy(demand)
+
+
+def assert_agrees(found: SmallEquilibria, problems: Sequence[tuple[UserProblem, Array]]) -> None:
+    for number, (users, price) in enumerate(problems):
+        expected, volume = solve_users(users, price), users.demand.sum()
+        n = len(users.demand)
+        np.testing.assert_allclose(found.load[number].numpy(), expected.load, rtol=0, atol=1e-11 * volume)
+        np.testing.assert_allclose(found.flow[number, :n].numpy(), expected.flow, rtol=0, atol=1e-11 * volume)
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 2), (3, 3), (8, 4), (50, 3), (20, 6)])
+def test_agrees_with_the_package(draw_market: MakeMarket, kind: str, n: int, k: int) -> None:
+    problems = problems_of(lambda seed: draw_market(kind, n, k, seed), whole_prices=kind == "degenerate")
+    assert_agrees(small_equilibria(*batch_of(problems)), problems)
+
+
+def test_agrees_where_full_steps_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = problems_of(lambda seed: generate(50, 3, "market", seed + 40))
+    assert_agrees(small_equilibria(*batch_of(problems)), problems)
+    monkeypatch.setattr(small_equilibrium, "_FULL_ROUNDS", 0)
+    assert_agrees(small_equilibria(*batch_of(problems)), problems)
+
+
+def test_what_does_not_settle_is_solved_by_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = problems_of(lambda seed: generate(10, 4, "heavy", seed))
+    monkeypatch.setattr(small_equilibrium, "_MOST_ROUNDS", 0)
+    offsets, capacity, demand = batch_of(problems)
+    present = torch.ones_like(demand, dtype=torch.bool)
+    assert_agrees(small_equilibria(offsets, capacity, demand, present), problems)
+
+
+def test_extreme_sizes() -> None:
+    # One user far too small to be seen among the others, providers of very different capacity, huge common costs.
+    rng = np.random.default_rng(0)
+    demand = np.array([1e-12, 1.0, 1e3])
+    users = [
+        UserProblem(
+            base=rng.uniform(0, 5, (3, 4)),
+            shift=np.zeros(3),
+            sensitivity=np.zeros(3),
+            capacity=10.0 ** rng.uniform(-4, 4, 4),
+            demand=demand,
+            leader=(0,),
+            scale=np.ones(3),
+        )
+        for _ in range(COUNT)
+    ]
+    problems = [(one, np.zeros(1)) for one in users]
+    offsets, capacity, demands = batch_of(problems)
+    assert_agrees(small_equilibria(offsets, capacity, demands), problems)
+    far = small_equilibria(offsets + 1e3, capacity, demands)
+    np.testing.assert_allclose(far.load.numpy(), small_equilibria(offsets, capacity, demands).load.numpy(), rtol=1e-9)
+
+
+def test_padded_users_change_nothing(draw_market: MakeMarket) -> None:
+    sizes = [2, 5, 9]
+    problems = [(user_problem(draw_market("weights", n, 3, 1)), np.ones(1)) for n in sizes]
+    offsets, demand = torch.full((3, 9, 3), 7.0, dtype=torch.float64), torch.full((3, 9), 4.0, dtype=torch.float64)
+    for number, (users, price) in enumerate(problems):
+        offsets[number, : sizes[number]] = torch.tensor(users.offsets(price))
+        demand[number, : sizes[number]] = torch.tensor(users.demand)
+    capacity = torch.from_numpy(np.array([users.capacity for users, _ in problems]))
+    present = torch.arange(9) < torch.tensor(sizes)[:, None]
+    offsets.requires_grad_()
+    found = small_equilibria(offsets, capacity, demand, present)
+    assert (found.flow[~present] == 0).all()
+    found.load.square().sum().backward()  # type: ignore[no-untyped-call]
+    assert offsets.grad is not None
+    assert (offsets.grad[~present] == 0).all()
+    assert_agrees(SmallEquilibria(found.load.detach(), found.flow.detach()), problems)
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_derivatives(draw_market: MakeMarket, k: int) -> None:
+    problems = problems_of(lambda seed: draw_market("weights", 4, k, seed))[:4]
+    inputs = tuple(given.clone().requires_grad_() for given in batch_of(problems))
+
+    def load_and_flow(offsets: Tensor, capacity: Tensor, demand: Tensor) -> tuple[Tensor, Tensor]:
+        found = small_equilibria(offsets, capacity, demand)
+        return found.load, found.flow
+
+    assert torch.autograd.gradcheck(load_and_flow, inputs, eps=1e-6, atol=1e-6)
+
+
+def test_slope_by_the_own_price_by_hand() -> None:
+    # Two equal providers, one user, D = 4, alpha = 2: x_1 = (6 - p)/2 at rival price 2, as in test_equilibrium.
+    price = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    offsets = torch.stack((price, torch.full_like(price, 2.0)))[None, None]
+    capacity, demand = torch.full((1, 2), 2.0, dtype=torch.float64), torch.full((1, 1), 4.0, dtype=torch.float64)
+    load = small_equilibria(offsets, capacity, demand).load[0, 0]
+    (slope,) = torch.autograd.grad(load, price)
+    assert float(load.detach()) == pytest.approx(1.5, rel=1e-13)
+    assert float(slope) == pytest.approx(-0.5, rel=1e-13)

@@ -1,0 +1,389 @@
+"""Training: scenarios, examples in chunks, fitting that survives a kill, weights that fit or are refused."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from prillm_or.abstraction.features import GAIN, market_features
+from prillm_or.abstraction.networks import REACHES, SPAN, AnchorNetwork, KeepNetwork, LearnedNetworks
+from prillm_or.abstraction.training import anchor, keep
+from prillm_or.abstraction.training.course import Course
+from prillm_or.abstraction.training.curves import best_up_to, exact_curve
+from prillm_or.abstraction.training.examples import Example, computed, pack, single, stack, unpack
+from prillm_or.abstraction.training.fit import Batch, Schedule, fit
+from prillm_or.abstraction.training.scenarios import REAL, Sizes, kind_of, scenario
+from prillm_or.abstraction.weights import load_network, write_weights
+from prillm_or.cli import run
+from prillm_or.equilibrium import equilibrium, user_problem
+from prillm_or.errors import PrillmError
+from prillm_or.market import Market
+from prillm_or.solve import solve
+
+PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
+SMALL = ("--scenarios", "100", "--epochs", "3", "--jobs", "1")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_scenarios_are_drawn_the_same_again_and_are_new_for_every_seed(seed: int) -> None:
+    market, again, other = scenario(seed), scenario(seed), scenario(seed + 4)
+    assert kind_of(seed) == kind_of(seed + 4)
+    np.testing.assert_array_equal(market.delay, again.delay)
+    assert market.leader == again.leader
+    assert market.demand.shape != other.demand.shape or not np.array_equal(market.demand, other.demand)
+
+
+def test_sizes_are_those_asked_for() -> None:
+    drawn = [scenario(seed, Sizes(users=(2, 3), rivals=(5, 5))) for seed in range(20) if kind_of(seed) != "real"]
+    assert {market.n for market in drawn} == {2, 3}
+    assert {len(market.rivals) for market in drawn} == {5}
+
+
+def test_real_scenarios_leave_out_the_instance_kept_for_judging() -> None:
+    assert "roleplay-10" not in REAL
+    names = {scenario(seed).name for seed in range(3, 60, 4)}
+    assert names == set(REAL)
+
+
+def test_courses_share_no_seed() -> None:
+    first, second = Course(1000, Schedule(seed=0), 1), Course(1000, Schedule(seed=1), 1)
+    seeds = [seed for course in (first, second) for part in course.seeds() for seed in part]
+    assert len(seeds) == len(set(seeds))
+    assert min(seeds) >= 1_000_000
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_curve_is_the_profit_at_equilibrium(seed: int) -> None:
+    market = scenario(seed)
+    curve = exact_curve(market)
+    assert curve is not None
+    prices = np.linspace(0, 0.999, 7) * market.price_cap[0]
+    exact = [(p - curve.unit_cost) * equilibrium(market, [p]).load[market.leader[0]] for p in prices]
+    np.testing.assert_allclose(curve.profit(prices), exact, atol=1e-9 * curve.best_profit)
+    assert curve.best_profit == pytest.approx(solve(market, solver="path").profit, rel=1e-10)
+
+
+def test_best_below_a_cap_is_the_best_of_the_market_with_that_cap() -> None:
+    market = scenario(1)
+    caps = np.array([0.4, 3.0, 1.0, 12.0])
+    capped = [replace(market, price_cap=np.array([cap])) for cap in caps]
+    exact = [next(iter(solve(one, solver="path").prices.values())) for one in capped]
+    np.testing.assert_allclose(best_up_to(market, caps, 0.0), exact, rtol=1e-9)
+
+
+def ragged(item: int) -> Example | None:
+    """Arrays of the item's size; multiples of 7 have none."""
+    if item % 7 == 0:
+        return None
+    values = np.arange(item * 2.0).reshape(item, 2)
+    return {"pairs": single(values), "on": np.ones(item, dtype=bool), "target": single(item)}
+
+
+def test_examples_come_back_from_their_chunk(tmp_path: Path) -> None:
+    made = [one for item in range(1, 6) if (one := ragged(item)) is not None]
+    (tmp_path / "chunk.npz").write_bytes(pack(made))
+    found = unpack(tmp_path / "chunk.npz")
+    assert found is not None
+    for one, again in zip(made, found, strict=True):
+        assert one.keys() == again.keys()
+        for name, value in one.items():
+            assert again[name].dtype == value.dtype
+            np.testing.assert_array_equal(again[name], value)
+
+
+def test_chunks_that_are_there_are_not_computed_again(tmp_path: Path) -> None:
+    first = computed(ragged, range(1, 9), tmp_path, "some", 1)
+    assert len(first) == 7
+
+    def never(item: int) -> Example | None:
+        raise AssertionError(item)
+
+    again = computed(never, range(1, 9), tmp_path, "some", 1)
+    assert [one["target"] for one in again] == [one["target"] for one in first]
+
+
+@pytest.mark.parametrize("broken", [b"", b"PK\x03\x04 cut short", b"no archive"])
+def test_a_chunk_that_cannot_be_read_is_computed_anew(broken: bytes, tmp_path: Path) -> None:
+    computed(ragged, range(1, 9), tmp_path, "some", 1)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(broken)
+    assert len(computed(ragged, range(1, 9), tmp_path, "some", 1)) == 7
+    assert unpack(path) is not None
+
+
+def test_padding_is_zero() -> None:
+    short, long = {"a": np.ones((2, 3)), "on": np.ones(2, bool)}, {"a": np.ones((3, 1)), "on": np.ones(3, bool)}
+    stacked = stack([short, long])
+    assert stacked["a"].shape == (2, 3, 3)
+    assert stacked["a"].sum() == 9
+    assert stacked["on"].tolist() == [[True, True, False], [True, True, True]]
+
+
+@dataclass(frozen=True)
+class MeanTask:
+    """Learn a weighted sum of the two columns."""
+
+    def network(self) -> nn.Module:
+        return nn.Linear(2, 1)
+
+    def losses(self, network: nn.Module, batch: Batch) -> Tensor:
+        said = (network(batch["pairs"]).squeeze(-1) * batch["on"]).sum(-1)
+        return torch.square(said / 10 - batch["target"] / 10)
+
+
+def lessons(count: int) -> Sequence[Example]:
+    return [one for item in range(1, count) if (one := ragged(item)) is not None]
+
+
+def test_a_fit_that_stops_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    schedule = Schedule(epochs=6, batch=4, rate=1e-2)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    straight = fit(MeanTask(), lessons(20), lessons(8), schedule, tmp_path / "a", "mean")
+    stops = _StopsAfter(3)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stops, lessons(20), lessons(8), schedule, tmp_path / "b", "mean")
+    resumed = fit(MeanTask(), lessons(20), lessons(8), schedule, tmp_path / "b", "mean")
+    assert resumed.history == straight.history
+    assert straight.history[-1].training < straight.history[0].training
+    for name, value in straight.weights.items():
+        assert torch.equal(value, resumed.weights[name])
+
+
+class _StopsAfter(MeanTask):
+    """Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epochs: int) -> None:
+        object.__setattr__(self, "calls", 0)
+        object.__setattr__(self, "most", 7 * epochs + 2)
+
+    calls: int
+    most: int
+
+    def losses(self, network: nn.Module, batch: Batch) -> Tensor:
+        object.__setattr__(self, "calls", self.calls + 1)
+        if self.calls > self.most:
+            raise KeyboardInterrupt
+        return super().losses(network, batch)
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    fit(MeanTask(), lessons(10), lessons(5), Schedule(epochs=1), tmp_path, "mean")
+    with pytest.raises(PrillmError, match="another run"):
+        fit(MeanTask(), lessons(10), lessons(5), Schedule(epochs=2), tmp_path, "mean")
+
+
+def test_a_broken_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mean.safetensors").write_bytes(b"cut short")
+    with pytest.raises(PrillmError, match=r"mean\.safetensors: not a checkpoint.*remove it"):
+        fit(MeanTask(), lessons(10), lessons(5), Schedule(epochs=1), tmp_path, "mean")
+    save_file({"x": torch.zeros(1)}, tmp_path / "mean.safetensors")
+    with pytest.raises(PrillmError, match="another run"):
+        fit(MeanTask(), lessons(10), lessons(5), Schedule(epochs=1), tmp_path, "mean")
+
+
+def test_fitting_stops_when_it_no_longer_helps(tmp_path: Path) -> None:
+    schedule = Schedule(epochs=50, patience=2, rate=0.0)
+    assert len(fit(MeanTask(), lessons(10), lessons(5), schedule, tmp_path, "mean").history) == 3
+
+
+def test_a_killed_training_run_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    straight, killed = tmp_path / "straight.safetensors", tmp_path / "killed.safetensors"
+    assert run(["train", "--out", str(straight), *SMALL]) == 0
+    running = subprocess.Popen([*PROGRAM, "train", "--out", str(killed), *SMALL], stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed.safetensors.parts" / "anchor.safetensors"
+    waited = time.monotonic()
+    while not checkpoint.exists() and running.poll() is None and time.monotonic() - waited < 100:
+        time.sleep(0.02)
+    assert running.poll() is None, "the run ended before it could be killed"
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not killed.exists()
+    assert checkpoint.exists()
+    assert run(["train", "--out", str(killed), *SMALL]) == 0
+    one, other = load_file(straight), load_file(killed)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [f"{name}.{end}" for name in ("killed", "straight") for end in ("md", "safetensors", "svg")]
+    card = straight.with_suffix(".md").read_text(encoding="utf-8")
+    assert "seed 0" in card
+    assert "| K = 2 |" in card
+    assert straight.with_suffix(".svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_train_refuses_what_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "--out", str(tmp_path / "weights.pt"), *SMALL]) == 2
+    assert ".safetensors" in capsys.readouterr().err
+    assert run(["train", "--out", str(tmp_path / "nowhere" / "w.safetensors"), *SMALL]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    (tmp_path / "folder.safetensors").mkdir()
+    assert run(["train", "--out", str(tmp_path / "folder.safetensors"), *SMALL]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    out = tmp_path / "w.safetensors"
+    flags = ("--scenarios", "5000", "--jobs", "1")
+    running = subprocess.Popen([*PROGRAM, "train", "--out", str(out), *flags], stderr=subprocess.PIPE, text=True)
+    waited = time.monotonic()
+    while not list(tmp_path.glob("w.safetensors.parts/*.npz")) and time.monotonic() - waited < 100:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "the same command goes on" in said
+    assert not out.exists()
+
+
+def test_weights_come_back(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = LearnedNetworks()
+    write_weights(tmp_path / "w.safetensors", "learned", network, {})
+    again = load_network("learned", LearnedNetworks, str(tmp_path / "w.safetensors"))
+    assert all(torch.equal(v, again.state_dict()[name]) for name, v in network.state_dict().items())
+    assert not again.training
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+
+    def refused(match: str, name: str = str(path)) -> None:
+        with pytest.raises(PrillmError, match=match):
+            load_network("learned", LearnedNetworks, name)
+
+    refused("no such file|No such file", str(tmp_path / "none.safetensors"))
+    refused("no file is called", "nobody")
+    path.write_bytes(b"\x80\x04K\x01.")  # a pickle
+    refused("not a safetensors file")
+    save_file({"x": torch.zeros(1)}, path)
+    refused("format: expected")
+    write_weights(path, "learned-paper", AnchorNetwork(), {})
+    refused("kind: expected weights of learned")
+    write_weights(path, "learned", AnchorNetwork(), {})
+    refused("do not fit")
+    broken = LearnedNetworks()
+    with torch.no_grad():
+        next(broken.parameters()).fill_(torch.nan)
+    write_weights(path, "learned", broken, {})
+    refused("not all finite")
+
+
+def batch_of(examples: Sequence[Example]) -> Batch:
+    return {name: torch.from_numpy(value) for name, value in stack(examples).items()}
+
+
+@pytest.fixture(scope="module")
+def anchors() -> list[Example]:
+    return [one for seed in range(6) if (one := anchor.example(seed)) is not None]
+
+
+@pytest.fixture(scope="module")
+def choices(anchors: list[Example]) -> list[Example]:
+    found = (keep.example((int(one["seed"]), float(one["guess"]))) for one in anchors)
+    return [one for one in found if one is not None]
+
+
+def awake(network: nn.Module) -> nn.Module:
+    """With heads that say something: untrained ones are silent."""
+    torch.manual_seed(0)
+    for value in network.parameters():
+        if value.dim() > 1:
+            nn.init.normal_(value, std=0.2)
+    return network.eval()
+
+
+def test_anchors_do_not_depend_on_order_or_padding(anchors: list[Example]) -> None:
+    network = awake(AnchorNetwork())
+    together = network(batch_of(anchors)).detach().numpy()
+    alone = [float(network(batch_of([one]))[0].detach()) for one in anchors]
+    np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-5)
+    assert np.ptp(together) > 1e-3
+    rng = np.random.default_rng(0)
+    for one, said in zip(anchors, alone, strict=True):
+        users, rivals = rng.permutation(len(one["users"])), rng.permutation(len(one["rivals"]))
+        turned = dict(one) | {
+            "pairs": one["pairs"][users][:, rivals],
+            "users": one["users"][users],
+            "share": one["share"][users],
+            "rivals": one["rivals"][rivals],
+        }
+        assert float(network(batch_of([turned]))[0].detach()) == pytest.approx(said, rel=1e-3, abs=1e-5)
+
+
+def test_scores_follow_the_rivals(choices: list[Example]) -> None:
+    network = awake(KeepNetwork())
+    one = {name: value for name, value in choices[0].items() if name not in ("kept", "shares", "set_mask")}
+    order = np.random.default_rng(0).permutation(len(one["rivals"]))
+    turned = dict(one) | {"pairs": one["pairs"][:, order], "rivals": one["rivals"][order]}
+    scores, again = (network(batch_of([which]))[1][0].detach().numpy() for which in (one, turned))
+    np.testing.assert_allclose(again, scores[order], rtol=1e-3, atol=1e-5)
+    assert np.ptp(scores) > 1e-4
+
+
+def test_shares_of_choices_are_those_of_the_prices_they_lead_to(choices: list[Example]) -> None:
+    for one in choices:
+        rivals = one["rivals"].shape[0]
+        assert one["kept"][0].sum() == 0
+        np.testing.assert_array_equal(one["kept"][1 : 1 + rivals], np.eye(rivals, dtype=bool))
+        assert one["shares"].shape == (len(one["kept"]), len(REACHES))
+        assert 0 <= one["shares"].min() <= one["shares"].max() <= 1 + 1e-6
+
+
+def test_keep_loss_is_the_expected_loss(choices: list[Example]) -> None:
+    """An untrained network takes all reaches with equal chance, and keeps a rival by its gain."""
+    task = keep.KeepTask()
+    losses = task.losses(KeepNetwork(), batch_of(choices)).detach().numpy()
+    for one, loss in zip(choices, losses, strict=True):
+        lost = 1000 * np.maximum(1 - np.float64(one["shares"]), 0).mean(axis=1)
+        chance = np.exp(10 * np.clip(one["rivals"][:, GAIN], -1, 2))
+        kept = chance / chance.sum() @ lost[1 : 1 + len(chance)]
+        # Shares near 1 in single precision are 6e-8 apart.
+        assert loss == pytest.approx(kept + lost[0] + lost.mean(), rel=1e-4, abs=3 * 1000 * 6e-8)
+
+
+def test_anchor_loss_at_the_guess(anchors: list[Example]) -> None:
+    """An untrained network anchors at the guess: what is lost is read off the curve there."""
+    losses = anchor.AnchorTask().losses(AnchorNetwork(), batch_of(anchors)).detach().numpy()
+    for one, loss in zip(anchors, losses, strict=True):
+        off = abs(float(one["target"]) - min(0.0, float(one["cap"])))
+        huber = off**2 / 2 / 0.05 if off <= 0.05 else off - 0.025
+        place = np.linspace(-SPAN, SPAN, anchor.POINTS)
+        lost = 1 - np.interp(min(0.0, float(one["cap"])), place, one["shares"])
+        assert loss == pytest.approx(lost + 0.1 * huber, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_features_know_no_units_and_no_shift(seed: int) -> None:
+    market = scenario(seed)
+    guess, features = market_features(market, user_problem(market))
+    changed = in_other_units(market, money=8.0, volume=0.25, shift=3.0)
+    other_guess, others = market_features(changed, user_problem(changed))
+    assert other_guess == pytest.approx(8 * guess, rel=1e-9)
+    for name in ("pairs", "users", "rivals", "market", "share"):
+        np.testing.assert_allclose(getattr(others, name), getattr(features, name), rtol=1e-6, atol=1e-6)
+
+
+def in_other_units(market: Market, money: float, volume: float, shift: float) -> Market:
+    """Money and volume counted in smaller units, and all values shifted."""
+    return replace(
+        market,
+        demand=volume * market.demand,
+        capacity=volume / money * market.capacity,
+        price=money * market.price,
+        price_cap=money * market.price_cap,
+        value=money * (market.value + shift),
+        unit_cost=money * market.unit_cost,
+        delay_weight=money * market.delay_weight,
+    )
