@@ -29,6 +29,26 @@ class MarketError(PrillmError):
         super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
 
 
+class ObservationsError(PrillmError):
+    """Observed flows, or the tables they come from, break their rules.
+
+    Cause: a table or an array that does not describe who routed what, at which prices. Remedy: each problem names the
+    place and the rule it breaks; mend them all at once.
+
+    Parameters
+    ----------
+    source
+        Where they come from: a folder, or their own name.
+    problems
+        One line for each fault, "place: what is wrong".
+    """
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
+
+
 class UnknownNameError(PrillmError):
     """A name that no file of the working directory or of the package has. Remedy: the message lists the nearest."""
 

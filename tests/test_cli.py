@@ -22,7 +22,7 @@ from prillm_or.shipped import find
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 COMMANDS = (
-    *("solve", "compare", "equilibrium", "curve", "generate", "train", "validate"),
+    *("solve", "compare", "equilibrium", "curve", "generate", "train", "import-openrouter", "validate"),
     *("models", "solvers", "instances"),
 )
 

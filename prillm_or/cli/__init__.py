@@ -12,7 +12,19 @@ import typer
 from typer.exceptions import TyperException
 
 from prillm_or import __version__
-from prillm_or.cli import compare, curve, equilibrium, generate, instances, models, solve, solvers, train, validate
+from prillm_or.cli import (
+    compare,
+    curve,
+    equilibrium,
+    generate,
+    import_openrouter,
+    instances,
+    models,
+    solve,
+    solvers,
+    train,
+    validate,
+)
 from prillm_or.errors import PrillmError
 
 app = typer.Typer(
@@ -29,6 +41,7 @@ app.command("equilibrium")(equilibrium.command)
 app.command("curve")(curve.command)
 app.command("generate")(generate.command)
 app.command("train")(train.command)
+app.command("import-openrouter")(import_openrouter.command)
 app.command("validate")(validate.command)
 app.command("models")(models.command)
 app.command("solvers")(solvers.command)

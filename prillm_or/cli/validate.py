@@ -1,27 +1,54 @@
-"""prillm-or validate: check market files, and nothing else."""
+"""prillm-or validate: check market files and observation folders, and nothing else."""
 
 from __future__ import annotations
 
-from prillm_or.cli.common import Instances, console, read_instance, report
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prillm_or.cli.common import console, read_instance, report
 from prillm_or.errors import PrillmError
 
 
-def command(instances: Instances) -> int:
-    """Check market files; every fault of every file is listed.
+def command(
+    instances: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INSTANCE...",
+            help="Market files, names of shipped ones, or folders of observations.",
+            show_default=False,
+        ),
+    ],
+) -> int:
+    """Check market files and observation folders; every fault of each is listed.
 
     \b
     Example:
       prillm-or validate instances/*.json
+      prillm-or validate observed/apps/coding-13/
     """
     code = 0
     for name in instances:
         try:
-            instance = read_instance(name)
+            line = _observations(Path(name)) if Path(name).is_dir() else _market(name)
         except PrillmError as error:
             report(error)
             code = 2
             continue
-        market = instance.market
-        line = f"{instance.path}: valid, {market.n} users, {market.m} providers, leader {', '.join(market.leader_ids)}"
         console().print(line)
     return code
+
+
+def _market(name: str) -> str:
+    instance = read_instance(name)
+    market = instance.market
+    return f"{instance.path}: valid, {market.n} users, {market.m} providers, leader {', '.join(market.leader_ids)}"
+
+
+def _observations(folder: Path) -> str:
+    from prillm_or.files.observations import read_observations
+
+    seen = read_observations(folder)
+    leader = f"leader {', '.join(seen.leader.providers)}" if seen.leader else "no leader"
+    return f"{folder}: valid, {seen.T} days, {seen.n} users, {seen.m} providers, {leader}"

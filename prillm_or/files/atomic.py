@@ -1,9 +1,12 @@
-"""Writing a file whole or not at all."""
+"""Writing a file or a folder whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prillm_or.errors import PrillmError
@@ -25,3 +28,31 @@ def replace_file(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as failure:
         raise PrillmError(f"{path}: cannot be written: {failure.strerror}") from None
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a folder to fill under a temporary name; it gets its own when all went well, and is gone when not.
+
+    Raises
+    ------
+    PrillmError
+        When there is a file of that name or a folder with something in it, or the folder cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        if target.is_dir() and any(target.iterdir()):
+            raise PrillmError(f"{path}: there is something in this folder; give one that is new or empty")
+        if target.exists() and not target.is_dir():
+            raise PrillmError(f"{path}: a file, not a folder; give another name")
+        temporary.mkdir()
+        try:
+            yield temporary
+            if target.exists():
+                target.rmdir()  # not every system renames onto an empty folder
+            temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as failure:
+        raise PrillmError(f"{path}: cannot be written: {failure.strerror or failure}") from None

@@ -22,7 +22,8 @@ from prillm_or.errors import MarketError, PrillmError
 from prillm_or.files.atomic import replace_file
 from prillm_or.files.checks import check_fields, check_links
 from prillm_or.files.delays import check_delays
-from prillm_or.files.faults import Faults, Where
+from prillm_or.files.documents import parse_json
+from prillm_or.files.faults import Faults
 from prillm_or.files.schema import FORMAT, MarketFile
 from prillm_or.market import Array, Market, Units
 
@@ -56,7 +57,10 @@ def read_market(path: str | os.PathLike[str]) -> Instance:
     path = Path(path)
     content = _content(path)
     faults = Faults()
-    document = _document(path, content, faults)
+    try:
+        document = parse_json(content, faults)
+    except ValueError as refusal:
+        raise MarketError(str(path), [str(refusal)]) from None
     parsed = check_fields(MarketFile, document, faults)
     check_links(document, faults)
     delays, beside = None, b""
@@ -111,47 +115,6 @@ def _content(path: Path) -> bytes:
         return gzip.decompress(content)
     except (EOFError, OSError, zlib.error) as failure:
         raise MarketError(str(path), [f"not a whole gzip file: {failure}"]) from None
-
-
-def _document(path: Path, content: bytes, faults: Faults) -> object:
-    repeats: list[tuple[dict[str, Any], str]] = []
-
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        fields = dict(pairs)
-        if len(fields) < len(pairs):
-            repeats.extend((fields, key) for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        return fields
-
-    try:
-        document: object = json.loads(content.decode(), object_pairs_hook=collect)
-    except UnicodeDecodeError as failure:
-        raise MarketError(str(path), [f"not UTF-8: byte {failure.start} cannot be decoded"]) from None
-    except json.JSONDecodeError as failure:
-        place = f"line {failure.lineno}, column {failure.colno}"
-        raise MarketError(str(path), [f"not JSON: {failure.msg}: {place}"]) from None
-    except RecursionError:
-        raise MarketError(str(path), ["nested too deeply to be a market"]) from None
-    except ValueError:
-        raise MarketError(str(path), ["holds an integer too long to be a number of a market"]) from None
-    if repeats:
-        _note_repeats(document, repeats, faults)
-    return document
-
-
-def _note_repeats(document: object, repeats: list[tuple[dict[str, Any], str]], faults: Faults) -> None:
-    """Name each repeated key by its path, found by looking for the objects that repeat one."""
-    keys: dict[int, list[str]] = {}
-    for fields, key in repeats:
-        keys.setdefault(id(fields), []).append(key)
-    waiting: list[tuple[Where, object]] = [((), document)]
-    while waiting:
-        where, data = waiting.pop()
-        if isinstance(data, dict):
-            for key in keys.get(id(data), []):
-                faults.add((*where, key), "appears twice in its object; keep one", "repeated keys")
-            waiting += [((*where, key), value) for key, value in data.items()]
-        elif isinstance(data, list):
-            waiting += [((*where, i), value) for i, value in enumerate(data)]
 
 
 def _length(items: object) -> int | None:

@@ -1,0 +1,1 @@
+"""Calibration: what users want, learned from what they did."""

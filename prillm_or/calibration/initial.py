@@ -1,0 +1,177 @@
+r"""Starting values: the smallest values that make observed flows an equilibrium, by a linear programme.
+
+Weights are held. On day t user i's marginal cost at provider j, in its own money and less the value, is
+
+    c_ijt = w_p,i p_jt + w_d,i d_ijt + w_q,i (x_jt + f_ijt) / alpha_jt,          x_jt = sum_i f_ijt,
+
+marginal, not average: users are atomic, so each sees its own effect on the congestion. The flows are an equilibrium
+when c_ijt - b_j equals the user's level lambda_it where f_ijt > 0 and is no less where f_ijt = 0. Real flows are not
+quite one, so each offered pair of each user present (one with demand that day) has a slack e_ijt:
+
+    min   sum_j b_j + M sum_ijt e_ijt
+    s.t.  |c_ijt - b_j - lambda_it| <= e_ijt          where f_ijt > 0,
+            c_ijt - b_j - lambda_it >= -e_ijt         where f_ijt = 0,
+          b_j >= 0,   e_ijt >= 0,   lambda_it free.
+
+In the model below e_ijt = `short` + `over`: c - b - lambda + short - over = 0 or, unused and without `over`, >= 0.
+
+**M = 2 m.** Any M > m gives the same answer: the least sum of slacks first, and among those the least sum of values.
+The programme is the dual of a network flow, with one node for each b_j and one for each -lambda_it, and such a
+polyhedral function is minimal as soon as it does not fall when any set of nodes moves up or down together by one (it is
+L-natural convex). At the answer just named the sum of slacks changes by an integer >= 0 per unit of such a move. Where
+that is 0, the sum of values does not fall; else it falls by at most m, and M > m outweighs it.
+
+**Scale.** Volumes cancel. From c we take each user's smallest of the day, which lambda absorbs, and divide by the
+largest number left, so that all costs lie in [0, 1].
+
+**What comes back.** Adding one constant to all b changes no flow, so min b = 0 (a least sum has no other minimum). On
+flows that are an equilibrium all slacks are 0, and differences of values are right between providers that are linked:
+j and k are linked when some user uses both on one day, and so are those linked to the same third. Of a provider that
+nobody uses only an upper bound is known: it gets 0, and the others are raised as far as its rows ask. So shift the
+providers in use to min 0 before you compare them with the truth. With slacks left, this is a fit by least absolute
+deviations in which each pair counts alike, whatever its flow.
+
+References: inverse equilibrium as a linear programme: Guo, Bai, Jin, AAAI 2026, doi 10.1609/aaai.v40i20.38748.
+Optimality by moves of sets: Murota, "Discrete Convex Analysis", SIAM 2003, doi 10.1137/1.9780898718508.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyomo.environ as pyo
+
+from prillm_or.errors import ConvergenceError, UnavailableError
+from prillm_or.market import Array
+from prillm_or.support import Mask
+
+
+@dataclass(frozen=True, eq=False)
+class InitialValues:
+    """What the programme found.
+
+    Parameters
+    ----------
+    value
+        Shape (m,), currency per volume unit, smallest 0.
+    slack
+        Shape (T, n, m), each user's own money per volume unit, >= 0: by how much a pair's marginal cost is off; 0 where
+        a provider is not offered or a user not present.
+    level
+        Shape (T, n), lambda in each user's own money per volume unit; NaN for users without demand that day.
+    """
+
+    value: Array
+    slack: Array
+    level: Array
+
+
+def initial_values(
+    price: Array,
+    delay: Array,
+    capacity: Array,
+    flow: Array,
+    offered: Mask,
+    price_weight: Array,
+    congestion_weight: Array,
+    delay_weight: Array,
+    solver: str = "appsi_highs",
+) -> InitialValues:
+    """Find the smallest values b >= 0 that make the flows of T days an equilibrium, or nearly so.
+
+    Parameters
+    ----------
+    price, capacity
+        Shape (T, m), currency per volume unit and volume units per congestion unit; not read where not offered.
+    delay
+        Shape (T, n, m), in the delay unit; not read where not offered.
+    flow
+        Shape (T, n, m), volume units, >= 0.
+    offered
+        Shape (T, m): which providers could be used that day.
+    price_weight, congestion_weight, delay_weight
+        Shape (n,): each user's weights, held.
+    solver
+        Pyomo's name of a solver of linear programmes, `appsi_highs` or `appsi_gurobi` for one.
+
+    Raises
+    ------
+    ValueError
+        When a flow goes to a provider that is not offered, or a number that is read is not finite.
+    UnavailableError
+        When the solver is missing.
+    ConvergenceError
+        When the solver ends without an optimum.
+    """
+    if (flow[~np.broadcast_to(offered[:, None], flow.shape)] != 0).any():
+        raise ValueError("flow: a provider has flow on a day on which it is not offered")
+    present = flow.sum(axis=2) > 0
+    pairs = present[:, :, None] & offered[:, None]
+    cost = np.where(pairs, _marginal(price, delay, capacity, flow, price_weight, congestion_weight, delay_weight), 0.0)
+    if not np.isfinite(cost).all():
+        raise ValueError("price, delay, capacity, flow, weights: expected finite numbers where a provider is offered")
+    least = np.where(pairs, cost, np.inf).min(axis=2, initial=np.inf, keepdims=True)
+    height = np.where(pairs, cost - np.where(np.isfinite(least), least, 0.0), 0.0)
+    scale = float(height.max(initial=0.0)) or 1.0
+    model = _model(height / scale, pairs, flow > 0)
+    _solve(model, solver)
+    value = scale * np.array([model.value[j].value for j in model.providers], dtype=np.float64)
+    slack, level = np.zeros(flow.shape), np.full(present.shape, np.nan)
+    for pair in model.pairs:
+        slack[pair] = scale * (model.short[pair].value + (model.over[pair].value if pair in model.over else 0.0))
+    for user in model.users:
+        level[user] = scale * model.level[user].value + least[user][0]
+    low = value.min(initial=np.inf) if value.size else 0.0  # 0 within the solver's tolerance
+    return InitialValues(np.maximum(value - low, 0.0), np.maximum(slack, 0.0), level - low)
+
+
+def _marginal(
+    price: Array,
+    delay: Array,
+    capacity: Array,
+    flow: Array,
+    price_weight: Array,
+    congestion_weight: Array,
+    delay_weight: Array,
+) -> Array:
+    """Marginal costs c of the module docstring, shape (T, n, m); anything where the inputs are not numbers."""
+    with np.errstate(all="ignore"):
+        congestion = (flow.sum(axis=1, keepdims=True) + flow) / capacity[:, None]
+    return np.asarray(
+        price_weight[:, None] * price[:, None] + delay_weight[:, None] * delay + congestion_weight[:, None] * congestion
+    )
+
+
+def _model(cost: Array, pairs: Mask, used: Mask) -> pyo.ConcreteModel:
+    """The programme: values of providers j, levels of users present (t, i), rows of pairs (t, i, j)."""
+    rows = [(int(t), int(i), int(j)) for t, i, j in zip(*pairs.nonzero(), strict=True)]
+    model = pyo.ConcreteModel()
+    model.providers = pyo.Set(initialize=range(cost.shape[2]))
+    model.users = pyo.Set(initialize=sorted({(t, i) for t, i, _ in rows}), dimen=2)
+    model.pairs = pyo.Set(initialize=rows, dimen=3)
+    model.used = pyo.Set(initialize=[row for row in rows if used[row]], dimen=3)
+    model.value = pyo.Var(model.providers, within=pyo.NonNegativeReals, initialize=0.0)
+    model.level = pyo.Var(model.users, initialize=0.0)
+    model.short = pyo.Var(model.pairs, within=pyo.NonNegativeReals, initialize=0.0)
+    model.over = pyo.Var(model.used, within=pyo.NonNegativeReals, initialize=0.0)
+
+    def stationary(_: pyo.ConcreteModel, t: int, i: int, j: int) -> object:
+        height = float(cost[t, i, j]) - model.value[j] - model.level[t, i] + model.short[t, i, j]
+        return height - model.over[t, i, j] == 0 if used[t, i, j] else height >= 0
+
+    model.stationary = pyo.Constraint(model.pairs, rule=stationary)
+    penalty = 2.0 * cost.shape[2]
+    slacks = pyo.quicksum(model.short.values()) + pyo.quicksum(model.over.values())
+    model.objective = pyo.Objective(expr=pyo.quicksum(model.value.values()) + penalty * slacks)
+    return model
+
+
+def _solve(model: pyo.ConcreteModel, solver: str) -> None:
+    engine = pyo.SolverFactory(solver)
+    if not engine.available(exception_flag=False):
+        raise UnavailableError(f"{solver}: not available here; appsi_highs comes with this package")
+    answer = engine.solve(model, load_solutions=False)
+    if answer.solver.termination_condition != pyo.TerminationCondition.optimal:
+        raise ConvergenceError(f"{solver} ended the programme of the values: {answer.solver.termination_condition}")
+    model.solutions.load_from(answer)

@@ -1,0 +1,402 @@
+"""Observations: flows of several days, with the prices, capacities and delays users met on each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prillm_or.errors import ObservationsError
+from prillm_or.market import Array, Market, Units
+
+Mask = NDArray[np.bool_]
+
+_ARRAYS = ("flow", "price", "capacity", "delay")
+_MOST_FAULTS = 20
+
+
+@dataclass(frozen=True)
+class Leader:
+    """Who sets prices in the markets made of observations.
+
+    Parameters
+    ----------
+    providers
+        Names of the leader's providers.
+    price_cap
+        Highest price of each, currency per volume unit, >= 0.
+    """
+
+    providers: tuple[str, ...]
+    price_cap: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Observations:
+    """What n users did with m providers on T days.
+
+    Not everyone is there every day. A provider is *offered* on a day exactly if it has a price that day; where it is
+    not, price and capacity are NaN and it has no flow. A user without flow on a day has demand 0: it is not there that
+    day. Both happen in part of the days only, or, after `select`, on all of them: names and positions stay the same in
+    what is fitted and what is held out (`without_absent` drops them).
+
+    Arrays are copied, converted to float64 and made read-only.
+
+    Parameters
+    ----------
+    name
+        Name of the observations.
+    days
+        ISO dates, ascending, T of them.
+    user_ids, provider_ids
+        Distinct names, n and m of them, none empty.
+    flow
+        Shape (T, n, m), volume units per period, >= 0; some on every day.
+    price
+        Shape (T, m), currency per volume unit, >= 0; NaN where not offered; some on every day.
+    capacity
+        Shape (T, m), volume units per congestion unit, > 0; NaN where not offered.
+    delay
+        Shape (T, n, m), in the delay unit, >= 0; NaN where not known, which is allowed only where the user is not
+        there or the provider is not offered.
+    units
+        Labels, as in `Market`.
+    leader
+        Who sets prices; only needed to make markets.
+
+    Raises
+    ------
+    ObservationsError
+        When any rule above is broken; it lists every fault.
+    """
+
+    name: str
+    days: tuple[str, ...]
+    user_ids: tuple[str, ...]
+    provider_ids: tuple[str, ...]
+    flow: Array
+    price: Array
+    capacity: Array
+    delay: Array
+    units: Units = field(default_factory=Units)
+    leader: Leader | None = None
+
+    def __post_init__(self) -> None:
+        for name in _ARRAYS:
+            array = np.array(getattr(self, name), dtype=np.float64)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        for name in ("days", "user_ids", "provider_ids"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        problems = _name_problems(self) + _shape_problems(self)
+        problems = problems or [*_value_problems(self), *_leader_problems(self)]
+        if problems:
+            raise ObservationsError(self.name, problems)
+
+    @property
+    def T(self) -> int:
+        """Number of days."""
+        return len(self.days)
+
+    @property
+    def n(self) -> int:
+        """Number of users."""
+        return len(self.user_ids)
+
+    @property
+    def m(self) -> int:
+        """Number of providers."""
+        return len(self.provider_ids)
+
+    @property
+    def demand(self) -> Array:
+        """What each user routed in all, shape (T, n), volume units per period; 0 where it is not there."""
+        return np.asarray(self.flow.sum(axis=2))
+
+    @property
+    def load(self) -> Array:
+        """What each provider received, shape (T, m), volume units per period."""
+        return np.asarray(self.flow.sum(axis=1))
+
+    @property
+    def offered(self) -> Mask:
+        """Which provider has a price on which day, shape (T, m)."""
+        return ~np.isnan(self.price)
+
+    @property
+    def present(self) -> Mask:
+        """Which user has flow on which day, shape (T, n)."""
+        return self.demand > 0
+
+    @property
+    def cells(self) -> Mask:
+        """Which flows could have been: user there and provider offered, shape (T, n, m)."""
+        return np.asarray(self.present[:, :, None] & self.offered[:, None, :])
+
+
+def select(
+    observations: Observations, *, days: Sequence[str] | None = None, users: Sequence[str] | None = None
+) -> Observations:
+    """Keep some days, some users, or some of both, in the order they have; providers stay.
+
+    Raises
+    ------
+    ObservationsError
+        When a day or a user is not there, or nothing is left of a day.
+    """
+    t = _kept(observations, "day", observations.days, days)
+    i = _kept(observations, "user", observations.user_ids, users)
+    return replace(
+        observations,
+        days=tuple(observations.days[k] for k in t),
+        user_ids=tuple(observations.user_ids[k] for k in i),
+        flow=observations.flow[np.ix_(t, i)],
+        price=observations.price[t],
+        capacity=observations.capacity[t],
+        delay=observations.delay[np.ix_(t, i)],
+    )
+
+
+def hold_out_days(observations: Observations, last: int) -> tuple[Observations, Observations]:
+    """Split off the last days: what is before them, and they.
+
+    Raises
+    ------
+    ObservationsError
+        When nothing would be left of either.
+    """
+    if not 0 < last < observations.T:
+        most = f"1 to {observations.T - 1}" if observations.T > 1 else "none"
+        problem = f"days: cannot hold out {last} of {observations.T}; possible: {most}"
+        raise ObservationsError(observations.name, [problem])
+    days = observations.days
+    return select(observations, days=days[:-last]), select(observations, days=days[-last:])
+
+
+def hold_out_users(observations: Observations, users: Sequence[str]) -> tuple[Observations, Observations]:
+    """Split off some users: the others, and they; each on the days that have flow of theirs.
+
+    Raises
+    ------
+    ObservationsError
+        When a user is not there, or nothing would be left of either.
+    """
+    _kept(observations, "user", observations.user_ids, users)
+    parts = [[name for name in observations.user_ids if (name in users) == held] for held in (False, True)]
+    if not all(parts):
+        problem = f"users: cannot hold out {len(parts[1])} of {observations.n}; leave some on both sides"
+        raise ObservationsError(observations.name, [problem])
+    return _with_flow(observations, parts[0]), _with_flow(observations, parts[1])
+
+
+def without_absent(observations: Observations) -> Observations:
+    """Drop the users without flow and the providers not offered on any day.
+
+    Raises
+    ------
+    ObservationsError
+        When a provider of the leader would go.
+    """
+    i = np.flatnonzero(observations.present.any(axis=0))
+    j = np.flatnonzero(observations.offered.any(axis=0))
+    return replace(
+        observations,
+        user_ids=tuple(observations.user_ids[k] for k in i),
+        provider_ids=tuple(observations.provider_ids[k] for k in j),
+        flow=observations.flow[:, i][:, :, j],
+        price=observations.price[:, j],
+        capacity=observations.capacity[:, j],
+        delay=observations.delay[:, i][:, :, j],
+    )
+
+
+def market_of(
+    observations: Observations,
+    day: str,
+    *,
+    value: ArrayLike = 0.0,
+    price_weight: ArrayLike = 1.0,
+    congestion_weight: ArrayLike = 1.0,
+    delay_weight: ArrayLike = 1.0,
+    description: str = "",
+) -> Market:
+    """Compose the market of one day: the users there, the providers offered.
+
+    Parameters
+    ----------
+    day
+        One of `observations.days`.
+    value
+        Shape (m,) or one number, currency per volume unit: what users hold each provider to be worth.
+    price_weight, congestion_weight, delay_weight
+        Shape (n,) or one number each: users' weights. All of these are in the order of the observations, whoever is
+        there on the day.
+    description
+        Free text.
+
+    Raises
+    ------
+    ObservationsError
+        When there is no such day, no leader, or the leader is not offered that day or has no rival.
+    MarketError
+        When a value or a weight breaks a rule of `Market`.
+    """
+    (t,) = _kept(observations, "day", observations.days, [day])
+    i, j = np.flatnonzero(observations.present[t]), np.flatnonzero(observations.offered[t])
+    providers = tuple(observations.provider_ids[k] for k in j)
+    leader = _leader_of(observations, day, providers)
+    weights = (np.broadcast_to(weight, observations.n)[i] for weight in (price_weight, congestion_weight, delay_weight))
+    wp, wq, wd = weights
+    return Market(
+        name=f"{observations.name}-{day}",
+        user_ids=tuple(observations.user_ids[k] for k in i),
+        provider_ids=providers,
+        demand=observations.demand[t, i],
+        price=observations.price[t, j],
+        capacity=observations.capacity[t, j],
+        value=np.broadcast_to(value, observations.m)[j],
+        unit_cost=np.zeros(len(j)),
+        delay=observations.delay[t][np.ix_(i, j)],
+        price_weight=wp,
+        congestion_weight=wq,
+        delay_weight=wd,
+        leader=tuple(providers.index(name) for name in leader.providers),
+        price_cap=np.array(leader.price_cap),
+        units=observations.units,
+        description=description,
+    )
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is an ISO date written in full, such as 2026-07-21."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _kept(observations: Observations, what: str, names: Sequence[str], wanted: Sequence[str] | None) -> list[int]:
+    if wanted is None:
+        return list(range(len(names)))
+    problems = [f"{what}s: no {what} is called {name!r}; {_span(names)}" for name in wanted if name not in names]
+    if problems:
+        raise ObservationsError(observations.name, problems)
+    return [k for k, name in enumerate(names) if name in set(wanted)]
+
+
+def _span(names: Sequence[str]) -> str:
+    if len(names) <= 10:
+        return f"there are: {', '.join(names)}"
+    return f"there are {len(names)}: {names[0]} to {names[-1]}"
+
+
+def _with_flow(observations: Observations, users: Sequence[str]) -> Observations:
+    i = [k for k, name in enumerate(observations.user_ids) if name in set(users)]
+    there = observations.present[:, i]
+    days = [day for t, day in enumerate(observations.days) if there[t].any()]
+    return select(observations, days=days, users=users)
+
+
+def _leader_of(observations: Observations, day: str, providers: Sequence[str]) -> Leader:
+    leader = observations.leader
+    if leader is None:
+        way_out = 'name one in folder.json: {"leader": {"providers": ["ID"], "price_cap": NUMBER}}'
+        raise ObservationsError(observations.name, [f"leader: none, and a market needs one; {way_out}"])
+    absent = [name for name in leader.providers if name not in providers]
+    if absent:
+        j = [observations.provider_ids.index(name) for name in leader.providers]
+        others = [other for t, other in enumerate(observations.days) if observations.offered[t, j].all()]
+        where = f"it is on {', '.join(others[:10])}" if others else "nor are all of the leader's on any other day"
+        raise ObservationsError(observations.name, [f"leader: {', '.join(absent)} is not offered on {day}; {where}"])
+    if set(providers) <= set(leader.providers):
+        raise ObservationsError(observations.name, [f"leader: no rival is offered on {day}; take another day"])
+    return leader
+
+
+def _name_problems(observations: Observations) -> list[str]:
+    named = {"days": observations.days, "user_ids": observations.user_ids, "provider_ids": observations.provider_ids}
+    problems = [f"{what}: expected at least one" for what, names in named.items() if not names]
+    for what, names in named.items():
+        problems += [f"{what}: {name!r} appears more than once" for name, k in Counter(names).items() if k > 1]
+        problems += [
+            f"{what}[{k}]: expected a name, got {name!r}" for k, name in enumerate(names) if not _is_name(name)
+        ]
+    odd = [day for day in observations.days if not is_day(day)]
+    problems += [f"days: expected ISO dates such as 2026-07-21, got {day!r}" for day in odd]
+    if not odd and list(observations.days) != sorted(observations.days):
+        problems.append("days: expected ascending dates; sort them, and the arrays with them")
+    return problems
+
+
+def _is_name(text: str) -> bool:
+    """Whether a file can hold it: not empty, and no half of a surrogate pair."""
+    return text != "" and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _shape_problems(observations: Observations) -> list[str]:
+    t, n, m = observations.T, observations.n, observations.m
+    expected = {"flow": (t, n, m), "price": (t, m), "capacity": (t, m), "delay": (t, n, m)}
+    found = {name: getattr(observations, name).shape for name in expected}
+    return [
+        f"{name}: expected shape {shape}, got {found[name]}" for name, shape in expected.items() if found[name] != shape
+    ]
+
+
+def _value_problems(observations: Observations) -> Iterator[str]:
+    flow, price, capacity, delay = (getattr(observations, name) for name in _ARRAYS)
+    offered, cells = observations.offered, observations.cells
+    rules = {
+        "flow": (np.isfinite(flow) & (flow >= 0), "expected a finite number >= 0"),
+        "price": (~(price < 0) & ~np.isinf(price), "expected a finite number >= 0, or NaN where not offered"),
+        "capacity": (
+            np.where(offered, np.isfinite(capacity) & (capacity > 0), np.isnan(capacity)),
+            "expected a finite number > 0 where there is a price, and NaN where there is none",
+        ),
+        "delay": (
+            ~(delay < 0) & ~np.isinf(delay) & ~(np.isnan(delay) & cells),
+            "expected a finite number >= 0 where the user is there and the provider is offered",
+        ),
+    }
+    for name, (allowed, rule) in rules.items():
+        yield from _places(observations, name, ~allowed, rule)
+    nowhere = (flow > 0) & ~offered[:, None, :]
+    yield from _places(observations, "flow", nowhere, "flow to a provider without a price that day")
+    for t, day in enumerate(observations.days):
+        if not offered[t].any():
+            yield f"days: {day} has no prices; leave the day out"
+        if not (flow[t] > 0).any():
+            yield f"days: {day} has no flow; leave the day out"
+
+
+def _places(observations: Observations, name: str, faulty: Mask, rule: str) -> Iterator[str]:
+    values = getattr(observations, name)
+    named = [observations.days, observations.user_ids, observations.provider_ids]
+    axes = named if values.ndim == 3 else named[::2]
+    where = np.argwhere(faulty)
+    for place in where[:_MOST_FAULTS].tolist():
+        names = ", ".join(axis[k] for axis, k in zip(axes, place, strict=True))
+        yield f"{name}[{names}]: {rule}, got {values[tuple(place)]}"
+    if len(where) > _MOST_FAULTS:  # a list of a million helps nobody
+        yield f"{name}: ... and {len(where) - _MOST_FAULTS} more"
+
+
+def _leader_problems(observations: Observations) -> list[str]:
+    leader = observations.leader
+    if leader is None:
+        return []
+    known = set(observations.provider_ids)
+    problems = [f"leader.providers: no provider is called {name!r}" for name in leader.providers if name not in known]
+    twice = [name for name, k in Counter(leader.providers).items() if k > 1]
+    problems += [f"leader.providers: {name!r} appears more than once" for name in twice]
+    if not leader.providers:
+        problems.append("leader.providers: expected at least one provider")
+    if known <= set(leader.providers):
+        problems.append("leader.providers: the leader owns every provider; at least one rival is needed")
+    if len(leader.price_cap) != len(leader.providers):
+        problems.append(f"leader.price_cap: expected {len(leader.providers)} caps, got {len(leader.price_cap)}")
+    bad = [cap for cap in leader.price_cap if not 0 <= cap < np.inf]
+    return problems + [f"leader.price_cap: expected a finite number >= 0, got {cap}" for cap in bad]

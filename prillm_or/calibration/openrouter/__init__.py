@@ -1,0 +1,1 @@
+"""Observations from tables of the OpenRouter marketplace, as public repositories hold them."""

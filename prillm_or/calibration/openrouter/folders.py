@@ -1,0 +1,71 @@
+"""Folders: what raw tables give, as observation folders below one new folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from prillm_or.calibration.openrouter import apps, providers
+from prillm_or.calibration.openrouter.imported import Imported
+from prillm_or.calibration.openrouter.raw import read_raw
+from prillm_or.files.atomic import new_folder
+from prillm_or.files.observations import Form, write_observations
+
+Part = Literal["providers", "apps"]
+
+
+def import_openrouter(folder: Path, parts: Sequence[Part] = ("providers", "apps")) -> list[Imported]:
+    """Make observations of raw tables.
+
+    Parameters
+    ----------
+    folder
+        Holds a subfolder for each source, as `prillm_or.calibration.openrouter.raw.TABLES` names them.
+    parts
+        "providers": providers competing within one model, a panel of days for each model; "apps": apps choosing among
+        models, one average day for each market.
+
+    Raises
+    ------
+    ObservationsError
+        When a table is missing or faulty, or gives no market; it lists every fault.
+    UnavailableError
+        When pandas is not installed.
+    """
+    makers = {"providers": (providers.NEEDS, providers.panels), "apps": (apps.NEEDS, apps.markets)}
+    needed = dict.fromkeys(name for part in parts for name in makers[part][0])
+    tables = read_raw(folder, list(needed))
+    return [imported for part in parts for imported in makers[part][1](tables)]
+
+
+def write_imported(imported: Sequence[Imported], out: Path, form: Form = "csv") -> None:
+    """Write `out/providers/NAME` and `out/apps/NAME` and a README.md with the list of them, whole or not at all.
+
+    Raises
+    ------
+    PrillmError
+        When there is something in `out` already, or it cannot be written.
+    """
+    with new_folder(out) as place:
+        for one in imported:
+            (place / one.kind).mkdir(exist_ok=True)
+            write_observations(one.observations, place / one.kind / one.observations.name, form, one.readme)
+        (place / "README.md").write_text(_contents(imported), encoding="utf-8")
+
+
+def _contents(imported: Sequence[Imported]) -> str:
+    lines = [
+        "# Observation folders",
+        "",
+        "Made by `prillm-or import-openrouter`. The README.md of each says what is observed, derived, imputed, chosen.",
+        "`providers/`: providers competing within one model. `apps/`: apps choosing among models.",
+        "",
+        "| folder | days | users | providers | cells | flow per day, 1e9 tokens |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in imported:
+        seen = one.observations
+        size = f"{seen.T} | {seen.n} | {seen.m} | {int(seen.cells.sum())} | {seen.flow.sum() / seen.T:.4g}"
+        lines.append(f"| {one.kind}/{seen.name} | {size} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,45 @@
+"""Imported: observations made of raw tables, and the README that says what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from prillm_or import __version__
+from prillm_or.calibration.observations import Observations
+
+UNITS_SAID = (
+    "Units: flows and capacities in 1e9 tokens per day, prices in 1000 USD per 1e9 tokens (USD per 1e6 tokens), delays "
+    "in seconds waited per 1e6 tokens."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """One observation folder to be.
+
+    Parameters
+    ----------
+    kind
+        "providers" or "apps": the folder above.
+    readme
+        What is observed, derived, imputed and chosen.
+    """
+
+    kind: str
+    observations: Observations
+    readme: str
+
+
+def readme(title: str, intro: str, figures: Mapping[str, Iterable[str]], sources: Iterable[str]) -> str:
+    """Text of a README: a part for each kind of figure, then the files they come from."""
+    parts = [f"# {title}", f"{intro}\n\n{UNITS_SAID}"]
+    parts += [f"## {kind}\n\n{_bullets(lines)}" for kind, lines in figures.items()]
+    parts.append(f"## Sources\n\n{_bullets(sources)}")
+    rights = "No licence is stated for some of the sources: use for research and cite them; ask before publishing."
+    parts.append(f"{rights}\n\nMade by `prillm-or import-openrouter`, version {__version__}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"* {line}" for line in lines)

@@ -1,0 +1,56 @@
+"""JSON documents: parsed with the place of what is wrong, and with every key that an object repeats."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from prillm_or.files.faults import Faults, Where
+
+
+def parse_json(content: bytes, faults: Faults) -> object:
+    """Parse the bytes of a JSON file; keys that an object repeats go to `faults`.
+
+    Raises
+    ------
+    ValueError
+        When the bytes are not JSON; it says where.
+    """
+    repeats: list[tuple[dict[str, Any], str]] = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields = dict(pairs)
+        if len(fields) < len(pairs):
+            repeats.extend((fields, key) for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        return fields
+
+    try:
+        document: object = json.loads(content.decode(), object_pairs_hook=collect)
+    except UnicodeDecodeError as failure:
+        raise ValueError(f"not UTF-8: byte {failure.start} cannot be decoded") from None
+    except json.JSONDecodeError as failure:
+        raise ValueError(f"not JSON: {failure.msg}: line {failure.lineno}, column {failure.colno}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply to be one of our files") from None
+    except ValueError:
+        raise ValueError("holds an integer too long to be a number of ours") from None
+    if repeats:
+        _note_repeats(document, repeats, faults)
+    return document
+
+
+def _note_repeats(document: object, repeats: list[tuple[dict[str, Any], str]], faults: Faults) -> None:
+    """Name each repeated key by its path, found by looking for the objects that repeat one."""
+    keys: dict[int, list[str]] = {}
+    for fields, key in repeats:
+        keys.setdefault(id(fields), []).append(key)
+    waiting: list[tuple[Where, object]] = [((), document)]
+    while waiting:
+        where, data = waiting.pop()
+        if isinstance(data, dict):
+            for key in keys.get(id(data), []):
+                faults.add((*where, key), "appears twice in its object; keep one", "repeated keys")
+            waiting += [((*where, key), value) for key, value in data.items()]
+        elif isinstance(data, list):
+            waiting += [((*where, i), value) for i, value in enumerate(data)]

@@ -1,0 +1,279 @@
+"""The importer: small tables of the marketplace's shape, worked out by hand; faults; the command."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prillm_or.calibration.observations import Leader, market_of
+from prillm_or.calibration.openrouter.folders import import_openrouter, write_imported
+from prillm_or.cli import run
+from prillm_or.errors import ObservationsError, PrillmError, UnavailableError
+from prillm_or.files.observations import read_observations
+
+PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
+Rows = list[tuple[object, ...]]
+
+ACTIVITY, EFFECTIVE, ENDPOINTS, HOURLY, LISTS, CEILINGS, SHARES, APPS, WEEKLY = (
+    "openrouter-pricing-data/model_activity_daily.csv.gz",
+    "openrouter-pricing-data/effective_pricing_by_provider.csv.gz",
+    "openrouter-pricing-data/endpoints_daily.csv.gz",
+    "openrouter-pricing-data/perf_hourly_top60.csv.gz",
+    "openrouter-pricing-data/models_daily.csv.gz",
+    "ai-routing/endpoint_reject_capacity.csv.gz",
+    "ai-routing/provider_shares_2026-07-07_2026-07-15.csv.gz",
+    "ai-routing/top_apps_by_model_2026-07-07.csv",
+    "llm-market-data/coding_apps_weekly.csv",
+)
+COLUMNS = {
+    ACTIVITY: "permaslug variant model_slug date total_prompt_tokens total_completion_tokens request_count tool_calls",
+    EFFECTIVE: "scrape_date permaslug variant provider_name provider_slug effective_input_price "
+    "effective_output_price total_tokens",
+    ENDPOINTS: "scrape_date permaslug variant endpoint_id provider_slug p50_latency request_count success_count "
+    "stats_window_minutes",
+    HOURLY: "scraped_at permaslug endpoint_id provider_slug request_count success_count stats_window_minutes",
+    LISTS: "scrape_date permaslug variant prompt_price completion_price",
+    CEILINGS: "endpoint_uuid capacity_ceiling_rpm",
+    SHARES: "dt model_permaslug variant provider_name effective_input_price effective_output_price total_tokens",
+    APPS: "dt scope model_permaslug variant app_id app_title app_slug app_categories total_tokens total_requests",
+    WEEKLY: "week_start app_id app_title total_tokens",
+}
+
+SMALL, LARGE = "lab/small-20260101", "lab/large-20260101"
+
+
+def tables() -> dict[str, Rows]:
+    """Tables in which every figure of the result is a round number."""
+    activity: Rows = [
+        (model, "standard", model[:-9], f"2026-07-{day:02}", 900e9, 100e9, 1e9, 0)
+        for model in (SMALL, LARGE)
+        for day in (1, 2, 20, 21, 22)
+    ]
+    effective: Rows = [("2026-07-20", SMALL, "standard", "A", "a", 1, 11, 1e9)]  # too little of its day
+    for day in (21, 22):
+        effective += [
+            # In two regions: 0.5 x 1/4 + 2.5 x 3/4 = 2.
+            (f"2026-07-{day}", SMALL, "standard", "A (US)", "a", 0.5, 0.5, 100e9),
+            (f"2026-07-{day}", SMALL, "standard", "A (EU)", "a", 2.5, 2.5, 300e9),
+            (f"2026-07-{day}", SMALL, "standard", "B", "b", 1, 11, 300e9),  # 0.9 x 1 + 0.1 x 11 = 2
+            (f"2026-07-{day}", SMALL, "standard", "C", "c", 2, 2, 100e9),
+            (f"2026-07-{day}", SMALL, "free", "F", "f", 0, 0, 500e9),
+            (f"2026-07-{day}", SMALL, "standard", "Z", "z", 0, 0, 0),
+            # Two providers are too few for a panel.
+            (f"2026-07-{day}", LARGE, "standard", "A", "a", 4, 4, 500e9),
+            (f"2026-07-{day}", LARGE, "standard", "B", "b", 4, 4, 500e9),
+        ]
+    effective.append(("2026-07-22", SMALL, "standard", "D", "d", 2, 2, 200e9))
+    endpoints: Rows = []
+    for day in (20, 21, 22):
+        endpoints += [
+            (f"2026-07-{day}", SMALL, "standard", "a1", "a", 1000, 300, 300, 30),
+            (f"2026-07-{day}", SMALL, "standard", "a2", "a", 3000, 300, "", 30),
+            (f"2026-07-{day}", SMALL, "standard", "b1", "b", 500, 60 * (day - 19), 60 * (day - 19), 30),
+            (f"2026-07-{day}", SMALL, "standard", "c1", "c", "", "", "", ""),
+            (f"2026-07-{day}", LARGE, "standard", "l1", "a", 2000, 30, 30, 30),
+        ]
+    endpoints.append(("2026-07-22", SMALL, "standard", "d1", "d", 4000, 900, 900, 30))
+    hourly: Rows = [
+        (f"2026-07-20T{hour:02}:00:00+00:00", model, endpoint, provider, count, count, 30)
+        for hour, count in ((1, 60), (2, 120), (3, 60))
+        for model, endpoint, provider in ((SMALL, "b1", "b"), (LARGE, "l1", "a"))
+    ]
+    lists: Rows = [
+        ("2026-07-17", SMALL, "standard", 0.5e-6, 10e-6),
+        ("2026-07-17", LARGE, "standard", 0.9e-6, 10e-6),
+        ("2026-07-17", "openrouter/auto", "standard", -1, -1),
+    ]
+    shares: Rows = [
+        ("2026-07-07", SMALL, "standard", "A", 1, 11, 1e9),
+        ("2026-07-07", LARGE, "standard", "A", 4, 4, 1e9),
+    ]
+    apps: Rows = [
+        ("2026-07-07", "global", "", "", "1", "One", "", "", 9e12, 9e9),
+        ("2026-07-07", "model", SMALL, "standard", "1", "The One's App", "", "cli-agent|roleplay", 60e9, 60e6),
+        ("2026-07-07", "model", LARGE, "standard", "1", "The One's App", "", "cli-agent|roleplay", 240e9, 240e6),
+        ("2026-07-07", "model", LARGE, "standard", "2", "Two", "two", "", 120e9, 240e6),
+        ("2026-07-07", "model", LARGE, "free", "3", "Three", "", "", 9e12, 9e9),
+    ]
+    weekly: Rows = [
+        ("2026-06-22", "2", "Two", 7e9),
+        ("2026-06-29", "1", "One", 5e9),
+        ("2026-06-29", "Others", "Others", 9e12),
+        ("2026-07-06", "9", "Later", 9e12),
+    ]
+    ceilings: Rows = [("a1", 1000), ("a2", 500), ("b1", ""), ("elsewhere", 7)]
+    filled: Sequence[Rows] = (activity, effective, endpoints, hourly, lists, ceilings, shares, apps, weekly)
+    return dict(zip(COLUMNS, filled, strict=True))
+
+
+def raw(folder: Path, changed: dict[str, Rows] | None = None) -> Path:
+    for name, rows in (tables() | (changed or {})).items():
+        text = io.StringIO()
+        csv.writer(text).writerows([COLUMNS[name].split(), *rows])
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(text.getvalue().encode()) if name.endswith(".gz") else text.getvalue().encode())
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return raw(tmp_path / "raw")
+
+
+def test_providers_within_a_model_as_by_hand(folder: Path) -> None:
+    (one,) = import_openrouter(folder, ["providers"])
+    seen = one.observations
+    assert (one.kind, seen.name, seen.user_ids) == ("providers", "lab-small-20260101", ("all-users",))
+    assert seen.days == ("2026-07-21", "2026-07-22")
+    assert seen.provider_ids == ("a", "b", "c", "d")
+    # Shares of 800e9 and 1000e9 scraped tokens, times the 1000e9 of the whole day.
+    np.testing.assert_allclose(seen.flow[:, 0], [[500, 375, 125, 0], [400, 300, 100, 200]])
+    np.testing.assert_allclose(seen.price, np.array([[2, 2, 2, np.nan], [2, 2, 2, 2]]))
+    # A million tokens are 1000 requests; a: (300 x 1 s + 300 x 3 s) / 600; c: never seen, the median 2 s of
+    # 2, 0.5, 2, 0.5, 4 s on all days of all providers.
+    np.testing.assert_allclose(seen.delay[1, 0], [2000.0, 500.0, 2000.0, 4000.0])
+    assert np.isnan(seen.delay[0, 0, 3])
+    # Requests per minute: a: ceilings 1500; b: 120 / 30 before the panel; d: 900 / 30 on its first day; c: the median.
+    # At 1000 tokens each and a mean price of 2: x 1440 x 1000 / 1e9 / 2.
+    np.testing.assert_allclose(seen.capacity[1], np.array([1500, 4, 30, 30]) * 0.72e-3)
+    assert seen.leader == Leader(("a",), (2.0,))
+
+
+def test_the_readme_says_what_is_observed_derived_imputed_and_chosen(folder: Path) -> None:
+    panel, *markets = import_openrouter(folder)
+    for one in (panel, *markets):
+        parts = [line[3:] for line in one.readme.splitlines() if line.startswith("## ")]
+        assert parts == ["Observed", "Derived", "Imputed", "Chosen", "Sources"]
+        assert "`openrouter-pricing-data/model_activity_daily.csv.gz`, 10 rows, 2026-07-01 to 2026-07-22" in one.readme
+    assert "time to first token of 2 of 7 (day, provider)" in panel.readme
+    assert "the router's ceiling: 1; a sweep before the panel: 1; its first sweep within the panel: 1; " in panel.readme
+    assert "nothing: median of the other providers: 1" in panel.readme
+    assert all("1 of 4 (app, model) are not listed and taken as zero" in one.readme for one in markets[:2])
+
+
+def test_apps_choosing_among_models_as_by_hand(folder: Path) -> None:
+    made = {one.observations.name: one for one in import_openrouter(folder, ["apps"])}
+    # Both models are listed below 1 USD; one app plays roles; both apps code, `Later` only after the snapshot.
+    assert list(made) == ["economy-8", "coding-13", "roleplay-10"]
+    seen = made["coding-13"].observations
+    assert (seen.days, seen.leader) == (("2026-07-07",), None)
+    assert (seen.user_ids, seen.provider_ids) == (("the-ones-app", "two"), ("large", "small"))
+    np.testing.assert_allclose(seen.flow[0], [[8, 2], [4, 0]])
+    np.testing.assert_allclose(seen.price[0], [4, 2])
+    # 1000 and 2000 requests per 1e6 tokens; of 3060 requests to small, 360 wait 0.5 s, 900 each 1, 3, 4 s.
+    np.testing.assert_allclose(seen.delay[0], [[2000, 3000], [4000, 6000]])
+    # Peak to mean: 98 % quantile of 60, 60, 120 over their mean: 117.6 / 80 for both.
+    np.testing.assert_allclose(seen.capacity[0], np.array([12 / 4, 2 / 2]) * 117.6 / 80)
+    assert "no leader, since step-3.7-flash is not among the models" in made["coding-13"].readme
+    assert made["roleplay-10"].observations.user_ids == ("the-ones-app",)
+
+
+def test_a_known_model_leads_at_its_list_price(tmp_path: Path) -> None:
+    renamed: Rows = [(*row[:2], str(row[2]).replace("large", "minimax-m3"), *row[3:]) for row in tables()[ACTIVITY]]
+    made = import_openrouter(raw(tmp_path / "raw", {ACTIVITY: renamed}), ["apps"])
+    seen = made[0].observations
+    assert seen.leader is not None
+    assert seen.leader.providers == ("minimax-m3",)
+    assert seen.leader.price_cap == pytest.approx((0.9 * 0.9 + 0.1 * 10,))
+    assert market_of(seen, seen.days[0]).leader_ids == ("minimax-m3",)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_folders_are_written_and_read_back(tmp_path: Path, folder: Path, form: Any) -> None:
+    made = import_openrouter(folder)
+    write_imported(made, tmp_path / "out", form)
+    for one in made:
+        path = tmp_path / "out" / one.kind / one.observations.name
+        again = read_observations(path)
+        assert again.user_ids == one.observations.user_ids
+        np.testing.assert_array_equal(again.flow, one.observations.flow)
+        np.testing.assert_array_equal(again.capacity, one.observations.capacity)
+        assert (path / "README.md").read_text(encoding="utf-8") == one.readme
+    contents = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "| providers/lab-small-20260101 | 2 | 1 | 4 | 7 | 1000 |" in contents
+
+
+def test_all_faults_of_all_tables_are_told_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoilt = tables()
+    spoilt[ACTIVITY][0] = (*spoilt[ACTIVITY][0][:4], -1, *spoilt[ACTIVITY][0][5:])
+    spoilt[WEEKLY].append(spoilt[WEEKLY][0])
+    spoilt[SHARES] = []
+    folder = raw(tmp_path / "raw", spoilt)
+    (folder / CEILINGS).unlink()
+    (folder / HOURLY).write_bytes(b"no gzip")
+    assert run(["import-openrouter", str(folder), "--out", str(tmp_path / "out")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith(f"{folder}: ") for line in lines)
+    for message in (
+        "model_activity_daily.csv.gz: row 2, total_prompt_tokens: expected a finite number >= 0, got -1",
+        'coding_apps_weekly.csv: row 6, week_start, app_id: "2026-06-22", "2" is in row 2 already; keep one',
+        "provider_shares_2026-07-07_2026-07-15.csv.gz: no rows; expected at least one",
+        "ai-routing/endpoint_reject_capacity: missing; expected ai-routing/endpoint_reject_capacity.csv or ",
+        "perf_hourly_top60.csv.gz: cannot be read: not a whole gzip file",
+    ):
+        assert any(message in line for line in lines)
+    assert len(lines) == 5
+    assert not (tmp_path / "out").exists()
+
+
+def test_tables_of_which_nothing_can_be_made_are_refused(tmp_path: Path) -> None:
+    few = raw(tmp_path / "few", {EFFECTIVE: [row for row in tables()[EFFECTIVE] if row[3] != "C"]})
+    with pytest.raises(ObservationsError, match="no model has 3 providers with tokens and a price on each of 2 days"):
+        import_openrouter(few, ["providers"])
+    none = raw(tmp_path / "none", {APPS: tables()[APPS][:1]})
+    with pytest.raises(ObservationsError, match="no market has an app and two models"):
+        import_openrouter(none, ["apps"])
+    with pytest.raises(ObservationsError, match="not a folder"):
+        import_openrouter(tmp_path / "nowhere")
+
+
+def test_a_model_of_which_no_delay_or_capacity_is_known_is_left_out(tmp_path: Path) -> None:
+    others: Rows = [row for row in tables()[ENDPOINTS] if row[1] == LARGE]
+    with pytest.raises(ObservationsError, match="no model has 3 providers"):
+        import_openrouter(raw(tmp_path / "raw", {ENDPOINTS: others}), ["providers"])
+
+
+def test_one_part_needs_its_own_tables_only(folder: Path) -> None:
+    for name in (LISTS, SHARES, APPS, WEEKLY):
+        (folder / name).unlink()
+    assert len(import_openrouter(folder, ["providers"])) == 1
+    with pytest.raises(ObservationsError, match="top_apps_by_model_\\*: missing"):
+        import_openrouter(folder, ["apps"])
+
+
+def test_without_pandas_the_way_out_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UnavailableError, match=r"pip install 'prillm-or\[calibrate\]'"):
+        import_openrouter(folder)
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(PrillmError, match="there is something in this folder"):
+        write_imported(import_openrouter(folder), folder)
+    assert run(["import-openrouter", str(folder), "--out", str(tmp_path / "none" / "out")]) == 2
+
+
+@pytest.mark.wheel
+def test_the_command_in_a_real_process(tmp_path: Path, folder: Path) -> None:
+    out = tmp_path / "out"
+    command = [*PROGRAM, "import-openrouter", str(folder), "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{out}: 4 observation folders" in done.stdout
+    made = [str(path) for path in (*(out / "providers").iterdir(), *(out / "apps").iterdir())]
+    assert run(["validate", *made]) == 0
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "there is something in this folder" in again.stderr
