@@ -16,7 +16,7 @@ from benchmarks.report import Document, as_document, show, write_readme
 _HERE = Path(__file__).parent
 _NAMES = (
     *("equilibrium", "kinks", "path", "models", "startup", "agreement", "identity", "local", "matrix"),
-    *("abstraction", "abstraction_time"),
+    *("abstraction", "abstraction_time", "calibration"),
 )
 
 

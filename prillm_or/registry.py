@@ -122,15 +122,15 @@ class AbstractionEntry:
         Whether it starts from an equilibrium of the full market, so that `--refine` can give it another one.
     weights
         Whether it has trained weights (`--weights`).
-    package
-        The package it needs besides this one's, as it is imported, or None.
+    packages
+        What it needs besides this one's packages, as they are imported.
     """
 
     home: tuple[str, str]
     about: str
     anchored: bool = False
     weights: bool = False
-    package: str | None = None
+    packages: tuple[str, ...] = ()
 
 
 ABSTRACTIONS = {
@@ -149,13 +149,13 @@ ABSTRACTIONS = {
         "as anchored; networks say where to anchor and whom to keep",
         anchored=True,
         weights=True,
-        package="torch",
+        packages=("torch", "safetensors"),
     ),
     "learned-paper": AbstractionEntry(
         ("prillm_or.abstraction.paper", "abstract"),
         "the paper's network: two scores keep and merge",
         weights=True,
-        package="torch",
+        packages=("torch", "safetensors"),
     ),
 }
 
@@ -237,8 +237,7 @@ def need_abstraction(name: str) -> None:
     UnavailableError
         When its package is missing; the message holds the install command.
     """
-    package = ABSTRACTIONS[name].package
-    if package is not None:
+    for package in ABSTRACTIONS[name].packages:
         _need(package, f"abstraction {name}", "'prillm-or[learn]'")
 
 

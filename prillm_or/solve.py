@@ -187,18 +187,25 @@ def _default_model(solver: str) -> ModelProfile:
     return model_profile(next(name for name in MODELS if solver in solvers_for(name)))
 
 
+def _method(choice: Choice) -> Method:
+    """What a result says of who computed."""
+    profile, model = choice.solver, choice.model
+    if model is None:
+        return Method(profile.name, load_native(profile.solver).version())
+    return Method(profile.name, load_algebraic(profile.solver).version(), model.name)
+
+
 def _propose(market: Market, choice: Choice, limits: Limits) -> tuple[Method, Proposal]:
     profile, model = choice.solver, choice.model
     if model is None:
-        native = load_native(profile.solver)
-        return Method(profile.name, native.version()), native.solve(market, limits)
+        return _method(choice), load_native(profile.solver).solve(market, limits)
     from prillm_or.solvers.algebraic import solve_algebraic
     from prillm_or.solvers.relaxation import solve_relaxed
 
     algebraic, build, own = load_algebraic(profile.solver), load_build(model.formulation), model.options
     drive = solve_relaxed if Capability.NLP in model_needs(model.formulation) else solve_algebraic
     proposal = drive(market, lambda market, best: build(market, own, best), algebraic, limits, profile.options)
-    return Method(profile.name, algebraic.version(), model.name), proposal
+    return _method(choice), proposal
 
 
 def _propose_abstracted(
@@ -231,7 +238,7 @@ def _propose_abstracted(
         proposal = solve_small(made.market)
         proposal = replace(proposal, upper_bound=None, notes=(*made.notes, *proposal.notes))
     if method is None:  # interrupted before a small market was solved
-        raise KeyboardInterrupt
+        method = _method(choose(market, solver, model))
     method = replace(method, abstraction=abstraction.label, keep=abstraction.keep)
     return method, proposal, time.perf_counter() - began - small_s
 

@@ -76,7 +76,7 @@ def test_a_choice_that_cannot_work_says_what_would(
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, small_market: Market) -> None:
-    monkeypatch.setitem(ABSTRACTIONS, "learned", replace(ABSTRACTIONS["learned"], package="no_such_package"))
+    monkeypatch.setitem(ABSTRACTIONS, "learned", replace(ABSTRACTIONS["learned"], packages=("no_such_package",)))
     with pytest.raises(UnavailableError, match=r"abstraction learned: .*pip install 'prillm-or\[learn\]'"):
         solve(small_market, abstraction=AbstractionChoice("learned", 1))
 
@@ -318,3 +318,19 @@ def test_models_lists_the_abstractions(capsys: pytest.CaptureFixture[str]) -> No
     code = "import sys; from prillm_or.cli import run; run(['models']); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_ctrl_c_in_the_first_small_market_keeps_the_anchor(
+    draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(self: ExactPath, market: Market, limits: Limits) -> Proposal:
+        if market.name.startswith("uniform-6x7-0,") and "anchored" in market.name:
+            raise KeyboardInterrupt
+        return solve_path(self, market, limits)
+
+    market, solve_path = draw_market("uniform", 6, 7, 0), ExactPath.solve
+    monkeypatch.setattr(ExactPath, "solve", stopped)
+    result = solve(market, solver="path", abstraction=REFINED)
+    assert result.interrupted
+    assert result.method.abstraction == "anchored+refine"
+    assert result.profit == pytest.approx(profit_at(market, np.array(list(result.prices.values()))))

@@ -155,7 +155,7 @@ def test_methods_with_an_abstraction_have_rows_beside_their_twins() -> None:
 
 
 def test_an_abstraction_that_is_missing_gives_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = replace(registry.ABSTRACTIONS["learned"], package="nowhere_to_be_found")
+    entry = replace(registry.ABSTRACTIONS["learned"], packages=("nowhere_to_be_found",))
     monkeypatch.setitem(registry.ABSTRACTIONS, "learned", entry)
     done = compare(plan(["coding-13"], ["path:learned@2+refine"]))
     assert "pip install 'prillm-or[learn]'" in done.rows[0]["message"]
