@@ -9,36 +9,15 @@ class PrillmError(Exception):
     """A mistake the user can mend; the command line prints it without a traceback and exits with 2."""
 
 
-class MarketError(PrillmError):
-    """A market breaks its rules.
+class FaultsError(PrillmError):
+    """Something given breaks its rules.
 
-    Cause: a file or an array that does not describe a market. Remedy: each problem names the field and the rule
-    it breaks; mend them all at once.
-
-    Parameters
-    ----------
-    source
-        Where the market comes from: a file name, or the market's own name.
-    problems
-        One line for each fault, "field.path: what is wrong".
-    """
-
-    def __init__(self, source: str, problems: Sequence[str]) -> None:
-        self.source = source
-        self.problems = tuple(problems)
-        super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
-
-
-class ObservationsError(PrillmError):
-    """Observed flows, or the tables they come from, break their rules.
-
-    Cause: a table or an array that does not describe who routed what, at which prices. Remedy: each problem names the
-    place and the rule it breaks; mend them all at once.
+    Remedy: each problem names the place and the rule it breaks; mend them all at once.
 
     Parameters
     ----------
     source
-        Where they come from: a folder, or their own name.
+        Where it comes from: a file or folder, or its own name.
     problems
         One line for each fault, "place: what is wrong".
     """
@@ -47,6 +26,14 @@ class ObservationsError(PrillmError):
         self.source = source
         self.problems = tuple(problems)
         super().__init__("\n".join(f"{source}: {problem}" for problem in self.problems))
+
+
+class MarketError(FaultsError):
+    """A file or an array that does not describe a market."""
+
+
+class ObservationsError(FaultsError):
+    """A table or an array that does not describe who routed what, at which prices."""
 
 
 class UnknownNameError(PrillmError):
