@@ -6,7 +6,7 @@ import numpy as np
 
 from prillm_or.abstraction import capacity
 from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Limits
+from prillm_or.solvers.base import Ended, Limits, NativeSolver
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.spiter import Spiter
 
@@ -22,7 +22,18 @@ def capacity_anchor(market: Market) -> Array:
     One price by `path`, several by `spiter`, on n users and as many providers as the leader has, and one.
     """
     small = capacity.abstract(market, 1).market
-    prices = (Path() if len(market.leader) == 1 else Spiter()).solve(small, Limits()).prices
-    if prices is None:
+    return best_prices(Path() if len(market.leader) == 1 else Spiter(), small)
+
+
+def best_prices(solver: NativeSolver, market: Market) -> Array:
+    """Prices of a solver that is run to its end, shape (len(leader),).
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, which solvers answer with what they have: half a search is no anchor.
+    """
+    proposal = solver.solve(market, Limits())
+    if proposal.ended is Ended.INTERRUPTED or proposal.prices is None:
         raise KeyboardInterrupt
-    return prices
+    return proposal.prices

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from prillm_or.abstraction import capacity
-from prillm_or.abstraction.anchors import capacity_anchor, today_anchor
+from prillm_or.abstraction.anchors import best_prices, capacity_anchor, today_anchor
 from prillm_or.abstraction.substitution import Substitution
 from prillm_or.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
 from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Limits
 from prillm_or.solvers.odca import Odca
 from prillm_or.solvers.spgce import Spgce
 
@@ -78,7 +77,7 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
     advantage = np.arcsinh((level[:, None] - offsets) / unit)
     dearer = (offsets - cheapest[:, None]) / unit
     load, slope = float(found.load[small.leader[0]]), float(load_slopes(small, found.support)[0, 0])
-    guesses = [_surrogate_price(solver, market) for solver in (Spgce(), Odca())]
+    guesses = [float(best_prices(solver, market)[0]) for solver in (Spgce(), Odca())]
     return guess, Features(
         pairs=np.stack([advantage, np.arcsinh(dearer), np.maximum(advantage, 0.0), np.exp(-dearer)], axis=-1),
         users=np.stack(
@@ -161,13 +160,6 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
         ),
         share=share,
     )
-
-
-def _surrogate_price(solver: Spgce | Odca, market: Market) -> float:
-    prices = solver.solve(market, Limits()).prices
-    if prices is None:
-        raise KeyboardInterrupt
-    return float(prices[0])
 
 
 def _sizes(market: Market, users: UserProblem, leader: int | list[int]) -> tuple[float, float, float]:
