@@ -63,7 +63,17 @@ def abstract(
     """
     if len(market.rivals) <= keep:
         return whole(market)
-    networks = load_network("learned", LearnedNetworks, weights)
+    return abstract_with(load_network("learned", LearnedNetworks, weights), market, keep, anchor, start)
+
+
+def abstract_with(
+    networks: LearnedNetworks,
+    market: Market,
+    keep: int,
+    anchor: Array | None = None,
+    start: Equilibrium | None = None,
+) -> Abstraction:
+    """Leave `keep` rivals of a market that has more, by these networks; see `abstract`."""
     users = user_problem(market)
     given = anchor is not None
     if anchor is None:

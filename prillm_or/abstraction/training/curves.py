@@ -19,7 +19,7 @@ class Curve:
 
     Parameters
     ----------
-    start, end, load, slope
+    start, load, slope
         Shape (P,): on piece t the leader's load is load + slope (price - start).
     unit_cost
         Of the leader's provider.
@@ -28,7 +28,6 @@ class Curve:
     """
 
     start: Array
-    end: Array
     load: Array
     slope: Array
     unit_cost: float
@@ -55,7 +54,6 @@ def exact_curve(market: Market) -> Curve | None:
         return None
     return Curve(
         start=np.array([piece.start for piece in pieces]),
-        end=np.array([piece.end for piece in pieces]),
         load=np.array([piece.load[0] for piece in pieces]),
         slope=np.array([piece.slope[0] for piece in pieces]),
         unit_cost=unit_cost,
@@ -80,3 +78,9 @@ def best_up_to(market: Market, caps: Array, unit_cost: float) -> Array:
             best_price, best_profit = price, profit
     best[waiting] = best_price
     return best
+
+
+def share_of(small: Market, curve: Curve) -> float:
+    """Share of the full market's best profit that the best price of a small market earns there."""
+    price = best_up_to(small, small.price_cap, curve.unit_cost)
+    return float(curve.profit(price)[0] / curve.best_profit)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, fields
 from typing import cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -100,12 +99,3 @@ class KeepTask:
         alone = by_set[:, 1 : 1 + scores.shape[1]] * batch["rival_mask"]
         kept = (scores.softmax(-1) * alone.detach()).sum(-1)
         return kept + by_set[:, 0] + by_set.sum(-1) / batch["set_mask"].sum(-1)
-
-
-def share_of_choice(network: KeepNetwork, one: Example, keep: int) -> float:
-    """Share of the best profit that the network's choice earns on an example, for `keep` = 1 or 2."""
-    batch = {key: torch.from_numpy(value)[None] for key, value in one.items()}
-    with torch.no_grad():
-        kept, reach = network.best(batch, keep)
-    row = 0 if keep == 1 else 1 + int(kept[0].int().argmax())
-    return float(one["shares"][row, int(reach)])

@@ -14,12 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from prillm_or.abstraction.learned import abstract_with
 from prillm_or.abstraction.networks import SPAN, LearnedNetworks
 from prillm_or.abstraction.training import anchor, keep
 from prillm_or.abstraction.training.course import Course
+from prillm_or.abstraction.training.curves import exact_curve, share_of
 from prillm_or.abstraction.training.examples import Example, computed, stack
 from prillm_or.abstraction.training.fit import fit
 from prillm_or.abstraction.training.outcome import Score, Trained, score
+from prillm_or.abstraction.training.scenarios import scenario
 from prillm_or.market import Array
 
 
@@ -45,7 +48,7 @@ def train(course: Course, folder: Path) -> Trained:
         networks.eval(),
         {"anchor": where.history, "keep": whom.history},
         {"anchor": course.schedule, "keep": second},
-        _scores(networks, judging, judged),
+        _scores(networks, judging),
         "the anchor network learns; it is stopped, and the keep network learns; that is stopped, and scores are taken",
     )
 
@@ -65,13 +68,20 @@ def _anchored(networks: LearnedNetworks, found: Sequence[Example]) -> list[tuple
     return [(int(one["seed"]), float(price)) for one, price in zip(found, anchors, strict=True)]
 
 
-def _scores(networks: LearnedNetworks, judging: Sequence[Example], kept: Sequence[Example]) -> list[Score]:
-    """Profit shares on the third set: of the anchors themselves, and of the small markets that would be chosen."""
-    networks.keep.cpu().eval()
-    shifts = _shifts(networks, judging)
+def _scores(networks: LearnedNetworks, judging: Sequence[Example]) -> list[Score]:
+    """Profit shares on the third set: of the anchors themselves, and of `learned` with these networks."""
+    networks.cpu().eval()
     place = np.linspace(-SPAN, SPAN, anchor.POINTS)
-    anchors = [float(np.interp(x, place, one["shares"])) for x, one in zip(shifts, judging, strict=True)]
+    anchors = [
+        float(np.interp(shift, place, one["shares"]))
+        for shift, one in zip(_shifts(networks, judging), judging, strict=True)
+    ]
+    markets = [scenario(int(one["seed"])) for one in judging]
+    found = [(market, curve) for market in markets if (curve := exact_curve(market)) is not None]
     return [
         score("anchor alone", anchors),
-        *(score(f"K = {k}", [keep.share_of_choice(networks.keep, one, k) for one in kept]) for k in (1, 2)),
+        *(
+            score(f"K = {k}", [share_of(abstract_with(networks, market, k).market, curve) for market, curve in found])
+            for k in (1, 2)
+        ),
     ]

@@ -25,7 +25,7 @@ from prillm_or.abstraction.paper import abstract_with
 from prillm_or.abstraction.paper_network import PaperNetwork, Plan, plan, rival_features
 from prillm_or.abstraction.small_equilibrium import small_equilibria
 from prillm_or.abstraction.training.course import Course
-from prillm_or.abstraction.training.curves import Curve, best_up_to, exact_curve
+from prillm_or.abstraction.training.curves import Curve, exact_curve, share_of
 from prillm_or.abstraction.training.examples import Example, computed, single
 from prillm_or.abstraction.training.fit import Batch, fit
 from prillm_or.abstraction.training.outcome import Trained, score
@@ -54,15 +54,15 @@ def train(course: Course, folder: Path) -> Trained:
     network = PaperNetwork()
     network.load_state_dict(fitted.weights)
     markets = [(market, curve) for market in map(scenario, judging) if (curve := exact_curve(market)) is not None]
-    scores = [score(f"K = {keep}", [_share(network.eval(), *one, keep) for one in markets]) for keep in KEEP]
+    network.eval()
+    scores = [
+        score(
+            f"K = {keep}", [share_of(abstract_with(network, market, keep).market, curve) for market, curve in markets]
+        )
+        for keep in KEEP
+    ]
     roles = "it learns; it is stopped; scores are taken"
     return Trained(network, {"scores": fitted.history}, {"scores": schedule}, scores, roles)
-
-
-def _share(network: PaperNetwork, market: Market, curve: Curve, keep: int) -> float:
-    small = abstract_with(network, market, keep).market
-    price = best_up_to(small, market.price_cap, curve.unit_cost)
-    return float(curve.profit(price)[0] / curve.best_profit)
 
 
 def example(seed: int) -> Example | None:
