@@ -1,13 +1,16 @@
 """highs: HiGHS. It solves linear programmes with binaries; convex quadratics go by outer approximation.
 
 HiGHS keeps one pool of threads a process: a second solve with another number of threads answers nothing at all, so the
-pool is reset whenever the number changes. It runs in a thread of its own, so that Ctrl-C reaches us.
+pool is reset whenever the number changes. It runs in a thread of its own, so that Ctrl-C reaches us. We wait for an
+event, not for the thread: in Python 3.11 a `Thread.join` that Ctrl-C ends takes the thread for finished (cpython issue
+bpo-45274), and a HiGHS that is freed while it runs corrupts the heap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import version
+from threading import Event, Thread
 
 import highspy
 import numpy as np
@@ -81,15 +84,24 @@ class Highs:
 
 def _run(solver: highspy.Highs) -> bool:
     """Solve in a thread; on Ctrl-C stop it, wait, and say so."""
-    thread = solver.startSolve()
-    try:
-        while thread.is_alive():
-            thread.join(0.1)
-    except KeyboardInterrupt:
-        solver.cancelSolve()
-        thread.join()
-        return True
-    return False
+    ended = Event()
+
+    def work() -> None:
+        try:
+            solver.run()
+        finally:
+            ended.set()
+
+    solver.HandleUserInterrupt = True  # without it nothing hears cancelSolve
+    interrupted = False
+    Thread(target=work, daemon=True).start()
+    while not ended.is_set():
+        try:
+            ended.wait(0.1)
+        except KeyboardInterrupt:
+            interrupted = True
+            solver.cancelSolve()
+    return interrupted
 
 
 def _bound(programme: Programme, information: highspy.HighsInfo, ended: Ended) -> float | None:
