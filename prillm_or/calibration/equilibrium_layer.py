@@ -34,7 +34,12 @@ offsets. The factor of K is the one that the last Newton step made, so that a gr
 the equilibrium. At a kink, where some slack is zero, we get the derivative of one adjacent piece; which one depends on
 where the search came from.
 
-Cost of a step for each day: n m min(n, m) + min(n, m)^3 / 3.
+**Forward derivatives**, of all flows by a few parameters, are the same equations read the other way: for offsets that
+change by d g,
+
+    d f_ij = A_ij (d lambda_i - d g_ij - d q_j),       K (d lambda, d q) = ((A o d g) 1, -(A o d g)^T 1).
+
+Cost of a step for each day: n m min(n, m) + min(n, m)^3 / 3; of derivatives by P parameters: P (n m + min(n, m)^2).
 
 References: Qi, Sun, "A nonsmooth version of Newton's method", Mathematical Programming 58 (1993) 353-367, doi
 10.1007/BF01581275. Implicit derivatives of a quadratic programme: Amos, Kolter, "OptNet", ICML 2017, arXiv 1703.00443.
@@ -42,7 +47,7 @@ References: Qi, Sun, "A nonsmooth version of Newton's method", Mathematical Prog
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,12 +85,72 @@ def equilibrium_flows(
 ) -> Tensor:
     """Find the users' flows on T days; differentiable (once) by offsets, capacity and demand.
 
+    Parameters and errors as of `settle`; the gradients of entries that are not read are 0. A NaN price would turn the
+    gradient of its weight into NaN, so put a number there.
+
+    Returns
+    -------
+    flow
+        Shape (T, n, m), volume units.
+    """
+    flow: Tensor = _Flows.apply(offsets, capacity, demand, offered, present, warm)  # type: ignore[no-untyped-call]
+    return flow
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """The users' equilibria of T days, and how they answer small changes.
+
+    Parameters
+    ----------
+    flow
+        Shape (T, n, m), volume units.
+    capacity
+        Shape (T, m), 1 where nobody may use the provider.
+    laplacians
+        The linear systems on their supports.
+    """
+
+    flow: Tensor
+    capacity: Tensor
+    laplacians: _Laplacians
+
+    @property
+    def support(self) -> Tensor:
+        """The pairs in use, shape (T, n, m)."""
+        return self.laplacians.support
+
+    def gradients(self, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients by offsets, capacity and demand of a function whose gradient by the flows is `slope` (T, n, m)."""
+        pull = self.laplacians.weight * slope
+        user, provider = self.laplacians.solve(pull.sum(2), -pull.sum(1))
+        by_offsets = self.laplacians.weight * (user[..., None] - provider[:, None]) - pull
+        by_capacity = (self.flow / self.capacity[:, None] * (slope - user[..., None])).sum(1)
+        return by_offsets, by_capacity, user
+
+    def changes(self, offsets: Tensor) -> Tensor:
+        """How the flows change when the offsets do, both of shape (T, n, m, P), for P directions at once."""
+        weight = self.laplacians.weight[..., None]
+        pull = weight * offsets
+        user, provider = self.laplacians.solve_all(pull.sum(2), -pull.sum(1))
+        return weight * (user[:, :, None] - provider[:, None]) - pull
+
+
+def settle(
+    offsets: Tensor,
+    capacity: Tensor,
+    demand: Tensor,
+    offered: Tensor | None = None,
+    present: Tensor | None = None,
+    warm: Warm | None = None,
+) -> Settled:
+    """Find the users' equilibria on T days.
+
     Parameters
     ----------
     offsets
         Shape (T, n, m), scaled money per volume unit, float64: g of the module docstring, finite for pairs of a user
-        present and a provider offered. Other entries are not read and get gradient 0; but a NaN price would turn the
-        gradient of its weight into NaN, so put a number there.
+        present and a provider offered. Other entries are not read.
     capacity
         Shape (T, m), volume units per congestion unit, > 0 for providers offered.
     demand
@@ -98,11 +163,6 @@ def equilibrium_flows(
     warm
         Start from the supports in it and leave the new ones there; None starts afresh.
 
-    Returns
-    -------
-    flow
-        Shape (T, n, m), volume units.
-
     Raises
     ------
     ValueError
@@ -112,7 +172,7 @@ def equilibrium_flows(
         When a day cannot be settled in double precision.
     """
     if present is None:
-        present = demand.detach() > 0
+        present = demand > 0
     allowed = present[:, :, None].expand_as(offsets)
     if offered is not None:
         allowed = allowed & offered[:, None]
@@ -120,8 +180,12 @@ def equilibrium_flows(
         raise ValueError("offered: a user with demand has no provider that day")
     if warm is not None and warm.support is not None and warm.support.shape != offsets.shape:
         raise ValueError(f"warm: expected days of shape {tuple(offsets.shape)}, got {tuple(warm.support.shape)}")
-    flow: Tensor = _Flows.apply(offsets, capacity, demand, allowed, warm)  # type: ignore[no-untyped-call]
-    return flow
+    days = _days(offsets, capacity, demand, allowed)
+    support = _first_guess(days) if warm is None or warm.support is None else _mended(warm.support, days)
+    step = _settle(days, support)
+    if warm is not None:
+        warm.support = step.laplacians.support
+    return Settled(_polished(step, days), days.capacity, step.laplacians)
 
 
 class _Flows(torch.autograd.Function):
@@ -129,28 +193,23 @@ class _Flows(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, offsets: Tensor, capacity: Tensor, demand: Tensor, allowed: Tensor, warm: Warm | None
+        ctx: Any,
+        offsets: Tensor,
+        capacity: Tensor,
+        demand: Tensor,
+        offered: Tensor | None,
+        present: Tensor | None,
+        warm: Warm | None,
     ) -> Tensor:
-        days = _days(offsets, capacity, demand, allowed)
-        support = _first_guess(days) if warm is None or warm.support is None else _mended(warm.support, days)
-        step = _settle(days, support)
-        flow = _polished(step, days)
-        if warm is not None:
-            warm.support = step.laplacians.support
-        ctx.laplacians = step.laplacians
-        ctx.save_for_backward(flow / days.capacity[:, None])
-        return flow
+        settled = settle(offsets, capacity, demand, offered, present, warm)
+        ctx.settled = replace(settled, flow=settled.flow.clone())  # the flow handed out would hold on to its own graph
+        return settled.flow
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        (slack,) = ctx.saved_tensors
-        laplacians: _Laplacians = ctx.laplacians
-        pull = laplacians.weight * slope
-        user, provider = laplacians.solve(pull.sum(2), -pull.sum(1))
-        by_offsets = laplacians.weight * (user[..., None] - provider[:, None]) - pull
-        by_capacity = (slack * (slope - user[..., None])).sum(1)
-        return by_offsets, by_capacity, user, None, None
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+        settled: Settled = ctx.settled
+        return *settled.gradients(slope), None, None, None
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,19 +257,18 @@ class _Laplacians:
         self._factor = torch.linalg.cholesky_ex(schur).L
 
     def solve(self, user: Tensor, provider: Tensor) -> tuple[Tensor, Tensor]:
-        """Solve K (a, b) = (user, provider), shapes (T, n) and (T, m), eliminating the longer side."""
+        """Solve K (a, b) = (user, provider), shapes (T, n) and (T, m)."""
+        a, b = self.solve_all(user[..., None], provider[..., None])
+        return a.squeeze(2), b.squeeze(2)
+
+    def solve_all(self, user: Tensor, provider: Tensor) -> tuple[Tensor, Tensor]:
+        """Solve K (a, b) = (user, provider), shapes (T, n, P) and (T, m, P), eliminating the longer side."""
+        own, theirs = self._user[..., None], self._provider[..., None]
         if self._by_provider:
-            b = self._short(provider + _times(self.weight.mT, user / self._user))
-            return (user + _times(self.weight, b)) / self._user, b
-        a = self._short(user + _times(self.weight, provider / self._provider))
-        return a, (provider + _times(self.weight.mT, a)) / self._provider
-
-    def _short(self, right: Tensor) -> Tensor:
-        return torch.cholesky_solve(right[..., None], self._factor).squeeze(2)
-
-
-def _times(matrices: Tensor, vectors: Tensor) -> Tensor:
-    return (matrices @ vectors[..., None]).squeeze(2)
+            b = torch.cholesky_solve(provider + self.weight.mT @ (user / own), self._factor)
+            return (user + self.weight @ b) / own, b
+        a = torch.cholesky_solve(user + self.weight @ (provider / theirs), self._factor)
+        return a, (provider + self.weight.mT @ a) / theirs
 
 
 @dataclass(frozen=True, eq=False)

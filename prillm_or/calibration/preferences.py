@@ -1,0 +1,116 @@
+"""Preferences: what users want, as weights and values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prillm_or.calibration.days import Days
+from prillm_or.calibration.equilibrium_layer import Settled, settle
+from prillm_or.calibration.observations import Observations, market_of
+from prillm_or.market import Array, Market
+
+EVERYONE = "everyone"
+"""Name of the group of users whom no group names."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Preferences:
+    """What n users want of m providers.
+
+    Two normalisations, since no flow tells otherwise: the common weight of price is 1, and the least value is 0. Values
+    are in currency per volume unit.
+
+    Parameters
+    ----------
+    user_ids, provider_ids
+        Names, n and m of them.
+    congestion
+        w_q, the common weight of congestion, > 0.
+    delay
+        w_d, the weight of delay, >= 0.
+    value
+        Shape (m,): b, what users hold a provider to be worth.
+    price_factor, congestion_factor
+        Shape (n,): user i's own weights over the common ones; 1 where it has none of its own.
+    group_ids, group
+        Names of the groups of users, and shape (n,): each user's position among them.
+    group_value
+        Shape (groups, m): what a group holds a provider to be worth beyond `value`.
+    """
+
+    user_ids: tuple[str, ...]
+    provider_ids: tuple[str, ...]
+    congestion: float
+    delay: float
+    value: Array
+    price_factor: Array
+    congestion_factor: Array
+    group_ids: tuple[str, ...]
+    group: NDArray[np.intp]
+    group_value: Array
+
+    @property
+    def value_by_user(self) -> Array:
+        """Shape (n, m): what each user holds each provider to be worth."""
+        return self.value + self.group_value[self.group]
+
+    @property
+    def congestion_weight(self) -> Array:
+        """Shape (n,): w_q,i."""
+        return self.congestion * self.congestion_factor
+
+    @property
+    def common(self) -> bool:
+        """Whether all users want the same."""
+        alike = all(bool((factor == 1.0).all()) for factor in (self.price_factor, self.congestion_factor))
+        return alike and not self.group_value.any()
+
+
+def equilibria(preferences: Preferences, days: Days) -> Settled:
+    """The users' equilibria of days, given what the users want."""
+    import torch
+
+    own = preferences.price_factor[:, None] * days.price[:, None] + preferences.delay * days.delay
+    offsets = (own - preferences.value_by_user) / preferences.congestion_weight[:, None]
+    return settle(torch.from_numpy(offsets), *days.tensors())
+
+
+def predicted_flows(preferences: Preferences, days: Days) -> Array:
+    """Flows at the users' equilibria, shape (T, n, m), volume units."""
+    return np.asarray(equilibria(preferences, days).flow.numpy())
+
+
+def market_with(preferences: Preferences, observations: Observations, day: str, description: str = "") -> Market:
+    """Compose the market of one day in which users want what `preferences` say.
+
+    A market has one value for each provider; where groups have their own, it is the largest of them, and what a group
+    holds it to be worth less counts as delay: d'_ij = w_d d_ij + b_j - b_ij with a weight of 1.
+
+    Raises
+    ------
+    ObservationsError, MarketError
+        As `market_of`.
+    """
+    by_user = preferences.value_by_user
+    value, delay_weight = preferences.value, preferences.delay
+    if preferences.group_value.any():
+        value = by_user.max(axis=0)
+        money = f"{observations.units.currency} per {observations.units.volume}"
+        observations = replace(
+            observations,
+            delay=preferences.delay * observations.delay + (value - by_user),
+            units=replace(observations.units, delay=money),
+        )
+        delay_weight = 1.0
+    return market_of(
+        observations,
+        day,
+        value=value - value.min(),
+        price_weight=preferences.price_factor,
+        congestion_weight=preferences.congestion_weight,
+        delay_weight=delay_weight,
+        description=description,
+    )

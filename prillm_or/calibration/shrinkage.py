@@ -1,0 +1,62 @@
+"""Shrinkage: how far users may differ, chosen on the cells seen alone, by cross-validation."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from prillm_or.calibration.days import days_of
+from prillm_or.calibration.fit import SHRINKAGES, fit_path
+from prillm_or.calibration.holdout import folds
+from prillm_or.calibration.observations import Mask, Observations
+from prillm_or.calibration.preferences import predicted_flows
+from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.market import Array
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class ShrinkageChoice:
+    """The shrinkage that predicts held-out parts of the cells seen best.
+
+    Parameters
+    ----------
+    tried
+        Each shrinkage with its sum of squared errors over all parts, over that of their mean: 1 - R^2.
+    """
+
+    shrinkage: float
+    tried: dict[float, float]
+
+
+def choose_shrinkage(
+    observations: Observations,
+    specification: Specification,
+    train: Mask,
+    *,
+    capacity_of_load: bool = False,
+    day_weight: Array | None = None,
+    seed: int = 0,
+) -> ShrinkageChoice:
+    """Fit each shrinkage of the path to all but one part of the cells seen, in turns, and judge it by that part.
+
+    Cost: a path of fits for each part.
+    """
+    wrong = dict.fromkeys(SHRINKAGES, 0.0)
+    for number, part in enumerate(folds(train, seed)):
+        days = days_of(observations, train & ~part, capacity_of_load=capacity_of_load)
+        parameters = parameters_of(
+            specification, days, observations.user_ids, observations.provider_ids, observations.name
+        )
+        for fit in fit_path(days, parameters, SHRINKAGES, day_weight):
+            missed = predicted_flows(fit.preferences, days)[part] - observations.flow[part]
+            assert fit.shrinkage is not None
+            wrong[fit.shrinkage] += float(missed @ missed)
+        _log.info("shrinkage: part %d judged", number + 1)
+    seen = observations.flow[train]
+    variation = float(((seen - seen.mean()) ** 2).sum()) or 1.0
+    best = min(wrong, key=lambda shrinkage: wrong[shrinkage])
+    return ShrinkageChoice(best, {shrinkage: error / variation for shrinkage, error in wrong.items()})

@@ -1,0 +1,263 @@
+r"""Specification: which preferences a fit may choose, and the vector of numbers it searches.
+
+With units of money (a mean price) and waiting (a mean delay), so that all numbers are of order 1,
+
+    w_q = exp(theta_q),    w_d = theta_d money / waiting,    b_j = money theta_j,
+    w_q,i = w_q exp(u_i),  w_p,i = exp(v_i),                 b_ij = b_j + money delta_g(i)j,
+
+and the offsets of `equilibrium_layer.py` are g_ij = (w_p,i p_j + w_d d_ij - b_ij) / w_q,i. Their derivatives are short:
+
+    dg/dtheta_q = dg/du_i = -g,    dg/dtheta_d = (money / waiting) d / w_q,i,    dg/dv_i = w_p,i p / w_q,i,
+    dg/dtheta_j = dg/ddelta_gj = -money / w_q,i.
+
+The value of one provider, the reference, is held at 0: a constant added to all changes no flow. What is a user's own,
+u, v and delta, is shrunk towards 0, the common one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prillm_or.calibration.days import Days
+from prillm_or.calibration.preferences import EVERYONE, Preferences
+from prillm_or.errors import ObservationsError
+from prillm_or.market import Array
+
+_WIDEST = np.log(1e6)
+NO_CONGESTION = 1e-6
+"""Weight of congestion, in its natural unit, that stands for none: it only splits what costs the same."""
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What users may want, and in what they may differ.
+
+    Parameters
+    ----------
+    own_congestion, own_price
+        Whether each user has its own weight of congestion, of price.
+    groups
+        Users by the name of their group; each group has values of its own. Who is in none is in `everyone`.
+    values, congestion
+        Whether providers may differ in value, and whether congestion counts; without, they are the paper's baselines.
+    """
+
+    own_congestion: bool = False
+    own_price: bool = False
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    values: bool = True
+    congestion: bool = True
+
+    @property
+    def own(self) -> bool:
+        """Whether users may differ, so that there is something to shrink."""
+        return self.own_congestion or self.own_price or bool(self.groups)
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """The vector theta of a specification: what its entries mean.
+
+    Parameters
+    ----------
+    money, waiting
+        Units of price (currency per volume) and of delay.
+    scale
+        The weight of congestion at which it counts as much as prices.
+    reference
+        The provider whose value is held.
+    group_ids, group
+        As in `Preferences`.
+    places
+        Where in theta each kind of number stands.
+    """
+
+    specification: Specification
+    user_ids: tuple[str, ...]
+    provider_ids: tuple[str, ...]
+    money: float
+    waiting: float
+    scale: float
+    reference: int
+    group_ids: tuple[str, ...]
+    group: NDArray[np.intp]
+    places: Mapping[str, slice]
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return max(place.stop for place in self.places.values())
+
+    @property
+    def shrunk(self) -> NDArray[np.intp]:
+        """Entries that are a user's or a group's own."""
+        return np.concatenate([np.arange(self.size)[self.places[kind]] for kind in ("u", "v", "delta")])
+
+    def names(self) -> Iterator[str]:
+        """What each entry is, for people."""
+        s = self.specification
+        others = [name for j, name in enumerate(self.provider_ids) if j != self.reference]
+        yield from ["weight of congestion"] * s.congestion
+        yield "weight of delay"
+        yield from (f"value of {name}" for name in others if s.values)
+        yield from (f"own weight of congestion of {name}" for name in self.user_ids if s.own_congestion)
+        yield from (f"own weight of price of {name}" for name in self.user_ids if s.own_price)
+        if s.groups:
+            yield from (f"value of {name} to {group}" for group in self.group_ids for name in self.provider_ids)
+
+    def bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest theta: weights of delay are not negative, others of a size that can be computed with."""
+        low, high = np.full(self.size, -np.inf), np.full(self.size, np.inf)
+        for kind, centre in (("q", np.log(self.scale)), ("u", 0.0), ("v", 0.0)):
+            low[self.places[kind]], high[self.places[kind]] = centre - _WIDEST, centre + _WIDEST
+        low[self.places["d"]] = 0.0
+        return low, high
+
+    def pack(self, preferences: Preferences) -> Array:
+        """Theta of preferences over the same users and providers."""
+        theta = np.zeros(self.size)
+        value = preferences.value / self.money
+        entries = {
+            "q": np.log(preferences.congestion),
+            "d": preferences.delay * self.waiting / self.money,
+            "b": np.delete(value - value[self.reference], self.reference),
+            "u": np.log(preferences.congestion_factor),
+            "v": np.log(preferences.price_factor),
+        }
+        for kind, entry in entries.items():
+            if self.places[kind].stop > self.places[kind].start:
+                theta[self.places[kind]] = entry
+        if self.specification.groups and preferences.group_ids == self.group_ids:
+            theta[self.places["delta"]] = (preferences.group_value / self.money).ravel()
+        return theta
+
+    def unpack(self, theta: Array) -> Preferences:
+        """Preferences of theta, the least value at 0."""
+        n, m = len(self.user_ids), len(self.provider_ids)
+        value = self._values(theta)
+        own = {kind: np.exp(theta[self.places[kind]]) for kind in ("u", "v")}
+        return Preferences(
+            user_ids=self.user_ids,
+            provider_ids=self.provider_ids,
+            congestion=self._congestion(theta),
+            delay=self._delay(theta),
+            value=value - value.min(),
+            congestion_factor=own["u"] if own["u"].size else np.ones(n),
+            price_factor=own["v"] if own["v"].size else np.ones(n),
+            group_ids=self.group_ids,
+            group=self.group,
+            group_value=self.money * theta[self.places["delta"]].reshape(-1, m)
+            if self.specification.groups
+            else np.zeros((len(self.group_ids), m)),
+        )
+
+    def offsets(self, theta: Array, days: Days) -> Array:
+        """Offsets g, shape (T, n, m)."""
+        n, m = len(self.user_ids), len(self.provider_ids)
+        price_weight = np.exp(theta[self.places["v"]]) if self.specification.own_price else np.ones(n)
+        value = np.broadcast_to(self._values(theta), (n, m))
+        if self.specification.groups:
+            value = value + self.money * theta[self.places["delta"]].reshape(-1, m)[self.group]
+        own = price_weight[:, None] * days.price[:, None] + self._delay(theta) * days.delay - value
+        return np.asarray(own / self._weights(theta)[:, None])
+
+    def offset_changes(self, theta: Array, days: Days, offsets: Array) -> Array:
+        """Derivatives of the offsets by theta, shape (T, n, m, size)."""
+        (n, m), s, at = offsets.shape[1:], self.specification, self.places
+        per_weight = 1.0 / self._weights(theta)
+        changes = np.zeros((*offsets.shape, self.size))
+        if s.congestion:
+            changes[..., at["q"].start] = -offsets
+        changes[..., at["d"].start] = self.money / self.waiting * days.delay * per_weight[:, None]
+        if s.values:
+            for place, j in enumerate(np.delete(np.arange(m), self.reference), at["b"].start):
+                changes[:, :, j, place] = -self.money * per_weight
+        for i in range(n):
+            if s.own_congestion:
+                changes[:, i, :, at["u"].start + i] = -offsets[:, i]
+            if s.own_price:
+                factor = np.exp(theta[at["v"].start + i]) * per_weight[i]
+                changes[:, i, :, at["v"].start + i] = factor * days.price
+            if s.groups:
+                first = at["delta"].start + m * self.group[i]
+                changes[:, i, np.arange(m), first + np.arange(m)] = -self.money * per_weight[i]
+        return changes
+
+    def _congestion(self, theta: Array) -> float:
+        if not self.specification.congestion:
+            return NO_CONGESTION * self.scale
+        return float(np.exp(theta[self.places["q"].start]))
+
+    def _delay(self, theta: Array) -> float:
+        return float(theta[self.places["d"].start] * self.money / self.waiting)
+
+    def _values(self, theta: Array) -> Array:
+        if not self.specification.values:
+            return np.zeros(len(self.provider_ids))
+        return self.money * np.insert(theta[self.places["b"]], self.reference, 0.0)
+
+    def _weights(self, theta: Array) -> Array:
+        weight = np.full(len(self.user_ids), self._congestion(theta))
+        return weight * np.exp(theta[self.places["u"]]) if self.specification.own_congestion else weight
+
+
+def parameters_of(
+    specification: Specification, days: Days, user_ids: Sequence[str], provider_ids: Sequence[str], name: str
+) -> Parameters:
+    """Lay out theta for these days.
+
+    Raises
+    ------
+    ObservationsError
+        When a group names a user who is not there or who is in another group.
+    """
+    group_ids, group = _groups(specification.groups, user_ids, name)
+    n, m = len(user_ids), len(provider_ids)
+    flow = days.completed_flow()
+    volume, load = flow.sum(), flow.sum(axis=1)
+    money = float((load * days.price).sum() / volume) or 1.0
+    waiting = float((flow * days.delay).sum() / volume) or 1.0
+    congestion = float((load * load / days.capacity).sum() / volume)
+    s = specification
+    sizes = {
+        "q": int(s.congestion),
+        "d": 1,
+        "b": (m - 1) * s.values,
+        "u": n * s.own_congestion,
+        "v": n * s.own_price,
+        "delta": len(group_ids) * m if s.groups else 0,
+    }
+    ends = np.cumsum(list(sizes.values())).tolist()
+    places = {kind: slice(end - size, end) for (kind, size), end in zip(sizes.items(), ends, strict=True)}
+    return Parameters(
+        specification=specification,
+        user_ids=tuple(user_ids),
+        provider_ids=tuple(provider_ids),
+        money=money,
+        waiting=waiting,
+        scale=money / congestion,
+        reference=int(np.argmax(np.where(days.train, days.flow, 0.0).sum(axis=(0, 1)))),
+        group_ids=group_ids,
+        group=group,
+        places=places,
+    )
+
+
+def _groups(
+    groups: Mapping[str, Sequence[str]], user_ids: Sequence[str], name: str
+) -> tuple[tuple[str, ...], NDArray[np.intp]]:
+    known = set(user_ids)
+    named = [user for users in groups.values() for user in users]
+    problems = [f"group: no user is called {user!r}" for user in dict.fromkeys(named) if user not in known]
+    problems += [f"group: {user!r} is named twice" for user in dict.fromkeys(named) if named.count(user) > 1]
+    if EVERYONE in groups:
+        problems.append(f"group: {EVERYONE!r} is the group of those whom no group names; take another name")
+    if problems:
+        raise ObservationsError(name, problems)
+    ids = tuple(groups) if known <= set(named) else (*groups, EVERYONE)
+    place = {user: position for position, users in enumerate(groups.values()) for user in users}
+    return ids, np.array([place.get(user, len(ids) - 1) for user in user_ids], dtype=np.intp)
