@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+_MOST_TURNS = 2_000
+_SETTLED = 1e-12
+_LEAST = 1e-12
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Days:
     """T days, n users, m providers, every number finite: what is not offered or not known has a 0, or a capacity of 1.
@@ -55,7 +60,7 @@ class Days:
 
     def completed_flow(self) -> Array:
         """Flows seen; for the others demand x market share, where both are of what is seen."""
-        return np.where(self.train, self.flow, self.demand[:, :, None] * market_shares(self)[:, None])
+        return np.where(self.train, self.flow, independent_flows(self))
 
 
 def days_of(observations: Observations, train: Mask | None = None, *, capacity_of_load: bool = False) -> Days:
@@ -88,25 +93,42 @@ def days_of(observations: Observations, train: Mask | None = None, *, capacity_o
 
 def _with_expected_loads(days: Days, load: Array) -> Days:
     expected = market_shares(days) * days.demand.sum(axis=1, keepdims=True)
-    known = (load > 0) & (expected > 0)
-    # A provider of which nothing is seen keeps the smallest of the capacities: it is no secret that it is small.
-    ratio = np.where(known, expected / np.where(load > 0, load, 1.0), 0.0)
-    capacity = days.capacity * ratio
-    least = np.where(capacity > 0, capacity, np.inf).min(axis=1, keepdims=True)
-    return replace(days, capacity=np.where(days.offered & (capacity > 0), capacity, np.where(days.offered, least, 1.0)))
+    ratio = np.where(load > 0, expected / np.where(load > 0, load, 1.0), 1.0)
+    return replace(days, capacity=np.where(days.offered, days.capacity * ratio, 1.0))
+
+
+def independent_flows(days: Days) -> Array:
+    """Demand x market share, shape (T, n, m): no model of choice at all."""
+    return np.asarray(days.demand[:, :, None] * market_shares(days)[:, None])
 
 
 def market_shares(days: Days) -> Array:
     """Each provider's share of each day's volume, shape (T, m), rows summing to 1, as far as the seen cells tell.
 
-    A provider's share is what its seen cells hold of the demand of their users, over all days; those not offered get
-    none that day.
+    Provider j has strength s_j, and day t's volume is split by strength among the providers offered. The likeliest
+    strengths, cells not seen filled in by what they say, are found by turns of filling in and
+
+        s_j = sum_t x_tj / sum_t V_t / S_t,      S_t = sum of s over the offered,   on days that offer j,
+
+    with x the loads thus completed and V_t the day's volume. With one set of offers all along and every cell seen, they
+    are the shares of the loads. Reference: Hunter, "MM algorithms for generalized Bradley-Terry models", Annals of
+    Statistics 32 (2004) 384-406, doi 10.1214/aos/1079120141.
     """
-    seen = days.train
-    routed = np.where(seen, days.flow, 0.0).sum(axis=(0, 1))
-    wanted = np.where(seen, days.demand[:, :, None], 0.0).sum(axis=(0, 1))
-    share = np.divide(routed, wanted, out=np.zeros_like(routed), where=wanted > 0)
-    by_day = np.where(days.offered, share, 0.0)
-    total = by_day.sum(axis=1, keepdims=True)
-    even = days.offered / days.offered.sum(axis=1, keepdims=True)
-    return np.where(total > 0, by_day / np.where(total > 0, total, 1.0), even)
+    offered, seen = days.offered, days.train
+    routed = np.where(seen, days.flow, 0.0).sum(axis=1)
+    unseen = np.where(days.cells & ~seen, days.demand[:, :, None], 0.0).sum(axis=1)
+    volume = days.demand.sum(axis=1, keepdims=True)
+    strength = np.full(offered.shape[1], 1.0 / offered.shape[1])
+    for _ in range(_MOST_TURNS):
+        total = (offered * strength).sum(axis=1, keepdims=True)
+        load = routed + unseen * strength / total
+        weight = (offered * volume / total).sum(axis=0)
+        after = np.divide(load.sum(axis=0), weight, out=np.zeros_like(strength), where=weight > 0)
+        after = after / after.sum()
+        settled = np.abs(after - strength).max() <= _SETTLED
+        # Where nothing is seen of a day's providers some strength must be left to split its volume.
+        strength = np.maximum(after, _LEAST)
+        if settled:
+            break
+    share = offered * strength
+    return np.asarray(share / share.sum(axis=1, keepdims=True))

@@ -3,8 +3,9 @@
 Least squares (`misfit.py`) by scipy's trust-region method with bounds, on exact derivatives. The misfit has local
 minima, so the search for the common preferences starts from several weights of congestion, a factor of three apart
 around the one at which congestion counts as much as prices; at each the values come from the linear programme of
-`initial.py`. What is a user's own is added last, along a path of shrinkages from strong to the one asked for: each step
-starts where the last ended, so that weights part only as far as the flows pull them.
+`initial.py`. What is a user's own is added last, along a path on which it may cost less and less; then the shrinkage
+goes down to the one asked for. Each step of a path starts where the last ended, so that users part only as far as the
+flows pull them.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ from scipy.optimize import least_squares
 
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.initial import initial_values
-from prillm_or.calibration.misfit import Misfit
+from prillm_or.calibration.misfit import OWN, Misfit
 from prillm_or.calibration.preferences import Preferences
-from prillm_or.calibration.specification import Parameters, Specification, parameters_of
+from prillm_or.calibration.specification import Parameters, parameters_of
 from prillm_or.market import Array
 
 _log = logging.getLogger(__name__)
 
 STARTS = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Weights of congestion to start from, in units of `Parameters.scale`."""
-SHRINKAGES = (10.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
-"""The path, from strong to weak. At the first, users are as good as alike."""
+SHRINKAGES = (1.0, 0.3, 0.1, 0.03, 0.0)
+"""The path of kappa (`misfit.py`), from strong to weak."""
+_OWN_PATH = (10.0, 1.0, 0.3, 0.1)
 _START_DAYS = 8
 _ROUGH, _MOST = 20, 300
-_PRECISION = 1e-12
+_PRECISION = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +42,14 @@ class Fit:
 
     Parameters
     ----------
+    preferences, days
+        What was found, and what was seen.
     shrinkage
-        The one used, or None where nothing is a user's own.
-    day_weight
-        Shape (T,).
+        kappa of `misfit.py`.
+    weight
+        Shape (T, n), how much each user's day counts.
     misfit
-        What was minimised, at its end; 1 - R^2 of the flows seen, where nothing is shrunk.
+        What was minimised, at its end.
     theta
         The vector that `parameters` unpack.
     """
@@ -53,18 +57,17 @@ class Fit:
     preferences: Preferences
     parameters: Parameters
     days: Days
-    shrinkage: float | None
-    day_weight: Array
+    shrinkage: float
+    weight: Array
     misfit: float
     theta: Array
-    steps: int
 
 
 def fit_days(
     days: Days,
     parameters: Parameters,
-    shrinkage: float | None = None,
-    day_weight: Array | None = None,
+    shrinkage: float = 0.0,
+    weight: Array | None = None,
     start: Array | None = None,
 ) -> Fit:
     """Find the preferences with the least misfit.
@@ -72,48 +75,47 @@ def fit_days(
     Parameters
     ----------
     shrinkage
-        s of `misfit.py`, for what is a user's own; not read where nothing is.
-    day_weight
-        Shape (T,), None counts all days alike.
+        kappa of `misfit.py`.
+    weight
+        Shape (T, n), how much each user's day counts; None counts all alike.
     start
         Theta to start from, such as that of a fit of the days before: no other start is tried then.
     """
-    weight = np.ones(len(days.flow)) if day_weight is None else day_weight
     if start is not None:
-        return _descend(days, parameters, shrinkage, weight, start, _MOST)
-    *_, last = fit_path(days, parameters, (shrinkage,), weight)
-    return last
+        return _Search(days, parameters, _weights(days, weight)).descend(shrinkage, start)
+    return fit_path(days, parameters, (shrinkage,), weight)[-1]
 
 
 def fit_path(
-    days: Days, parameters: Parameters, shrinkages: Sequence[float | None], day_weight: Array | None = None
+    days: Days, parameters: Parameters, shrinkages: Sequence[float] = SHRINKAGES, weight: Array | None = None
 ) -> list[Fit]:
-    """Fits for several shrinkages, strong to weak, each started from the one before it; one fit where nothing is own."""
-    weight = np.ones(len(days.flow)) if day_weight is None else day_weight
+    """Fits for several shrinkages, strong to weak, each started from the one before it.
+
+    Common preferences are searched for afresh at each shrinkage as well, and the better of the two ends counts.
+    """
+    weight = _weights(days, weight)
     common = replace(parameters.specification, own_congestion=False, own_price=False, groups={})
     alike = parameters_of(common, days, parameters.user_ids, parameters.provider_ids, "common")
-    best = _best_start(days, alike, weight)
+    search, starts = _Search(days, alike, weight), starting_points(days, alike)
+    wanted = sorted(set(shrinkages), reverse=True)
     if not parameters.specification.own:
-        return [best]
+        fits: list[Fit] = []
+        for shrinkage in wanted:
+            fits.append(search.best(shrinkage, [*(fit.theta for fit in fits[-1:]), *starts]))
+        return fits
+    path = [shrinkage for shrinkage in SHRINKAGES if shrinkage > wanted[0]] + wanted
+    search, theta = _Search(days, parameters, weight), parameters.pack(search.best(path[0], starts).preferences)
+    for own in _OWN_PATH:
+        theta = search.descend(path[0], theta, own).theta
     fits = []
-    theta = parameters.pack(best.preferences)
-    last = min(float(s) for s in shrinkages if s is not None)
-    path = sorted({*(s for s in SHRINKAGES if s > last), *(float(s) for s in shrinkages if s is not None)}, reverse=True)
     for shrinkage in path:
-        found = _descend(days, parameters, shrinkage, weight, theta, _MOST)
-        theta = found.theta
-        if shrinkage in shrinkages:
-            fits.append(found)
-    return fits
+        fits.append(search.descend(shrinkage, theta))
+        theta = fits[-1].theta
+    return fits[-len(wanted) :]
 
 
-def _best_start(days: Days, parameters: Parameters, weight: Array) -> Fit:
-    """The best fit of common preferences over all starts; the best few steps of each decide who goes on."""
-    rough = [
-        _descend(days, parameters, None, weight, theta, _ROUGH) for theta in starting_points(days, parameters)
-    ]
-    best = min(rough, key=lambda fit: fit.misfit)
-    return _descend(days, parameters, None, weight, best.theta, _MOST)
+def _weights(days: Days, weight: Array | None) -> Array:
+    return np.ones(days.demand.shape) if weight is None else weight
 
 
 def starting_points(days: Days, parameters: Parameters) -> list[Array]:
@@ -152,30 +154,40 @@ def _only(parameters: Parameters, kind: str, entry: float) -> Array:
     return theta
 
 
-def _descend(
-    days: Days, parameters: Parameters, shrinkage: float | None, weight: Array, theta: Array, most: int
-) -> Fit:
-    """Least squares from one point."""
-    misfit = Misfit(parameters, days, shrinkage or 0.0, weight)
-    low, high = parameters.bounds()
-    found = least_squares(
-        misfit.residuals,
-        np.clip(theta, low, high),
-        misfit.jacobian,
-        bounds=(low, high),
-        ftol=_PRECISION,
-        xtol=_PRECISION,
-        gtol=_PRECISION,
-        max_nfev=most,
-    )
-    _log.info("misfit %.6g after %d steps", 2 * found.cost, found.nfev)
-    return Fit(
-        preferences=parameters.unpack(found.x),
-        parameters=parameters,
-        days=days,
-        shrinkage=shrinkage,
-        day_weight=weight,
-        misfit=float(2 * found.cost),
-        theta=np.asarray(found.x, dtype=np.float64),
-        steps=int(found.nfev),
-    )
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Descents of the misfit of some days."""
+
+    days: Days
+    parameters: Parameters
+    weight: Array
+
+    def best(self, shrinkage: float, starts: Sequence[Array]) -> Fit:
+        """The best end over all starts; a few steps of each decide who goes on."""
+        rough = [self.descend(shrinkage, theta, most=_ROUGH) for theta in starts]
+        return self.descend(shrinkage, min(rough, key=lambda fit: fit.misfit).theta)
+
+    def descend(self, shrinkage: float, theta: Array, own: float = OWN, most: int = _MOST) -> Fit:
+        """Least squares from one point."""
+        misfit = Misfit(self.parameters, self.days, self.weight, shrinkage, own)
+        low, high = self.parameters.bounds()
+        found = least_squares(
+            misfit.residuals,
+            np.clip(theta, low, high),
+            misfit.jacobian,
+            bounds=(low, high),
+            ftol=_PRECISION,
+            xtol=_PRECISION,
+            gtol=_PRECISION,
+            max_nfev=most,
+        )
+        _log.info("misfit %.6g after %d steps", 2 * found.cost, found.nfev)
+        return Fit(
+            preferences=self.parameters.unpack(found.x),
+            parameters=self.parameters,
+            days=self.days,
+            shrinkage=shrinkage,
+            weight=self.weight,
+            misfit=float(2 * found.cost),
+            theta=np.asarray(found.x, dtype=np.float64),
+        )

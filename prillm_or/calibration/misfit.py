@@ -1,14 +1,23 @@
 r"""Misfit: what a fit minimises, as residuals and their exact derivatives.
 
-With weights omega_t of days, the cells C that may be seen, and V = sum_t omega_t sum_C (f - mean f)^2, the misfit is
+With weights omega_ti of days and users, the cells C that may be seen, and V = sum_C omega (f - mean f)^2, the misfit is
 
-    sum_t omega_t sum_(ij in C) (f*_ij(theta) - f_ij)^2 / V + s sum_k theta_k^2        k: what is a user's own,
+    sum_C omega (f*_tij(theta) - f_tij)^2 / V                   without more it is 1 - R^2 of the flows seen
+    + kappa sum omega (f*_tij(theta) - D_ti s_tj)^2 / V         over all cells: s is the market share
+    + OWN sum_k theta_k^2                                       over what is a user's own.
 
-so that without the last sum it is 1 - R^2 of the flows seen, and a user's own weight e times the common one has to pay
-for itself with s of R^2. Derivatives of the flows are those of `equilibrium_layer.py`, exact on the support at hand: the
-misfit is piecewise smooth, and where pieces meet we get the derivative of one of them.
+The second sum pulls the flows towards independence, demand x market share, which no preference is needed for: kappa is
+the shrinkage, the weight of made-up data that the simplest model would give ("catalytic prior"). Where the data say
+enough it does nothing, and cross-validation chooses 0. By the third, a user's own weight e times the common one has to
+pay for itself with OWN of R^2.
+
+Derivatives of the flows are those of `equilibrium_layer.py`, exact on the support at hand: the misfit is piecewise
+smooth, and where pieces meet we get the derivative of one of them.
 
 Cost of residuals: an equilibrium a day; of their derivatives: T n m P, time and memory, for P parameters.
+
+Reference: Huang, Stein, Rubin, Kou, "Catalytic prior distributions with application to generalized linear models",
+PNAS 117 (2020) 12004-12010, doi 10.1073/pnas.1920913117.
 """
 
 from __future__ import annotations
@@ -16,10 +25,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from prillm_or.calibration.days import Days
+from prillm_or.calibration.days import Days, independent_flows
 from prillm_or.calibration.equilibrium_layer import Settled, Warm, settle
 from prillm_or.calibration.specification import Parameters
 from prillm_or.market import Array
+
+OWN = 0.03
+"""Of R^2 per squared log unit; per squared unit of money for values of groups."""
 
 
 class Misfit:
@@ -30,39 +42,54 @@ class Misfit:
     parameters, days
         What theta means, and what was seen.
     shrinkage
-        s of the module docstring.
-    day_weight
-        Shape (T,), omega; None counts all days alike.
+        kappa of the module docstring.
+    weight
+        Shape (T, n), omega.
+    own
+        OWN of the module docstring.
     """
 
     def __init__(
-        self, parameters: Parameters, days: Days, shrinkage: float = 0.0, day_weight: Array | None = None
+        self,
+        parameters: Parameters,
+        days: Days,
+        weight: Array,
+        shrinkage: float = 0.0,
+        own: float = OWN,
     ) -> None:
         self._parameters, self._days = parameters, days
         self._seen = days.flow[days.train]
-        weight = np.ones(len(days.flow)) if day_weight is None else day_weight
-        by_cell = np.broadcast_to(weight[:, None, None], days.flow.shape)[days.train]
-        mean = float(by_cell @ self._seen / by_cell.sum())
-        variation = float(by_cell @ (self._seen - mean) ** 2) or float(by_cell @ self._seen**2)
-        self._unit = np.sqrt(by_cell / variation)
-        self._pull = np.zeros((len(parameters.shrunk), parameters.size))
-        self._pull[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(shrinkage)
+        by_cell = np.broadcast_to(weight[:, :, None], days.flow.shape)
+        own_weight = by_cell[days.train]
+        mean = float(own_weight @ self._seen / own_weight.sum())
+        variation = float(own_weight @ (self._seen - mean) ** 2) or float(own_weight @ self._seen**2)
+        self._unit = np.sqrt(own_weight / variation)
+        self._pulled = days.cells if shrinkage > 0 else np.zeros_like(days.cells)
+        self._independent = independent_flows(days)[self._pulled]
+        self._pull = np.sqrt(shrinkage * by_cell[self._pulled] / variation)
+        self._own = np.zeros((len(parameters.shrunk), parameters.size))
+        self._own[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(own)
         self._tensors = days.tensors()
         self._warm = Warm()
         self._theta: Array | None = None
 
     def residuals(self, theta: Array) -> Array:
-        """Their squares sum to the misfit; the flows of the cells seen, then what is shrunk."""
-        settled = self._at(theta)
-        missed = settled.flow.numpy()[self._days.train] - self._seen
-        return np.concatenate([missed * self._unit, self._pull @ theta])
+        """Their squares sum to the misfit: cells seen, cells pulled, what is a user's own."""
+        flow = self.flow(theta)
+        missed = (flow[self._days.train] - self._seen) * self._unit
+        return np.concatenate([missed, (flow[self._pulled] - self._independent) * self._pull, self._own @ theta])
 
     def jacobian(self, theta: Array) -> Array:
         """Derivatives of the residuals by theta."""
+        changes = self.flow_changes(theta)
+        seen, pulled = changes[self._days.train], changes[self._pulled]
+        return np.concatenate([seen * self._unit[:, None], pulled * self._pull[:, None], self._own])
+
+    def flow_changes(self, theta: Array) -> Array:
+        """Derivatives of the flows by theta, shape (T, n, m, P)."""
         settled = self._at(theta)
         changes = self._parameters.offset_changes(theta, self._days, self._offsets)
-        by_flow = settled.changes(torch.from_numpy(changes)).numpy()[self._days.train]
-        return np.concatenate([by_flow * self._unit[:, None], self._pull])
+        return np.asarray(settled.changes(torch.from_numpy(changes)).numpy())
 
     def flow(self, theta: Array) -> Array:
         """Flows at theta, shape (T, n, m)."""

@@ -1,11 +1,9 @@
-"""Shrinkage: how far users may differ, chosen on the cells seen alone, by cross-validation."""
+"""Shrinkage: how far flows are pulled towards independence, chosen on the cells seen alone by cross-validation."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-
-import numpy as np
 
 from prillm_or.calibration.days import days_of
 from prillm_or.calibration.fit import SHRINKAGES, fit_path
@@ -25,7 +23,7 @@ class ShrinkageChoice:
     Parameters
     ----------
     tried
-        Each shrinkage with its sum of squared errors over all parts, over that of their mean: 1 - R^2.
+        Each shrinkage with R^2 of the flows that were held out to judge it.
     """
 
     shrinkage: float
@@ -35,28 +33,28 @@ class ShrinkageChoice:
 def choose_shrinkage(
     observations: Observations,
     specification: Specification,
-    train: Mask,
+    train: Mask | None = None,
     *,
     capacity_of_load: bool = False,
-    day_weight: Array | None = None,
+    weight: Array | None = None,
     seed: int = 0,
 ) -> ShrinkageChoice:
     """Fit each shrinkage of the path to all but one part of the cells seen, in turns, and judge it by that part.
 
     Cost: a path of fits for each part.
     """
+    train = observations.cells if train is None else train
     wrong = dict.fromkeys(SHRINKAGES, 0.0)
     for number, part in enumerate(folds(train, seed)):
         days = days_of(observations, train & ~part, capacity_of_load=capacity_of_load)
         parameters = parameters_of(
             specification, days, observations.user_ids, observations.provider_ids, observations.name
         )
-        for fit in fit_path(days, parameters, SHRINKAGES, day_weight):
+        for fit in fit_path(days, parameters, SHRINKAGES, weight):
             missed = predicted_flows(fit.preferences, days)[part] - observations.flow[part]
-            assert fit.shrinkage is not None
             wrong[fit.shrinkage] += float(missed @ missed)
         _log.info("shrinkage: part %d judged", number + 1)
     seen = observations.flow[train]
     variation = float(((seen - seen.mean()) ** 2).sum()) or 1.0
     best = min(wrong, key=lambda shrinkage: wrong[shrinkage])
-    return ShrinkageChoice(best, {shrinkage: error / variation for shrinkage, error in wrong.items()})
+    return ShrinkageChoice(best, {shrinkage: 1 - error / variation for shrinkage, error in wrong.items()})

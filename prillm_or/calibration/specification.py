@@ -90,7 +90,7 @@ class Parameters:
     @property
     def size(self) -> int:
         """Number of entries."""
-        return max(place.stop for place in self.places.values())
+        return int(max(place.stop for place in self.places.values()))
 
     @property
     def shrunk(self) -> NDArray[np.intp]:

@@ -1,0 +1,98 @@
+"""Bootstrap: intervals of fitted preferences, by fits to reweighted days.
+
+Each draw gives every day (with few days: every user of every day) a random weight, exponential with mean 1, and fits
+again from where the fit stands (the Bayesian bootstrap): no day is left out altogether, so that what the data tell
+apart stays told apart. Days are drawn as wholes since all flows of a day share its noise through the loads. Deviations
+from the fit are widened by sqrt(T / (T - 1)) t / z: T draws of a day understate the spread, and normal quantiles that
+of a mean of T. Values are counted from the provider of least value in the fit, which is the reference and has no
+interval. With a shrinkage the intervals are those of the shrunk preferences: they do not hold its bias.
+
+Reference: Rubin, "The Bayesian bootstrap", Annals of Statistics 9 (1981) 130-134, doi 10.1214/aos/1176345338.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri, stdtrit
+
+from prillm_or.calibration.fit import Fit, fit_days
+from prillm_or.calibration.preferences import Preferences
+from prillm_or.market import Array
+
+_log = logging.getLogger(__name__)
+LEVEL = 0.9
+_DAYS_ENOUGH = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Intervals:
+    """Lower and upper ends, at `LEVEL`.
+
+    Parameters
+    ----------
+    draws
+        How many fits they rest on.
+    drawn
+        What was given random weights: "days", or "users of days".
+    weights
+        Ends for the common weights, "congestion" and "delay".
+    values
+        Shape (m, 2), currency per volume unit, counted from the reference.
+    reference
+        Position of the provider of least value in the fit.
+    """
+
+    draws: int
+    drawn: str
+    weights: Mapping[str, tuple[float, float]]
+    values: Array
+    reference: int
+
+
+def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
+    """Intervals of the common weights and the values; cost: a warm fit for each draw."""
+    random = np.random.default_rng(seed)
+    shape = fit.days.demand.shape
+    seen = fit.days.train.any(axis=2)
+    days_seen = int(np.count_nonzero(seen.any(axis=1)))
+    by_day = days_seen >= _DAYS_ENOUGH
+    reference = int(fit.preferences.value.argmin())
+    drawn = []
+    for number in range(draws):
+        weight = random.exponential(size=(shape[0], 1) if by_day else shape) * fit.weight
+        again = fit_days(fit.days, fit.parameters, fit.shrinkage, weight, start=fit.theta)
+        drawn.append(_numbers(again.preferences, reference))
+        _log.info("bootstrap: draw %d of %d", number + 1, draws)
+    count = days_seen if by_day else int(np.count_nonzero(seen))
+    centre = _numbers(fit.preferences, reference)
+    ends = centre + _widened(count) * np.quantile(
+        np.array(drawn) - centre, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0
+    )
+    congestion, delay = np.exp(ends[:, 0]), np.maximum(ends[:, 1], 0.0)
+    return Intervals(
+        draws=draws,
+        drawn="days" if by_day else "users of days",
+        weights={"congestion": _pair(congestion), "delay": _pair(delay)},
+        values=np.asarray(ends[:, 2:].T),
+        reference=reference,
+    )
+
+
+def _numbers(preferences: Preferences, reference: int) -> Array:
+    value = preferences.value - preferences.value[reference]
+    return np.concatenate([[np.log(preferences.congestion), preferences.delay], value])
+
+
+def _widened(count: int) -> float:
+    if count < 2:
+        return 1.0
+    high = (1 + LEVEL) / 2
+    return float(np.sqrt(count / (count - 1)) * stdtrit(count - 1, high) / ndtri(high))
+
+
+def _pair(ends: Array) -> tuple[float, float]:
+    return float(ends[0]), float(ends[1])
