@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -16,14 +17,16 @@ from benchmarks.report import Document, as_document, show, write_readme
 _HERE = Path(__file__).parent
 _NAMES = (
     *("equilibrium", "kinks", "path", "models", "startup", "agreement", "identity", "local", "matrix"),
-    *("abstraction", "abstraction_time", "calibration"),
+    *("abstraction", "abstraction_time", "calibration", "calibration_recovery", "calibration_real"),
 )
+_OF_TABLES = ("calibration_real",)
 
 
 def main() -> None:
     """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure prillm_or against its peers.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(_NAMES)} (default: all)")
+    parser.add_argument("--tables", type=Path, metavar="DIR", help=f"raw tables, for {', '.join(_OF_TABLES)}")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller markets: a smoke test")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there; other measurements in it stay")
     parser.add_argument(
@@ -40,10 +43,13 @@ def main() -> None:
     if arguments.markdown is not None:
         write_readme(arguments.markdown, _HERE / "README.md")
         return
-    _measure(arguments.names or _NAMES, arguments.quick, arguments.json)
+    if arguments.tables is None and set(arguments.names) & set(_OF_TABLES):
+        parser.error(f"{', '.join(_OF_TABLES)}: --tables DIR names the raw tables")
+    names = arguments.names or [name for name in _NAMES if arguments.tables is not None or name not in _OF_TABLES]
+    _measure(names, arguments.quick, arguments.json, arguments.tables)
 
 
-def _measure(names: tuple[str, ...], quick: bool, file: Path | None) -> None:
+def _measure(names: Sequence[str], quick: bool, file: Path | None, raw: Path | None) -> None:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"  # read when numpy is first imported, by the measurements
     from benchmarks.environment import environment
@@ -55,7 +61,7 @@ def _measure(names: tuple[str, ...], quick: bool, file: Path | None) -> None:
         console.rule(name)
         began = time.perf_counter()
         tables: list[Document] = []
-        for table in measurement.measure(quick):
+        for table in measurement.measure(quick, raw) if name in _OF_TABLES else measurement.measure(quick):
             tables.append(as_document(table))
             show(tables[-1], console)
             if file is not None:  # after each table, so that an interrupt loses little

@@ -22,8 +22,6 @@ from pyarrow import parquet
 from prillm_or.calibration.observations import (
     Leader,
     Observations,
-    hold_out_days,
-    hold_out_users,
     market_of,
     select,
     without_absent,
@@ -504,26 +502,6 @@ def test_days_and_users_are_selected_in_their_order(seen: Observations) -> None:
         select(seen, days=["2026-07-03"])
     with pytest.raises(ObservationsError, match="2026-07-01 has no flow"):
         select(seen, users=["v"])
-
-
-def test_the_last_days_are_held_out_and_positions_stay(seen: Observations) -> None:
-    train, held = hold_out_days(seen, 1)
-    assert (train.days, held.days) == (("2026-07-01",), ("2026-07-02",))
-    assert train.user_ids == held.user_ids == seen.user_ids
-    np.testing.assert_array_equal(np.concatenate([train.flow, held.flow]), seen.flow)
-    for last in (0, 2, -1):
-        with pytest.raises(ObservationsError, match="possible: 1 to 1"):
-            hold_out_days(seen, last)
-
-
-def test_users_are_held_out_on_the_days_they_are_there(seen: Observations) -> None:
-    train, held = hold_out_users(seen, ["v"])
-    assert (train.user_ids, train.days) == (("u",), seen.days)
-    assert (held.user_ids, held.days) == (("v",), ("2026-07-02",))
-    with pytest.raises(ObservationsError, match="leave some on both sides"):
-        hold_out_users(seen, ["u", "v"])
-    with pytest.raises(ObservationsError, match="no user is called 'w'"):
-        hold_out_users(seen, ["w"])
 
 
 def test_whoever_is_never_there_can_be_dropped_and_must_be_to_write(seen: Observations, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 Each draw gives every day (with few days: every user of every day) a random weight, exponential with mean 1, and fits
 again from where the fit stands (the Bayesian bootstrap): no day is left out altogether, so that what the data tell
 apart stays told apart. Days are drawn as wholes since all flows of a day share its noise through the loads. Deviations
-from the fit are widened by sqrt(T / (T - 1)) t / z: T draws of a day understate the spread, and normal quantiles that
-of a mean of T. Values are counted from the provider of least value in the fit, which is the reference and has no
-interval. With a shrinkage the intervals are those of the shrunk preferences: they do not hold its bias.
+from the fit are widened by sqrt((T + 1) / (T - 1)) t / z: of a mean of T the draws have the variance sum (x - mean)^2 /
+(T (T + 1)) where T (T - 1) is unbiased, and a spread known from T days only calls for Student's quantiles. Only differences of values mean anything: in all draws the reference, the provider most used, is held at
+its fitted value, and has no interval of its own. With a shrinkage the intervals are those of the shrunk preferences:
+they do not hold its bias.
 
 Reference: Rubin, "The Bayesian bootstrap", Annals of Statistics 9 (1981) 130-134, doi 10.1214/aos/1176345338.
 """
@@ -41,9 +42,9 @@ class Intervals:
     weights
         Ends for the common weights, "congestion" and "delay".
     values
-        Shape (m, 2), currency per volume unit, counted from the reference.
+        Shape (m, 2), currency per volume unit.
     reference
-        Position of the provider of least value in the fit.
+        Position of the provider whose value is held.
     """
 
     draws: int
@@ -57,18 +58,19 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
     """Intervals of the common weights and the values; cost: a warm fit for each draw."""
     random = np.random.default_rng(seed)
     shape = fit.days.demand.shape
-    seen = fit.days.train.any(axis=2)
+    seen = np.asarray(fit.days.train.any(axis=2), dtype=bool)
     days_seen = int(np.count_nonzero(seen.any(axis=1)))
     by_day = days_seen >= _DAYS_ENOUGH
-    reference = int(fit.preferences.value.argmin())
+    reference = fit.parameters.reference
+    held = float(fit.preferences.value[reference])
     drawn = []
     for number in range(draws):
         weight = random.exponential(size=(shape[0], 1) if by_day else shape) * fit.weight
         again = fit_days(fit.days, fit.parameters, fit.shrinkage, weight, start=fit.theta)
-        drawn.append(_numbers(again.preferences, reference))
+        drawn.append(_numbers(again.preferences, reference, held))
         _log.info("bootstrap: draw %d of %d", number + 1, draws)
     count = days_seen if by_day else int(np.count_nonzero(seen))
-    centre = _numbers(fit.preferences, reference)
+    centre = _numbers(fit.preferences, reference, held)
     ends = centre + _widened(count) * np.quantile(
         np.array(drawn) - centre, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0
     )
@@ -82,8 +84,8 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
     )
 
 
-def _numbers(preferences: Preferences, reference: int) -> Array:
-    value = preferences.value - preferences.value[reference]
+def _numbers(preferences: Preferences, reference: int, held: float) -> Array:
+    value = preferences.value - preferences.value[reference] + held
     return np.concatenate([[np.log(preferences.congestion), preferences.delay], value])
 
 
@@ -91,7 +93,7 @@ def _widened(count: int) -> float:
     if count < 2:
         return 1.0
     high = (1 + LEVEL) / 2
-    return float(np.sqrt(count / (count - 1)) * stdtrit(count - 1, high) / ndtri(high))
+    return float(np.sqrt((count + 1) / (count - 1)) * stdtrit(count - 1, high) / ndtri(high))
 
 
 def _pair(ends: Array) -> tuple[float, float]:

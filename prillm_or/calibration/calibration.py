@@ -70,6 +70,8 @@ class Calibration:
         Shape (m,): own-price elasticities; NaN without revenue.
     findings
         What a reader has to know, in plain words.
+    interrupted
+        Whether Ctrl-C came after the fit: baselines or draws are then missing.
     """
 
     observations: Observations
@@ -83,3 +85,4 @@ class Calibration:
     identifiability: Identifiability
     elasticity: Array
     findings: tuple[str, ...]
+    interrupted: bool = False

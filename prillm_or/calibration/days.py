@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +59,11 @@ class Days:
 
         return torch.from_numpy(self.capacity), torch.from_numpy(self.demand), torch.from_numpy(self.offered)
 
+    @cached_property
+    def market_share(self) -> Array:
+        """Shape (T, m), of `market_shares`, found once."""
+        return market_shares(self)
+
     def completed_flow(self) -> Array:
         """Flows seen; for the others demand x market share, where both are of what is seen."""
         return np.where(self.train, self.flow, independent_flows(self))
@@ -92,14 +98,14 @@ def days_of(observations: Observations, train: Mask | None = None, *, capacity_o
 
 
 def _with_expected_loads(days: Days, load: Array) -> Days:
-    expected = market_shares(days) * days.demand.sum(axis=1, keepdims=True)
+    expected = days.market_share * days.demand.sum(axis=1, keepdims=True)
     ratio = np.where(load > 0, expected / np.where(load > 0, load, 1.0), 1.0)
     return replace(days, capacity=np.where(days.offered, days.capacity * ratio, 1.0))
 
 
 def independent_flows(days: Days) -> Array:
-    """Demand x market share, shape (T, n, m): no model of choice at all."""
-    return np.asarray(days.demand[:, :, None] * market_shares(days)[:, None])
+    """Demand x market share, shape (T, n, m), as far as the cells seen tell: no model of choice at all."""
+    return np.asarray(days.demand[:, :, None] * days.market_share[:, None])
 
 
 def market_shares(days: Days) -> Array:
@@ -114,11 +120,12 @@ def market_shares(days: Days) -> Array:
     are the shares of the loads. Reference: Hunter, "MM algorithms for generalized Bradley-Terry models", Annals of
     Statistics 32 (2004) 384-406, doi 10.1214/aos/1079120141.
     """
-    offered, seen = days.offered, days.train
-    routed = np.where(seen, days.flow, 0.0).sum(axis=1)
-    unseen = np.where(days.cells & ~seen, days.demand[:, :, None], 0.0).sum(axis=1)
-    volume = days.demand.sum(axis=1, keepdims=True)
-    strength = np.full(offered.shape[1], 1.0 / offered.shape[1])
+    some = days.train.any(axis=(1, 2))  # days of which nothing is seen say nothing
+    offered, seen, demand = days.offered[some], days.train[some], days.demand[some]
+    routed = np.where(seen, days.flow[some], 0.0).sum(axis=1)
+    unseen = np.where(days.cells[some] & ~seen, demand[:, :, None], 0.0).sum(axis=1)
+    volume = demand.sum(axis=1, keepdims=True)
+    strength = np.full(days.offered.shape[1], 1.0 / days.offered.shape[1])
     for _ in range(_MOST_TURNS):
         total = (offered * strength).sum(axis=1, keepdims=True)
         load = routed + unseen * strength / total
@@ -130,5 +137,5 @@ def market_shares(days: Days) -> Array:
         strength = np.maximum(after, _LEAST)
         if settled:
             break
-    share = offered * strength
+    share = days.offered * strength
     return np.asarray(share / share.sum(axis=1, keepdims=True))

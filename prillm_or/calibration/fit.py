@@ -121,7 +121,7 @@ def _weights(days: Days, weight: Array | None) -> Array:
 def starting_points(days: Days, parameters: Parameters) -> list[Array]:
     """Theta at several weights of congestion, values by the linear programme, nothing a user's own."""
     if not parameters.specification.congestion:
-        return [_start(days, parameters, 0.0)]
+        return [_start(days, parameters, 0.0)] if parameters.specification.values else [np.zeros(parameters.size)]
     if not parameters.specification.values:
         plain = np.zeros(parameters.size)
         return [plain + _only(parameters, "q", np.log(factor * parameters.scale)) for factor in STARTS]

@@ -161,38 +161,6 @@ def select(
     )
 
 
-def hold_out_days(observations: Observations, last: int) -> tuple[Observations, Observations]:
-    """Split off the last days: what is before them, and they.
-
-    Raises
-    ------
-    ObservationsError
-        When nothing would be left of either.
-    """
-    if not 0 < last < observations.T:
-        most = f"1 to {observations.T - 1}" if observations.T > 1 else "none"
-        problem = f"days: cannot hold out {last} of {observations.T}; possible: {most}"
-        raise ObservationsError(observations.name, [problem])
-    days = observations.days
-    return select(observations, days=days[:-last]), select(observations, days=days[-last:])
-
-
-def hold_out_users(observations: Observations, users: Sequence[str]) -> tuple[Observations, Observations]:
-    """Split off some users: the others, and they; each on the days that have flow of theirs.
-
-    Raises
-    ------
-    ObservationsError
-        When a user is not there, or nothing would be left of either.
-    """
-    _kept(observations, "user", observations.user_ids, users)
-    parts = [[name for name in observations.user_ids if (name in users) == held] for held in (False, True)]
-    if not all(parts):
-        problem = f"users: cannot hold out {len(parts[1])} of {observations.n}; leave some on both sides"
-        raise ObservationsError(observations.name, [problem])
-    return _with_flow(observations, parts[0]), _with_flow(observations, parts[1])
-
-
 def without_absent(observations: Observations) -> Observations:
     """Drop the users without flow and the providers not offered on any day.
 
@@ -292,13 +260,6 @@ def _span(names: Sequence[str]) -> str:
     if len(names) <= 10:
         return f"there are: {', '.join(names)}"
     return f"there are {len(names)}: {names[0]} to {names[-1]}"
-
-
-def _with_flow(observations: Observations, users: Sequence[str]) -> Observations:
-    i = [k for k, name in enumerate(observations.user_ids) if name in set(users)]
-    there = observations.present[:, i]
-    days = [day for t, day in enumerate(observations.days) if there[t].any()]
-    return select(observations, days=days, users=users)
 
 
 def _leader_of(observations: Observations, day: str, providers: Sequence[str]) -> Leader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,6 +82,35 @@ def equilibria(preferences: Preferences, days: Days) -> Settled:
 def predicted_flows(preferences: Preferences, days: Days) -> Array:
     """Flows at the users' equilibria, shape (T, n, m), volume units."""
     return np.asarray(equilibria(preferences, days).flow.numpy())
+
+
+def aligned(preferences: Preferences, user_ids: Sequence[str], provider_ids: Sequence[str]) -> Preferences:
+    """The same preferences for other users and providers, by name.
+
+    A user who is new is as all are; a provider that is new is worth what the others are on average.
+    """
+    i = {name: place for place, name in enumerate(preferences.user_ids)}
+    j = {name: place for place, name in enumerate(preferences.provider_ids)}
+    mean = float(preferences.value.mean())
+    value = np.array([preferences.value[j[name]] if name in j else mean for name in provider_ids])
+    beyond = np.zeros((len(preferences.group_ids), len(provider_ids)))
+    for place, name in enumerate(provider_ids):
+        if name in j:
+            beyond[:, place] = preferences.group_value[:, j[name]]
+
+    def factor(own: Array) -> Array:
+        return np.array([own[i[name]] if name in i else 1.0 for name in user_ids])
+
+    return replace(
+        preferences,
+        user_ids=tuple(user_ids),
+        provider_ids=tuple(provider_ids),
+        value=value - value.min(),
+        price_factor=factor(preferences.price_factor),
+        congestion_factor=factor(preferences.congestion_factor),
+        group=np.array([preferences.group[i[name]] if name in i else len(beyond) - 1 for name in user_ids]),
+        group_value=beyond,
+    )
 
 
 def market_with(preferences: Preferences, observations: Observations, day: str, description: str = "") -> Market:

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from prillm_or import __version__
 from prillm_or.cli import (
+    calibrate,
     compare,
     curve,
     equilibrium,
@@ -40,6 +41,7 @@ app.command("compare")(compare.command)
 app.command("equilibrium")(equilibrium.command)
 app.command("curve")(curve.command)
 app.command("generate")(generate.command)
+app.command("calibrate")(calibrate.command)
 app.command("train")(train.command)
 app.command("import-openrouter")(import_openrouter.command)
 app.command("validate")(validate.command)

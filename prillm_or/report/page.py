@@ -10,6 +10,7 @@ from prillm_or.report.paper import LABEL, citation, paper_tables
 from prillm_or.report.pictures import NARROW, WIDE, curve_picture, gap_picture, shown_gap
 from prillm_or.report.summary import HEADINGS, TIME_NOTE, Section, cells, sections
 from prillm_or.report.tables import facts, overview
+from prillm_or.report.templates import fill
 
 _NO_CURVE = "No profit curve: it is drawn for a leader with one price."
 _GAP_CAPTION = "Time against gap (hollow: distance to the best proven profit)"
@@ -17,14 +18,9 @@ _GAP_CAPTION = "Time against gap (hollow: distance to the best proven profit)"
 
 def html_page(comparison: Comparison) -> str:
     """Fill `page.html.jinja`: for each instance pictures and table, then the paper's figures and the environment."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    loader = PackageLoader("prillm_or.report", package_path="")
-    templates = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     found = sections(comparison)
-    return templates.get_template("page.html.jinja").render(
+    return fill(
+        "page.html.jinja",
         overview=overview(comparison),
         headings=HEADINGS,
         sections=[_section(section, comparison, place) for place, section in enumerate(found)],

@@ -6,6 +6,7 @@ import io
 import math
 import re
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -131,25 +132,28 @@ def _time_ticks(axes: Axes) -> None:
 
 
 @contextmanager
-def drawing(width: float, name: str) -> Iterator[tuple[Axes, list[str]]]:
-    """Give axes to draw on; at the end the list holds the SVG, its ids preceded by `name`."""
+def drawing(width: float, name: str, height: float = _HEIGHT) -> Iterator[tuple[Axes, list[str]]]:
+    """Give axes to draw on, sizes in inches; at the end the list holds the SVG, its ids preceded by `name`."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     done: list[str] = []
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
-        drawn = Figure(figsize=(width, _HEIGHT), layout="constrained")
+        drawn = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(drawn)
         axes = drawn.add_subplot()
         yield axes, done
         handles, labels = axes.get_legend_handles_labels()
         if handles:
             labels = [textwrap.fill(label, int(width * _LETTERS)) for label in labels]
-            drawn.set_figheight(_HEIGHT + _LINE * sum(label.count("\n") + 1 for label in labels))
+            drawn.set_figheight(height + _LINE * sum(label.count("\n") + 1 for label in labels))
             drawn.legend(handles, labels, loc="outside lower left")
         stream = io.StringIO()
-        drawn.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        with warnings.catch_warnings():
+            # Letters that our font lacks are drawn by the reader's fonts.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            drawn.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     done.append(_inline(stream.getvalue(), name))
 
 

@@ -1,0 +1,264 @@
+"""Observed flows predicted: apps choosing among models, and providers within a model, against baselines.
+
+Needs raw tables of the marketplace, `--tables DIR`; they are not shipped. Every method gets the same: demands, prices,
+delays of all days, and the flows of the cells seen. Capacities of the apps' markets are multiples of observed loads, so
+they are made anew from what is seen. `calibrated` lets each app have its own weight of congestion, its shrinkage is
+chosen by cross-validation on the cells seen alone; `common` is the same without own weights; `paper` is common
+preferences by least squares alone. Cells: each is held out once, in five parts, and that for several seeds, scores
+averaged. Users: each is held out once, alone, so that nothing is seen of it but its demand. "Given the rest": held-out
+predictions of a user scaled to what its demand leaves, which every method may do. The panel's models have one user
+each; shares are of the model's volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from prillm_or.calibration.baselines import BASELINES, baseline_flows
+
+from benchmarks.report import Table, Target, target_table
+from prillm_or.calibration.calibrate import scaled_to_rest
+from prillm_or.calibration.days import Days, days_of
+from prillm_or.calibration.fit import fit_days
+from prillm_or.calibration.holdout import folds, hold_out_days
+from prillm_or.calibration.observations import Mask, Observations
+from prillm_or.calibration.openrouter.folders import import_openrouter
+from prillm_or.calibration.preferences import predicted_flows
+from prillm_or.calibration.scores import scores
+from prillm_or.calibration.shrinkage import choose_shrinkage
+from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.market import Array
+
+_OWN, _COMMON = Specification(own_congestion=True), Specification()
+_APPS = ("calibrated", "common", "paper", "independence", "inverse-square", "npm", "no-congestion", "xgboost")
+_PANEL = ("common", "paper", "independence", "last-day", "inverse-square", "npm", "no-congestion", "xgboost")
+_SLOW = ("finite-differences", "a2c")
+_LAST_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Row:
+    """Scores of a method on a market; shares are users' shares of their demand."""
+
+    market: str
+    method: str
+    r2: float | None
+    r2_without_largest: float | None
+    r2_shares: float | None
+    mae: float | None
+    r2_given_the_rest: float | None
+
+
+@dataclass(frozen=True)
+class PooledRow:
+    """R^2 of flows over the four markets together (errors over variations, both summed), and the mean of the four."""
+
+    held_out: str
+    method: str
+    pooled: float
+    mean: float
+    pooled_given_the_rest: float | None
+
+
+@dataclass(frozen=True)
+class PanelRow:
+    """R^2 of shares over all models' held-out days together, median over models, mean error of a share."""
+
+    method: str
+    models: int
+    r2_shares: float
+    r2_shares_median: float
+    mae_shares: float
+    beats_independence_in: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Held-out predictions of a market: one array of flows a seed, and the same given the rest."""
+
+    observations: Observations
+    flows: Sequence[Array]
+    rest: Sequence[Array]
+
+
+def measure(quick: bool, tables: Path) -> Iterator[Table]:
+    """In sample, cells, users, the panel, then the targets."""
+    imported = import_openrouter(tables)
+    apps = [one.observations for one in imported if one.kind == "apps"]
+    panels = [one.observations for one in imported if one.kind == "providers"]
+    inside = _all(apps, (*_APPS, *_SLOW), _whole, [0])
+    yield Table("apps, in sample", _rows(inside), "every cell seen")
+    cells = _all(apps, _APPS, _cells, [0] if quick else [0, 1, 2])
+    yield Table("apps, cells held out", _rows(cells), "each cell in one of five parts")
+    users = _all(apps, _APPS, _each_user, [0])
+    yield Table("apps, whole users held out", _rows(users), "each user alone")
+    pooled = [*_pooled("cells", cells), *_pooled("users", users)]
+    yield Table("apps, four markets pooled", pooled, "")
+    panel = _panel(panels[:4] if quick else panels)
+    yield Table("providers within a model", panel, f"the last {_LAST_DAYS} of {panels[0].T} days held out")
+    yield target_table(_targets(inside, cells, pooled))
+
+
+def predictions(
+    observations: Observations, train: Mask, methods: Sequence[str], *, capacity_of_load: bool, seed: int
+) -> dict[str, Array]:
+    """Flows of all cells by each method, (T, n, m), from the cells seen."""
+    torch.set_num_threads(1)
+    days = days_of(observations, train, capacity_of_load=capacity_of_load)
+    return {name: _predicted(name, observations, days, capacity_of_load, seed) for name in methods}
+
+
+def _predicted(name: str, observations: Observations, days: Days, capacity_of_load: bool, seed: int) -> Array:
+    users, providers = observations.user_ids, observations.provider_ids
+    if name in BASELINES:
+        return baseline_flows(name, days, users, providers, seed=seed)
+    specification = _OWN if name == "calibrated" else _COMMON
+    parameters = parameters_of(specification, days, users, providers, observations.name)
+    shrinkage = 0.0
+    if name != "paper":
+        choice = choose_shrinkage(
+            observations, specification, days.train, capacity_of_load=capacity_of_load, seed=seed
+        )
+        shrinkage = choice.shrinkage
+    return predicted_flows(fit_days(days, parameters, shrinkage).preferences, days)
+
+
+Splits = Callable[[Observations, int], Iterator[Mask]]
+
+
+def _whole(observations: Observations, seed: int) -> Iterator[Mask]:
+    yield np.zeros(observations.flow.shape, dtype=bool)
+
+
+def _cells(observations: Observations, seed: int) -> Iterator[Mask]:
+    yield from folds(observations.cells, seed)
+
+
+def _each_user(observations: Observations, seed: int) -> Iterator[Mask]:
+    for i in range(observations.n):
+        held = np.zeros(observations.flow.shape, dtype=bool)
+        held[:, i] = observations.cells[:, i]
+        yield held
+
+
+def _all(
+    markets: Sequence[Observations], methods: Sequence[str], splits: Splits, seeds: Sequence[int]
+) -> dict[tuple[str, str], Prediction]:
+    """Held-out predictions by market and method; where a split holds out nothing, those in sample."""
+    work = [(one, seed, held) for one in markets for seed in seeds for held in splits(one, seed)]
+    found = Parallel(n_jobs=-1)(
+        delayed(predictions)(one, one.cells & ~held, methods, capacity_of_load=True, seed=seed)
+        for one, seed, held in work
+    )
+    made: dict[tuple[str, str], Prediction] = {}
+    for one in markets:
+        for name in methods:
+            flows = [np.zeros(one.flow.shape) for _ in seeds]
+            rest = [np.zeros(one.flow.shape) for _ in seeds]
+            for (market, seed, held), predicted in zip(work, found, strict=True):
+                if market is not one:
+                    continue
+                part = held if held.any() else one.cells
+                flows[seeds.index(seed)][part] = predicted[name][part]
+                rest[seeds.index(seed)][part] = scaled_to_rest(one.flow, predicted[name], one.demand, part)[part]
+            made[one.name, name] = Prediction(one, flows, rest)
+    return made
+
+
+def _rows(made: Mapping[tuple[str, str], Prediction]) -> list[Row]:
+    rows = []
+    for (market, name), prediction in made.items():
+        seen = prediction.observations
+        found = [scores(seen.flow, flow, seen.demand, seen.cells) for flow in prediction.flows]
+        rest = [scores(seen.flow, flow, seen.demand, seen.cells).r2 for flow in prediction.rest]
+        rows.append(
+            Row(
+                market,
+                name,
+                r2=_mean([one.r2 for one in found]),
+                r2_without_largest=_mean([one.r2_without_largest for one in found]),
+                r2_shares=_mean([one.r2_shares for one in found]),
+                mae=_mean([one.mae for one in found]),
+                r2_given_the_rest=_mean(rest),
+            )
+        )
+    return rows
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _pooled(held_out: str, made: Mapping[tuple[str, str], Prediction]) -> Iterator[PooledRow]:
+    for name in dict.fromkeys(name for _, name in made):
+        parts = [prediction for (_, method), prediction in made.items() if method == name]
+        each = [_r2_over([part], "flows") for part in parts]
+        rest = _r2_over(parts, "rest") if held_out == "cells" else None
+        yield PooledRow(held_out, name, _r2_over(parts, "flows"), float(np.mean(each)), rest)
+
+
+def _r2_over(parts: Sequence[Prediction], which: str) -> float:
+    """Errors over variations, both summed over markets and seeds; each market varies around its own mean."""
+    error = variation = 0.0
+    for part in parts:
+        observed = part.observations.flow[part.observations.cells]
+        for flow in getattr(part, which):
+            error += float(((observed - flow[part.observations.cells]) ** 2).sum())
+            variation += float(((observed - observed.mean()) ** 2).sum())
+    return 1 - error / variation
+
+
+def _panel(panels: Sequence[Observations]) -> list[PanelRow]:
+    held = [hold_out_days(one, _LAST_DAYS) for one in panels]
+    found = Parallel(n_jobs=-1)(
+        delayed(predictions)(one, one.cells & ~part, _PANEL, capacity_of_load=False, seed=0)
+        for one, part in zip(panels, held, strict=True)
+    )
+    shares = [(one.flow / one.demand[:, :, None])[part] for one, part in zip(panels, held, strict=True)]
+    by_method = {
+        name: [
+            (predicted[name] / one.demand[:, :, None])[part]
+            for one, part, predicted in zip(panels, held, found, strict=True)
+        ]
+        for name in _PANEL
+    }
+    wrong = {name: [_squares(a, b) for a, b in zip(shares, each, strict=True)] for name, each in by_method.items()}
+    around = [_squares(share, np.full_like(share, share.mean())) for share in shares]
+    return [
+        PanelRow(
+            name,
+            len(panels),
+            1 - sum(wrong[name]) / sum(around),
+            float(np.median([1 - w / v for w, v in zip(wrong[name], around, strict=True)])),
+            float(np.abs(np.concatenate(shares) - np.concatenate(by_method[name])).mean()),
+            sum(a < b for a, b in zip(wrong[name], wrong["independence"], strict=True)),
+        )
+        for name in _PANEL
+    ]
+
+
+def _squares(observed: Array, predicted: Array) -> float:
+    return float(((observed - predicted) ** 2).sum())
+
+
+def _targets(
+    inside: Mapping[tuple[str, str], Prediction],
+    cells: Mapping[tuple[str, str], Prediction],
+    pooled: Sequence[PooledRow],
+) -> list[Target]:
+    by_cells = {row.method: row.pooled for row in pooled if row.held_out == "cells"}
+    best = max(figure for method, figure in by_cells.items() if method not in ("calibrated", "common", "paper"))
+    targets = [
+        Target("coding-13 in sample, R^2", _r2_over([inside["coding-13", "calibrated"]], "flows"), 0.8982, True),
+        Target("cells held out, pooled R^2, against the best baseline", by_cells["calibrated"], best, True),
+    ]
+    for market in dict.fromkeys(market for market, _ in cells):
+        ours, theirs = (_r2_over([cells[market, name]], "flows") for name in ("calibrated", "independence"))
+        targets.append(Target(f"{market}, cells held out, R^2, against independence", ours, theirs, True))
+    return targets

@@ -1,0 +1,125 @@
+"""Findings: what a reader of a fit has to know, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from prillm_or.calibration.bootstrap import LEVEL, Intervals
+from prillm_or.calibration.calibration import OURS, MethodScores
+from prillm_or.calibration.fit import Fit
+from prillm_or.calibration.identifiability import Identifiability
+from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.preferences import predicted_flows
+from prillm_or.market import Array
+
+_HARDLY = 0.1
+_STRONG = 0.3
+_FEW_POINTS = 30
+
+
+def findings(
+    observations: Observations,
+    fit: Fit,
+    scored: Mapping[str, MethodScores],
+    intervals: Intervals | None,
+    identified: Identifiability,
+) -> tuple[str, ...]:
+    """Sentences on how far the fit can be trusted, the most important first."""
+    return (
+        *_against_independence(scored),
+        *_congestion(observations, fit, intervals),
+        *_delay(fit),
+        *_shrinkage(fit),
+        *_blind(observations, identified),
+    )
+
+
+def _against_independence(scored: Mapping[str, MethodScores]) -> Iterator[str]:
+    if "independence" not in scored:
+        return
+    ours, theirs = scored[OURS], scored["independence"]
+    for where, one, other in (
+        ("Held out", ours.held_out, theirs.held_out),
+        ("In sample", ours.in_sample, theirs.in_sample),
+    ):
+        if one is None or other is None or one.r2 is None or other.r2 is None:
+            continue
+        verdict = "better than" if one.r2 > other.r2 else "no better than"
+        yield (
+            f"{where}, the fit predicts flows {verdict} demand times market share, which uses no preference at all: "
+            f"R^2 {one.r2:.3f} against {other.r2:.3f}."
+        )
+    if ours.held_out is None:
+        yield "Nothing was held out: these scores say nothing about prediction."
+
+
+def _congestion(observations: Observations, fit: Fit, intervals: Intervals | None) -> Iterator[str]:
+    weight = fit.preferences.congestion
+    said = f"The weight of congestion came out as {weight:.4g}"
+    if intervals is not None:
+        low, high = intervals.weights["congestion"]
+        said += f" ({LEVEL:.0%} interval {low:.4g} to {high:.4g})"
+    yield f"{said}; at it, congestion is {_share_of_congestion(fit):.0%} of congestion and price that users face."
+    reaction, points = delay_reaction(observations)
+    if reaction is None:
+        yield "Whether delays react to load cannot be told: too few loads vary over the days."
+    elif abs(reaction) < _HARDLY:
+        yield (
+            f"Delays hardly react to load (1 % more load goes with {reaction:+.2f} % delay, {points} points): the data "
+            "show almost no smooth congestion. What is fitted as congestion is whatever else keeps users spread."
+        )
+    else:
+        yield f"Delays react to load: 1 % more load goes with {reaction:+.2f} % delay ({points} points)."
+
+
+def _share_of_congestion(fit: Fit) -> float:
+    """Of w_q,i q_j and w_p,i p_j together, averaged over the flows fitted."""
+    preferences, days = fit.preferences, fit.days
+    flow = predicted_flows(preferences, days)
+    congestion = preferences.congestion_weight[:, None] * (flow.sum(axis=1) / days.capacity)[:, None]
+    price = preferences.price_factor[:, None] * days.price[:, None]
+    felt, paid = float((flow * congestion).sum()), float((flow * price).sum())
+    return felt / (felt + paid)
+
+
+def delay_reaction(observations: Observations) -> tuple[float | None, int]:
+    """Slope of log delay by log load within pairs of a user and a provider, over the days; and on how many points.
+
+    None where they are fewer than 30, less one for each pair, or no load varies.
+    """
+    load = np.broadcast_to(observations.load[:, None], observations.flow.shape)
+    usable = observations.cells & (load > 0) & (np.nan_to_num(observations.delay) > 0)
+    count = np.maximum(usable.sum(axis=0), 1)
+
+    def within(amounts: Array) -> Array:
+        logs = np.log(np.where(usable, amounts, 1.0))
+        return np.where(usable, logs - logs.sum(axis=0) / count, 0.0)
+
+    x, y = within(load), within(observations.delay)
+    points, variation = int(usable.sum() - usable.any(axis=0).sum()), float((x**2).sum())
+    return (float((x * y).sum()) / variation if points >= _FEW_POINTS and variation > 1e-12 else None), points
+
+
+def _delay(fit: Fit) -> Iterator[str]:
+    if fit.preferences.delay == 0 or fit.theta[fit.parameters.places["d"].start] < 1e-6:
+        yield "Delay counts for nothing in the fit: its weight is 0."
+
+
+def _shrinkage(fit: Fit) -> Iterator[str]:
+    if fit.shrinkage >= _STRONG:
+        yield (
+            f"Flows are pulled towards independence strongly (shrinkage {fit.shrinkage:g}): the flows say little about "
+            "preferences, and elasticities lean on the capacities."
+        )
+
+
+def _blind(observations: Observations, identified: Identifiability) -> Iterator[str]:
+    count = len(identified.undetermined)
+    if count:
+        days = "one day" if observations.T == 1 else f"these {observations.T} days"
+        yield (
+            f"The flows of {days} do not determine {count} direction{'s' * (count > 1)} of the preferences: do not "
+            "price on what moves along them."
+        )
