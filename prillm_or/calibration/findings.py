@@ -67,11 +67,11 @@ def _congestion(observations: Observations, fit: Fit, intervals: Intervals | Non
         yield "Whether delays react to load cannot be told: too few loads vary over the days."
     elif abs(reaction) < _HARDLY:
         yield (
-            f"Delays hardly react to load (1 % more load goes with {reaction:+.2f} % delay, {points} points): the data "
+            f"Delays hardly react to load (1 % more load goes with {reaction:+.1g} % delay, {points} points): the data "
             "show almost no smooth congestion. What is fitted as congestion is whatever else keeps users spread."
         )
     else:
-        yield f"Delays react to load: 1 % more load goes with {reaction:+.2f} % delay ({points} points)."
+        yield f"Delays react to load: 1 % more load goes with {reaction:+.1g} % delay ({points} points)."
 
 
 def _share_of_congestion(fit: Fit) -> float:
@@ -103,7 +103,7 @@ def delay_reaction(observations: Observations) -> tuple[float | None, int]:
 
 
 def _delay(fit: Fit) -> Iterator[str]:
-    if fit.preferences.delay == 0 or fit.theta[fit.parameters.places["d"].start] < 1e-6:
+    if fit.preferences.delay == 0:
         yield "Delay counts for nothing in the fit: its weight is 0."
 
 

@@ -182,12 +182,14 @@ class _Search:
             max_nfev=most,
         )
         _log.info("misfit %.6g after %d steps", 2 * found.cost, found.nfev)
+        # The method stays inside its bounds; a weight that it drives to one is meant to be there.
+        theta = np.where(found.active_mask < 0, low, found.x)
         return Fit(
-            preferences=self.parameters.unpack(found.x),
+            preferences=self.parameters.unpack(theta),
             parameters=self.parameters,
             days=self.days,
             shrinkage=shrinkage,
             weight=self.weight,
             misfit=float(2 * found.cost),
-            theta=np.asarray(found.x, dtype=np.float64),
+            theta=np.asarray(theta, dtype=np.float64),
         )

@@ -1,0 +1,378 @@
+"""The command `calibrate`: what it writes, what `solve` makes of it, users' mistakes; outlier days, age, findings."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from prillm_or.calibration.calibrate import Earlier, Options, calibrate, scaled_to_rest
+from prillm_or.calibration.calibration import OURS
+from prillm_or.calibration.days import days_of
+from prillm_or.calibration.findings import delay_reaction
+from prillm_or.calibration.fit import Fit, fit_days
+from prillm_or.calibration.holdout import hold_out_cells, hold_out_days, hold_out_users
+from prillm_or.calibration.observations import Leader, Observations, market_of
+from prillm_or.calibration.preferences import aligned
+from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.weighting import decayed, trusted
+from prillm_or.cli import run
+from prillm_or.equilibrium import equilibrium
+from prillm_or.errors import ObservationsError
+from prillm_or.files import read_market
+from prillm_or.files.fits import FitError, fit_to_json, read_earlier
+from prillm_or.files.observations import write_observations
+from prillm_or.generate import generate
+
+PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
+QUICK = ("--shrinkage", "0", "--draws", "0", "--baseline", "independence")
+CONGESTION, DELAY = 1.3, 0.6
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Matrices are small: threads would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def observed(days: int = 4, noise: float = 0.0, seed: int = 3) -> Observations:
+    """Flows of four users and five providers at known weights; the values are those of the generated market."""
+    rng, market = np.random.default_rng(seed), generate(4, 5, "uniform", seed)
+    flow = np.zeros((days, 4, 5))
+    price = market.price * rng.uniform(0.7, 1.4, (days, 5))
+    delay = market.delay * rng.uniform(0.7, 1.4, (days, 4, 5))
+    for t in range(days):
+        day = replace(
+            market,
+            price=price[t],
+            delay=delay[t],
+            demand=market.demand * rng.uniform(0.5, 1.5, 4),
+            congestion_weight=np.full(4, CONGESTION),
+            delay_weight=np.full(4, DELAY),
+        )
+        flow[t] = equilibrium(day, day.price[list(day.leader)]).flow
+    return Observations(
+        name="known",
+        days=tuple(f"2026-07-{t + 1:02}" for t in range(days)),
+        user_ids=market.user_ids,
+        provider_ids=market.provider_ids,
+        flow=flow * np.exp(noise * rng.standard_normal(flow.shape)),
+        price=price,
+        capacity=np.tile(market.capacity, (days, 1)),
+        delay=delay,
+        leader=Leader((market.provider_ids[-1],), (12.0,)),
+    )
+
+
+def folder_of(observations: Observations, place: Path) -> Path:
+    write_observations(observations, place / observations.name)
+    return place / observations.name
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_the_fit_on_file_has_the_fields_and_figures_of_the_format(tmp_path: Path) -> None:
+    seen = observed(noise=0.02)
+    out = tmp_path / "fitted"
+    arguments = ("--out", str(out), "--holdout", "days:1", "--draws", "3")
+    assert run(["calibrate", str(folder_of(seen, tmp_path)), *arguments]) == 0
+    fit = read_json(out / "fit.json")
+    assert fit["format"] == "prillm-or/fit@1"
+    assert set(fit["weights"]) == {"price", "congestion", "delay"}
+    assert fit["weights"]["price"] == 1
+    assert list(fit["values"]) == list(seen.provider_ids)
+    assert min(fit["values"].values()) == 0
+    assert (fit["days"], fit["observations"]) == (4, 4 * 4 * 5)
+    assert {"in_sample", "holdout"} <= set(fit["scores"])
+    assert {"r2", "mae"} <= set(fit["scores"]["holdout"])
+    assert list(fit["baselines"]) == ["independence", "last-day", "inverse-square", "npm", "no-congestion"]
+    assert all({"in_sample", "holdout"} <= set(scored) for scored in fit["baselines"].values())
+    assert set(fit["intervals"]["values"]) == set(seen.provider_ids)
+    assert fit["intervals"]["weights"]["congestion"][0] < fit["intervals"]["weights"]["congestion"][1]
+    assert fit["identifiability"]["undetermined"] == []
+    assert fit["scores"]["holdout"]["cells"] == 20
+    # In sample the three days before: R^2 and MAE by their definition.
+    earlier = read_earlier(out / "fit.json").preferences
+    market = market_of(
+        seen, seen.days[0], value=earlier.value, congestion_weight=earlier.congestion, delay_weight=earlier.delay
+    )
+    wrong = equilibrium(market, market.price[list(market.leader)]).flow - seen.flow[0]
+    assert np.abs(wrong).mean() <= 3 * fit["scores"]["in_sample"]["mae"] + 1e-9
+
+
+def test_without_a_hold_out_its_scores_are_null(tmp_path: Path) -> None:
+    out = tmp_path / "fitted"
+    assert run(["calibrate", str(folder_of(observed(), tmp_path)), "--out", str(out), *QUICK]) == 0
+    fit = read_json(out / "fit.json")
+    assert fit["scores"]["holdout"] is None
+    assert fit["intervals"] is None
+    assert fit["holdout"] is None
+    assert fit["scores"]["in_sample"]["r2"] == pytest.approx(1, abs=1e-9)
+    assert fit["weights"]["congestion"] == pytest.approx(CONGESTION, rel=1e-6)
+    assert fit["weights"]["delay"] == pytest.approx(DELAY, rel=1e-6)
+
+
+def test_the_market_written_is_the_last_day_and_solve_takes_it(tmp_path: Path) -> None:
+    seen, out = observed(), tmp_path / "fitted"
+    folder = folder_of(seen, tmp_path)
+    assert run(["calibrate", str(folder), "--out", str(out), *QUICK]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["fit.json", "known-2026-07-04.json"]
+    market = read_market(out / "known-2026-07-04.json").market
+    flow = equilibrium(market, market.price[list(market.leader)]).flow
+    np.testing.assert_allclose(flow, seen.flow[-1], atol=1e-6 * seen.flow.max())
+    result = tmp_path / "result.json"
+    assert run(["solve", str(out / "known-2026-07-04.json"), "--json", str(result)]) == 0
+    assert read_json(result)["status"] == "optimal"
+
+
+def test_every_day_or_none_is_written_when_asked_for(tmp_path: Path) -> None:
+    folder, out = folder_of(observed(2), tmp_path), tmp_path / "fitted"
+    assert run(["calibrate", str(folder), "--out", str(out), *QUICK, "--market", "all"]) == 0
+    assert len(list(out.glob("known-*.json"))) == 2
+    assert run(["calibrate", str(folder), "--out", str(tmp_path / "bare"), *QUICK, "--market", "none"]) == 0
+    assert [path.name for path in (tmp_path / "bare").iterdir()] == ["fit.json"]
+
+
+def test_without_a_leader_no_market_is_written_and_one_asked_for_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = folder_of(replace(observed(2), leader=None), tmp_path), tmp_path / "fitted"
+    assert run(["calibrate", str(folder), "--out", str(out), *QUICK]) == 0
+    assert "folder.json names no leader" in capsys.readouterr().err
+    assert run(["calibrate", str(folder), "--out", str(tmp_path / "no"), *QUICK, "--market", "last"]) == 2
+    assert "name one in folder.json" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.wheel
+def test_standard_output_holds_nothing_but_json_in_a_real_process(tmp_path: Path) -> None:
+    folder = folder_of(observed(2), tmp_path)
+    arguments = ("calibrate", str(folder), "--out", str(tmp_path / "fitted"), *QUICK, "--report", "--json", "-")
+    done = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == read_json(tmp_path / "fitted" / "fit.json")
+    assert "<html" in (tmp_path / "fitted" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--holdout", "days:4"), "possible: 1 to 3"),
+        (("--holdout", "days:x"), "expected days:N, users:ID,ID or cells:SHARE"),
+        (("--holdout", "users:nobody"), "no user is called 'nobody'"),
+        (("--holdout", "cells:1.5"), "share between 0 and 1"),
+        (("--holdout", "weeks:1"), "expected days:N"),
+        (("--own", "delay"), "--own delay: not known; there are congestion, price"),
+        (("--group", "big"), "expected NAME=ID,ID"),
+        (("--group", "big=nobody"), "no user is called 'nobody'"),
+        (("--shrinkage", "much"), "expected auto or a number >= 0"),
+        (("--shrinkage", "-1"), "expected auto or a number >= 0"),
+        (("--baseline", "magic"), "--baseline magic: not known; there are independence"),
+        (("--market", "2020-01-01"), "no day is called '2020-01-01'"),
+        (("--warm", "missing.json"), "missing.json: cannot be read"),
+        (("--draws", "-1"), "--draws"),
+        (("--half-life", "0"), "--half-life"),
+    ],
+)
+def test_mistakes_end_with_2_one_clear_line_and_nothing_written(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = folder_of(observed(), tmp_path), tmp_path / "fitted"
+    assert run(["calibrate", str(folder), "--out", str(out), *QUICK, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert not out.exists()
+
+
+def test_a_faulty_folder_lists_its_faults_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(observed(2), tmp_path)
+    flows = folder / "flows.csv"
+    flows.write_text(flows.read_text(encoding="utf-8") + "2026-07-01,stranger,nowhere,-1\n", encoding="utf-8")
+    assert run(["calibrate", str(folder), "--out", str(tmp_path / "fitted")]) == 2
+    error = capsys.readouterr().err
+    assert "-1" in error
+    assert not (tmp_path / "fitted").exists()
+    assert run(["calibrate", str(tmp_path / "absent"), "--out", str(tmp_path / "fitted")]) == 2
+    assert "not a folder" in capsys.readouterr().err
+    assert run(["calibrate", str(folder), "--out", str(flows)]) == 2
+    assert "a file, not a folder" in capsys.readouterr().err
+
+
+def test_ctrl_c_before_the_fit_is_done_leaves_nothing(tmp_path: Path) -> None:
+    folder, out = folder_of(observed(12, noise=0.05), tmp_path), tmp_path / "fitted"
+    arguments = ("calibrate", str(folder), "--out", str(out), "--draws", "100000")
+    with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert not out.exists()
+
+
+def test_ctrl_c_in_the_draws_keeps_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(fit: Fit, draws: int, seed: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("prillm_or.calibration.calibrate.bootstrap", interrupted)
+    found = calibrate(observed(), Options(shrinkage=0.0, draws=5))
+    assert found.interrupted
+    assert found.intervals is None
+    assert found.scores[OURS].in_sample is not None
+
+
+def test_a_new_day_is_fitted_from_the_earlier_fit_to_the_same_end(tmp_path: Path) -> None:
+    seen = observed(6, noise=0.02)
+    folder = folder_of(seen, tmp_path)
+    before = calibrate(replace_days(seen, 5), Options(shrinkage=0.0))
+    (tmp_path / "fit.json").write_text(json.dumps(fit_to_json(before)), encoding="utf-8")
+    warm = ("--warm", str(tmp_path / "fit.json"), "--draws", "0", "--baseline", "independence")
+    assert run(["calibrate", str(folder), "--out", str(tmp_path / "warm"), *warm]) == 0
+    assert run(["calibrate", str(folder), "--out", str(tmp_path / "cold"), *QUICK]) == 0
+    one, other = (read_json(tmp_path / name / "fit.json") for name in ("warm", "cold"))
+    # A search ends when a step lowers the misfit by less than 1e-9 of it: far inside the noise, not at its last digit.
+    assert one["weights"]["congestion"] == pytest.approx(other["weights"]["congestion"], rel=1e-3)
+    assert list(one["values"].values()) == pytest.approx(list(other["values"].values()), abs=1e-3)
+
+
+def replace_days(seen: Observations, count: int) -> Observations:
+    arrays = {name: getattr(seen, name)[:count] for name in ("flow", "price", "capacity", "delay")}
+    return replace(seen, days=seen.days[:count], **arrays)
+
+
+def test_own_weights_and_groups_survive_the_file(tmp_path: Path) -> None:
+    seen = observed(6, noise=0.1)
+    groups = {"first": seen.user_ids[:2]}
+    options = Options(Specification(own_congestion=True, own_price=True, groups=groups), shrinkage=0.0)
+    found = calibrate(seen, options).fit.preferences
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps(fit_to_json(calibrate(seen, options))), encoding="utf-8")
+    back = read_earlier(path).preferences
+    for name in ("value", "price_factor", "congestion_factor", "group_value", "group"):
+        np.testing.assert_allclose(getattr(back, name), getattr(found, name), rtol=1e-12)
+    assert back.group_ids == found.group_ids == ("first", "everyone")
+    again = calibrate(seen, replace(options, shrinkage=None), earlier=Earlier(back, 0.0))
+    np.testing.assert_allclose(again.fit.preferences.value_by_user, found.value_by_user, atol=1e-4)
+
+
+def test_preferences_go_over_to_new_users_and_providers_by_name() -> None:
+    found = calibrate(observed(), Options(Specification(own_congestion=True), shrinkage=0.0)).fit.preferences
+    users, providers = (*found.user_ids[1:], "new"), ("new", *found.provider_ids[::-1])
+    other = aligned(found, users, providers)
+    assert other.congestion_factor.tolist() == [*found.congestion_factor[1:], 1.0]
+    shifted = np.array([found.value.mean(), *found.value[::-1]])
+    np.testing.assert_allclose(other.value, shifted - shifted.min())
+
+
+def test_a_file_that_is_no_fit_is_refused_with_every_fault(tmp_path: Path) -> None:
+    path = tmp_path / "fit.json"
+    path.write_text('{"format": "prillm-or/fit@2", "weights": {"congestion": -1}, "values": {}}', encoding="utf-8")
+    with pytest.raises(FitError) as refusal:
+        read_earlier(path)
+    for said in ("format", "weights.congestion", "weights.delay", "values"):
+        assert said in str(refusal.value)
+
+
+def test_an_outlier_day_bends_the_robust_fit_less() -> None:
+    seen = observed(8, noise=0.01)
+    odd = np.array(seen.flow)
+    odd[3] = odd[3][:, ::-1]
+    seen = replace(seen, flow=odd)
+    plain, robust = (calibrate(seen, Options(shrinkage=0.0, robust=on)).fit for on in (False, True))
+    wrong = [abs(fit.preferences.congestion / CONGESTION - 1) for fit in (plain, robust)]
+    assert wrong[1] < 0.5 * wrong[0]
+    assert robust.weight[3].max() < 0.5
+    assert robust.weight[[0, 1, 2, 4]].min() > 0.9
+    with pytest.raises(ObservationsError, match="outliers show among 3 or more"):
+        calibrate(observed(2), Options(shrinkage=0.0, robust=True))
+
+
+def test_weights_halve_with_every_half_life_before_the_last_day_seen() -> None:
+    seen = observed(4)
+    held = hold_out_days(seen, 1)
+    weight = decayed(seen, days_of(seen, seen.cells & ~held), 1.0)
+    # The third day is the last one seen: ages 2, 1, 0, and 0 for the day held out.
+    np.testing.assert_allclose(weight[:, 0], [0.25, 0.5, 1, 1])
+    assert weight.shape == (4, 4)
+
+
+def test_days_missed_like_the_others_keep_their_weight() -> None:
+    seen = observed(5, noise=0.02)
+    days = days_of(seen)
+    fit = fit_days(days, parameters_of(Specification(), days, seen.user_ids, seen.provider_ids, "known"))
+    weight = trusted(fit, np.ones(days.demand.shape))
+    assert ((weight > 0) & (weight <= 1)).all()
+    assert np.median(weight) == 1
+
+
+@pytest.mark.parametrize("kind", ["days", "users", "cells"])
+def test_what_is_held_out_is_not_seen(kind: str) -> None:
+    seen = observed(noise=0.05)
+    held = {
+        "days": lambda: hold_out_days(seen, 1),
+        "users": lambda: hold_out_users(seen, seen.user_ids[:1]),
+        "cells": lambda: hold_out_cells(seen, 0.2),
+    }[kind]()
+    flow = np.array(seen.flow)
+    # Swap what is held out within each row, so that demands stay as they are.
+    for t, i in np.argwhere(held.any(axis=2)).tolist():
+        flow[t, i, held[t, i]] = flow[t, i, held[t, i]][::-1]
+    other = replace(seen, flow=flow)
+    options = Options(shrinkage=0.1, baselines=())
+    one, two = (calibrate(each, options, held_out=held).fit for each in (seen, other))
+    # Sums of a row in another order differ by rounding.
+    np.testing.assert_allclose(one.theta, two.theta, rtol=1e-6, atol=1e-9)
+
+
+def test_predictions_given_the_rest_by_hand() -> None:
+    observed_flow = np.array([[[1.0, 2.0, 3.0]]])
+    held = np.array([[[False, True, True]]])
+    # Of a demand of 6 the seen cell leaves 5; predictions 1 and 4 for the others are 2:8 of it.
+    predicted = np.array([[[9.0, 0.5, 2.0]]])
+    rest = scaled_to_rest(observed_flow, predicted, np.array([[6.0]]), held)
+    np.testing.assert_allclose(rest, [[[0, 1, 4]]])
+    # Nothing predicted: what is left is split evenly.
+    rest = scaled_to_rest(observed_flow, np.zeros((1, 1, 3)), np.array([[6.0]]), held)
+    np.testing.assert_allclose(rest, [[[0, 2.5, 2.5]]])
+
+
+def test_the_findings_say_what_the_data_cannot_tell() -> None:
+    one_day = calibrate(observed(1), Options(shrinkage=0.0))
+    said = " ".join(one_day.findings)
+    assert "Nothing was held out" in said
+    assert "cannot be told" in said
+    assert "The flows of one day do not determine" in said
+    held = hold_out_days(observed(), 1)
+    said = " ".join(calibrate(observed(), Options(shrinkage=0.0), held_out=held).findings)
+    assert "better than demand times market share" in said
+    assert "no better" not in said
+
+
+def test_the_reaction_of_delays_to_loads_is_the_slope_of_their_logarithms() -> None:
+    seen = observed(12)
+    load = np.repeat(seen.load[:, None], 4, axis=1)
+    delay = np.where(load > 0, np.maximum(load, 1e-9) ** 0.3, 1.0)
+    reaction, points = delay_reaction(replace(seen, delay=delay))
+    assert points >= 30
+    assert reaction == pytest.approx(0.3, rel=1e-9)
+    still, _ = delay_reaction(replace(seen, delay=np.ones(seen.flow.shape)))
+    assert still == pytest.approx(0, abs=1e-12)
+    assert delay_reaction(observed(1))[0] is None
