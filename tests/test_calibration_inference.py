@@ -310,9 +310,9 @@ def drawn_by_hand(
     return weights
 
 
-# Student's t at 95 % for T - 1 degrees of freedom, over the normal quantile 1.644854, times sqrt(T / (T - 1)): for 8
-# days 1.894579 and sqrt(8/7), for 6 days 2.015048 and sqrt(6/5).
-WIDER = {8: 1.894579 / 1.644854 * (8 / 7) ** 0.5, 6: 2.015048 / 1.644854 * (6 / 5) ** 0.5}
+# Student's t at 95 % for T - 1 degrees of freedom, over the normal quantile 1.644854, times sqrt((T + 1) / (T - 1)):
+# for 8 days 1.894579 and sqrt(9/7), for 6 days 2.015048 and sqrt(7/5).
+WIDER = {8: 1.894579 / 1.644854 * (9 / 7) ** 0.5, 6: 2.015048 / 1.644854 * (7 / 5) ** 0.5}
 
 
 @pytest.mark.parametrize("seen", [8, 6])
