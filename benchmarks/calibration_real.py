@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from prillm_or.calibration.baselines import BASELINES, baseline_flows
 
 from benchmarks.report import Table, Target, target_table
+from prillm_or.calibration.baselines import BASELINES, baseline_flows
 from prillm_or.calibration.calibrate import scaled_to_rest
 from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.fit import fit_days

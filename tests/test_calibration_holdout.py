@@ -100,7 +100,6 @@ def test_all_users_cannot_be_held_out() -> None:
         hold_out_users(observed(), ["u2", "u1"])
 
 
-# FAULT: nothing is left to see, and hold_out_users does not say so.
 def test_users_cannot_be_held_out_when_the_others_are_never_there() -> None:
     # u2 is not there on day 2; without u1 nothing is left of it.
     second = select(observed(), days=["2026-07-02"])
@@ -114,7 +113,6 @@ def test_no_cells_and_all_cells_cannot_be_held_out(share: float) -> None:
         hold_out_cells(observed(), share)
 
 
-# FAULT: the refusal names no way out.
 def test_the_refusal_of_cells_says_how_many_can_be_held_out() -> None:
     with pytest.raises(ObservationsError, match=r"cannot hold out 0 of 11; possible: 1 to 10"):
         hold_out_cells(observed(), 0.0)

@@ -232,7 +232,7 @@ def test_with_fewer_flows_than_numbers_to_find_there_is_no_condition() -> None:
     assert len(told.undetermined) == 2
 
 
-# FAULT: svd(full_matrices=True) makes a matrix of cells by cells, 10 GB for 20 users, 20 providers and 90 days.
+# A matrix of cells by cells would have 10 GB for 20 users, 20 providers and 90 days.
 def test_memory_grows_with_cells_times_parameters() -> None:
     true = wanted(8, 8, 1)
     found = fit_at(true, made(true, 20, 1))
@@ -335,7 +335,8 @@ def test_ends_by_hand(noisy_fit: Fit, monkeypatch: pytest.MonkeyPatch, seen: int
 
 
 def test_ends_are_quantiles_of_the_draws(noisy_fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
-    # 21 draws of w_d, off by -1.0, -0.9 ... 1.0 tenths: 5 % of them are below -0.9, 5 % above 0.9.
+    # 21 draws of w_d, off by -1.0, -0.9 ... 1.0 tenths, part the line into 22: 5 % of 22 is 1.1, a tenth of the way
+    # from the first draw to the second, -0.99 tenths; likewise above.
     before = noisy_fit.preferences
 
     def slower(step: float) -> Callable[[Preferences], Preferences]:
@@ -343,7 +344,7 @@ def test_ends_are_quantiles_of_the_draws(noisy_fit: Fit, monkeypatch: pytest.Mon
 
     drawn_by_hand(monkeypatch, [slower(0.01 * step) for step in range(-10, 11)])
     found = bootstrap(noisy_fit, 21)
-    expected = before.delay + 0.09 * WIDER[8] * np.array([-1, 1])
+    expected = before.delay + 0.099 * WIDER[8] * np.array([-1, 1])
     np.testing.assert_allclose(found.weights["delay"], expected, rtol=1e-6)
     drawn_by_hand(monkeypatch, [lambda p: replace(p, delay=0.0)])  # widened it would be below 0
     assert bootstrap(noisy_fit, 3).weights["delay"] == (0.0, 0.0)

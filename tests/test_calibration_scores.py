@@ -97,7 +97,7 @@ def test_where_flows_do_not_vary_there_is_nothing_to_compare_with() -> None:
     assert scores(flow, flow + 0.5, flow.sum(axis=2), np.ones(flow.shape, dtype=bool)).r2 is None
 
 
-# FAULT: the mean of three times 0.1 is not 0.1, the variation 1e-33 rather than 0, and R^2 comes out as -1e31.
+# The mean of three times 0.1 is not 0.1, and their variation 1e-33 rather than 0.
 def test_where_flows_do_not_vary_but_for_rounding_there_is_nothing_to_compare_with() -> None:
     flow = constant(0.1)
     assert scores(flow, flow + 0.05, flow.sum(axis=2), np.ones(flow.shape, dtype=bool)).r2 is None

@@ -73,7 +73,7 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
     count = days_seen if by_day else int(np.count_nonzero(seen))
     centre = _numbers(fit.preferences, reference, held)
     ends = centre + _widened(count) * np.quantile(
-        np.array(drawn) - centre, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0
+        np.array(drawn) - centre, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="weibull"
     )
     congestion, delay = np.exp(ends[:, 0]), np.maximum(ends[:, 1], 0.0)
     return Intervals(

@@ -47,6 +47,8 @@ def hold_out_users(observations: Observations, users: Sequence[str]) -> Mask:
         raise ObservationsError(observations.name, problems)
     held = observations.cells
     held[:, [name not in set(users) for name in observations.user_ids]] = False
+    if (held == observations.cells).all():
+        raise ObservationsError(observations.name, ["users: no other has flow; leave one to learn from"])
     return held
 
 
@@ -61,7 +63,8 @@ def hold_out_cells(observations: Observations, share: float, seed: int = 0) -> M
     cells = np.argwhere(observations.cells)
     count = round(share * len(cells))
     if not 0 < count < len(cells):
-        raise ObservationsError(observations.name, [f"cells: cannot hold out {count} of {len(cells)}"])
+        problem = f"cells: cannot hold out {count} of {len(cells)}; possible: 1 to {len(cells) - 1}"
+        raise ObservationsError(observations.name, [problem])
     chosen = cells[np.random.default_rng(seed).permutation(len(cells))[:count]]
     held = np.zeros(observations.flow.shape, dtype=bool)
     held[tuple(chosen.T)] = True

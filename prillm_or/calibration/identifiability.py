@@ -48,7 +48,9 @@ def identifiability(fit: Fit) -> Identifiability:
     changes = Misfit(fit.parameters, days, fit.weight).flow_changes(fit.theta)[days.train]
     unit = float(np.sqrt((days.flow[days.train] ** 2).sum())) or 1.0
     weight = np.sqrt(np.broadcast_to(fit.weight[:, :, None], days.flow.shape)[days.train])
-    _, values, directions = np.linalg.svd(changes * weight[:, None] / unit, full_matrices=True)
+    # The triangle has the same singular values, and no more rows than there are parameters.
+    triangle = np.linalg.qr(changes * weight[:, None] / unit, mode="r")
+    _, values, directions = np.linalg.svd(triangle, full_matrices=True)
     values = np.concatenate([values, np.zeros(fit.parameters.size - len(values))])
     names = list(fit.parameters.names())
     blind = directions[values <= _BLIND * values[0]]

@@ -4,12 +4,14 @@ With weights omega_ti of days and users, the cells C that may be seen, and V = s
 
     sum_C omega (f*_tij(theta) - f_tij)^2 / V                   without more it is 1 - R^2 of the flows seen
     + kappa sum omega (f*_tij(theta) - D_ti s_tj)^2 / V         over all cells: s is the market share
-    + OWN sum_k theta_k^2                                       over what is a user's own.
+    + OWN sum_k theta_k^2                                       over what is a user's own
+    + 1e-16 |theta - theta_0|^2.
 
 The second sum pulls the flows towards independence, demand x market share, which no preference is needed for: kappa is
 the shrinkage, the weight of made-up data that the simplest model would give ("catalytic prior"). Where the data say
 enough it does nothing, and cross-validation chooses 0. By the third, a user's own weight e times the common one has to
-pay for itself with OWN of R^2.
+pay for itself with OWN of R^2. The last is far below all that data say: where they say nothing, the search stays where
+it began, theta_0, and does not drift.
 
 Derivatives of the flows are those of `equilibrium_layer.py`, exact on the support at hand: the misfit is piecewise
 smooth, and where pieces meet we get the derivative of one of them.
@@ -32,6 +34,8 @@ from prillm_or.market import Array
 
 OWN = 0.03
 """Of R^2 per squared log unit; per squared unit of money for values of groups."""
+_STAY = 1e-16
+_ROUNDING = 1e-24
 
 
 class Misfit:
@@ -45,8 +49,8 @@ class Misfit:
         kappa of the module docstring.
     weight
         Shape (T, n), omega.
-    own
-        OWN of the module docstring.
+    start
+        theta_0.
     """
 
     def __init__(
@@ -55,20 +59,24 @@ class Misfit:
         days: Days,
         weight: Array,
         shrinkage: float = 0.0,
-        own: float = OWN,
+        start: Array | None = None,
     ) -> None:
         self._parameters, self._days = parameters, days
         self._seen = days.flow[days.train]
         by_cell = np.broadcast_to(weight[:, :, None], days.flow.shape)
         own_weight = by_cell[days.train]
         mean = float(own_weight @ self._seen / own_weight.sum())
-        variation = float(own_weight @ (self._seen - mean) ** 2) or float(own_weight @ self._seen**2)
+        variation, size = float(own_weight @ (self._seen - mean) ** 2), float(own_weight @ self._seen**2)
+        if variation <= _ROUNDING * size:  # all flows alike: there is nothing but their size to measure by
+            variation = size
         self._unit = np.sqrt(own_weight / variation)
         self._pulled = days.cells if shrinkage > 0 else np.zeros_like(days.cells)
         self._independent = independent_flows(days)[self._pulled]
         self._pull = np.sqrt(shrinkage * by_cell[self._pulled] / variation)
         self._own = np.zeros((len(parameters.shrunk), parameters.size))
-        self._own[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(own)
+        self._own[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(OWN)
+        self._stay = np.sqrt(_STAY) * np.eye(parameters.size)
+        self._start = np.zeros(parameters.size) if start is None else start
         self._tensors = days.tensors()
         self._warm = Warm()
         self._theta: Array | None = None
@@ -77,13 +85,14 @@ class Misfit:
         """Their squares sum to the misfit: cells seen, cells pulled, what is a user's own."""
         flow = self.flow(theta)
         missed = (flow[self._days.train] - self._seen) * self._unit
-        return np.concatenate([missed, (flow[self._pulled] - self._independent) * self._pull, self._own @ theta])
+        pulled = (flow[self._pulled] - self._independent) * self._pull
+        return np.concatenate([missed, pulled, self._own @ theta, self._stay @ (theta - self._start)])
 
     def jacobian(self, theta: Array) -> Array:
         """Derivatives of the residuals by theta."""
         changes = self.flow_changes(theta)
         seen, pulled = changes[self._days.train], changes[self._pulled]
-        return np.concatenate([seen * self._unit[:, None], pulled * self._pull[:, None], self._own])
+        return np.concatenate([seen * self._unit[:, None], pulled * self._pull[:, None], self._own, self._stay])
 
     def flow_changes(self, theta: Array) -> Array:
         """Derivatives of the flows by theta, shape (T, n, m, P)."""

@@ -9,6 +9,8 @@ import numpy as np
 from prillm_or.calibration.observations import Mask
 from prillm_or.market import Array
 
+_ROUNDING = 1e-24
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -51,5 +53,12 @@ def scores(observed: Array, predicted: Array, demand: Array, cells: Mask) -> Sco
 
 
 def _r2(observed: Array, predicted: Array) -> float | None:
-    variation = float(((observed - observed.mean()) ** 2).sum()) if observed.size else 0.0
+    variation = variation_of(observed)
     return None if variation == 0 else 1.0 - float(((observed - predicted) ** 2).sum()) / variation
+
+
+def variation_of(observed: Array) -> float:
+    """Sum of squared distances from the mean; 0 where they are no more than rounding."""
+    size = float((observed**2).sum())
+    variation = float(((observed - observed.mean()) ** 2).sum()) if observed.size else 0.0
+    return variation if variation > _ROUNDING * size else 0.0

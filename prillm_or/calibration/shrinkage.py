@@ -10,6 +10,7 @@ from prillm_or.calibration.fit import SHRINKAGES, fit_path
 from prillm_or.calibration.holdout import folds
 from prillm_or.calibration.observations import Mask, Observations
 from prillm_or.calibration.preferences import predicted_flows
+from prillm_or.calibration.scores import variation_of
 from prillm_or.calibration.specification import Specification, parameters_of
 from prillm_or.market import Array
 
@@ -54,7 +55,6 @@ def choose_shrinkage(
             missed = predicted_flows(fit.preferences, days)[part] - observations.flow[part]
             wrong[fit.shrinkage] += float(missed @ missed)
         _log.info("shrinkage: part %d judged", number + 1)
-    seen = observations.flow[train]
-    variation = float(((seen - seen.mean()) ** 2).sum()) or 1.0
+    variation = variation_of(observations.flow[train]) or 1.0
     best = min(wrong, key=lambda shrinkage: wrong[shrinkage])
     return ShrinkageChoice(best, {shrinkage: 1 - error / variation for shrinkage, error in wrong.items()})
