@@ -117,9 +117,7 @@ def random_theta(given: Parameters, seed: int, size: float = 0.3) -> Array:
 
 
 def misfit_of(given: Parameters, days: Days, shrinkage: float = 0.0, own: float = OWN) -> Misfit:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("prillm_or.calibration.misfit.OWN", own)
-        return Misfit(given, days, np.ones(days.demand.shape), shrinkage)
+    return Misfit(given, days, np.ones(days.demand.shape), shrinkage, own=own)
 
 
 def numeric(function: object, theta: Array, step: float = 1e-6) -> Array:

@@ -51,6 +51,8 @@ class Misfit:
         Shape (T, n), omega.
     start
         theta_0.
+    own
+        OWN, or another price of what is a user's own.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Misfit:
         weight: Array,
         shrinkage: float = 0.0,
         start: Array | None = None,
+        own: float = OWN,
     ) -> None:
         self._parameters, self._days = parameters, days
         self._seen = days.flow[days.train]
@@ -74,7 +77,7 @@ class Misfit:
         self._independent = independent_flows(days)[self._pulled]
         self._pull = np.sqrt(shrinkage * by_cell[self._pulled] / variation)
         self._own = np.zeros((len(parameters.shrunk), parameters.size))
-        self._own[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(OWN)
+        self._own[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(own)
         self._stay = np.sqrt(_STAY) * np.eye(parameters.size)
         self._start = np.zeros(parameters.size) if start is None else start
         self._tensors = days.tensors()
