@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from prillm_or.calibration.baselines import BASELINES
 from prillm_or.calibration.calibrate import Earlier, Options, calibrate, scaled_to_rest
 from prillm_or.calibration.calibration import OURS
 from prillm_or.calibration.days import days_of
@@ -174,6 +175,8 @@ def test_standard_output_holds_nothing_but_json_in_a_real_process(tmp_path: Path
     [
         (("--holdout", "days:4"), "possible: 1 to 3"),
         (("--holdout", "days:x"), "expected days:N, users:ID,ID or cells:SHARE"),
+        (("--holdout", "days:inf"), "expected days:N"),
+        (("--holdout", "cells:nan"), "share between 0 and 1"),
         (("--holdout", "users:nobody"), "no user is called 'nobody'"),
         (("--holdout", "cells:1.5"), "share between 0 and 1"),
         (("--holdout", "weeks:1"), "expected days:N"),
@@ -197,6 +200,17 @@ def test_mistakes_end_with_2_one_clear_line_and_nothing_written(
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
+    assert not out.exists()
+
+
+def test_a_baseline_without_its_package_is_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = replace(BASELINES["xgboost"], package="nowhere_to_be_found")
+    monkeypatch.setattr("prillm_or.calibration.baselines.BASELINES", {**BASELINES, "xgboost": entry})
+    folder, out = folder_of(observed(), tmp_path), tmp_path / "fitted"
+    assert run(["calibrate", str(folder), "--out", str(out), *QUICK, "--baseline", "xgboost"]) == 2
+    assert "pip install 'prillm-or[baselines]'" in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -122,7 +122,7 @@ def _options(
     draws: int,
     seed: int,
 ) -> Options:
-    from prillm_or.calibration.baselines import BASELINES
+    from prillm_or.calibration.baselines import BASELINES, require
     from prillm_or.calibration.calibrate import Options
     from prillm_or.calibration.specification import Specification
 
@@ -130,6 +130,8 @@ def _options(
     for option, given, known in (("own", own, _OWN), ("baseline", names, BASELINES)):
         if strangers := [name for name in given if name not in known]:
             raise PrillmError(f"--{option} {', '.join(strangers)}: not known; there are {', '.join(known)}")
+    for name in names:
+        require(name)
     return Options(
         specification=Specification("congestion" in own, "price" in own, _groups(group)),
         shrinkage=_shrinkage(shrinkage),
@@ -145,10 +147,10 @@ def _options(
 def _shrinkage(text: str) -> float | None:
     if text == "auto":
         return None
-    number = _number(text)
-    if number is None or not 0 <= number < float("inf"):
+    kappa = _number(text)
+    if kappa is None or not 0 <= kappa < float("inf"):
         raise PrillmError(f"--shrinkage {text}: expected auto or a number >= 0")
-    return number
+    return kappa
 
 
 def _number(text: str) -> float | None:
@@ -190,11 +192,11 @@ def _held_out(observations: Observations, text: str, seed: int) -> Mask | None:
     if not text:
         return None
     kind, _, what = text.partition(":")
-    size = _number(what)
-    if kind == "days" and size is not None and size == int(size):
-        return hold_out_days(observations, int(size))
-    if kind == "cells" and size is not None and 0 < size < 1:
-        return hold_out_cells(observations, size, seed)
+    share = _number(what)
+    if kind == "days" and what.isdecimal():
+        return hold_out_days(observations, int(what))
+    if kind == "cells" and share is not None and 0 < share < 1:
+        return hold_out_cells(observations, share, seed)
     if kind == "users" and what:
         return hold_out_users(observations, what.split(","))
     raise PrillmError(f"--holdout {text}: expected days:N, users:ID,ID or cells:SHARE with a share between 0 and 1")

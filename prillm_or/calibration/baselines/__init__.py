@@ -17,7 +17,7 @@ from prillm_or.calibration.days import Days
 from prillm_or.errors import UnavailableError, UnknownNameError
 from prillm_or.market import Array
 
-__all__ = ["BASELINES", "Baseline", "NotApplicableError", "baseline_flows"]
+__all__ = ["BASELINES", "Baseline", "NotApplicableError", "baseline_flows", "require"]
 
 _HERE = "prillm_or.calibration.baselines"
 _EXTRA = "'prillm-or[baselines]'"
@@ -89,17 +89,28 @@ def baseline_flows(
     NotApplicableError
         When it has nothing to go by: `last-day` needs two days or more.
     """
-    if name not in BASELINES:
-        raise UnknownNameError(f"baseline {name!r}: expected one of {', '.join(BASELINES)}")
+    require(name)
     weight = np.ones(days.demand.shape) if weight is None else weight
     return _load(name)(Given(days, user_ids, provider_ids, weight, seed))
 
 
-def _load(name: str) -> Callable[[Given], Array]:
-    entry = BASELINES[name]
-    if entry.package is not None and find_spec(entry.package) is None:
+def require(name: str) -> None:
+    """Check that a baseline is known and has its package, before any work is done.
+
+    Raises
+    ------
+    UnknownNameError, UnavailableError
+        As `baseline_flows`.
+    """
+    if name not in BASELINES:
+        raise UnknownNameError(f"baseline {name!r}: expected one of {', '.join(BASELINES)}")
+    package = BASELINES[name].package
+    if package is not None and find_spec(package) is None:
         way_out = f"install it with: pip install {_EXTRA}"
-        raise UnavailableError(f"baseline {name}: {entry.package} is not installed; {way_out}")
-    module, function = entry.home
+        raise UnavailableError(f"baseline {name}: {package} is not installed; {way_out}")
+
+
+def _load(name: str) -> Callable[[Given], Array]:
+    module, function = BASELINES[name].home
     found: Callable[[Given], Array] = getattr(import_module(module), function)
     return found
