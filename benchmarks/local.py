@@ -19,7 +19,7 @@ from prillm_or.market import Market
 from prillm_or.result import Result, Status
 from prillm_or.solve import solve
 from prillm_or.solvers.base import Limits
-from prillm_or.solvers.path import best_on_piece, trace
+from prillm_or.solvers.trace import best_on_piece, trace
 
 _METHODS = (("ipopt", "mpec"), ("ipopt", "smooth"), ("grid", None), ("odca", None), ("spgce", None))
 _LIMITS = Limits(time_limit=60.0)

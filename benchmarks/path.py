@@ -20,7 +20,8 @@ from prillm_or.equilibrium import solve_users, user_problem
 from prillm_or.market import Market
 from prillm_or.solvers.base import Limits
 from prillm_or.solvers.bisect import Bisect
-from prillm_or.solvers.path import Path, trace
+from prillm_or.solvers.path import Path
+from prillm_or.solvers.trace import trace
 
 _PIECES = 100
 

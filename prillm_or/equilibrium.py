@@ -18,7 +18,8 @@ finitely many steps. Full steps are taken while they work; after `_FULL_STEPS` o
 rises at its end, which makes the method globally convergent (a concave C^1 function, ascent directions from a
 positive definite K).
 
-Cost of one step: n m min(n, m) + min(n, m)^3 / 3; memory: a few arrays of shape (n, m).
+Cost of one step with k pairs in use a user: n m to look at all pairs, n k min(k, m) + min(n, m)^3 / 3 for the
+system; memory: the offsets, a copy of them, and little more (`pairs.py`).
 
 References: potential: Guo, Bai, Jin, "Pricing Online LLM Services with Data-Calibrated Stackelberg Routing Game", AAAI
 2026, eqs. 4-5, doi 10.1609/aaai.v40i20.38748. Semismooth Newton: Qi, Sun, Mathematical Programming 58 (1993) 353-367,
@@ -27,6 +28,7 @@ doi 10.1007/BF01581275.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +36,10 @@ from numpy.typing import ArrayLike
 
 from prillm_or.errors import ConvergenceError
 from prillm_or.market import Array, Market, all_prices
-from prillm_or.support import Laplacian, Mask, sums
+from prillm_or.pairs import Mask, below, over_blocks
+from prillm_or.support import Laplacian
+
+_log = logging.getLogger(__name__)
 
 _GUESS_ROUNDS = 2
 _FULL_STEPS = 20
@@ -104,8 +109,8 @@ class Equilibrium:
     ----------
     prices
         Shape (len(leader),): the leader's prices it belongs to.
-    flow
-        Shape (n, m), volume units, rows summing to the demand.
+    used
+        Flows of the pairs in use, volume units: values on the laplacian's pairs.
     load
         Shape (m,), volume units.
     multiplier
@@ -115,10 +120,15 @@ class Equilibrium:
     """
 
     prices: Array
-    flow: Array
+    used: Array
     load: Array
     multiplier: Array
     laplacian: Laplacian
+
+    @property
+    def flow(self) -> Array:
+        """Flows, shape (n, m), volume units, rows summing to the demand; made anew each time in a large market."""
+        return self.laplacian.pairs.matrix(self.used)
 
     @property
     def support(self) -> Mask:
@@ -158,21 +168,28 @@ def solve_users(users: UserProblem, leader_prices: ArrayLike, start: Equilibrium
     return Equilibrium(prices, flow, load, (level + users.shift) * users.scale, laplacian)
 
 
-def load_slopes(users: UserProblem, support: Mask) -> Array:
+def load_slopes(users: UserProblem, laplacian: Laplacian) -> Array:
     """Derivatives of the leader's loads by its prices on a support, shape (len(leader), len(leader)).
 
     Entry (a, b) is the change of the load of the leader's provider a per unit of the price of its provider b: one of
     the one-sided derivatives at a kink, the derivative elsewhere.
     """
-    laplacian = Laplacian(support, users.capacity)
     slopes = []
     for j in users.leader:
-        pull = laplacian.weight[:, j] * users.sensitivity
-        provider = np.zeros_like(users.capacity)
-        provider[j] = -pull.sum()
-        _, congestion = laplacian.solve(pull, provider)
+        _, congestion = laplacian.solve(*price_pull(users, laplacian.support, [j]))
         slopes.append((users.capacity * congestion)[list(users.leader)])
     return np.array(slopes).T
+
+
+def price_pull(users: UserProblem, support: Mask, columns: list[int]) -> tuple[Array, Array]:
+    """Right-hand side of K whose solution is how levels and congestion answer the prices of `columns` rising together.
+
+    Shapes (n,) and (m,): each user of such a provider is pulled by alpha rho_i, the provider the other way.
+    """
+    pull = support[:, columns] * users.capacity[columns] * users.sensitivity[:, None]
+    provider = np.zeros_like(users.capacity)
+    provider[columns] = -pull.sum(axis=0)
+    return pull.sum(axis=1), provider
 
 
 def _first_guess(offsets: Array, capacity: Array, demand: Array) -> Mask:
@@ -183,13 +200,18 @@ def _first_guess(offsets: Array, capacity: Array, demand: Array) -> Mask:
     """
     share = len(demand) / (len(demand) + 1.0)
     best = offsets.min(axis=0)
-    cost = offsets + share * np.maximum(_fill(best, share * capacity, demand.sum()) - best, 0.0)
-    level = (demand + cost @ capacity) / capacity.sum()
-    for _ in range(_GUESS_ROUNDS):
-        weight = (cost < level[:, None]) * capacity
-        level = (demand + sums(weight * cost)[0]) / sums(weight)[0]
-    support: Mask = cost < level[:, None]
-    return support
+    congestion = share * np.maximum(_fill(best, share * capacity, demand.sum()) - best, 0.0)
+
+    def guess(block: slice) -> Mask:
+        cost = offsets[block] + congestion
+        level = (demand[block] + cost @ capacity) / capacity.sum()
+        for _ in range(_GUESS_ROUNDS):
+            weight = (cost < level[:, None]) * capacity
+            level = (demand[block] + (weight * cost).sum(axis=1)) / weight.sum(axis=1)
+        used: Mask = cost < level[:, None]
+        return used
+
+    return np.concatenate(list(over_blocks(guess, offsets.shape)))
 
 
 def _fill(floor: Array, width: Array, volume: float) -> float:
@@ -203,44 +225,48 @@ def _fill(floor: Array, width: Array, volume: float) -> float:
 def _newton(
     offsets: Array, capacity: Array, demand: Array, laplacian: Laplacian
 ) -> tuple[Array, Array, Array, Laplacian]:
-    """Maximise Psi, first on the support of `laplacian`; return levels, flows, loads and laplacian of the maximum."""
+    """Maximise Psi, first on the support of `laplacian`; return levels, used flows, loads and laplacian at the end."""
     point = None
     for number in range(_MOST_STEPS):
-        user, provider = sums(laplacian.weight * offsets)
+        user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(offsets))
         target = laplacian.solve(demand + user, -provider)
-        slack = target[0][:, None] - offsets - target[1]
-        after = slack > 0
-        if _settled(slack, laplacian.support, after, target):
-            flow, load = _polish(laplacian.weight * slack, laplacian, capacity, demand, target[1])
+        after = below(offsets, target[1], target[0])
+        if _settled(offsets, laplacian.support, after, target):
+            flow, load = _polish(offsets, laplacian, capacity, demand, target)
             return target[0], flow, load, laplacian
         if number >= _FULL_STEPS and point is not None:
             point, after = _damped(offsets, capacity, demand, point, target)
         else:
             point = target
+        _log.info("equilibrium: step %d", number + 1)
         laplacian = Laplacian(after, capacity)
     raise ConvergenceError(f"the users' equilibrium did not settle in {_MOST_STEPS} Newton steps")
 
 
-def _settled(slack: Array, support: Mask, after: Mask, point: tuple[Array, Array]) -> bool:
+def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Array]) -> bool:
     """Whether the slacks on a support confirm it, but for pairs that are zero within rounding."""
     changed = support != after
-    if not np.count_nonzero(changed):
+    if not changed.any():
         return True
+    i, j = np.divmod(np.flatnonzero(changed), support.shape[1])
     noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())
-    return bool(np.abs(slack[changed]).max() <= noise)
+    return bool(np.abs(point[0][i] - offsets[i, j] - point[1][j]).max() <= noise)
 
 
 def _polish(
-    flow: Array, laplacian: Laplacian, capacity: Array, demand: Array, congestion: Array
+    offsets: Array, laplacian: Laplacian, capacity: Array, demand: Array, point: tuple[Array, Array]
 ) -> tuple[Array, Array]:
-    """Flows that meet the demands to the last digits, and their loads: slacks are differences of large numbers."""
-    routed, load = sums(flow)
+    """Flows of pairs that meet the demands to the last digits, and loads: slacks are differences of large numbers."""
+    pairs, (level, congestion) = laplacian.pairs, point
+    flow = laplacian.weight * (pairs.of_users(level) - pairs.take(offsets) - pairs.of_providers(congestion))
+    routed, load = pairs.sums(flow)
     if (np.abs(demand - routed) > 1e-13 * demand).any():
         level, change = laplacian.solve(demand - routed, load - capacity * congestion)
-        flow = np.maximum(flow + laplacian.weight * (level[:, None] - change), 0.0)
-        routed, _ = sums(flow)
-    flow = np.maximum(flow, 0.0) * (demand / routed)[:, None]
-    return flow, sums(flow)[1]
+        correction = laplacian.weight * (pairs.of_users(level) - pairs.of_providers(change))
+        flow = np.maximum(flow + correction, 0.0)
+        routed, _ = pairs.sums(flow)
+    flow = np.maximum(flow, 0.0) * pairs.of_users(demand / routed)
+    return flow, pairs.sums(flow)[1]
 
 
 def _damped(
@@ -255,15 +281,20 @@ def _damped(
 
     def slope(length: float) -> float:
         congestion = point[1] + length * d_congestion
-        slack = (point[0] + length * d_level)[:, None] - offsets - congestion
-        routed, load = sums(capacity * np.maximum(slack, 0.0))
-        return float((demand - routed) @ d_level + (load - capacity * congestion) @ d_congestion)
+        level = point[0] + length * d_level
+
+        def asked(block: slice) -> tuple[Array, Array]:
+            wanted = capacity * np.maximum(level[block, None] - offsets[block] - congestion, 0.0)
+            return wanted.sum(axis=1), wanted.sum(axis=0)
+
+        routed, load = zip(*over_blocks(asked, offsets.shape), strict=True)
+        unmet = demand - np.concatenate(routed)
+        return float(unmet @ d_level + (sum(load) - capacity * congestion) @ d_congestion)
 
     length, enough = 1.0, -1e-9 * slope(0.0)
     while slope(length) < enough and length > 1e-9:
         length /= 2
     level, congestion = point[0] + length * d_level, point[1] + length * d_congestion
-    cost = offsets + congestion
-    least = cost.min(axis=1)
+    least = (offsets + congestion).min(axis=1)
     level = np.where(level > least, level, least + demand / capacity.sum())
-    return (level, congestion), cost < level[:, None]
+    return (level, congestion), below(offsets, congestion, level)

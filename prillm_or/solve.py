@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _CERTIFIED = 1e-6
 _SHORTFALL = 1e-7
 _ROUNDING = 1e-12
-_LARGE = 1_000_000
 _PREFERRED = ("highs", "scip", "gurobi", "ipopt")
 
 
@@ -173,13 +172,13 @@ def _proves_nothing(solver: str) -> bool:
 
 
 def _automatic(market: Market, model: ModelProfile | None) -> str:
-    """The fastest that proves the gap: `path`, at large sizes `bisect`; several prices or a model need another."""
+    """The fastest that proves the gap: `path`; several prices or a model need another."""
     if model is not None:
         able = solvers_for(model.formulation)
         return next((name for name in _PREFERRED if name in able), _PREFERRED[0])
     if len(market.leader) > 1:
         return _PREFERRED[0]
-    return "path" if market.n * market.m <= _LARGE else "bisect"
+    return "path"
 
 
 def _default_model(solver: str) -> ModelProfile:

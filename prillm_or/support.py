@@ -19,24 +19,20 @@ in min(n, m) unknowns, and moving one pair (i, j) in or out of S changes K by th
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prillm_or.market import Array
-
-Mask = NDArray[np.bool_]
-
+from prillm_or.pairs import Mask, Pairs, pairs_of
 
 _SMALL = 64
+
+Solver = Callable[[Array], Array]
 
 
 class Laplacian:
     """K on one support, solved as often as one likes.
-
-    Up to `_SMALL` unknowns the inverse is kept: it costs no more than one solution, and a next equilibrium on the same
-    support is then a matter of products.
 
     Parameters
     ----------
@@ -44,129 +40,131 @@ class Laplacian:
         Shape (n, m): the pairs in use; every user has one at least.
     capacity
         Shape (m,).
+
+    Attributes
+    ----------
+    weight
+        Values of A on `pairs`.
+    user, provider
+        The diagonal of K, shapes (n,) and (m,).
     """
 
     def __init__(self, support: Mask, capacity: Array) -> None:
         self.support = support
-        self.weight: Array = support * capacity
-        self._user, provider = sums(self.weight)
-        self._provider = capacity + provider
-        self._by_provider = len(capacity) <= len(support)
-        self._inverse: Array | None = None
+        self.pairs = pairs_of(support)
+        self.weight: Array = self.pairs.take(support) * self.pairs.of_providers(capacity)
+        self.user, provider = self.pairs.sums(self.weight)
+        self.provider = capacity + provider
+        self.by_provider = len(capacity) <= len(support)
+        self._short: Solver | None = None
+
+    @property
+    def short(self) -> Solver:
+        """The system that is left of K with the longer side eliminated, as a function of its right-hand side."""
+        if self._short is None:
+            if self.by_provider:
+                schur, diagonal = self.pairs.gram(self.weight, -1.0 / self.user), self.provider
+            else:
+                schur, diagonal = self.pairs.gram_users(self.weight, -1.0 / self.provider), self.user
+            np.einsum("ii->i", schur)[:] += diagonal
+            self._short = _solver(schur)
+        return self._short
 
     def solve(self, user: Array, provider: Array) -> tuple[Array, Array]:
         """Solve K (a, b) = (user, provider), shapes (n,) and (m,), eliminating the longer side.
 
-        Cost: n m min(n, m) + min(n, m)^3 / 3 for large ones; n m + min(n, m)^2 where the inverse is kept.
+        Cost of the first with k pairs a user: n k min(k, m) + m^3 / 3, providers being the shorter side; of others
+        n k + m^2.
         """
-        weight, by_user, by_provider = self.weight, self._user, self._provider
-        if self._by_provider:
-            b = self._short(provider + (user / by_user) @ weight)
-            return (user + weight @ b) / by_user, b
-        a = self._short(user + weight @ (provider / by_provider))
-        return a, (provider + a @ weight) / by_provider
-
-    def _short(self, right: Array) -> Array:
-        if self._inverse is not None:
-            return self._inverse @ right
-        if self._by_provider:
-            schur = _schur(self.weight, self._user, self._provider)
-        else:
-            schur = _schur(self.weight.T, self._provider, self._user)
-        if len(right) <= _SMALL:
-            inverse = np.asarray(np.linalg.inv(schur), dtype=np.float64)
-            self._inverse = inverse
-            return inverse @ right
-        return np.asarray(np.linalg.solve(schur, right), dtype=np.float64)
-
-
-def sums(matrix: Array) -> tuple[Array, Array]:
-    """Sums over each row and over each column, shapes (n,) and (m,); on small matrices products beat np.sum twofold."""
-    n, m = matrix.shape
-    return matrix @ _ones(m), _ones(n) @ matrix
-
-
-@lru_cache(maxsize=64)
-def _ones(count: int) -> Array:
-    """A vector of ones, kept: making it anew would cost as much as the product."""
-    ones = np.ones(count)
-    ones.flags.writeable = False
-    return ones
+        weight, pairs, short = self.weight, self.pairs, self.short
+        if self.by_provider:
+            b = short(provider + pairs.times_users(user / self.user, weight))
+            return (user + pairs.times(weight, b)) / self.user, b
+        a = short(user + pairs.times(weight, provider / self.provider))
+        return a, (provider + pairs.times_users(a, weight)) / self.provider
 
 
 class SupportInverse:
-    """K's inverse on the shorter side, kept up to date while pairs enter and leave the support.
+    """K's inverse, kept up to date while pairs enter and leave the support.
+
+    On the shorter side it is H - V^T diag(kappa) V, with H the inverse at the start and one row of V for each move.
 
     Parameters
     ----------
-    support
-        Shape (n, m), copied; `flip` changes the copy.
+    laplacian
+        K at the start.
     capacity
         Shape (m,).
+    pairs
+        The pairs in use and those that may come to be.
+    most
+        How many moves there may be.
     """
 
-    def __init__(self, support: Mask, capacity: Array) -> None:
-        self.support = support.copy()
-        self.weight = np.where(support, capacity, 0.0)
+    def __init__(self, laplacian: Laplacian, capacity: Array, pairs: Pairs, most: int) -> None:
+        self.pairs = pairs
+        self.support = laplacian.support.copy()
+        self.weight: Array = pairs.take(self.support) * pairs.of_providers(capacity)
         self._capacity = capacity
-        self._by_provider = len(capacity) <= len(support)
-        self._user, provider = sums(self.weight)
-        self._provider = capacity + provider
-        if self._by_provider:
-            self._inverse = np.linalg.inv(_schur(self.weight, self._user, self._provider))
-        else:
-            self._inverse = np.linalg.inv(_schur(self.weight.T, self._provider, self._user))
+        self._user, self._provider = laplacian.user.copy(), laplacian.provider.copy()
+        self._by_provider, self._start = laplacian.by_provider, laplacian.short
+        self._moves = np.empty((most, min(self.support.shape)))
+        self._kappa = np.empty(most)
+        self._count = 0
 
-    def solve(self, user: Array, provider: Array) -> tuple[Array, Array]:
-        """Solve K (a, b) = (user, provider), shapes (n,) and (m,). Cost n m + min(n, m)^2."""
-        if self._by_provider:
-            b = self._inverse @ (provider + (user / self._user) @ self.weight)
-            return (user + self.weight @ b) / self._user, b
-        a = self._inverse @ (user + self.weight @ (provider / self._provider))
-        return a, (provider + a @ self.weight) / self._provider
+    @property
+    def full(self) -> bool:
+        """Whether no move is left."""
+        return self._count == len(self._kappa)
 
-    def offset_sums(self, offsets: Array) -> tuple[Array, Array]:
-        """Sums of A_ij g_ij over each user's providers and over each provider's users, shapes (n,) and (m,)."""
-        return sums(self.weight * offsets)
-
-    def edge(self, i: int, j: int) -> tuple[Array, Array]:
-        """Solve K (a, b) = e_i - e_j: how multipliers and congestion answer a pull along the pair (i, j)."""
+    def edge(self, pair: int) -> tuple[Array, Array]:
+        """Solve K (a, b) = e_i - e_j for the pair (i, j): how multipliers and congestion answer a pull along it."""
+        i, j = self.pairs.position(pair)
         if self._by_provider:
-            row = self.weight[i] / self._user[i]
+            row = self.pairs.row(self.weight, i) / self._user[i]
             row[j] -= 1.0
-            b = self._inverse @ row
-            a = self.weight @ b
+            b = self._short(row)
+            a = self.pairs.times(self.weight, b)
             a[i] += 1.0
             return a / self._user, b
-        column = self.weight[:, j] / -self._provider[j]
+        column = self.pairs.column(self.weight, j) / -self._provider[j]
         column[i] += 1.0
-        a = self._inverse @ column
-        b = a @ self.weight
+        a = self._short(column)
+        b = self.pairs.times_users(a, self.weight)
         b[j] -= 1.0
         return a, b / self._provider
 
-    def flip(self, i: int, j: int, edge: tuple[Array, Array]) -> float:
-        """Move the pair (i, j) in or out of the support; `edge` is what `edge(i, j)` answered before.
+    def flip(self, pair: int, edge: tuple[Array, Array]) -> float:
+        """Move a pair in or out of the support; `edge` is what `edge(pair)` answered before.
 
         Returns
         -------
         kappa
             Of the update K'^-1 = K^-1 - kappa edge edge^T, negative when the pair leaves.
         """
+        i, j = self.pairs.position(pair)
         a, b = edge
         step = -self._capacity[j] if self.support[i, j] else self._capacity[j]
         kappa = float(step / (1.0 + step * (a[i] - b[j])))
-        short = b if self._by_provider else a
-        self._inverse -= np.multiply.outer(kappa * short, short)
+        self._moves[self._count], self._kappa[self._count] = b if self._by_provider else a, kappa
+        self._count += 1
         self.support[i, j] = step > 0
-        self.weight[i, j] = max(step, 0.0)
+        self.weight.flat[pair] = max(step, 0.0)
         self._user[i] += step
         self._provider[j] += step
         return kappa
 
+    def _short(self, right: Array) -> Array:
+        moves = self._moves[: self._count]
+        return self._start(right) - (self._kappa[: self._count] * (moves @ right)) @ moves
 
-def _schur(weight: Array, long: Array, short: Array) -> Array:
-    """diag(short) - weight^T diag(1 / long) weight, the long side of K eliminated."""
-    matrix: Array = weight.T @ (weight / -long[:, None])
-    matrix.ravel()[:: len(short) + 1] += short
-    return matrix
+
+def _solver(matrix: Array) -> Solver:
+    """Solution of a positive definite system: small, by its inverse, which costs no more than one solution."""
+    if len(matrix) <= _SMALL:
+        inverse = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+        return lambda right: inverse @ right
+    from scipy.linalg import cho_factor, cho_solve
+
+    factor = cho_factor(matrix, overwrite_a=True, check_finite=False)
+    return lambda right: np.asarray(cho_solve(factor, right, check_finite=False))

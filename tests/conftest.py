@@ -195,3 +195,11 @@ def hand_answers() -> Mapping[str, HandAnswer]:
 
 def _fractions(text: str) -> tuple[Fraction, ...]:
     return tuple(Fraction(part) for part in text.split())
+
+
+@pytest.fixture(params=["all", "listed"])
+def listed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether markets count as large from the first pair on."""
+    if request.param == "listed":
+        monkeypatch.setattr("prillm_or.pairs._LISTED", 0)
+    return bool(request.param == "listed")

@@ -143,8 +143,8 @@ def test_at_the_anchor_the_load_has_the_slope_of_the_full_market(
         if made.market.capacity[-1] == pytest.approx(total, rel=1e-12):
             continue  # no capacity gives the slope
         matched += 1
-        slope = load_slopes(user_problem(market), made.equilibrium.support).sum()
-        few = load_slopes(user_problem(made.market), equilibrium(made.market, anchor).support).sum()
+        slope = load_slopes(user_problem(market), made.equilibrium.laplacian).sum()
+        few = load_slopes(user_problem(made.market), equilibrium(made.market, anchor).laplacian).sum()
         assert few == pytest.approx(slope, rel=1e-7)
     assert matched >= 20
 
@@ -159,8 +159,8 @@ def test_the_slope_is_matched_where_it_does_not_fall_with_the_merged_capacity() 
         anchor = 0.1 * market.price_cap
         made = anchored.abstract(market, 2, anchor=anchor)
         assert made.equilibrium is not None
-        slope = load_slopes(user_problem(market), made.equilibrium.support)[0, 0]
-        few = load_slopes(user_problem(made.market), equilibrium(made.market, anchor).support)[0, 0]
+        slope = load_slopes(user_problem(market), made.equilibrium.laplacian)[0, 0]
+        few = load_slopes(user_problem(made.market), equilibrium(made.market, anchor).laplacian)[0, 0]
         matched += abs(few - slope) <= 1e-7 * abs(slope)
     assert matched >= 56
 

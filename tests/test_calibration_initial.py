@@ -14,7 +14,7 @@ from prillm_or.calibration.initial import InitialValues, initial_values
 from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import UnavailableError
 from prillm_or.market import Array, Market
-from prillm_or.support import Mask
+from prillm_or.pairs import Mask
 
 MakeMarket = Callable[..., Market]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prillm_or.certificate import certify
 from prillm_or.equilibrium import Equilibrium, _damped, equilibrium, load_slopes, user_problem
 from prillm_or.market import Array, Market, all_prices
-from prillm_or.solvers.path import trace
+from prillm_or.solvers.trace import trace
 from prillm_or.support import Laplacian
 
 MakeMarket = Callable[..., Market]
@@ -73,6 +73,7 @@ def test_two_users_by_hand(make_market: MakeMarket) -> None:
     np.testing.assert_allclose(found.multiplier, [3.5, 3.25], rtol=1e-14)
 
 
+@pytest.mark.usefixtures("listed")
 def test_own_weights_by_hand(hand_answers: Mapping[str, Any]) -> None:
     # Derived in instances/tiny/README.md: at p = 7/2 both use the leader, f_a = 5/8 and f_b = 15/4.
     market = hand_answers["own-weights"].market
@@ -85,6 +86,7 @@ def test_own_weights_by_hand(hand_answers: Mapping[str, Any]) -> None:
     np.testing.assert_allclose(alone.multiplier[1], 43 / 4, rtol=1e-13)
 
 
+@pytest.mark.usefixtures("listed")
 def test_every_hand_answer_has_its_loads(hand_answers: Mapping[str, Any]) -> None:
     for answer in hand_answers.values():
         found = equilibrium(answer.market, [float(price) for price in answer.prices])
@@ -106,6 +108,7 @@ def test_every_hand_answer_has_its_loads(hand_answers: Mapping[str, Any]) -> Non
     ],
     ids=["plain", "money 1e-6", "money 1e12", "volume 1e-6", "volume 1e12", "capacity 1e6", "capacity 1e-6"],
 )
+@pytest.mark.usefixtures("listed")
 def test_broad_markets_are_certified(
     draw_market: MakeMarket, kind: str, size: tuple[int, int], change: Callable[[Market], Market]
 ) -> None:
@@ -128,6 +131,7 @@ def marginal_costs(market: Market, found: Equilibrium) -> Array:
     return np.asarray(cost + slope * (found.load + found.flow))
 
 
+@pytest.mark.usefixtures("listed")
 def test_a_warm_start_changes_no_answer(draw_market: MakeMarket, kind: str) -> None:
     for seed, (n, m) in itertools.product(range(5), [(1, 4), (6, 3), (5, 8)]):
         market = draw_market(kind, n, m, seed)
@@ -139,6 +143,7 @@ def test_a_warm_start_changes_no_answer(draw_market: MakeMarket, kind: str) -> N
             np.testing.assert_allclose(start.multiplier, cold.multiplier, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.usefixtures("listed")
 def test_a_far_start_from_other_prices_changes_no_answer(draw_market: MakeMarket) -> None:
     market = draw_market("heavy", 8, 6, 3, leaders=2)
     far = equilibrium(market, [12.0, 0.0])
@@ -185,6 +190,7 @@ def flows_by_highs(market: Market, prices: Array) -> Array:
     return np.asarray(market.demand.mean() * np.array(solver.getSolution().col_value).reshape(n, m))
 
 
+@pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize("size", [(1, 3), (4, 4), (9, 3), (4, 10)], ids=str)
 def test_loads_are_right_exactly_at_kinks(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
     for seed in range(5):
@@ -196,6 +202,7 @@ def test_loads_are_right_exactly_at_kinks(draw_market: MakeMarket, kind: str, si
             assert certify(market, found.prices, found.flow).max_regret <= 1e-12
 
 
+@pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize("leaders", [1, 2, 3])
 def test_load_slopes_are_differences_inside_a_piece(draw_market: MakeMarket, kind: str, leaders: int) -> None:
     compared = 0
@@ -204,7 +211,7 @@ def test_load_slopes_are_differences_inside_a_piece(draw_market: MakeMarket, kin
         own = list(market.leader)
         prices = np.random.default_rng(seed).uniform(0.05, 0.4, leaders) * market.price_cap
         here = equilibrium(market, prices)
-        slopes = load_slopes(user_problem(market), here.support)
+        slopes = load_slopes(user_problem(market), here.laplacian)
         if market.common_weights:
             np.testing.assert_allclose(slopes, slopes.T, atol=1e-10 * np.abs(slopes).max())  # second derivatives
         for b, step in enumerate(1e-5 * np.eye(leaders) * market.price_cap):
@@ -231,6 +238,7 @@ class Spy:
         return answer
 
 
+@pytest.mark.usefixtures("listed")
 def test_the_damped_safeguard_gives_the_same_answer(draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch) -> None:
     markets = [
         draw_market(kind, n, m, seed)
@@ -319,3 +327,25 @@ def test_the_load_never_rises_with_its_price(
     if market.common_weights:
         assert (dear.multiplier >= cheap.multiplier - 1e-10 * np.abs(cheap.multiplier).max()).all()
         assert (dear.flow[:, own] <= cheap.flow[:, own] + 1e-11 * market.demand.sum()).all()
+
+
+@given(seed=seeds, size=sizes, low=shares, high=shares)
+def test_loads_and_slacks_move_no_faster_than_proven(
+    draw_market: MakeMarket, kind: str, seed: int, size: tuple[int, int], low: float, high: float
+) -> None:
+    # docs/mathematics.md, L6 and L7.
+    market = draw_market(kind, *size, seed)
+    users, own = user_problem(market), market.leader[0]
+    low, high = sorted((low, high))
+    cheap, dear = (equilibrium(market, share * market.price_cap) for share in (low, high))
+    rise = float(dear.prices[0] - cheap.prices[0])
+    largest, smallest = float(users.sensitivity.max()), float(users.sensitivity.min())
+
+    def slack(found: Equilibrium) -> Array:
+        level = found.multiplier / users.scale - users.shift
+        return np.asarray(level[:, None] - users.offsets(found.prices) - found.load / users.capacity)
+
+    money = max(float(np.abs(users.offsets(found.prices)).max() + found.load.sum()) for found in (cheap, dear))
+    assert np.abs(slack(dear) - slack(cheap)).max() <= (2 * largest - smallest) * rise + 1e-10 * money
+    steepest = users.capacity[own] * largest * market.n / (market.n + 1)
+    assert dear.load[own] >= cheap.load[own] - steepest * rise - 1e-11 * market.demand.sum()

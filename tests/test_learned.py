@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,10 +26,9 @@ from prillm_or.equilibrium import Equilibrium, UserProblem, equilibrium
 from prillm_or.files import read_market, write_market
 from prillm_or.market import Array, Market
 from prillm_or.solve import solve
-from prillm_or.solvers import path
 from prillm_or.solvers.base import Limits
 from prillm_or.solvers.path import Path as PathSolver
-from prillm_or.solvers.path import Piece
+from prillm_or.solvers.trace import Piece, trace
 from prillm_or.support import Laplacian
 
 MakeMarket = Callable[..., Market]
@@ -115,7 +114,7 @@ def test_order_of_users_and_rivals_changes_nothing(seed: int) -> None:
 def test_fair_play(refine: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few equilibria of the full market, and no trace of its price: counted where all of them are solved."""
     market = scenario(500_000)
-    newton, trace = users_equilibrium._newton, path.trace  # noqa: SLF001 - the one place all equilibria pass
+    newton = users_equilibrium._newton  # noqa: SLF001 - the one place all equilibria pass
     solved: list[int] = []
     traced: list[int] = []
 
@@ -123,12 +122,12 @@ def test_fair_play(refine: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> 
         solved.append(capacity.size)
         return newton(offsets, capacity, demand, laplacian)
 
-    def watching(users: UserProblem, prices: Array, which: int, end: float) -> Iterator[Piece]:
+    def watching(users: UserProblem, prices: Array, which: int, end: float, start: Equilibrium) -> list[Piece]:
         traced.append(users.capacity.size)
-        return trace(users, prices, which, end)
+        return list(trace(users, prices, which, end, start))
 
     monkeypatch.setattr(users_equilibrium, "_newton", counting)
-    monkeypatch.setattr(path, "trace", watching)
+    monkeypatch.setattr("prillm_or.solvers.path.trace", watching)
     choice = AbstractionChoice("learned", 2, refine=refine)
     if refine:
         refine_prices(market, choice, lambda small: PathSolver().solve(small, Limits()))

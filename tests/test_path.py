@@ -16,7 +16,8 @@ from prillm_or.certificate import profit_of
 from prillm_or.equilibrium import equilibrium, user_problem
 from prillm_or.market import Array, Market
 from prillm_or.solvers.base import Ended, Limits
-from prillm_or.solvers.path import Path, Piece, best_on_piece, trace
+from prillm_or.solvers.path import Path
+from prillm_or.solvers.trace import Piece, best_on_piece, trace
 
 MakeMarket = Callable[..., Market]
 
@@ -55,6 +56,7 @@ def check_pieces(market: Market, pieces: list[Piece], which: int = 0, prices: Ar
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.usefixtures("listed")
 def test_pieces_cover_the_range_with_equilibria(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
     for seed in range(4):
         market = draw_market(kind, *size, seed)
@@ -63,6 +65,7 @@ def test_pieces_cover_the_range_with_equilibria(draw_market: MakeMarket, kind: s
 
 @pytest.mark.parametrize("own_twin", [True, False])
 @pytest.mark.parametrize(("n", "m"), [(4, 4), (6, 3), (2, 8), (8, 8)])
+@pytest.mark.usefixtures("listed")
 def test_no_piece_is_lost_where_all_are_alike(make_market: MakeMarket, n: int, m: int, own_twin: bool) -> None:
     # Identical users and rivals enter and leave all at once; with its own price among theirs, so does the leader.
     market = make_market(
@@ -104,6 +107,7 @@ def test_loads_fall_along_the_pieces(draw_market: MakeMarket, kind: str, seed: i
 
 
 @pytest.mark.wheel
+@pytest.mark.usefixtures("listed")
 def test_every_hand_answer_of_one_price(hand_answers: Mapping[str, Any]) -> None:
     for name, answer in hand_answers.items():
         if len(answer.prices) > 1:
@@ -118,6 +122,7 @@ def test_every_hand_answer_of_one_price(hand_answers: Mapping[str, Any]) -> None
 
 
 @pytest.mark.parametrize("size", [(1, 2), (4, 4), (3, 9), (9, 3), (10, 10)], ids=str)
+@pytest.mark.usefixtures("listed")
 def test_no_price_of_a_fine_grid_is_better(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
     for seed in range(3):
         market = draw_market(kind, *size, seed)
@@ -141,6 +146,7 @@ def test_no_price_of_a_fine_grid_is_better(draw_market: MakeMarket, kind: str, s
         (7.0, 6.0, 0.0),
     ],
 )
+@pytest.mark.usefixtures("listed")
 def test_unit_cost_above_the_cap(
     hand_answers: Mapping[str, Any], cap: float, price: float, profit: float
 ) -> None:
@@ -178,6 +184,7 @@ def test_no_time_gives_a_valid_bound(draw_market: MakeMarket, kind: str) -> None
 
 
 @pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.usefixtures("listed")
 def test_other_prices_of_the_leader_are_held(draw_market: MakeMarket, kind: str, which: int) -> None:
     for seed in range(4):
         market = draw_market(kind, 5, 6, seed, leaders=2)
@@ -218,6 +225,7 @@ def test_the_best_point_of_a_piece_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("kind", "seed"), [("heavy", 3), ("weights", 1)], indirect=["kind"])
+@pytest.mark.usefixtures("listed")
 def test_long_traces_stay_in_step(draw_market: MakeMarket, kind: str, seed: int) -> None:
     # More breakpoints than the updates between two fresh starts (64).
     market = draw_market(kind, 60, 25, seed)

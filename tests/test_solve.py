@@ -154,9 +154,8 @@ def test_auto_takes_the_exact_path_and_highs_for_several_prices(hand_answers: Ma
         assert choose(hand_answers["kink"].market, "auto", model).solver.solver == solver
 
 
-def test_auto_takes_bisect_where_a_trace_is_too_long(draw_market: MakeMarket) -> None:
-    assert choose(draw_market("uniform", 1001, 1000, 0), "auto", None).solver.solver == "bisect"
-    assert choose(draw_market("uniform", 1000, 1000, 0), "auto", None).solver.solver == "path"
+def test_auto_takes_path_at_any_size(draw_market: MakeMarket) -> None:
+    assert choose(draw_market("uniform", 1001, 1000, 0), "auto", None).solver.solver == "path"
 
 
 @pytest.mark.parametrize(

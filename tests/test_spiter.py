@@ -16,9 +16,10 @@ from prillm_or.shipped import find
 from prillm_or.solve import solve
 from prillm_or.solvers.base import Ended, Limits
 from prillm_or.solvers.grid import Grid
-from prillm_or.solvers.path import Path, best_on_piece, trace
+from prillm_or.solvers.path import Path
 from prillm_or.solvers.spiter import Spiter
 from prillm_or.solvers.starts import starts
+from prillm_or.solvers.trace import best_on_piece, trace
 
 MakeMarket = Callable[..., Market]
 

@@ -29,7 +29,7 @@ from prillm_or.abstraction.base import Abstraction, MergedRival, compose, foremo
 from prillm_or.abstraction.substitution import Substitution, substitution
 from prillm_or.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
 from prillm_or.market import Array, Market
-from prillm_or.support import Mask
+from prillm_or.pairs import Mask
 
 _RANGE = 7
 _USED = 1e-9

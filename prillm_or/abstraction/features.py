@@ -76,7 +76,7 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
     leader = users.base[:, own] + users.sensitivity * guess
     advantage = np.arcsinh((level[:, None] - offsets) / unit)
     dearer = (offsets - cheapest[:, None]) / unit
-    load, slope = float(found.load[small.leader[0]]), float(load_slopes(small, found.support)[0, 0])
+    load, slope = float(found.load[small.leader[0]]), float(load_slopes(small, found.laplacian)[0, 0])
     guesses = [float(best_prices(solver, market)[0]) for solver in (Spgce(), Odca())]
     return guess, Features(
         pairs=np.stack([advantage, np.arcsinh(dearer), np.maximum(advantage, 0.0), np.exp(-dearer)], axis=-1),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from prillm_or.equilibrium import Equilibrium, UserProblem
+from prillm_or.equilibrium import Equilibrium, UserProblem, price_pull
 from prillm_or.market import Array
 
 
@@ -28,9 +26,5 @@ class Substitution:
 
 def substitution(users: UserProblem, found: Equilibrium) -> Substitution:
     """Solve the linear system on the equilibrium's support once; cost n m + min(n, m)^2 beyond its factorisation."""
-    leader = list(users.leader)
-    pull = found.laplacian.weight[:, leader] * users.sensitivity[:, None]
-    toward = np.zeros_like(users.capacity)
-    toward[leader] = -pull.sum(axis=0)
-    level, congestion = found.laplacian.solve(pull.sum(axis=1), toward)
+    level, congestion = found.laplacian.solve(*price_pull(users, found.support, list(users.leader)))
     return Substitution(users.capacity * congestion, level)

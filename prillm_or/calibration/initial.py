@@ -44,7 +44,7 @@ import pyomo.environ as pyo
 
 from prillm_or.errors import ConvergenceError, UnavailableError
 from prillm_or.market import Array
-from prillm_or.support import Mask
+from prillm_or.pairs import Mask
 
 
 @dataclass(frozen=True, eq=False)

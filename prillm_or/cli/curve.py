@@ -12,7 +12,7 @@ from prillm_or.cli.common import Json, OneInstance, console, number, progress, r
 from prillm_or.equilibrium import user_problem
 from prillm_or.errors import CombinationError
 from prillm_or.market import Array, Market
-from prillm_or.solvers.path import Piece, best_on_piece, trace
+from prillm_or.solvers.trace import Piece, best_on_piece, trace
 
 
 def command(

@@ -38,7 +38,7 @@ import numpy as np
 
 from prillm_or.equilibrium import equilibrium
 from prillm_or.market import Array, Market, all_prices
-from prillm_or.support import Mask
+from prillm_or.pairs import Mask
 
 _MARGIN = 1e-7
 _ROUNDING = 1e-12

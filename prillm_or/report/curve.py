@@ -10,7 +10,7 @@ from prillm_or.equilibrium import user_problem
 from prillm_or.errors import ConvergenceError
 from prillm_or.market import Array, Market
 from prillm_or.solvers.base import Deadline
-from prillm_or.solvers.path import trace
+from prillm_or.solvers.trace import trace
 
 _PATIENCE_S = 30.0
 _POINTS = 300

@@ -1,8 +1,10 @@
 r"""bisect: the best single price with a certificate, from equilibria alone; any size, no breakpoints.
 
-x_s never rises with the price p (`docs/mathematics.md`, L2), hence on prices [a, b]
+x_s never rises with the price p (`docs/mathematics.md`, L2), and never falls faster than sigma = alpha_s R n / (n + 1),
+R the largest rho_i (L7), hence on prices [a, b]
 
-    profit <= (b - k) x_s(a)  where b >= k,      profit <= (b - k) x_s(b)  where b < k.
+    profit <= max over p of (p - k) min(x_s(a), x_s(b) + sigma (b - p))    where b >= k,
+    profit <= (b - k) x_s(b)                                               where b < k.
 
 Intervals are kept in a queue, the one with the largest bound first. Where both ends have the same support, everything
 in between is linear (each support owns one interval of prices), the profit is a known parabola and the interval is
@@ -66,6 +68,8 @@ class _Search:
         self.best = Incumbent(market)
         self._unit_cost = float(market.unit_cost[market.leader[0]])
         self._column = market.leader[0]
+        users = self.best.users
+        self._steepest = float(users.capacity[self._column] * users.sensitivity.max()) * market.n / (market.n + 1)
         self._number = count()
         self.queue: list[tuple[float, int, Equilibrium, Equilibrium]] = []
         self.equilibria = 2
@@ -91,14 +95,25 @@ class _Search:
         if np.array_equal(low.support, high.support):
             self._settle(low, high)
             return
-        margin = b - self._unit_cost
-        bound = margin * float((low if margin >= 0 else high).load[self._column])
         if b - a <= _NARROW * max(abs(b), 1.0):
             return  # neighbouring numbers: both ends have been offered, there is no price in between
-        heapq.heappush(self.queue, (-bound, next(self._number), low, high))
+        heapq.heappush(self.queue, (-self._bound(low, high), next(self._number), low, high))
+
+    def _bound(self, low: Equilibrium, high: Equilibrium) -> float:
+        """On the profit between two prices: the top of the parabola on which x_s falls fastest to its load at `high`.
+
+        Only where that is below x_s at `low`, which it cannot exceed.
+        """
+        a, b, k = float(low.prices[0]), float(high.prices[0]), self._unit_cost
+        most, least = float(low.load[self._column]), float(high.load[self._column])
+        if b < k:
+            return (b - k) * least
+        met = max(a, b - max(most - least, 0.0) / self._steepest)
+        top = min(max((k + b + least / self._steepest) / 2, met), b)
+        return (top - k) * max(least + self._steepest * (b - top), least)
 
     def _settle(self, low: Equilibrium, high: Equilibrium) -> None:
-        slope = float(load_slopes(self.best.users, low.support)[0, 0])
+        slope = float(load_slopes(self.best.users, low.laplacian)[0, 0])
         if slope < 0:
             margin, load = low.prices[0] - self._unit_cost, low.load[self._column]
             top: Array = low.prices - (load + margin * slope) / (2 * slope)

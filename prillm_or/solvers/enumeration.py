@@ -29,10 +29,10 @@ import numpy as np
 from prillm_or import __version__
 from prillm_or.errors import CombinationError
 from prillm_or.market import Array, Market, all_prices
+from prillm_or.pairs import Mask
 from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
 from prillm_or.solvers.quiet import quiet
 from prillm_or.solvers.starts import starts
-from prillm_or.support import Mask
 
 _log = logging.getLogger(__name__)
 _MOST_PAIRS = 16

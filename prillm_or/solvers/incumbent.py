@@ -54,7 +54,7 @@ class Incumbent:
         for _ in range(_MOST_POLISHES):
             assert self.equilibrium is not None, "offer prices before polishing them"
             start, profit = self.equilibrium, self.profit
-            slopes = load_slopes(self.users, start.support)
+            slopes = load_slopes(self.users, start.laplacian)
             gradient = start.load[own] + slopes.T @ (start.prices - self.market.unit_cost[own])
             free = ~((start.prices <= 0) & (gradient < 0) | (start.prices >= cap) & (gradient > 0))
             curvature = (slopes + slopes.T)[np.ix_(free, free)]

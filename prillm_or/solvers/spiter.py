@@ -21,8 +21,9 @@ from prillm_or.certificate import profit_of
 from prillm_or.market import Array, Market
 from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
 from prillm_or.solvers.incumbent import Incumbent
-from prillm_or.solvers.path import Path, best_on_piece, trace
+from prillm_or.solvers.path import Path
 from prillm_or.solvers.starts import starts
+from prillm_or.solvers.trace import best_on_piece, trace
 
 _log = logging.getLogger(__name__)
 _BETTER = 1e-11

@@ -8,7 +8,7 @@ import numpy as np
 
 from prillm_or.equilibrium import user_problem
 from prillm_or.market import Array, Market
-from prillm_or.solvers.path import Piece, best_on_piece, trace
+from prillm_or.solvers.trace import Piece, best_on_piece, trace
 
 _EARNS = 1e-9
 
