@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from prillm_or.errors import MarketError, PrillmError
     from prillm_or.files import Instance, read_market, write_market
     from prillm_or.market import Market, Units
+    from prillm_or.pricer import Pricer
     from prillm_or.result import Result, Status
 
 __version__ = "0.1.0"
@@ -20,6 +21,7 @@ __all__ = [
     "Instance",
     "Market",
     "MarketError",
+    "Pricer",
     "PrillmError",
     "Result",
     "Status",
@@ -34,6 +36,7 @@ _HOMES = {
     "Instance": "files",
     "Market": "market",
     "MarketError": "errors",
+    "Pricer": "pricer",
     "PrillmError": "errors",
     "Result": "result",
     "Status": "result",

@@ -55,29 +55,30 @@ def _certify_users(market: Market, block: slice, prices: Array, load: Array, flo
     slope = market.congestion_weight[block, None] / market.capacity
     demand = market.demand[block]
     marginal = cost + slope * (load + flow)
-    money = np.abs(cost).max(axis=1) + (slope * load).max(axis=1)
-    residual = np.maximum.reduce(
+    size, congestion = np.abs(cost), slope * load
+    money = size.max(axis=1) + congestion.max(axis=1)
+    residual = np.max(
         [
-            np.abs(flow.sum(axis=1) - demand) / demand,
-            -flow.min(axis=1) / demand,
-            (flow * (marginal - marginal.min(axis=1, keepdims=True))).sum(axis=1) / (demand * money),
+            (np.abs(flow.sum(axis=1) - demand) / demand).max(),
+            (-flow.min(axis=1) / demand).max(),
+            ((flow * (marginal - marginal.min(axis=1, keepdims=True))).sum(axis=1) / (demand * money)).max(),
         ]
     )
     first = cost + slope * (load - flow)
     first -= first.min(axis=1, keepdims=True)  # both flows sum to the demand: a common cost saves nothing
     reply = _best_reply(first, 2 * slope, demand)
     saving = ((flow - reply) * (first + slope * (flow + reply))).sum(axis=1)
-    regret = saving / (flow * (np.abs(cost) + slope * load)).sum(axis=1)
-    return Certificate(float(residual.max()), max(0.0, float(regret.max())))
+    regret = saving / (flow * (size + congestion)).sum(axis=1)
+    return Certificate(float(residual), max(0.0, float(regret.max())))
 
 
 def _best_reply(first: Array, slope: Array, demand: Array) -> Array:
     """Fill each row's providers, marginal cost `first` + `slope` h, up to a common marginal cost; shape (rows, m)."""
-    order = np.argsort(first, axis=1)
-    start, width = np.take_along_axis(first, order, axis=1), np.take_along_axis(1 / slope, order, axis=1)
+    order, rows = np.argsort(first, axis=1), np.arange(len(first))[:, None]
+    start, width = first[rows, order], (1 / slope)[rows, order]
     level = (demand[:, None] + np.cumsum(width * start, axis=1)) / np.cumsum(width, axis=1)
     last = (start <= level).sum(axis=1) - 1  # start < level holds for the first few providers, then never again
-    water = level[np.arange(len(level)), last]
+    water = level[rows[:, 0], last]
     reply: Array = np.maximum(0.0, (water[:, None] - first) / slope)
     reply *= (demand / reply.sum(axis=1))[:, None]
     return reply

@@ -29,7 +29,9 @@ doi 10.1007/BF01581275.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -105,35 +107,59 @@ def user_problem(market: Market) -> UserProblem:
 class Equilibrium:
     """Who routes what where, once no user gains by moving.
 
+    Flows and loads are worked out when they are first asked for, to more digits than `congestion` has.
+
     Parameters
     ----------
+    users
+        Whose equilibrium it is.
     prices
         Shape (len(leader),): the leader's prices it belongs to.
-    used
-        Flows of the pairs in use, volume units: values on the laplacian's pairs.
-    load
-        Shape (m,), volume units.
-    multiplier
-        Shape (n,), user i's own marginal cost, in its own money per volume unit.
+    level, congestion
+        Shapes (n,) and (m,): scaled multipliers less the users' shift, and q; the maximum of Psi.
     laplacian
         The linear system on its support: where a next solve starts.
     """
 
+    users: UserProblem
     prices: Array
-    used: Array
-    load: Array
-    multiplier: Array
+    level: Array
+    congestion: Array
     laplacian: Laplacian
-
-    @property
-    def flow(self) -> Array:
-        """Flows, shape (n, m), volume units, rows summing to the demand; made anew each time in a large market."""
-        return self.laplacian.pairs.matrix(self.used)
 
     @property
     def support(self) -> Mask:
         """The pairs in use, shape (n, m), and at a kink some whose flow is zero."""
         return self.laplacian.support
+
+    @property
+    def multiplier(self) -> Array:
+        """User i's own marginal cost, shape (n,), in its own money per volume unit."""
+        return (self.level + self.users.shift) * self.users.scale
+
+    @cached_property
+    def load(self) -> Array:
+        """Loads, shape (m,), volume units."""
+        return self.laplacian.pairs.sums(self._used)[1]
+
+    @property
+    def flow(self) -> Array:
+        """Flows, shape (n, m), volume units, rows summing to the demand; made anew each time in a large market."""
+        return self.laplacian.pairs.matrix(self._used)
+
+    @cached_property
+    def _used(self) -> Array:
+        """Flows of the laplacian's pairs that meet the demands to the last digits; slacks are small differences."""
+        pairs, laplacian, demand = self.laplacian.pairs, self.laplacian, self.users.demand
+        offsets = pairs.take(self.users.offsets(self.prices))
+        flow = laplacian.weight * (pairs.of_users(self.level) - offsets - pairs.of_providers(self.congestion))
+        routed, load = pairs.sums(flow)
+        if np.count_nonzero(np.abs(demand - routed) > 1e-13 * demand):
+            level, change = laplacian.solve(demand - routed, load - self.users.capacity * self.congestion)
+            correction = laplacian.weight * (pairs.of_users(level) - pairs.of_providers(change))
+            flow = np.maximum(flow + correction, 0.0)
+            routed, _ = pairs.sums(flow)
+        return np.maximum(flow, 0.0) * pairs.of_users(demand / routed)
 
 
 def equilibrium(market: Market, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
@@ -164,8 +190,16 @@ def solve_users(users: UserProblem, leader_prices: ArrayLike, start: Equilibrium
         laplacian = Laplacian(_first_guess(offsets, users.capacity, users.demand), users.capacity)
     else:
         laplacian = start.laplacian
-    level, flow, load, laplacian = _newton(offsets, users.capacity, users.demand, laplacian)
-    return Equilibrium(prices, flow, load, (level + users.shift) * users.scale, laplacian)
+    (level, congestion), laplacian = _newton(offsets, users.capacity, users.demand, laplacian)
+    return Equilibrium(users, prices, level, congestion, laplacian)
+
+
+def nearest(equilibria: Sequence[Equilibrium], leader_prices: Array) -> Equilibrium | None:
+    """That at the prices nearest to `leader_prices`, shape (len(leader),); None of none."""
+    if not equilibria:
+        return None
+    away = np.abs(np.array([found.prices for found in equilibria]) - leader_prices).max(axis=1)
+    return equilibria[int(away.argmin())]
 
 
 def load_slopes(users: UserProblem, laplacian: Laplacian) -> Array:
@@ -176,20 +210,22 @@ def load_slopes(users: UserProblem, laplacian: Laplacian) -> Array:
     """
     slopes = []
     for j in users.leader:
-        _, congestion = laplacian.solve(*price_pull(users, laplacian.support, [j]))
+        _, congestion = laplacian.solve(*price_pull(users, laplacian, [j]))
         slopes.append((users.capacity * congestion)[list(users.leader)])
     return np.array(slopes).T
 
 
-def price_pull(users: UserProblem, support: Mask, columns: list[int]) -> tuple[Array, Array]:
+def price_pull(users: UserProblem, laplacian: Laplacian, columns: Sequence[int]) -> tuple[Array, Array]:
     """Right-hand side of K whose solution is how levels and congestion answer the prices of `columns` rising together.
 
     Shapes (n,) and (m,): each user of such a provider is pulled by alpha rho_i, the provider the other way.
     """
-    pull = support[:, columns] * users.capacity[columns] * users.sensitivity[:, None]
-    provider = np.zeros_like(users.capacity)
-    provider[columns] = -pull.sum(axis=0)
-    return pull.sum(axis=1), provider
+    user, provider = np.zeros_like(users.demand), np.zeros_like(users.capacity)
+    for j in columns:
+        pull = laplacian.pairs.column(laplacian.weight, j) * users.sensitivity
+        user += pull
+        provider[j] = -pull.sum()
+    return user, provider
 
 
 def _first_guess(offsets: Array, capacity: Array, demand: Array) -> Mask:
@@ -224,16 +260,15 @@ def _fill(floor: Array, width: Array, volume: float) -> float:
 
 def _newton(
     offsets: Array, capacity: Array, demand: Array, laplacian: Laplacian
-) -> tuple[Array, Array, Array, Laplacian]:
-    """Maximise Psi, first on the support of `laplacian`; return levels, used flows, loads and laplacian at the end."""
+) -> tuple[tuple[Array, Array], Laplacian]:
+    """Maximise Psi, first on the support of `laplacian`; return levels and congestion there, and the laplacian."""
     point = None
     for number in range(_MOST_STEPS):
         user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(offsets))
         target = laplacian.solve(demand + user, -provider)
         after = below(offsets, target[1], target[0])
         if _settled(offsets, laplacian.support, after, target):
-            flow, load = _polish(offsets, laplacian, capacity, demand, target)
-            return target[0], flow, load, laplacian
+            return target, laplacian
         if number >= _FULL_STEPS and point is not None:
             point, after = _damped(offsets, capacity, demand, point, target)
         else:
@@ -246,27 +281,11 @@ def _newton(
 def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Array]) -> bool:
     """Whether the slacks on a support confirm it, but for pairs that are zero within rounding."""
     changed = support != after
-    if not changed.any():
+    if not np.count_nonzero(changed):
         return True
     i, j = np.divmod(np.flatnonzero(changed), support.shape[1])
     noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())
     return bool(np.abs(point[0][i] - offsets[i, j] - point[1][j]).max() <= noise)
-
-
-def _polish(
-    offsets: Array, laplacian: Laplacian, capacity: Array, demand: Array, point: tuple[Array, Array]
-) -> tuple[Array, Array]:
-    """Flows of pairs that meet the demands to the last digits, and loads: slacks are differences of large numbers."""
-    pairs, (level, congestion) = laplacian.pairs, point
-    flow = laplacian.weight * (pairs.of_users(level) - pairs.take(offsets) - pairs.of_providers(congestion))
-    routed, load = pairs.sums(flow)
-    if (np.abs(demand - routed) > 1e-13 * demand).any():
-        level, change = laplacian.solve(demand - routed, load - capacity * congestion)
-        correction = laplacian.weight * (pairs.of_users(level) - pairs.of_providers(change))
-        flow = np.maximum(flow + correction, 0.0)
-        routed, _ = pairs.sums(flow)
-    flow = np.maximum(flow, 0.0) * pairs.of_users(demand / routed)
-    return flow, pairs.sums(flow)[1]
 
 
 def _damped(

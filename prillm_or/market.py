@@ -29,7 +29,7 @@ class Market:
     """One instance: n users, m providers, and the leader who prices some of the providers.
 
     Arrays are copied, converted to float64 and made read-only; `dataclasses.replace` gives a changed market, checked
-    like a new one.
+    like a new one, that shares the arrays that stay.
 
     Parameters
     ----------
@@ -140,6 +140,9 @@ _NON_NEGATIVE = ("price", "unit_cost", "delay", "delay_weight", "price_cap")
 
 
 def _frozen(values: ArrayLike) -> Array:
+    owned = isinstance(values, np.ndarray) and values.dtype == np.float64 and values.base is None
+    if owned and not values.flags.writeable:
+        return values  # of another market: nobody can change it
     array = np.array(values, dtype=np.float64)
     array.flags.writeable = False
     return array
@@ -167,6 +170,8 @@ def _shape_problems(market: Market) -> list[str]:
 
 
 def _repeated(what: str, names: Sequence[Hashable]) -> list[str]:
+    if len(set(names)) == len(names):
+        return []
     return [f"{what}: {name!r} appears more than once" for name, times in Counter(names).items() if times > 1]
 
 
@@ -182,6 +187,8 @@ def _value_problems(market: Market) -> list[str]:
             allowed, rule = allowed & (values > 0), "a finite number > 0"
         elif name in _NON_NEGATIVE:
             allowed, rule = allowed & ~(values < 0), "a finite number >= 0"
+        if np.count_nonzero(allowed) == values.size:
+            continue
         faults = np.argwhere(~allowed).tolist()
         problems += [
             f"{name}[{', '.join(map(str, where))}]: expected {rule}, got {values[tuple(where)]}"

@@ -7,6 +7,7 @@ full one. A market with no more rivals than the abstraction would leave is solve
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from prillm_or import __version__
 from prillm_or.certificate import certify, profit_of, relative_gap
-from prillm_or.equilibrium import equilibrium
+from prillm_or.equilibrium import Equilibrium, UserProblem, nearest, solve_users, user_problem
 from prillm_or.errors import CombinationError
 from prillm_or.market import Array, Market
 from prillm_or.profiles import ModelProfile, SolverProfile, model_profile, solver_profile
@@ -114,7 +115,7 @@ def solve(
     proposed = time.perf_counter()
     if certify and proposal.upper_bound is None and proposal.ended is not Ended.INTERRUPTED:
         proposal = _proven(market, proposal, replace(limits, time_limit=deadline.left()))
-    result = _judge(market, proposal, method, limits)
+    result = judge(market, user_problem(market), proposal, method, limits)
     ended = time.perf_counter()
     times = Times(
         total=ended - began + read_s,
@@ -263,11 +264,21 @@ def _proven(market: Market, proposal: Proposal, limits: Limits) -> Proposal:
     return replace(proposal, upper_bound=proof.upper_bound, ended=ended, notes=notes)
 
 
-def _judge(market: Market, proposal: Proposal, method: Method, limits: Limits) -> Result:
-    """Solve and certify the equilibrium at the proposed prices afresh, and weigh the proposal's bound against it."""
+def judge(
+    market: Market,
+    users: UserProblem,
+    proposal: Proposal,
+    method: Method,
+    limits: Limits,
+    known: Sequence[Equilibrium] = (),
+) -> Result:
+    """Solve and certify the equilibrium at the proposed prices afresh, and weigh the proposal's bound against it.
+
+    `known` are equilibria of the market to look for it from; the certificate knows nothing of them.
+    """
     prices = proposal.prices
     assert prices is not None
-    found = equilibrium(market, prices)
+    found = solve_users(users, prices, nearest(known, prices))
     certificate = certify(market, prices, found.flow)
     profit = profit_of(market, prices, found.load)
     turnover = float((market.price_cap.max() + market.unit_cost.max()) * market.demand.sum())
@@ -282,7 +293,7 @@ def _judge(market: Market, proposal: Proposal, method: Method, limits: Limits) -
     return Result(
         instance=market.name,
         instance_sha256=None,
-        today=_today(market),
+        today=_today(market, users, (*known, found)),
         method=method,
         status=status,
         prices=_by_id(market, prices),
@@ -323,11 +334,14 @@ def _status(ended: Ended, gap: float | None, wanted: float) -> Status:
     return Status.HEURISTIC if gap is None else Status.FEASIBLE
 
 
-def _today(market: Market) -> Today | None:
+def _today(market: Market, users: UserProblem, known: Sequence[Equilibrium]) -> Today | None:
     prices = market.today
     if prices is None:
         return None
-    return Today(_by_id(market, prices), profit_of(market, prices, equilibrium(market, prices).load))
+    near = nearest(known, prices)
+    if near is None or not np.array_equal(near.prices, prices):
+        near = solve_users(users, prices, near)
+    return Today(_by_id(market, prices), profit_of(market, prices, near.load))
 
 
 def _by_id(market: Market, values: Array) -> dict[str, float]:

@@ -22,7 +22,7 @@ from prillm_or.shipped import find
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 COMMANDS = (
-    *("solve", "compare", "equilibrium", "curve", "generate", "calibrate", "train", "import-openrouter"),
+    *("solve", "compare", "equilibrium", "curve", "watch", "generate", "calibrate", "train", "import-openrouter"),
     *("validate", "models", "solvers", "instances"),
 )
 

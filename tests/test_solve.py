@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prillm_or.equilibrium import equilibrium
+from prillm_or.equilibrium import equilibrium, user_problem
 from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
 from prillm_or.market import Market
 from prillm_or.profiles import model_profile, solver_profile
@@ -28,7 +28,7 @@ from prillm_or.registry import (
 )
 from prillm_or.result import Method, Status
 from prillm_or.shipped import names
-from prillm_or.solve import _bounded, _judge, _status, choose, solve
+from prillm_or.solve import _bounded, _status, choose, judge, solve
 from prillm_or.solvers.base import Capability, Ended, Limits, Proposal
 
 MakeMarket = Callable[..., Market]
@@ -253,7 +253,7 @@ def test_a_bound_below_the_profit_by_rounding_is_raised_and_by_more_refused() ->
 def test_a_contradicted_bound_is_an_error(hand_answers: Mapping[str, Any]) -> None:
     market = hand_answers["one-rival"].market  # 9/2 at p = 3
     proposal = Proposal(np.array([3.0]), 4.4, Ended.FINISHED, ("of the solver",))
-    result = _judge(market, proposal, Method("path", "0"), Limits())
+    result = judge(market, user_problem(market), proposal, Method("path", "0"), Limits())
     assert result.status is Status.ERROR
     assert result.profit == pytest.approx(4.5)
     assert result.upper_bound == 4.4
@@ -264,12 +264,13 @@ def test_a_contradicted_bound_is_an_error(hand_answers: Mapping[str, Any]) -> No
 def test_a_proposal_is_judged_in_the_market_not_believed(hand_answers: Mapping[str, Any]) -> None:
     market = hand_answers["one-rival"].market
     proposal = Proposal(np.array([2.0]), 4.5, Ended.FINISHED)
-    result = _judge(market, proposal, Method("path", "0"), Limits(gap=1e-4))
+    result = judge(market, user_problem(market), proposal, Method("path", "0"), Limits(gap=1e-4))
     # p (6 - p)/2 = 4 at p = 2, so (4.5 - 4)/4 = 1/8 is open.
     assert result.status is Status.FEASIBLE
     assert result.profit == pytest.approx(4.0)
     assert result.gap == pytest.approx(0.125)
-    heuristic = _judge(market, Proposal(np.array([2.0]), None, Ended.FINISHED), Method("path", "0"), Limits())
+    proposal = Proposal(np.array([2.0]), None, Ended.FINISHED)
+    heuristic = judge(market, user_problem(market), proposal, Method("path", "0"), Limits())
     assert (heuristic.status, heuristic.upper_bound, heuristic.gap) == (Status.HEURISTIC, None, None)
 
 

@@ -25,6 +25,7 @@ from prillm_or.cli import (
     solvers,
     train,
     validate,
+    watch,
 )
 from prillm_or.errors import PrillmError
 
@@ -45,6 +46,7 @@ app.command("calibrate")(calibrate.command)
 app.command("train")(train.command)
 app.command("import-openrouter")(import_openrouter.command)
 app.command("validate")(validate.command)
+app.command("watch")(watch.command)
 app.command("models")(models.command)
 app.command("solvers")(solvers.command)
 app.command("instances")(instances.command)

@@ -4,33 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from prillm_or.files.faults import Faults, Where, shown
-from prillm_or.files.schema import (
-    FORMAT,
-    NUMBER,
-    OBJECT,
-    DelaysFile,
-    Leader,
-    MarketFile,
-    Provider,
-    UnitLabels,
-    User,
-    Weights,
-)
-
-_PARTS: Mapping[str, type[BaseModel]] = {
-    "leader": Leader,
-    "users": User,
-    "providers": Provider,
-    "units": UnitLabels,
-    "weights": Weights,
-    "delays": DelaysFile,
-}
+from prillm_or.files.schema import FORMAT, NUMBER, OBJECT
 
 _EXPECTED = {
     "float_type": "a number",
@@ -56,7 +36,7 @@ def check_fields(part: type[Parsed], data: object, faults: Faults, at: Where = (
     except ValidationError as refusal:
         for error in refusal.errors(include_url=False):
             where = (*at, *(key for key in error["loc"] if key not in (NUMBER, OBJECT)))
-            faults.add(where, _what(where, error), str(where[0]) if where else "", error["type"])
+            faults.add(where, _what(part, where, error), str(where[0]) if where else "", error["type"])
     return None
 
 
@@ -65,26 +45,26 @@ def check_links(document: object, faults: Faults) -> None:
 
     Works on whatever the file holds, so that these faults show beside those of single fields.
     """
-    users, providers, leader = (_member(document, key) for key in ("users", "providers", "leader"))
+    users, providers, leader = (member(document, key) for key in ("users", "providers", "leader"))
     for name, items in (("users", users), ("providers", providers)):
-        faults.add_all((((name, i, "id"), what) for i, what in _repeated(_ids(items), name)), name, "repeated")
-    known = list(_ids(providers).values())
-    leads = {i: name for i, name in enumerate(_items(_member(leader, "providers"))) if isinstance(name, str)}
-    twice = ((("leader", "providers", i), what) for i, what in _repeated(leads, "leader.providers"))
+        faults.add_all((((name, i, "id"), what) for i, what in repeated(ids_of(items), name)), name, "repeated")
+    known = list(ids_of(providers).values())
+    leads = {i: name for i, name in enumerate(entries(member(leader, "providers"))) if isinstance(name, str)}
+    twice = ((("leader", "providers", i), what) for i, what in repeated(leads, "leader.providers"))
     faults.add_all(twice, "leader", "repeated")
     faults.add_all(_strangers(leads, known), "leader", "stranger")
     if known and set(known) <= set(leads.values()):
         faults.add(("leader", "providers"), "the leader owns every provider; leave at least one rival out")
-    faults.add_all(_caps(_member(leader, "price_cap"), list(leads.values())), "leader", "cap")
+    faults.add_all(_caps(member(leader, "price_cap"), list(leads.values())), "leader", "cap")
     faults.add_all(_unpriced(providers, set(leads.values())), "providers", "unpriced")
 
 
-def _what(where: Where, error: ErrorDetails) -> str:
+def _what(part: type[BaseModel], where: Where, error: ErrorDetails) -> str:
     kind, value = error["type"], error["input"]
     if kind == "missing":
         return "missing"
     if kind == "extra_forbidden":
-        return f"unknown field{_meant(str(where[-1]), _known_fields(where))}"
+        return f"unknown field{meant(str(where[-1]), _known_fields(part, where))}"
     if kind == "value_error":
         return f"{error['ctx']['error']}, got {shown(value)}"
     expected = _EXPECTED.get(kind, error["msg"])
@@ -111,32 +91,44 @@ def _reads_as_number(text: str) -> bool:
     return True
 
 
-def _known_fields(where: Where) -> list[str]:
-    part: type[BaseModel] = MarketFile
-    for key in where[:-1]:
-        part = _PARTS.get(str(key), part)
+def _known_fields(part: type[BaseModel], where: Where) -> list[str]:
+    """Fields of the part of the file in which an unknown one stands."""
+    for key in where[:-1]:  # positions and ids lead no deeper
+        field = part.model_fields.get(str(key))
+        part = (field and _part_in(field.annotation)) or part
     return list(part.model_fields)
 
 
-def _meant(name: str, known: list[str]) -> str:
+def _part_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _part_in(inner))), None)
+
+
+def meant(name: str, known: list[str]) -> str:
+    """The way out for a name that is nearly one of those known, or nothing."""
     near = get_close_matches(name, known, n=1)
     return f"; did you mean {shown(near[0])}?" if near else ""
 
 
-def _member(data: object, key: str) -> object:
+def member(data: object, key: str) -> object:
+    """What an object holds under `key`; None for whatever is no object."""
     return data.get(key) if isinstance(data, dict) else None
 
 
-def _items(data: object) -> list[object]:
+def entries(data: object) -> list[object]:
+    """What a list holds; nothing for whatever is no list."""
     return data if isinstance(data, list) else []
 
 
-def _ids(items: object) -> dict[int, str]:
-    ids = ((i, _member(item, "id")) for i, item in enumerate(_items(items)))
+def ids_of(items: object) -> dict[int, str]:
+    """Ids of a list of objects, by position."""
+    ids = ((i, member(item, "id")) for i, item in enumerate(entries(items)))
     return {i: name for i, name in ids if isinstance(name, str)}
 
 
-def _repeated(names: Mapping[int, str], among: str) -> Iterator[tuple[int, str]]:
+def repeated(names: Mapping[int, str], among: str) -> Iterator[tuple[int, str]]:
+    """Positions of names that came before, and what is wrong with them."""
     first: dict[str, int] = {}
     for i, name in names.items():
         if first.setdefault(name, i) != i:
@@ -146,7 +138,7 @@ def _repeated(names: Mapping[int, str], among: str) -> Iterator[tuple[int, str]]
 def _strangers(leads: Mapping[int, str], known: list[str]) -> Iterator[tuple[Where, str]]:
     for i, name in leads.items():
         if known and name not in known:
-            yield ("leader", "providers", i), f"no provider has the id {shown(name)}{_meant(name, known)}"
+            yield ("leader", "providers", i), f"no provider has the id {shown(name)}{meant(name, known)}"
 
 
 def _caps(caps: object, leads: list[str]) -> Iterator[tuple[Where, str]]:
@@ -157,10 +149,10 @@ def _caps(caps: object, leads: list[str]) -> Iterator[tuple[Where, str]]:
             yield ("leader", "price_cap", name), "missing; an object needs a cap for each of the leader's providers"
     for name in caps:
         if name not in leads:
-            yield ("leader", "price_cap", name), f"not one of the leader's providers{_meant(name, leads)}"
+            yield ("leader", "price_cap", name), f"not one of the leader's providers{meant(name, leads)}"
 
 
 def _unpriced(providers: object, leads: set[str]) -> Iterator[tuple[Where, str]]:
-    for i, provider in enumerate(_items(providers)):
+    for i, provider in enumerate(entries(providers)):
         if isinstance(provider, dict) and "price" not in provider and provider.get("id") not in leads:
             yield ("providers", i, "price"), "missing; only the leader's providers may leave it out"

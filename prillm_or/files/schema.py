@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 FORMAT = "prillm-or/market@1"
 
 NUMBER, OBJECT = "<number>", "<object>"
-"""Tags of the two ways to write a price cap; they show up in pydantic's locations and are removed from ours."""
+"""Tags of the two ways to write caps or delays; they show up in pydantic's locations and are removed from ours."""
 
 
 def _one_or_each(value: object) -> str:
@@ -29,7 +29,7 @@ def _storable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_storable)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Caps = Annotated[
+OneOrEach = Annotated[
     Annotated[NonNegative, Tag(NUMBER)] | Annotated[dict[str, NonNegative], Tag(OBJECT)],
     Discriminator(_one_or_each),
 ]
@@ -62,7 +62,7 @@ class Leader(Part):
     """Who sets prices: at least one provider, and at least one rival is left."""
 
     providers: list[Text] = Field(min_length=1, description="Ids of the leader's providers.")
-    price_cap: Caps = Field(
+    price_cap: OneOrEach = Field(
         description="Highest price, currency per volume unit: one number, or one for each of the leader's providers."
     )
 

@@ -1,14 +1,9 @@
 r"""bisect: the best single price with a certificate, from equilibria alone; any size, no breakpoints.
 
-x_s never rises with the price p (`docs/mathematics.md`, L2), and never falls faster than sigma = alpha_s R n / (n + 1),
-R the largest rho_i (L7), hence on prices [a, b]
-
-    profit <= max over p of (p - k) min(x_s(a), x_s(b) + sigma (b - p))    where b >= k,
-    profit <= (b - k) x_s(b)                                               where b < k.
-
-Intervals are kept in a queue, the one with the largest bound first. Where both ends have the same support, everything
-in between is linear (each support owns one interval of prices), the profit is a known parabola and the interval is
-done, exactly. Others are halved. The proven bound is the largest one left, so it may be read at any time.
+The loads at two prices bound the profit in between (`monotone.py`). Intervals are kept in a queue, the one with the
+largest bound first. Where both ends have the same support, everything in between is linear (each support owns one
+interval of prices), the profit is a known parabola and the interval is done, exactly. Others are halved. The proven
+bound is the largest one left, so it may be read at any time.
 
 Cost: one equilibrium a split, warm-started from an end; `--verbose` tells how many it took.
 
@@ -29,6 +24,7 @@ from prillm_or.equilibrium import Equilibrium, load_slopes
 from prillm_or.market import Array, Market
 from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
 from prillm_or.solvers.incumbent import Incumbent
+from prillm_or.solvers.monotone import Monotone
 
 _log = logging.getLogger(__name__)
 _NARROW = 1e-14
@@ -68,8 +64,7 @@ class _Search:
         self.best = Incumbent(market)
         self._unit_cost = float(market.unit_cost[market.leader[0]])
         self._column = market.leader[0]
-        users = self.best.users
-        self._steepest = float(users.capacity[self._column] * users.sensitivity.max()) * market.n / (market.n + 1)
+        self._monotone = Monotone(market, self.best.users)
         self._number = count()
         self.queue: list[tuple[float, int, Equilibrium, Equilibrium]] = []
         self.equilibria = 2
@@ -97,20 +92,9 @@ class _Search:
             return
         if b - a <= _NARROW * max(abs(b), 1.0):
             return  # neighbouring numbers: both ends have been offered, there is no price in between
-        heapq.heappush(self.queue, (-self._bound(low, high), next(self._number), low, high))
-
-    def _bound(self, low: Equilibrium, high: Equilibrium) -> float:
-        """On the profit between two prices: the top of the parabola on which x_s falls fastest to its load at `high`.
-
-        Only where that is below x_s at `low`, which it cannot exceed.
-        """
-        a, b, k = float(low.prices[0]), float(high.prices[0]), self._unit_cost
-        most, least = float(low.load[self._column]), float(high.load[self._column])
-        if b < k:
-            return (b - k) * least
-        met = max(a, b - max(most - least, 0.0) / self._steepest)
-        top = min(max((k + b + least / self._steepest) / 2, met), b)
-        return (top - k) * max(least + self._steepest * (b - top), least)
+        bounds = self._monotone
+        bound = bounds.between(bounds.point(low), bounds.point(high), bounds.sigma(low))
+        heapq.heappush(self.queue, (-bound, next(self._number), low, high))
 
     def _settle(self, low: Equilibrium, high: Equilibrium) -> None:
         slope = float(load_slopes(self.best.users, low.laplacian)[0, 0])

@@ -1,13 +1,15 @@
 r"""path: the exact optimum of one leader price, by tracing the pieces of the leader's loads (`trace.py`).
 
-On each piece the profit is a parabola. x_s never rises with the price p (`docs/mathematics.md`, L2), so beyond p no
-price up to
+On each piece the profit is a parabola. What need not be traced is leapt over, with k the unit cost and best the best
+profit seen:
 
-    k + best / x_s(p),            k the unit cost, best the best profit seen,
+* prices from 0 up to one from which on the profit only rises (`monotone.py`);
+* at a price p with load x_s(p), which never rises, all prices up to k + best / x_s(p), where that is many pieces away;
+* prices up to another of known load, where the two loads leave no room for a better one in between (`monotone.py`); a
+  price is looked for this way beyond which nothing earns more, if the load goes on falling as it does at p.
 
-earns more than best: the search ends where that is the cap, and where it is many pieces away it leaps there, to a new
-equilibrium, and traces on. In a large market, where there are many pieces, a good price is looked for first, which
-makes leaps long.
+The end is where (cap - k) x_s(p) is no more than best. A good price is looked for first, uphill from today's: it makes
+leaps long.
 
 Cost: that of the pieces and the equilibria, see there; `--verbose` tells how many there were.
 """
@@ -15,27 +17,29 @@ Cost: that of the pieces and the equilibria, see there; `--verbose` tells how ma
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.certificate import profit_of
-from prillm_or.equilibrium import Equilibrium, UserProblem, solve_users
+from prillm_or.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
 from prillm_or.market import Market
-from prillm_or.pairs import are_listed
 from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
-from prillm_or.solvers.incumbent import Incumbent
-from prillm_or.solvers.trace import best_on_piece, trace
+from prillm_or.solvers.monotone import Monotone, Point
+from prillm_or.solvers.trace import Piece, best_on_piece, trace
 
 _log = logging.getLogger(__name__)
 
 _BETTER = 1e-13
 _MARGIN = 1e-9
-_PROBES = 6
+_CLIMBS = 3
 _LEAP = 4
 _LEAP_BY_SIZE = 1 / 32
 _FIRST_LENGTH = 0.02
+
+
+Start = tuple[float, Callable[[], Equilibrium]]
+"""An equilibrium to look for others from, of the same or of like users: its price, and what fetches it when needed."""
 
 
 class Path:
@@ -50,14 +54,11 @@ class Path:
 
     def solve(self, market: Market, limits: Limits) -> Proposal:
         """Find the best price; exact, whatever gap is asked for."""
-        incumbent = Incumbent(market)
-        search = Search(market, incumbent.users)
+        search = Search(market, user_problem(market))
         deadline = Deadline(limits.time_limit)
         ended = Ended.FINISHED
         try:
-            if are_listed((market.n, market.m)):
-                for found in _probe(incumbent):
-                    search.know(found)
+            search.climb()
             for _ in search.steps():
                 if deadline.passed() and not search.done:
                     ended = Ended.TIME_LIMIT
@@ -68,15 +69,6 @@ class Path:
         return Proposal(prices, search.upper_bound, ended, (search.note,))
 
 
-def _probe(best: Incumbent) -> Iterator[Equilibrium]:
-    """Equilibria at halves of the cap, and uphill from the best of them: they prove nothing, but make leaps long."""
-    for halvings in range(_PROBES):
-        yield best.offer(best.market.price_cap / 2**halvings)
-    best.polish()
-    assert best.equilibrium is not None
-    yield best.equilibrium
-
-
 class Search:
     """The search for the best price: the best so far, and what is proven of all others.
 
@@ -84,26 +76,30 @@ class Search:
     ----------
     market, users
         The market, whose leader has one price, and its users by `user_problem`.
+    starts
+        Equilibria to look for others from.
 
     Attributes
     ----------
-    known
-        Equilibria solved or told of.
+    bounds
+        What loads prove.
     done
         Whether all prices are judged.
     """
 
-    def __init__(self, market: Market, users: UserProblem) -> None:
+    def __init__(self, market: Market, users: UserProblem, starts: Iterable[Start] = ()) -> None:
         self._market = market
         self._users = users
-        self._own = market.leader[0]
-        self._unit_cost = float(market.unit_cost[self._own])
+        self._starts = list(starts)
         self._cap = float(market.price_cap[0])
+        self.bounds = Monotone(market, users)
         self._worth = _LEAP + _LEAP_BY_SIZE * min(market.n, market.m)
         self._pieces = 0
         self._traced = 0.0
+        self._tried = -np.inf
         self._beyond = np.inf
-        self.known: list[Equilibrium] = []
+        self._known: dict[float, Equilibrium] = {}
+        self._points: dict[float, Point] = {}
         self.best_price: float | None = None
         self.best_profit = -np.inf
         self.done = False
@@ -115,54 +111,107 @@ class Search:
         return bound if np.isfinite(bound) else None
 
     @property
+    def known(self) -> list[Equilibrium]:
+        """Equilibria that were solved, in their order."""
+        return list(self._known.values())
+
+    @property
     def note(self) -> str:
         """What it took, for people."""
-        return f"{self._pieces} pieces, {len(self.known)} equilibria"
+        return f"{self._pieces} pieces, {len(self._known)} equilibria"
 
-    def know(self, found: Equilibrium) -> None:
-        """Learn of an equilibrium of these users: the more it earns the longer leaps are, near it they cost less."""
-        self.known.append(found)
-        self._offer(float(found.prices[0]), profit_of(self._market, found.prices, found.load))
+    def look(self, price: float) -> Equilibrium:
+        """Solve the equilibrium at a price, from the nearest there is, and learn of it."""
+        if (same := self._known.get(price)) is not None:
+            return same
+        nearest = min(self._starts, key=lambda start: abs(start[0] - price), default=None)
+        found = solve_users(self._users, np.array([price]), None if nearest is None else nearest[1]())
+        point = self.bounds.point(found)
+        self._known[price], self._points[price] = found, point
+        self._starts.append((price, lambda: found))
+        self._offer(price, (price - self.bounds.unit_cost) * point.load)
+        return found
+
+    def climb(self) -> None:
+        """Go uphill from today's price: the nearer the best price is guessed, the more can be leapt over."""
+        today, k = float(self._market.price[self._market.leader[0]]), self.bounds.unit_cost
+        price = self._cap / 4 if np.isnan(today) else min(today, self._cap)
+        for _ in range(_CLIMBS):
+            before = self.best_profit
+            found = self.look(price)
+            load, slope = self._points[price].load, float(load_slopes(self._users, found.laplacian)[0, 0])
+            if slope >= 0 or self.best_profit <= before:
+                return
+            price = min(max(price - (load + (price - k) * slope) / (2 * slope), 0.0), self._cap)
 
     def steps(self) -> Iterator[None]:
-        """Go from price 0 to the cap, piece by piece and leap by leap, and stop after each for the caller to look."""
-        price = 0.0
-        while not self.done:
-            near = min(self.known, key=lambda known: abs(known.prices[0] - price), default=None)
-            found = solve_users(self._users, np.array([price]), near)
-            self.know(found)
-            onward = self._onward(price, float(found.load[self._own]))
+        """Go up to the cap, piece by piece and leap by leap, and stop after each for the caller to look."""
+        at = self.look(max(map(self.bounds.rising_to, self._points.values()), default=0.0))
+        while True:
+            point, sigma = self._points[float(at.prices[0])], self.bounds.sigma(at)
+            self._pass(point)
             yield
-            if not self.done and onward is None:
-                for piece in trace(self._users, found.prices, 0, self._cap, found):
-                    self._pieces, self._traced = self._pieces + 1, self._traced + piece.end - piece.start
-                    self._offer(*best_on_piece(piece, 0, np.zeros(1), self._unit_cost))
-                    load = float(piece.load[0] + piece.slope[0] * (piece.end - piece.start))
-                    onward = self._onward(piece.end, load)
+            if self.done:
+                return
+            onward = self._onward(point, 0.0, sigma)
+            if onward is None:
+                for piece in trace(self._users, at.prices, 0, self._cap, at):
+                    point = self._add(piece)
+                    self._pass(point)
                     yield
-                    if self.done or onward is not None:
+                    if self.done:
+                        return
+                    onward = self._onward(point, float(piece.slope[0]), sigma)
+                    if onward is not None:
                         break
-            assert self.done or onward is not None
-            price = onward or 0.0
+            assert onward is not None, "a trace ends at the cap"
+            at = onward
 
-    def _onward(self, price: float, load: float) -> float | None:
-        """Where to leap to from a price with a load, or None to trace on; sets what is proven of prices beyond."""
-        if self._cap <= price:
+    def _add(self, piece: Piece) -> Point:
+        """Judge a piece; its end."""
+        length = piece.end - piece.start
+        self._pieces, self._traced = self._pieces + 1, self._traced + length
+        self._offer(*best_on_piece(piece, 0, np.zeros(1), self.bounds.unit_cost))
+        return Point(piece.end, max(float(piece.load[0] + piece.slope[0] * length), 0.0))
+
+    def _pass(self, point: Point) -> None:
+        """All prices up to that of a point are judged; say what is proven of those beyond."""
+        if self._cap <= point.price:
             self._beyond, self.done = -np.inf, True
+        elif self._cap >= self.bounds.unit_cost:  # else dearer prices lose less: the whole range must be seen
+            self._beyond = (self._cap - self.bounds.unit_cost) * point.load
+            self.done = self._beyond <= self.best_profit
+        _log.info("price %.6g of %.6g, best %.6g, bound %.6g", point.price, self._cap, self.best_profit, self._beyond)
+
+    def _onward(self, point: Point, slope: float, sigma: float) -> Equilibrium | None:
+        """Where to leap to, no price in between being better, or None to trace on."""
+        k, best = self.bounds.unit_cost, self.best_profit
+        if best <= 0 or self._cap < k:
             return None
-        if self._cap < self._unit_cost:  # dearer prices lose less: the whole range must be seen
-            return None
-        self._beyond = (self._cap - self._unit_cost) * load
-        if self._beyond <= self.best_profit:
-            self.done = True
-            return None
-        if self.best_profit < 0:
-            return None
+        for price, ahead in self._points.items():
+            if price > point.price and self._leaves_none(point, ahead, sigma):
+                return self._known[price]
+        worth = self._worth * (self._traced / self._pieces if self._pieces else _FIRST_LENGTH * point.price)
+        if slope < 0 and point.price > self._tried + worth:
+            end = self._expected_end(point, slope)
+            if self._leaves_none(point, end, sigma):
+                self._tried = point.price
+                found = self.look(end.price)
+                if self._leaves_none(point, self._points[end.price], sigma):
+                    return found
         # The margin lets the trace meet the best price known, or a cheaper one that earns as much.
-        onward = min(self._unit_cost + (1 - _MARGIN) * self.best_profit / load, self._cap)
-        length = self._traced / self._pieces if self._pieces else _FIRST_LENGTH * price
-        _log.info("price %.6g of %.6g, bound %.6g, best %.6g", price, self._cap, self._beyond, self.best_profit)
-        return onward if onward - price > self._worth * length else None
+        onward = min(k + (1 - _MARGIN) * best / point.load, self._cap)
+        return self.look(onward) if onward - point.price > worth else None
+
+    def _leaves_none(self, low: Point, high: Point, sigma: float) -> bool:
+        """Whether no price between two points is better than the best."""
+        return self.bounds.between(low, high, sigma) <= self.best_profit
+
+    def _expected_end(self, point: Point, slope: float) -> Point:
+        """Where no dearer price is better, if the load goes on falling as it does at a point."""
+        last = (1 - _MARGIN) * self.best_profit / (self._cap - self.bounds.unit_cost)
+        price = min(point.price + (point.load - last) / -slope, self._cap)
+        return Point(price, point.load + slope * (price - point.price))
 
     def _offer(self, price: float, profit: float) -> None:
         """Keep the better price, the cheaper one of equals."""

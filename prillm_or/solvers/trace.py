@@ -101,9 +101,9 @@ def trace(
     while True:
         pair = state.next_pair()
         reached = state.price + state.distance(pair)
-        last = reached >= end or not state.used()
+        last = reached >= end or not state.using
         stop = end if last else reached
-        if stop > state.horizon and state.used():
+        if stop > state.horizon and state.using:
             state.watch_anew()
             continue
         if stop > begin:
@@ -119,7 +119,7 @@ class _State:
     """The trace at one price: support, slacks and their slopes on the pairs that are watched.
 
     `room` and `rate` hold the slacks and their slopes, with the sign of pairs off the support turned, so that a support
-    stays right while every room is >= 0.
+    stays right while every room is >= 0. `using` counts the users of the provider whose price moves.
     """
 
     def __init__(
@@ -129,14 +129,15 @@ class _State:
         self._which = which
         self._column = users.leader[which]
         self._prices = np.array(prices, dtype=np.float64)
-        self._leader = list(users.leader)
+        self._leader = np.array(users.leader)
+        self._own_capacity = users.capacity[self._leader]
         self._tied_flips = 0
         self._still = _ZERO_RATE * float(users.sensitivity.max())
         self._speed = float(2 * users.sensitivity.max() - users.sensitivity.min())
         self._watch = _FIRST_WATCH * (end - self.price)
         if start is None or not np.array_equal(start.prices, self._prices):
             start = solve_users(users, self._prices, start)
-        self._synchronise(start.laplacian)
+        self._synchronise(start.laplacian, start)
 
     @property
     def price(self) -> float:
@@ -148,15 +149,19 @@ class _State:
         self._watch *= 2
         self._synchronise(Laplacian(self._inverse.support, self._users.capacity))
 
-    def _synchronise(self, laplacian: Laplacian) -> None:
+    def _synchronise(self, laplacian: Laplacian, found: Equilibrium | None = None) -> None:
         """Compute everything from the support: at first, and for the digits lost in many small updates."""
         users, pairs, column = self._users, laplacian.pairs, self._column
         offsets = users.offsets(self._prices)
-        user, provider = pairs.sums(laplacian.weight * pairs.take(offsets))
-        self._level, self._congestion = laplacian.solve(users.demand + user, -provider)
-        self._d_level, self._d_congestion = laplacian.solve(*price_pull(users, laplacian.support, [column]))
+        if found is None:
+            user, provider = pairs.sums(laplacian.weight * pairs.take(offsets))
+            self._level, self._congestion = laplacian.solve(users.demand + user, -provider)
+        else:
+            self._level, self._congestion = found.level, found.congestion
+        self._d_level, self._d_congestion = laplacian.solve(*price_pull(users, laplacian, [column]))
         self._zero = _ZERO_SLACK * float(np.abs(self._level).max() + np.abs(self._congestion).max())
         self._pairs = self._watched(offsets, laplacian.support)
+        self.using = np.count_nonzero(laplacian.support[:, column])
         self._inverse = SupportInverse(laplacian, users.capacity, self._pairs, _REFRESH)
         slack = self._difference(self._level, self._congestion) - self._pairs.take(offsets)
         d_slack = self._difference(self._d_level, self._d_congestion)
@@ -205,15 +210,11 @@ class _State:
 
     def loads(self) -> tuple[Array, Array]:
         """The leader's loads and their slopes, shape (len(leader),) each."""
-        capacity = self._users.capacity[self._leader]
-        load, slope = capacity * self._congestion[self._leader], capacity * self._d_congestion[self._leader]
-        if not self.used():  # zero but for rounding, and nobody comes back to a dearer provider
+        load = self._own_capacity * self._congestion[self._leader]
+        slope = self._own_capacity * self._d_congestion[self._leader]
+        if not self.using:  # zero but for rounding, and nobody comes back to a dearer provider
             load[self._which], slope[:] = 0.0, 0.0
         return load, slope
-
-    def used(self) -> bool:
-        """Whether anybody uses the provider whose price moves."""
-        return bool(self._inverse.support[:, self._column].any())
 
     def advance(self, price: float) -> None:
         """Raise the price, at most up to the next breakpoint."""
@@ -237,7 +238,10 @@ class _State:
             self._synchronise(Laplacian(support, self._users.capacity))
             return
         a, b = edge = self._inverse.edge(pair)
-        step = self._inverse.flip(pair, edge) * self._sign.flat[pair] * self.rate.flat[pair]
+        kappa = self._inverse.flip(pair, edge)
+        if self._pairs.position(pair)[1] == self._column:
+            self.using += 1 if kappa > 0 else -1
+        step = kappa * self._sign.flat[pair] * self.rate.flat[pair]
         self._d_level = self._d_level - step * a
         self._d_congestion = self._d_congestion - step * b
         change = self._difference(step * a, step * b)
@@ -254,13 +258,16 @@ def best_on_piece(piece: Piece, which: int, margins: Array, unit_cost: float) ->
     `margins`, shape (len(leader),), holds price less unit cost of the leader's other providers; entry `which` is
     unused.
     """
-    own_load, own_slope = piece.load[which], piece.slope[which]
-    others = np.delete(margins, which)
-    other_profit, other_slope = others @ np.delete(piece.load, which), others @ np.delete(piece.slope, which)
+    own_load, own_slope = float(piece.load[which]), float(piece.slope[which])
+    other_profit = other_slope = 0.0
+    if len(margins) > 1:
+        others = np.delete(margins, which)
+        other_profit = float(others @ np.delete(piece.load, which))
+        other_slope = float(others @ np.delete(piece.slope, which))
     margin, length = piece.start - unit_cost, piece.end - piece.start
 
     def profit(h: float) -> float:
-        return float((margin + h) * (own_load + own_slope * h) + other_profit + other_slope * h)
+        return (margin + h) * (own_load + own_slope * h) + other_profit + other_slope * h
 
     best = (0.0, profit(0.0))
     candidates = [length]

@@ -1,0 +1,100 @@
+"""prillm-or watch: changes of a market in on standard input, new prices out, a JSON line each."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import IO, Any
+
+from prillm_or.cli.common import OneInstance, read_instance, report
+from prillm_or.errors import ConvergenceError, FaultsError
+from prillm_or.files import Instance, result_to_json
+from prillm_or.files.changes import read_change
+from prillm_or.pricer import Pricer
+from prillm_or.result import Result, Status
+
+_LONGEST = 2**20
+
+
+def command(instance: OneInstance) -> int:
+    """Keep a price up to date: read changes of the market from standard input, one JSON object a line, and answer each.
+
+    The first line written is the result for the market as it is; then each change gets one line: the result for the
+    changed market, or {"error": [FAULT, ...], "line": N} if the change is refused. A refused change changes nothing.
+    Everything in a line happens together. One price only. Results are those of `solve --json`; `instance_sha256` is
+    null after a change, as no file holds that market. Blank lines are skipped.
+
+    \b
+    What a line may hold, ids and units as in the market file:
+      {"providers": {"ID": {"price": 2.0, "capacity": 130, "value": 2.4, "unit_cost": 0.1}}}
+      {"users": {"ID": {"demand": 45.0, "weights": {"congestion": 1.2}}}}
+      {"delays": {"USER": {"PROVIDER": 0.7}}, "price_cap": 12.0}
+      {"add": {"providers": [{"id": "ID", "price": 2.0, "capacity": 90, "delays": {"USER": 0.7, ...}}]}}
+      {"add": {"users": [{"id": "ID", "demand": 10.0, "delays": 0.7}]}}
+      {"remove": {"providers": ["ID"], "users": ["ID"]}}
+
+    Exit codes, the worst of all lines, when the input ends: 0 every change was taken, 1 a gap stayed open, 2 a change
+    was refused, 3 one could not be priced; 130 after Ctrl-C.
+
+    \b
+    Example:
+      echo '{"providers": {"rival": {"price": 2.5}}}' | prillm-or watch tiny/one-rival
+    """
+    began = time.perf_counter()
+    read = read_instance(instance)
+    read_s = time.perf_counter() - began
+    pricer = Pricer(read.market)
+    _write(result_to_json(_first(pricer.result, read, read_s)))
+    code = _code(pricer.result)
+    try:
+        for number, line in _lines(sys.stdin.buffer):
+            code = max(code, _answer(pricer, number, line))
+    except KeyboardInterrupt:
+        report("interrupted")
+        return 130
+    return code
+
+
+def _first(result: Result, read: Instance, read_s: float) -> Result:
+    """The result for the market of a file, which it names."""
+    times = replace(result.time_s, total=result.time_s.total + read_s, read=read_s)
+    return replace(result, instance_sha256=read.sha256, time_s=times)
+
+
+def _answer(pricer: Pricer, number: int, line: bytes) -> int:
+    """Answer one line, and return the exit code it calls for."""
+    try:
+        if len(line) > _LONGEST:
+            raise FaultsError("change", [f"expected a line of at most {_LONGEST} bytes; give the change in parts"])
+        result = pricer.update(read_change(line))
+    except FaultsError as refusal:
+        _write({"error": list(refusal.problems), "line": number})
+        return 2
+    except ConvergenceError as failure:
+        _write({"error": [str(failure)], "line": number})
+        return 3
+    _write(result_to_json(result))
+    return _code(result)
+
+
+def _code(result: Result) -> int:
+    return {Status.OPTIMAL: 0, Status.ERROR: 3}.get(result.status, 1)
+
+
+def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank, with their numbers; of one too long, no more than shows that it is."""
+    number = 0
+    while line := stream.readline(_LONGEST + 1):
+        number += 1
+        rest = line
+        while len(rest) > _LONGEST and not rest.endswith(b"\n"):
+            rest = stream.readline(_LONGEST + 1)
+        if line.strip():
+            yield number, line
+
+
+def _write(document: dict[str, Any]) -> None:
+    print(json.dumps(document, allow_nan=False), flush=True)

@@ -1,0 +1,76 @@
+r"""monotone: what the leader's loads at two prices prove of the profit in between; one price p of the provider s.
+
+x_s never rises with p, and never falls faster than sigma = alpha_s R k_s / (k_s + 1), R the largest rho_i and k_s the
+number of users of s (`docs/mathematics.md`, L2 and L7). So on [a, b], with k the unit cost,
+
+    profit <= max over p of (p - k) min(x_s(a), x_s(b) + sigma (b - p))    where b >= k,
+    profit <= (b - k) x_s(b)                                               where b < k;
+
+and the profit rises all the way from price 0 to q if 0 < x_s(q) >= sigma (q - k), since its derivative there is
+x_s + (p - k) x_s' >= x_s(q) - sigma (q - k) (L8).
+
+Where users weigh prices alike nobody joins s as it gets dearer (L3), so k_s counts those at a; elsewhere it is n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from prillm_or.equilibrium import Equilibrium, UserProblem
+from prillm_or.market import Market
+
+_MARGIN = 1e-9
+
+
+@dataclass(frozen=True)
+class Point:
+    """A price and the load there."""
+
+    price: float
+    load: float
+
+
+class Monotone:
+    """The bounds of one market.
+
+    Parameters
+    ----------
+    market, users
+        The market, whose leader has one price, and its users by `user_problem`.
+    """
+
+    def __init__(self, market: Market, users: UserProblem) -> None:
+        self._own = market.leader[0]
+        self._alike = bool((users.sensitivity == users.sensitivity[0]).all())
+        self._steepest = float(users.capacity[self._own] * users.sensitivity.max())
+        self._capacity = float(users.capacity[self._own])
+        self._n = market.n
+        self.unit_cost = float(market.unit_cost[self._own])
+
+    def point(self, found: Equilibrium) -> Point:
+        """The leader's price and load at an equilibrium."""
+        used = np.count_nonzero(found.support[:, self._own])  # else the load is zero but for rounding
+        return Point(float(found.prices[0]), self._capacity * float(found.congestion[self._own]) if used else 0.0)
+
+    def sigma(self, low: Equilibrium | None = None) -> float:
+        """How fast the load may fall at most, at all prices or from that of `low` on."""
+        alike = low is not None and self._alike
+        using = int(np.count_nonzero(low.support[:, self._own])) if low is not None and alike else self._n
+        return self._steepest * using / (using + 1)
+
+    def between(self, low: Point, high: Point, sigma: float) -> float:
+        """Bound on the profit at prices between two points; `sigma` is that from some price up to `low`'s on."""
+        k = self.unit_cost
+        if high.price < k or not sigma:
+            return (high.price - k) * (high.load if high.price < k else low.load)
+        met = max(low.price, high.price - max(low.load - high.load, 0.0) / sigma)
+        top = min(max((k + high.price + high.load / sigma) / 2, met), high.price)
+        return (top - k) * (high.load + sigma * (high.price - top))
+
+    def rising_to(self, point: Point) -> float:
+        """A price up to which the profit only rises, as a point says; 0 where it says nothing."""
+        if point.load <= 0:
+            return 0.0
+        return max(min(point.price, self.unit_cost + (1 - _MARGIN) * point.load / self.sigma()), 0.0)

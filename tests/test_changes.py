@@ -1,0 +1,369 @@
+"""Changes of a market: what each does, beside a market made so from the start, and what is refused and how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import prillm_or.files
+from prillm_or.changes import apply
+from prillm_or.errors import MarketError
+from prillm_or.files.changes import change_schema, read_change
+from prillm_or.market import Market
+
+# Users u1, u2 of demands 1, 2; providers p1 (it leads), p2, p3 of prices 1, 2, 3 and capacities 2, 3, 4; cap 10.
+DELAY = [[0, 0.25, 0.5], [0.75, 1, 1.25]]
+RIVAL = {"id": "p4", "price": 1.5, "capacity": 6}
+USER = {"id": "u3", "demand": 5}
+
+# A change, and the fields of the market it must give.
+KINDS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "price": ({"providers": {"p2": {"price": 0.5}}}, {"price": [1, 0.5, 3]}),
+    "price-of-leader-today": ({"providers": {"p1": {"price": 4}}}, {"price": [4, 2, 3]}),
+    "capacity": ({"providers": {"p3": {"capacity": 9}}}, {"capacity": [2, 3, 9]}),
+    "value": ({"providers": {"p3": {"value": -2.5}}}, {"value": [0, 0, -2.5]}),
+    "unit-cost": ({"providers": {"p1": {"unit_cost": 0.25}}}, {"unit_cost": [0.25, 0, 0]}),
+    "demand": ({"users": {"u2": {"demand": 7}}}, {"demand": [1, 7]}),
+    "weights": (
+        {"users": {"u1": {"weights": {"price": 2, "delay": 0}}, "u2": {"weights": {"congestion": 3}}}},
+        {"price_weight": [2, 1], "congestion_weight": [1, 3], "delay_weight": [0, 1]},
+    ),
+    "delays": (
+        {"delays": {"u1": {"p1": 3, "p3": 4}, "u2": {"p2": 0}}},
+        {"delay": [[3, 0.25, 4], [0.75, 0, 1.25]]},
+    ),
+    "cap": ({"price_cap": 6}, {"price_cap": [6]}),
+    "cap-by-id": ({"price_cap": {"p1": 6}}, {"price_cap": [6]}),
+    "rival-comes": (
+        {"add": {"providers": [RIVAL | {"value": 1, "unit_cost": 2, "delays": {"u2": 8, "u1": 9}}]}},
+        {
+            "provider_ids": ("p1", "p2", "p3", "p4"),
+            "price": [1, 2, 3, 1.5],
+            "capacity": [2, 3, 4, 6],
+            "value": [0, 0, 0, 1],
+            "unit_cost": [0, 0, 0, 2],
+            "delay": [[0, 0.25, 0.5, 9], [0.75, 1, 1.25, 8]],
+        },
+    ),
+    "rival-comes-with-one-delay": (
+        {"add": {"providers": [RIVAL | {"delays": 7}]}},
+        {
+            "provider_ids": ("p1", "p2", "p3", "p4"),
+            "price": [1, 2, 3, 1.5],
+            "capacity": [2, 3, 4, 6],
+            "delay": [[0, 0.25, 0.5, 7], [0.75, 1, 1.25, 7]],
+        },
+    ),
+    "rival-leaves": (
+        {"remove": {"providers": ["p2"]}},
+        {"provider_ids": ("p1", "p3"), "price": [1, 3], "capacity": [2, 4], "delay": [[0, 0.5], [0.75, 1.25]]},
+    ),
+    "user-comes": (
+        {"add": {"users": [USER | {"weights": {"delay": 2}, "delays": {"p3": 3, "p2": 2, "p1": 1}}]}},
+        {
+            "user_ids": ("u1", "u2", "u3"),
+            "demand": [1, 2, 5],
+            "delay_weight": [1, 1, 2],
+            "delay": [*DELAY, [1, 2, 3]],
+        },
+    ),
+    "user-leaves": (
+        {"remove": {"users": ["u1"]}},
+        {"user_ids": ("u2",), "demand": [2], "delay": [[0.75, 1, 1.25]]},
+    ),
+    "all-users-replaced": (
+        {"remove": {"users": ["u1", "u2"]}, "add": {"users": [USER | {"delays": 1}]}},
+        {"user_ids": ("u3",), "demand": [5], "delay": [[1, 1, 1]]},
+    ),
+    "all-rivals-replaced": (
+        {"remove": {"providers": ["p3", "p2"]}, "add": {"providers": [RIVAL | {"delays": 1}]}},
+        {"provider_ids": ("p1", "p4"), "price": [1, 1.5], "capacity": [2, 6], "delay": [[0, 1], [0.75, 1]]},
+    ),
+    "everything-at-once": (
+        {
+            "users": {"u2": {"demand": 3}},
+            "providers": {"p1": {"value": 2}},
+            "delays": {"u2": {"p3": 6}},
+            "price_cap": 5,
+            "add": {
+                "users": [USER | {"delays": {"p1": 1, "p3": 3, "p4": 4}}],
+                "providers": [RIVAL | {"delays": {"u2": 8}}],
+            },
+            "remove": {"users": ["u1"], "providers": ["p2"]},
+        },
+        {
+            "user_ids": ("u2", "u3"),
+            "demand": [3, 5],
+            "provider_ids": ("p1", "p3", "p4"),
+            "price": [1, 3, 1.5],
+            "capacity": [2, 4, 6],
+            "value": [2, 0, 0],
+            "price_cap": [5],
+            "delay": [[0.75, 6, 8], [1, 3, 4]],
+        },
+    ),
+}
+
+
+def assert_same(found: Market, expected: Market) -> None:
+    for field in fields(Market):
+        ours, theirs = getattr(found, field.name), getattr(expected, field.name)
+        if isinstance(theirs, np.ndarray):
+            np.testing.assert_array_equal(ours, theirs, err_msg=field.name)
+        else:
+            assert ours == theirs, field.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_change_gives_the_market_made_so_from_the_start(kind: str, make_market: Any) -> None:
+    change, expected = KINDS[kind]
+    market = make_market()
+    assert_same(apply(market, change), make_market(**expected))
+    assert_same(apply(market, read_change(json.dumps(change).encode())), make_market(**expected))
+    assert_same(market, make_market())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_schema_lets_every_kind_of_change_through(kind: str) -> None:
+    assert list(jsonschema.Draft202012Validator(change_schema()).iter_errors(KINDS[kind][0])) == []
+
+
+def test_the_shipped_schema_is_the_generated_one() -> None:
+    assert prillm_or.files.__file__ is not None
+    shipped = Path(prillm_or.files.__file__).parent / "change.schema.json"
+    assert shipped.read_text() == json.dumps(change_schema(), indent=2) + "\n"
+
+
+def test_a_leader_among_those_who_stay_is_found_again(make_market: Any) -> None:
+    market = make_market(leader=(2, 1), price_cap=[3, 4])
+    smaller = apply(market, {"remove": {"providers": ["p1"]}, "add": {"providers": [RIVAL | {"delays": 1}]}})
+    assert smaller.leader_ids == ("p3", "p2")
+    assert smaller.price_cap.tolist() == [3, 4]
+    assert apply(market, {"price_cap": {"p2": 9}}).price_cap.tolist() == [3, 9]
+    assert apply(market, {"price_cap": 9}).price_cap.tolist() == [9, 9]
+
+
+def test_an_absent_price_of_today_stays_absent_until_it_is_given(make_market: Any) -> None:
+    market = make_market(price=[np.nan, 2, 3])
+    assert apply(market, {"users": {"u1": {"demand": 2}}}).today is None
+    today = apply(market, {"providers": {"p1": {"price": 2}}}).today
+    assert today is not None
+    assert today.tolist() == [2]
+
+
+def test_units_name_and_description_stay(make_market: Any) -> None:
+    market = make_market(description="from somewhere")
+    assert apply(market, {"remove": {"users": ["u1"]}}).description == "from somewhere"
+
+
+# A change that is wrong in one way, the path of the field, part of the message.
+FAULTS: list[tuple[Any, str, str]] = [
+    ({}, "", "expected at least one of users, providers, delays, price_cap, add, remove"),
+    (7, "", "expected an object, got 7"),
+    ({"users": {}}, "users", "expected at least one"),
+    ({"users": {"u1": {}}}, "users.u1", "expected at least one of demand, weights"),
+    ({"users": {"u1": {"weights": {}}}}, "users.u1.weights", "expected at least one of price, congestion, delay"),
+    ({"providers": {"p1": {}}}, "providers.p1", "expected at least one of price, capacity, value, unit_cost"),
+    ({"delays": {"u1": {}}}, "delays.u1", "expected at least one"),
+    ({"price_cap": {}}, "price_cap", "expected at least one"),
+    ({"add": {}}, "add", "expected at least one of users, providers"),
+    ({"add": {"users": []}}, "add.users", "expected at least one"),
+    ({"remove": {}}, "remove", "expected at least one of users, providers"),
+    ({"remove": {"users": []}}, "remove.users", "expected at least one"),
+    ({"user": {"u1": {"demand": 1}}}, "user", 'unknown field; did you mean "users"?'),
+    ({"users": {"u1": {"demnd": 1}}}, "users.u1.demnd", 'unknown field; did you mean "demand"?'),
+    ({"providers": {"p1": {"cost": 1}}}, "providers.p1.cost", 'unknown field; did you mean "unit_cost"?'),
+    ({"add": {"providers": [RIVAL | {"delays": 1, "vlue": 1}]}}, "add.providers[0].vlue", 'did you mean "value"?'),
+    ({"users": {"u9": {"demand": 1}}}, "users.u9", 'no user has the id "u9"'),
+    ({"providers": {"pp1": {"price": 1}}}, "providers.pp1", 'no provider has the id "pp1"; did you mean "p1"?'),
+    ({"delays": {"u9": {"p1": 1}}}, "delays.u9", 'no user has the id "u9"'),
+    ({"delays": {"u1": {"p9": 1}}}, "delays.u1.p9", 'no provider has the id "p9"'),
+    ({"remove": {"users": ["u9"]}}, "remove.users[0]", 'no user has the id "u9"'),
+    ({"remove": {"providers": ["p3", "p9"]}}, "remove.providers[1]", 'no provider has the id "p9"'),
+    ({"remove": {"users": ["u1", "u1"]}}, "remove.users[1]", '"u1" names remove.users[0] already'),
+    ({"price_cap": {"p2": 1}}, "price_cap.p2", "not one of the leader's providers"),
+    ({"remove": {"providers": ["p1"]}}, "remove.providers[0]", '"p1" is the leader\'s; only rivals can leave'),
+    ({"remove": {"providers": ["p2", "p3"]}}, "remove.providers", "no rival would be left"),
+    ({"remove": {"users": ["u1", "u2"]}}, "remove.users", "no user would be left"),
+    (
+        {"remove": {"users": ["u1"]}, "users": {"u1": {"demand": 1}}},
+        "users.u1",
+        'user "u1" leaves by the same change; say one or the other',
+    ),
+    (
+        {"remove": {"providers": ["p2"]}, "delays": {"u1": {"p2": 1}}},
+        "delays.u1.p2",
+        'provider "p2" leaves by the same change',
+    ),
+    (
+        {"add": {"users": [USER | {"delays": 1}]}, "users": {"u3": {"demand": 1}}},
+        "users.u3",
+        'user "u3" comes by the same change; say it under add.users',
+    ),
+    ({"add": {"users": [USER | {"id": "u1", "delays": 1}]}}, "add.users[0].id", 'a user has the id "u1" already'),
+    (
+        {"add": {"providers": [RIVAL | {"delays": 1}] * 2}},
+        "add.providers[1].id",
+        '"p4" names add.providers[0] already',
+    ),
+    (
+        {"remove": {"providers": ["p2"]}, "add": {"providers": [RIVAL | {"id": "p2", "delays": 1}]}},
+        "add.providers[0].id",
+        'a provider has the id "p2" already; change it under providers, or take another id',
+    ),
+    ({"add": {"users": [{"id": "u3", "delays": 1}]}}, "add.users[0].demand", "missing"),
+    ({"add": {"users": [USER]}}, "add.users[0].delays", "missing"),
+    ({"add": {"users": [USER | {"delays": {"p1": 1, "p2": 1}}]}}, "add.users[0].delays.p3", "missing; give one"),
+    ({"add": {"users": [USER | {"delays": [1, 2, 3]}]}}, "add.users[0].delays", "expected a number, got a list"),
+    ({"add": {"users": [5]}}, "add.users[0]", "expected an object, got 5"),
+    ({"add": {"providers": [{"id": "p4", "capacity": 1, "delays": 1}]}}, "add.providers[0].price", "missing"),
+    ({"add": {"providers": [RIVAL | {"delays": {"u1": 1}}]}}, "add.providers[0].delays.u2", "missing; give one"),
+    (
+        {"add": {"providers": [RIVAL | {"delays": {"u1": 1, "u2": 1, "u8": 1}}]}},
+        "add.providers[0].delays.u8",
+        'no user has the id "u8"',
+    ),
+    (
+        {"add": {"providers": [RIVAL | {"delays": {"u1": 1, "u2": 1, "u3": 1}}], "users": [USER | {"delays": 1}]}},
+        "add.providers[0].delays.u3",
+        'user "u3" comes by the same change; say it under add.users',
+    ),
+    ({"users": {"u1": {"demand": 0}}}, "users.u1.demand", "expected a number > 0, got 0"),
+    ({"users": {"u1": {"demand": "3"}}}, "users.u1.demand", 'expected a number, got "3"; write it without quotes'),
+    ({"users": {"u1": {"demand": None}}}, "users.u1.demand", "expected a number, got null"),
+    ({"users": {"u1": {"demand": True}}}, "users.u1.demand", "expected a number, got true"),
+    ({"users": {"u1": {"demand": float("nan")}}}, "users.u1.demand", "expected a finite number, got NaN"),
+    ({"users": {"u1": {"demand": 10**400}}}, "users.u1.demand", "expected a number within the range"),
+    ({"users": {"u1": {"demand": 1j}}}, "users.u1.demand", "expected a number"),
+    ({"users": {"u1": {"weights": {"price": 0}}}}, "users.u1.weights.price", "expected a number > 0, got 0"),
+    ({"users": {"u1": {"weights": {"delay": -1}}}}, "users.u1.weights.delay", "expected a number >= 0, got -1"),
+    ({"providers": {"p2": {"price": -1}}}, "providers.p2.price", "expected a number >= 0, got -1"),
+    ({"providers": {"p2": {"capacity": 0}}}, "providers.p2.capacity", "expected a number > 0, got 0"),
+    ({"providers": {"p2": {"value": float("inf")}}}, "providers.p2.value", "expected a finite number, got Infinity"),
+    ({"providers": {"p2": {"unit_cost": -1}}}, "providers.p2.unit_cost", "expected a number >= 0, got -1"),
+    ({"delays": {"u1": {"p1": -1}}}, "delays.u1.p1", "expected a number >= 0, got -1"),
+    ({"delays": 1}, "delays", "expected an object, got 1"),
+    ({"price_cap": -1}, "price_cap", "expected a number >= 0, got -1"),
+    ({"price_cap": [1]}, "price_cap", "expected a number, got a list"),
+    ({"remove": {"users": "u1"}}, "remove.users", 'expected a list, got "u1"'),
+    ({"remove": {"users": [1]}}, "remove.users[0]", "expected a string, got 1"),
+    ({"add": {"users": [USER | {"id": "\ud800", "delays": 1}]}}, "add.users[0].id", "half of a surrogate pair"),
+]
+
+
+def refusal(market: Market, change: Any) -> list[str]:
+    """Lines of the refusal, without the word that each must start with."""
+    with pytest.raises(MarketError) as caught:
+        apply(market, change)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith("change: ") for line in lines)
+    assert tuple(line.removeprefix("change: ") for line in lines) == caught.value.problems
+    return list(caught.value.problems)
+
+
+@pytest.mark.parametrize(("change", "path", "message"), FAULTS, ids=lambda part: str(part)[:40])
+def test_a_fault_is_refused_with_its_place(change: Any, path: str, message: str, small_market: Market) -> None:
+    (line,) = refusal(small_market, change)
+    assert line.startswith(f"{path}: " if path else message)
+    assert message in line
+
+
+def test_all_faults_are_listed_at_once(small_market: Market) -> None:
+    change = {
+        "users": {"u9": {"demand": -1}},
+        "remove": {"providers": ["p1"]},
+        "price_cap": "high",
+        "add": {"providers": [{"id": "p2", "price": 1, "delays": {"u1": 1}}]},
+    }
+    paths = {line.partition(": ")[0] for line in refusal(small_market, change)}
+    assert paths == {
+        "users.u9",
+        "users.u9.demand",
+        "remove.providers[0]",
+        "price_cap",
+        "add.providers[0].id",
+        "add.providers[0].capacity",
+        "add.providers[0].delays.u2",
+    }
+
+
+def test_a_new_users_weight_must_be_given_where_users_differ(make_market: Any) -> None:
+    market = make_market(congestion_weight=[1, 2], delay_weight=[3, 3])
+    (line,) = refusal(market, {"add": {"users": [USER | {"delays": 1}]}})
+    assert line.startswith("add.users[0].weights.congestion: missing; users differ in it")
+    grown = apply(market, {"add": {"users": [USER | {"delays": 1, "weights": {"congestion": 4}}]}})
+    assert (grown.congestion_weight[2], grown.delay_weight[2]) == (4, 3)
+
+
+def test_many_faults_of_a_kind_are_counted_and_quickly(small_market: Market) -> None:
+    lines = refusal(small_market, {"users": {f"user {i}": {"demand": 1} for i in range(5000)}})
+    assert len(lines) == 21
+    assert lines[-1] == "users: ... and 4980 more of the kind"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "not JSON: Expecting property name"),
+        (b'{"users": ', "not JSON: Expecting value"),
+        (b"\xff\xfe", "not UTF-8: byte 0"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"price_cap": ' + b"1" * 5000 + b"}", "an integer too long"),
+        (b'{"price_cap": 1, "price_cap": 2}', "price_cap: appears twice in its object"),
+        (b'{"price_cap": 1} {}', "not JSON: Extra data"),
+        (b"3", "expected an object, got 3"),
+        (b"null", "expected an object, got null"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(MarketError) as caught:
+        read_change(content)
+    (line,) = caught.value.problems
+    assert message in line
+
+
+words = st.sampled_from(["users", "providers", "delays", "price_cap", "add", "remove", "id", "u1", "u3", "p1", "p2"])
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | words | st.text(max_size=3)
+documents = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4), max_leaves=12
+)
+
+
+@given(documents)
+def test_whatever_is_given_a_change_is_applied_or_refused(document: Any) -> None:
+    market = _three_by_two()
+    try:
+        changed = apply(market, document)
+    except MarketError:
+        return
+    assert changed.n >= 1
+    assert changed.leader_ids == ("p1",)
+
+
+def _three_by_two() -> Market:
+    ones = np.ones(2)
+    return Market(
+        name="small",
+        user_ids=("u1", "u2"),
+        provider_ids=("p1", "p2", "p3"),
+        demand=ones,
+        price=np.ones(3),
+        capacity=np.ones(3),
+        value=np.zeros(3),
+        unit_cost=np.zeros(3),
+        delay=np.ones((2, 3)),
+        price_weight=ones,
+        congestion_weight=ones,
+        delay_weight=ones,
+        leader=(0,),
+        price_cap=np.array([5.0]),
+    )

@@ -1,0 +1,137 @@
+"""A price kept up to date: the same as of the changed market priced cold, and no change taken by halves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prillm_or.changes import Change, apply
+from prillm_or.errors import CombinationError, ConvergenceError, MarketError
+from prillm_or.files import read_market
+from prillm_or.generate import generate
+from prillm_or.market import Market
+from prillm_or.pricer import Pricer
+from prillm_or.result import Result, Status
+from prillm_or.shipped import find
+from prillm_or.solve import solve
+
+
+def assert_same_answer(found: Result, expected: Result) -> None:
+    """The same profit and bound; the same prices too, unless two earn the same."""
+    assert (found.status, found.instance) == (expected.status, expected.instance)
+    assert found.profit == pytest.approx(expected.profit, rel=1e-9, abs=1e-12)
+    assert found.upper_bound == pytest.approx(expected.upper_bound, rel=1e-9, abs=1e-12)
+    assert found.prices == pytest.approx(expected.prices, rel=1e-9, abs=1e-12) or found.profit == expected.profit
+    assert found.certificate.kkt_residual <= 1e-9
+    assert found.certificate.max_regret <= 1e-9
+    assert (found.today is None) == (expected.today is None)
+
+
+def test_the_first_answer_is_that_of_solve(small_market: Market) -> None:
+    pricer = Pricer(small_market)
+    assert pricer.market is small_market
+    assert_same_answer(pricer.result, solve(small_market))
+
+
+def test_an_update_gives_and_keeps_the_answer_of_the_changed_market() -> None:
+    market = read_market(find("instances", "tiny/one-rival")).market
+    pricer = Pricer(market)
+    result = pricer.update({"providers": {"rival": {"price": 2.5}}})
+    # As in tiny/README.md with the rival at r: load (4 + r - p) / 2, top at p = (4 + r) / 2, where it is p / 2.
+    assert result.prices == {"lead": pytest.approx(3.25)}
+    assert result.profit == pytest.approx(5.28125)
+    assert pricer.result is result
+    assert pricer.market.price.tolist() == [1.0, 2.5]
+    assert market.price.tolist() == [1.0, 2.0]
+
+
+def test_changes_there_and_back_give_the_first_answer_again(kind: str, draw_market: Any) -> None:
+    market = draw_market(kind, 6, 5, 1)
+    pricer = Pricer(market)
+    first, rival = pricer.result, market.provider_ids[0]  # the last one leads
+    delays = dict(zip(market.user_ids, market.delay[:, 0].tolist(), strict=True))
+    pricer.update({"remove": {"providers": [rival]}})
+    fields = {name: getattr(market, name)[0].item() for name in ("price", "capacity", "value", "unit_cost")}
+    pricer.update({"add": {"providers": [{"id": rival, **fields, "delays": delays}]}})
+    assert_same_answer(pricer.result, first)
+
+
+def test_several_prices_are_refused_with_a_way_out() -> None:
+    market = read_market(find("instances", "tiny/two-prices")).market
+    with pytest.raises(CombinationError, match=r"the leader sets 2 prices.*prillm-or solve"):
+        Pricer(market)
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"users": {"nobody": {"demand": 1}}}, {"price_cap": 2, "remove": {"providers": ["p1"]}}]
+)
+def test_a_refused_change_leaves_everything_as_it_was(change: Change, small_market: Market) -> None:
+    pricer = Pricer(small_market)
+    before = pricer.market, pricer.result
+    with pytest.raises(MarketError):
+        pricer.update(change)
+    assert (pricer.market, pricer.result) == before
+
+
+@pytest.mark.parametrize("failure", [ConvergenceError("it did not settle"), KeyboardInterrupt()])
+def test_an_error_while_pricing_leaves_everything_as_it_was(
+    failure: BaseException, small_market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Result:
+        raise failure
+
+    pricer = Pricer(small_market)
+    before = pricer.market, pricer.result
+    with monkeypatch.context() as patch:
+        patch.setattr("prillm_or.pricer.judge", fail)
+        with pytest.raises(type(failure)):
+            pricer.update({"price_cap": 2})
+    assert (pricer.market, pricer.result) == before
+    assert pricer.update({"price_cap": 2}).status is Status.OPTIMAL
+
+
+numbers = st.floats(0.25, 8)
+
+
+@st.composite
+def changes(draw: st.DrawFn, market: Market, new: str) -> Change:
+    """One change of `market`, which its leader `market.leader_ids[0]` survives; who comes is called `new`."""
+    users, providers = st.sampled_from(market.user_ids), st.sampled_from(market.provider_ids)
+    rivals = st.sampled_from([name for name in market.provider_ids if name not in market.leader_ids])
+    fields = st.fixed_dictionaries(
+        {}, optional={"price": numbers, "capacity": numbers, "value": st.floats(-2, 4), "unit_cost": numbers}
+    ).filter(bool)
+    weights = {"price": numbers, "congestion": numbers, "delay": numbers}
+    kinds = [
+        st.builds(lambda name, given: {"providers": {name: given}}, providers, fields),
+        st.builds(lambda name, demand: {"users": {name: {"demand": demand}}}, users, numbers),
+        st.builds(lambda name, own: {"users": {name: {"weights": own}}}, users, st.fixed_dictionaries(weights)),
+        st.builds(lambda name, other, delay: {"delays": {name: {other: delay}}}, users, providers, numbers),
+        st.builds(lambda cap: {"price_cap": cap}, numbers),
+        st.builds(
+            lambda own: {"add": {"providers": [{"id": new, **own}]}},
+            st.fixed_dictionaries({"price": numbers, "capacity": numbers, "delays": numbers}),
+        ),
+        st.builds(
+            lambda own: {"add": {"users": [{"id": new, **own}]}},
+            st.fixed_dictionaries({"demand": numbers, "weights": st.fixed_dictionaries(weights), "delays": numbers}),
+        ),
+    ]
+    if market.m > 2:
+        kinds.append(st.builds(lambda name: {"remove": {"providers": [name]}}, rivals))
+    if market.n > 1:
+        kinds.append(st.builds(lambda name: {"remove": {"users": [name]}}, users))
+    return draw(st.one_of(kinds))
+
+
+@given(st.data(), st.integers(0, 20))
+def test_any_sequence_of_changes_ends_where_solve_does(data: st.DataObject, seed: int) -> None:
+    market = generate(4, 4, "uniform", seed)
+    pricer = Pricer(market)
+    for step in range(data.draw(st.integers(1, 6))):
+        change = data.draw(changes(pricer.market, f"new{step}"))
+        market = apply(market, change)
+        assert_same_answer(pricer.update(change), solve(market, solver="path"))
