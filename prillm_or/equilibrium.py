@@ -142,9 +142,9 @@ class Equilibrium:
         """Loads, shape (m,), volume units."""
         return self.laplacian.pairs.sums(self._used)[1]
 
-    @property
+    @cached_property
     def flow(self) -> Array:
-        """Flows, shape (n, m), volume units, rows summing to the demand; made anew each time in a large market."""
+        """Flows, shape (n, m), volume units, rows summing to the demand."""
         return self.laplacian.pairs.matrix(self._used)
 
     @cached_property

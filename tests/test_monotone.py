@@ -57,11 +57,10 @@ def test_no_price_in_between_earns_more(
     market = with_unit_cost(market, cost * cap)
     users, (low, high) = user_problem(market), sorted((low * cap, high * cap))
     bounds = Monotone(market, users)
-    ends = [solve_users(users, np.array([price])) for price in (low, high)]
-    points = [bounds.point(found) for found in ends]
+    first, last = (solve_users(users, np.array([price])) for price in (low, high))
     rounding = 1e-10 * cap * float(market.demand.sum())
-    bound = bounds.between(*points, bounds.sigma(ends[0])) + rounding
-    rising = bounds.rising_to(points[1])
+    bound = bounds.between(bounds.point(first), bounds.point(last), bounds.sigma(first)) + rounding
+    rising = bounds.rising_to(bounds.point(last))
     assert 0 <= rising <= high
     before = -np.inf
     for price in np.linspace(0, high, 30).tolist():
