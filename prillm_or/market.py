@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -101,20 +102,21 @@ class Market:
         """Number of providers."""
         return len(self.provider_ids)
 
-    @property
+    @cached_property
     def rivals(self) -> tuple[int, ...]:
         """Positions of the providers the leader does not own."""
         return tuple(j for j in range(self.m) if j not in self.leader)
 
-    @property
+    @cached_property
     def leader_ids(self) -> tuple[str, ...]:
         """Names of the leader's providers, in the leader's order."""
         return tuple(self.provider_ids[j] for j in self.leader)
 
-    @property
+    @cached_property
     def today(self) -> Array | None:
         """The leader's prices today, shape (len(leader),), or None where one is absent."""
         prices = self.price[list(self.leader)]
+        prices.flags.writeable = False
         return None if np.isnan(prices).any() else prices
 
     @property
@@ -140,9 +142,13 @@ _NON_NEGATIVE = ("price", "unit_cost", "delay", "delay_weight", "price_cap")
 
 
 def _frozen(values: ArrayLike) -> Array:
-    owned = isinstance(values, np.ndarray) and values.dtype == np.float64 and values.base is None
-    if owned and not values.flags.writeable:
-        return values  # of another market: nobody can change it
+    if (
+        isinstance(values, np.ndarray)
+        and values.dtype == np.float64
+        and values.base is None
+        and not values.flags.writeable
+    ):
+        return values  # of another market: nobody changes it
     array = np.array(values, dtype=np.float64)
     array.flags.writeable = False
     return array
@@ -175,7 +181,19 @@ def _repeated(what: str, names: Sequence[Hashable]) -> list[str]:
     return [f"{what}: {name!r} appears more than once" for name, times in Counter(names).items() if times > 1]
 
 
+def _has_good_values(market: Market) -> bool:
+    """Whether all numbers are as they should be, prices that are absent apart: a quick look, most often enough."""
+    positive = np.concatenate([getattr(market, name) for name in _POSITIVE])
+    rest = np.concatenate([getattr(market, name) for name in _NON_NEGATIVE if name != "delay"])
+    extremes = [(values.min(), values.max()) for values in (positive, rest, market.delay, market.value)]
+    (low, _), (least, _), (shortest, _), (worst, _) = extremes
+    signs = low > 0 and least >= 0 and shortest >= 0 and worst > -np.inf
+    return bool(signs and all(high < np.inf for _, high in extremes))
+
+
 def _value_problems(market: Market) -> list[str]:
+    if _has_good_values(market):
+        return []
     problems: list[str] = []
     for name in _ARRAYS:
         values = getattr(market, name)
@@ -187,8 +205,6 @@ def _value_problems(market: Market) -> list[str]:
             allowed, rule = allowed & (values > 0), "a finite number > 0"
         elif name in _NON_NEGATIVE:
             allowed, rule = allowed & ~(values < 0), "a finite number >= 0"
-        if np.count_nonzero(allowed) == values.size:
-            continue
         faults = np.argwhere(~allowed).tolist()
         problems += [
             f"{name}[{', '.join(map(str, where))}]: expected {rule}, got {values[tuple(where)]}"

@@ -142,29 +142,36 @@ class _Moves:
     def __init__(self, old: Market, new: Market, users: UserProblem) -> None:
         self._users = users
         self._rows, self._columns = _places(old.user_ids, new.user_ids), _places(old.provider_ids, new.provider_ids)
+        self._at: Mask | None = None
         self._new_users, self._new_providers = np.flatnonzero(self._rows < 0), np.flatnonzero(self._columns < 0)
 
     def support(self, found: Equilibrium) -> Mask:
         """A support for the new market much like that of an equilibrium of the old one.
 
-        A new rival gets the users whom it serves if nobody else's cost changes: with lift l_i - g_ij of user i its
-        congestion solves q = sum_i max(0, lift_i - q). Whoever is left without a provider gets the cheapest.
+        Whoever is left without a provider gets the cheapest.
         """
-        users, new_users, new_providers = self._users, self._new_users, self._new_providers
         support = found.support[self._rows][:, self._columns]
-        support[new_users] = False
-        support[:, new_providers] = False
-        if len(new_providers):
-            level = found.multiplier[self._rows] / users.scale - users.shift
-            level[new_users] = -np.inf
-            lift = level[:, None] - users.base[:, new_providers]
-            best = np.maximum(np.sort(lift, axis=0)[::-1], 0.0)
-            congestion = (np.cumsum(best, axis=0) / np.arange(2, len(level) + 2)[:, None]).max(axis=0)
-            support[:, new_providers] = lift > congestion
+        support[self._new_users] = False
+        support[:, self._new_providers] = self._drawn(found) if self._at is None else self._at
         if len(alone := np.flatnonzero(~support.any(axis=1))):
             congestion = np.where(self._columns < 0, 0.0, found.congestion[self._columns])
-            support[alone, (users.offsets(found.prices)[alone] + congestion).argmin(axis=1)] = True
+            support[alone, (self._users.offsets(found.prices)[alone] + congestion).argmin(axis=1)] = True
         return support
+
+    def _drawn(self, found: Equilibrium) -> Mask:
+        """Users of the new rivals, shape (n, new), the same for equilibria at other prices.
+
+        They are those whom a rival serves if nobody else's cost changes: with lift l_i - g_ij of user i its congestion
+        solves q = sum_i max(0, lift_i - q).
+        """
+        users = self._users
+        level = found.multiplier[self._rows] / users.scale - users.shift
+        level[self._new_users] = -np.inf
+        lift = level[:, None] - users.base[:, self._new_providers]
+        best = np.maximum(np.sort(lift, axis=0)[::-1], 0.0)
+        congestion = (np.cumsum(best, axis=0) / np.arange(2, len(level) + 2)[:, None]).max(axis=0, initial=0.0)
+        self._at = lift > congestion
+        return self._at
 
 
 def _places(old: Sequence[str], new: Sequence[str]) -> NDArray[np.intp]:

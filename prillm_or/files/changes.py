@@ -161,6 +161,8 @@ class _Side:
 
 def _side(change: object, what: str, market: Market) -> _Side:
     known = frozenset(market.user_ids if what == "user" else market.provider_ids)
+    if member(change, "add") is None and member(change, "remove") is None:
+        return _Side(what, known, {}, {}, known)
     leaving = {i: name for i, name in enumerate(entries(_inside(change, "remove", what))) if isinstance(name, str)}
     return _Side(what, known, leaving, ids_of(_inside(change, "add", what)), known - set(leaving.values()))
 

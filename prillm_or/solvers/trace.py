@@ -191,7 +191,7 @@ class _State:
     def next_pair(self) -> int:
         """The pair, counted as in `room.flat`, that limits how far the price can rise on this support."""
         pair = int((self.rate / np.maximum(self.room, self._zero)).argmin())
-        if self.room.flat[pair] > self._zero:
+        if self.room.item(pair) > self._zero:
             return pair
         tied = (self.room <= self._zero) & (self.rate < -self._still)
         return int(tied.argmax()) if tied.any() else self._next_untied()
@@ -203,10 +203,10 @@ class _State:
 
     def distance(self, pair: int) -> float:
         """How far the price can rise until the pair's slack is zero; infinite where it never is."""
-        room, rate = self.room.flat[pair], self.rate.flat[pair]
+        room, rate = self.room.item(pair), self.rate.item(pair)
         if rate >= -self._still:
             return np.inf
-        return float(room / -rate) if room > self._zero else 0.0
+        return room / -rate if room > self._zero else 0.0
 
     def loads(self) -> tuple[Array, Array]:
         """The leader's loads and their slopes, shape (len(leader),) each."""
@@ -241,7 +241,7 @@ class _State:
         kappa = self._inverse.flip(pair, edge)
         if self._pairs.position(pair)[1] == self._column:
             self.using += 1 if kappa > 0 else -1
-        step = kappa * self._sign.flat[pair] * self.rate.flat[pair]
+        step = kappa * self._sign.item(pair) * self.rate.item(pair)
         self._d_level = self._d_level - step * a
         self._d_congestion = self._d_congestion - step * b
         change = self._difference(step * a, step * b)
