@@ -20,16 +20,29 @@ Cost: one full equilibrium, and ten to twenty systems in K + 1 unknowns.
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from prillm_or.abstraction.anchors import capacity_anchor
-from prillm_or.abstraction.base import Abstraction, MergedRival, compose, foremost, new_name, weights_of, whole
+from prillm_or.abstraction.base import (
+    Abstraction,
+    MergedRival,
+    compose,
+    foremost,
+    least_offset,
+    new_name,
+    weights_of,
+    whole,
+)
 from prillm_or.abstraction.substitution import Substitution, substitution
 from prillm_or.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
 from prillm_or.market import Array, Market
 from prillm_or.pairs import Mask
+
+_log = logging.getLogger(__name__)
 
 _RANGE = 7
 _USED = 1e-9
@@ -53,7 +66,9 @@ def abstract(
     if len(market.rivals) <= keep:
         return whole(market)
     users = user_problem(market)
-    found = solve_users(users, capacity_anchor(market) if anchor is None else anchor, start)
+    anchor = capacity_anchor(market) if anchor is None else anchor
+    _log.info("anchored: equilibrium at the anchor")
+    found = solve_users(users, anchor, start)
     answer = substitution(users, found)
     kept = np.isin(market.rivals, foremost(market, answer.load[list(market.rivals)], keep - 1))
     return merge_at(market, users, found, answer, kept, "anchored")
@@ -78,14 +93,14 @@ def merge_at(
     rivals = np.array(market.rivals)
     stay, merged = [*market.leader, *rivals[kept].tolist()], rivals[~kept].tolist()
     level = found.multiplier / users.scale - users.shift
-    flow = found.flow[:, merged].sum(axis=1)
+    flow = found.flow @ np.isin(np.arange(market.m), merged).astype(float)
     total = float(flow.sum())
     used = flow > _USED * users.demand
     support = np.column_stack([found.support[:, stay], used])
     capacity = _matching(users, support, stay, float(users.capacity[merged].sum()), answer)
 
-    congested = users.offsets(found.prices)[:, merged] + found.load[merged] / users.capacity[merged]
-    offset = np.where(used, level - (total + flow) / capacity, congested.min(axis=1) - total / capacity)
+    least = least_offset(users, merged, found.load[merged] / users.capacity[merged])
+    offset = np.where(used, level - (total + flow) / capacity, least - total / capacity)
     weights = weights_of(market, merged, found.load[merged])
     price = float(sum(weight * market.price[j] for j, weight in zip(merged, weights.values(), strict=True)))
     rival = MergedRival(

@@ -6,7 +6,7 @@ import numpy as np
 
 from prillm_or.abstraction import capacity
 from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Ended, Limits, NativeSolver
+from prillm_or.solvers.base import Ended, Limits, NativeSolver, Proposal
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.spiter import Spiter
 
@@ -21,19 +21,23 @@ def capacity_anchor(market: Market) -> Array:
 
     One price by `path`, several by `spiter`, on n users and as many providers as the leader has, and one.
     """
-    small = capacity.abstract(market, 1).market
-    return best_prices(Path() if len(market.leader) == 1 else Spiter(), small)
+    return merged_anchor(capacity.abstract(market, 1).market)
 
 
-def best_prices(solver: NativeSolver, market: Market) -> Array:
-    """Prices of a solver that is run to its end, shape (len(leader),).
+def merged_anchor(small: Market) -> Array:
+    """Best prices of a market of few rivals, shape (len(leader),)."""
+    solver: NativeSolver = Path() if len(small.leader) == 1 else Spiter()
+    return best_prices(solver.solve(small, Limits()))
+
+
+def best_prices(proposal: Proposal) -> Array:
+    """Prices of a solver that was to run to its end, shape (len(leader),).
 
     Raises
     ------
     KeyboardInterrupt
         On Ctrl-C, which solvers answer with what they have: half a search is no anchor.
     """
-    proposal = solver.solve(market, Limits())
     if proposal.ended is Ended.INTERRUPTED or proposal.prices is None:
         raise KeyboardInterrupt
     return proposal.prices

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prillm_or.abstraction.base import Abstraction, MergedRival, compose, new_name, weights_of, whole
+from prillm_or.abstraction.base import Abstraction, MergedRival, compose, means, new_name, weights_of, whole
 from prillm_or.market import Market
 
 
@@ -17,8 +17,7 @@ def abstract(market: Market, keep: int) -> Abstraction:
     if len(market.rivals) <= keep:
         return whole(market)
     rivals = list(market.rivals)
-    price, value = float(market.price[rivals].mean()), float(market.value[rivals].mean())
-    cost = market.price_weight * price + market.delay_weight * market.delay[:, rivals].mean(axis=1) - value
+    price, cost = means(market, rivals, np.full(len(rivals), 1.0 / len(rivals)))
     capacity, weights = float(market.capacity[rivals].mean()), weights_of(market, rivals, np.ones(len(rivals)))
     names = [new_name(market, f"average {number}") for number in range(1, keep + 1)]
     return compose(market, [], [MergedRival(name, price, capacity, cost, weights) for name in names], "avg")

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prillm_or.equilibrium import Equilibrium
+from prillm_or.equilibrium import Equilibrium, UserProblem
 from prillm_or.market import Array, Market
+from prillm_or.pairs import over_blocks
 
 _TIE = 1e-9
 _MOST_SHOWN = 20
@@ -113,6 +114,21 @@ def compose(
     made = Abstraction(small, kept_names, {rival.name: rival.weights for rival in merged}, found)
     description = "; ".join((f"{market.name} with fewer rivals, by {how}", *made.notes, "delays are in money"))
     return replace(made, market=replace(small, description=f"{description}."))
+
+
+def means(market: Market, rivals: Sequence[int], weights: Array) -> tuple[float, Array]:
+    """Mean price of some rivals, and what a unit costs users on the mean, shape (n,); weights add up to 1."""
+    wide = np.zeros(market.m)  # to pick columns of the delays would copy them
+    wide[list(rivals)] = weights
+    price, value = float(weights @ market.price[list(rivals)]), float(wide @ market.value)
+    return price, market.price_weight * price + market.delay_weight * (market.delay @ wide) - value
+
+
+def least_offset(users: UserProblem, rivals: Sequence[int], congestion: Array | float = 0.0) -> Array:
+    """Each user's least offset + congestion over some rivals, shape (n,); congestion one for all, or one a rival."""
+    added = np.full(users.capacity.size, np.inf)
+    added[list(rivals)] = congestion
+    return np.concatenate(list(over_blocks(lambda block: (users.base[block] + added).min(axis=1), users.base.shape)))
 
 
 def new_name(market: Market, wish: str) -> str:

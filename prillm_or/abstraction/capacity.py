@@ -8,7 +8,7 @@ g_ia = sum_j alpha_j g_ij / alpha_a. Where users use different rivals it is not.
 
 from __future__ import annotations
 
-from prillm_or.abstraction.base import Abstraction, MergedRival, compose, foremost, new_name, weights_of, whole
+from prillm_or.abstraction.base import Abstraction, MergedRival, compose, foremost, means, new_name, weights_of, whole
 from prillm_or.market import Market
 
 
@@ -20,9 +20,7 @@ def abstract(market: Market, keep: int) -> Abstraction:
     merged = [j for j in market.rivals if j not in kept]
     capacity = market.capacity[merged]
     weights = capacity / capacity.sum()
-    price = float(weights @ market.price[merged])
-    mean_delay, mean_value = market.delay[:, merged] @ weights, float(weights @ market.value[merged])
-    cost = market.price_weight * price + market.delay_weight * mean_delay - mean_value
+    price, cost = means(market, merged, weights)
     name = new_name(market, f"{len(merged)} others")
     rival = MergedRival(name, price, float(capacity.sum()), cost, weights_of(market, merged, weights))
     return compose(market, kept, [rival], "capacity")

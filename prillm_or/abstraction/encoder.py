@@ -12,23 +12,31 @@ stack of Set Attention Blocks, and a user is what its pairs say once they know w
 Permuting users or rivals permutes the tokens and leaves the market's alone, and any number of either will do. Cost:
 n m h^2 for the pairs and m^2 h for the attention, with h the width.
 
+phi and mu have n m h numbers, too many to keep of a large market. Users are therefore read in blocks: phi is added up
+block by block, and computed once more where the users' sums over rivals are taken. Blocks fit a processor's cache,
+which makes this faster, too. Where derivatives are wanted there is one block: they need everything anyway.
+
 References: Set Attention Block: Lee et al., "Set Transformer", ICML 2019, arXiv 1810.00825; sums over a set: Zaheer et
 al., "Deep Sets", NeurIPS 2017, arXiv 1703.06114.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from prillm_or.abstraction.set_attention import SetAttentionBlock
 
 _BLOCKS = 2
 _HEADS = 4
 _UNUSED = -1e9
+_PAIRS = 1 << 14
+"""Of one block, in all markets of the batch."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class Encoder(nn.Module):
     def __init__(self, widths: Widths) -> None:
         super().__init__()
         h = widths.hidden
+        self._widths = widths
         self.pair = _perceptron(widths.pair + widths.user + widths.rival, h, h)
         self.rival = nn.Linear(2 * h + widths.rival + widths.market, h)
         self.blocks = nn.ModuleList(SetAttentionBlock(h, _HEADS) for _ in range(_BLOCKS))
@@ -70,32 +79,74 @@ class Encoder(nn.Module):
         self.user = _perceptron(3 * h + widths.user + widths.market, h, h)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Encoded:
-        """Read `Features` stacked and padded to common sizes, with `user_mask` (B, n) and `rival_mask` (B, m)."""
-        pairs, users, rivals, market = batch["pairs"], batch["users"], batch["rivals"], batch["market"]
-        is_user, is_rival, share = batch["user_mask"], batch["rival_mask"], batch["share"]
-        n, m = pairs.shape[1:3]
-        user_count, rival_count = is_user.sum(1)[:, None], is_rival.sum(1)[:, None]
-        is_pair = (is_user[:, :, None] & is_rival[:, None, :]).unsqueeze(-1)
+        """Read `Features` stacked and padded to common sizes, with `user_mask` (B, n) and `rival_mask` (B, m).
 
-        everything = (pairs, users[:, :, None].expand(-1, -1, m, -1), rivals[:, None].expand(-1, n, -1, -1))
-        phi = self.pair(torch.cat(everything, -1)) * is_pair
-        shared, mean = torch.einsum("bn,bnmh->bmh", share, phi), phi.sum(1) / user_count[:, None]
+        What stands in the place of padding gets no weight: rivals in sums over rivals, users in sums over users.
+        """
+        users, rivals, market = batch["users"], batch["rivals"], batch["market"]
+        is_user, is_rival = batch["user_mask"], batch["rival_mask"]
+        n, m = users.shape[1], rivals.shape[1]
+        by_share = torch.stack((batch["share"], _alike(is_user, users)), 1)
+        embedded, blocks = self._embedding(batch), _blocks(batch["pairs"].shape)
+
+        phi = embedded(blocks[0])
+        sums = by_share[:, :, blocks[0]] @ phi.flatten(2)
+        for block in blocks[1:]:
+            sums += by_share[:, :, block] @ embedded(block).flatten(2)
+        shared, mean = sums.view(len(sums), 2, m, -1).unbind(1)
         token = self.rival(torch.cat((shared, mean, rivals, market[:, None].expand(-1, m, -1)), -1))
-        for block in self.blocks:
-            token = block(token, is_rival)
+        for attend in self.blocks:
+            token = attend(token, is_rival)
         token = token * is_rival.unsqueeze(-1)
 
-        message = torch.relu(self.from_pair(phi) + self.from_rival(token)[:, None]) * is_pair
-        weight = self.attention(message).squeeze(-1).masked_fill(~is_rival[:, None], _UNUSED).softmax(-1)
-        heard = (
-            message.sum(2) / rival_count[:, None],
-            message.amax(2),
-            torch.einsum("bnm,bnmh->bnh", weight, message),
-        )
-        told = self.user(torch.cat((*heard, users, market[:, None].expand(-1, n, -1)), -1)) * is_user.unsqueeze(-1)
+        of_rivals = self.from_rival(token).masked_fill(~is_rival.unsqueeze(-1), _UNUSED)
+        heard = users.new_empty(*users.shape[:2], 3 * self._widths.hidden)  # pieces of it would leave gaps in memory
+        for block in blocks:
+            heard[:, block] = self._heard(embedded(block) if block.start else phi, of_rivals, is_rival)
+        told = self.user(torch.cat((heard, users, market[:, None].expand(-1, n, -1)), -1))
 
-        whole = (torch.einsum("bn,bnh->bh", share, told), told.sum(1) / user_count, token.sum(1) / rival_count, market)
+        whole = ((by_share @ told).flatten(1), token.sum(1) / is_rival.sum(1, keepdim=True), market)
         return Encoded(token, torch.cat(whole, -1))
+
+    def _embedding(self, batch: Mapping[str, Tensor]) -> Callable[[slice], Tensor]:
+        """Phi of the pairs of a block of users, shape (B, block, m, hidden).
+
+        What the first layer makes of a pair, a user and a rival side by side is a sum of three products, the last two
+        of which are made once for all pairs.
+        """
+        first, second = cast("nn.Linear", self.pair[0]), cast("nn.Linear", self.pair[2])
+        widths = [self._widths.pair, self._widths.user, self._widths.rival]
+        of_pair, of_user, of_rival = torch.split(first.weight, widths, 1)
+        by_user, by_rival = linear(batch["users"], of_user, first.bias), linear(batch["rivals"], of_rival)
+
+        def embedded(block: slice) -> Tensor:
+            hidden = by_user[:, block, None] + by_rival[:, None]
+            hidden.flatten(0, 2).addmm_(batch["pairs"][:, block].flatten(0, 2), of_pair.t())
+            phi: Tensor = second(hidden.relu_()).relu_()
+            return phi
+
+        return embedded
+
+    def _heard(self, phi: Tensor, of_rivals: Tensor, is_rival: Tensor) -> Tensor:
+        """Mean, maximum and weighted sum over rivals of mu, shape (B, block, 3 hidden)."""
+        message = (self.from_pair(phi) + of_rivals[:, None]).relu_()
+        weight = self.attention(message).squeeze(-1).masked_fill(~is_rival[:, None], _UNUSED).softmax(-1)
+        alike = _alike(is_rival, phi)[:, None].expand_as(weight)
+        mean, chosen = (torch.stack((alike, weight), 2) @ message).unbind(2)
+        return torch.cat((mean, message.amax(2), chosen), -1)
+
+
+def _alike(mask: Tensor, other: Tensor) -> Tensor:
+    """Equal weights for those that are there, as precise as `other`, adding up to 1."""
+    weight = mask.to(other.dtype)
+    return weight / weight.sum(1, keepdim=True)
+
+
+def _blocks(shape: torch.Size) -> list[slice]:
+    """Blocks of users, for pairs of shape (B, n, m, .)."""
+    batch, n, m = shape[:3]
+    rows = n if torch.is_grad_enabled() else max(1, _PAIRS // (batch * m))
+    return [slice(first, first + rows) for first in range(0, n, rows)]
 
 
 def _perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:

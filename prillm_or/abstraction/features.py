@@ -10,17 +10,22 @@ Two sets: `market_features` before any equilibrium is known, at the best price o
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prillm_or.abstraction import capacity
-from prillm_or.abstraction.anchors import best_prices, capacity_anchor, today_anchor
+from prillm_or.abstraction.anchors import best_prices, merged_anchor, today_anchor
+from prillm_or.abstraction.base import least_offset
 from prillm_or.abstraction.substitution import Substitution
 from prillm_or.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
 from prillm_or.market import Array, Market
-from prillm_or.solvers.odca import Odca
-from prillm_or.solvers.spgce import Spgce
+from prillm_or.pairs import over_blocks
+from prillm_or.solvers import odca, spgce
+from prillm_or.solvers.base import Limits
 
 GAIN = 3
 """Which of a rival's features at an equilibrium is its gain from a dearer leader, as a share of the leader's loss."""
@@ -37,7 +42,7 @@ class Features:
     Parameters
     ----------
     pairs
-        Shape (n, m, .).
+        Shape (n, m, .), in single precision, as networks read it: these are many.
     users
         Shape (n, .).
     rivals
@@ -48,7 +53,7 @@ class Features:
         Shape (n,): of the total demand.
     """
 
-    pairs: Array
+    pairs: NDArray[np.float32]
     users: Array
     rivals: Array
     market: Array
@@ -60,26 +65,32 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
 
     The guess is the best price of the `capacity` merge into one rival; of its users' equilibrium there come the
     multipliers that offsets are compared with. No equilibrium of the full market is solved, but two surrogates of it
-    are: the baselines `spgce` and `odca`. Cost: n m log(n m).
+    are: the baselines `spgce` and `odca`. Cost: n m, and theirs.
     """
     own, rivals = market.leader[0], list(market.rivals)
-    guess = max(float(capacity_anchor(market)[0]), _TINY * float(market.price_cap[0]))
-    small = user_problem(capacity.abstract(market, 1).market)
+    merged = capacity.abstract(market, 1).market
+    guess = max(float(merged_anchor(merged)[0]), _TINY * float(market.price_cap[0]))
+    small = user_problem(merged)
     found = solve_users(small, np.array([guess]))
     level = found.multiplier / small.scale - users.shift
     unit = users.demand.sum() / users.capacity.sum()
     share = users.demand / users.demand.sum()
     sensitivity = float(share @ users.sensitivity)
 
-    offsets = users.base[:, rivals]
-    cheapest = offsets.min(axis=1)
+    cheapest, mean = least_offset(users, rivals), (share @ users.base)[rivals]
     leader = users.base[:, own] + users.sensitivity * guess
-    advantage = np.arcsinh((level[:, None] - offsets) / unit)
-    dearer = (offsets - cheapest[:, None]) / unit
+
+    def of_pairs(block: slice) -> tuple[Array, ...]:
+        offsets = users.base[block][:, rivals]
+        advantage = np.arcsinh((level[block, None] - offsets) / unit)
+        dearer = (offsets - cheapest[block, None]) / unit
+        return advantage, np.arcsinh(dearer), np.maximum(advantage, 0.0), np.exp(-dearer)
+
     load, slope = float(found.load[small.leader[0]]), float(load_slopes(small, found.laplacian)[0, 0])
-    guesses = [float(best_prices(solver, market)[0]) for solver in (Spgce(), Odca())]
+    surrogates = (spgce.propose(market, users), odca.propose(market, users, Limits()))
+    guesses = [float(best_prices(proposal)[0]) for proposal in surrogates]
     return guess, Features(
-        pairs=np.stack([advantage, np.arcsinh(dearer), np.maximum(advantage, 0.0), np.exp(-dearer)], axis=-1),
+        pairs=_single((market.n, len(rivals), 4), of_pairs),
         users=np.stack(
             [
                 _log(users.demand / users.demand.mean()),
@@ -94,7 +105,7 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
             [
                 _log(users.capacity[rivals] / users.capacity.mean()),
                 _log(users.capacity[rivals] / users.capacity[own]),
-                np.arcsinh(share @ (level[:, None] - offsets) / unit),
+                np.arcsinh((share @ level - mean) / unit),
             ],
             axis=-1,
         ),
@@ -106,7 +117,7 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
                 min(-guess * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
                 np.arcsinh(sensitivity * guess / unit),
                 min(market.unit_cost[own] / guess, 5.0),
-                np.arcsinh(share @ (leader - offsets.mean(axis=1)) / unit),
+                np.arcsinh((share @ leader - mean.mean()) / unit),
             ]
         ),
         share=share,
@@ -122,19 +133,26 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
     unit = users.demand.sum() / users.capacity.sum()
     share = users.demand / users.demand.sum()
     level = found.multiplier / users.scale - users.shift
-    slack = level[:, None] - users.offsets(found.prices) - found.load / users.capacity
-    used, own = found.flow[:, rivals] / users.demand[:, None], found.flow[:, leader].sum(axis=1) / users.demand
+    flow, congestion = found.flow, found.load / users.capacity
+    own = flow[:, leader].sum(axis=1) / users.demand
+    leader_cost = users.base[:, leader] + users.sensitivity[:, None] * found.prices + congestion[leader]
     load, slope = float(found.load[leader].sum()), float(answer.load[leader].sum())
     price = float(found.prices.mean())
     width = float(users.capacity[leader].sum())
     lost = max(-slope, _TINY * width)
+
+    def of_pairs(block: slice) -> tuple[NDArray[Any], ...]:
+        used = flow[block][:, rivals] / users.demand[block, None]
+        slack = level[block, None] - users.base[block][:, rivals] - congestion[rivals]
+        return used, np.arcsinh(slack / unit), used > 0, (used > 0) & (own[block, None] > 0)
+
     return Features(
-        pairs=np.stack([used, np.arcsinh(slack[:, rivals] / unit), used > 0, (used > 0) & (own > 0)[:, None]], axis=-1),
+        pairs=_single((market.n, len(rivals), 4), of_pairs),
         users=np.stack(
             [
                 _log(users.demand / users.demand.mean()),
                 own,
-                np.arcsinh(slack[:, leader].max(axis=1) / unit),
+                np.arcsinh((level - leader_cost.min(axis=1)) / unit),
                 answer.level / users.sensitivity,
             ],
             axis=-1,
@@ -143,7 +161,7 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
             [
                 _log(users.capacity[rivals] / users.capacity.mean()),
                 _log(users.capacity[rivals] / width),
-                np.arcsinh(found.load[rivals] / users.capacity[rivals] / unit),
+                np.arcsinh(congestion[rivals] / unit),
                 answer.load[rivals] / lost,
                 found.load[rivals] / users.demand.sum(),
             ],
@@ -160,6 +178,19 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
         ),
         share=share,
     )
+
+
+def _single(shape: tuple[int, int, int], of_block: Callable[[slice], Iterable[NDArray[Any]]]) -> NDArray[np.float32]:
+    """Features of all pairs in single precision, made block by block of users: all in double would be too many."""
+    pairs = np.empty(shape, dtype=np.float32)
+
+    def fill(block: slice) -> None:
+        for feature, values in enumerate(of_block(block)):
+            pairs[block, :, feature] = values
+
+    for _ in over_blocks(fill, shape[:2]):
+        pass
+    return pairs
 
 
 def _sizes(market: Market, users: UserProblem, leader: int | list[int]) -> tuple[float, float, float]:

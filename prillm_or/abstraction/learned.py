@@ -18,6 +18,7 @@ leader with several providers is anchored at `capacity_anchor`, since the first 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import fields, replace
 
 import numpy as np
@@ -33,6 +34,8 @@ from prillm_or.abstraction.substitution import substitution
 from prillm_or.abstraction.weights import load_network
 from prillm_or.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
 from prillm_or.market import Array, Market
+
+_log = logging.getLogger(__name__)
 
 
 def abstract(
@@ -78,8 +81,10 @@ def abstract_with(
     given = anchor is not None
     if anchor is None:
         anchor = learned_anchor(networks.anchor, market, users) if len(market.leader) == 1 else capacity_anchor(market)
+    _log.info("learned: equilibrium at the anchor")
     found = solve_users(users, anchor, start)
     answer = substitution(users, found)
+    _log.info("learned: rivals to keep")
     kept, reach = _choose(networks.keep, rival_features(market, users, found, answer), keep)
     abstraction = merge_at(market, users, found, answer, kept, "learned")
     if keep > 1 or given or len(market.leader) > 1 or np.isinf(reach):
@@ -96,7 +101,9 @@ def learned_anchor(network: AnchorNetwork, market: Market, users: UserProblem) -
     """Price at which to anchor, shape (1,), at most the cap."""
     if market.price_cap[0] == 0:
         return market.price_cap
+    _log.info("learned: features of the market")
     guess, features = market_features(market, users)
+    _log.info("learned: where to anchor")
     with torch.no_grad():
         shift = float(network(_batch(features))[0].clamp(-SPAN, SPAN))
     return np.asarray(np.minimum(guess * np.exp(shift), market.price_cap))
@@ -113,6 +120,6 @@ def _choose(network: KeepNetwork, features: Features, keep: int) -> tuple[NDArra
 def _batch(features: Features) -> dict[str, torch.Tensor]:
     """A batch of one."""
     n, m = features.pairs.shape[:2]
-    batch = {f.name: torch.from_numpy(np.float32(getattr(features, f.name)))[None] for f in fields(features)}
+    single = {field.name: np.asarray(getattr(features, field.name), np.float32) for field in fields(features)}
     masks = {"user_mask": torch.ones(1, n, dtype=torch.bool), "rival_mask": torch.ones(1, m, dtype=torch.bool)}
-    return batch | masks
+    return {name: torch.from_numpy(value)[None] for name, value in single.items()} | masks

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from prillm_or.abstraction.base import Abstraction, MergedRival, compose, new_name, weights_of, whole
+from prillm_or.abstraction.base import Abstraction, MergedRival, compose, means, new_name, weights_of, whole
 from prillm_or.abstraction.paper_network import PaperNetwork, plan, rival_features
 from prillm_or.abstraction.weights import load_network
 from prillm_or.market import Array, Market
@@ -67,13 +67,12 @@ def merge(market: Market, kept: Sequence[int], weight: Array, share: Array) -> A
     is_merged[list(kept)] = False
     merged = rivals[is_merged]
     weight = weight[is_merged] / weight[is_merged].sum()
-    price = float(weight @ market.price[merged])
-    delay, value = market.delay[:, merged] @ weight, float(weight @ market.value[merged])
+    price, cost = means(market, merged.tolist(), weight)
     rival = MergedRival(
         name=new_name(market, f"{len(merged)} others"),
         price=price,
         capacity=float(share[is_merged] @ market.capacity[merged]),
-        cost=market.price_weight * price + market.delay_weight * delay - value,
+        cost=cost,
         weights=weights_of(market, merged.tolist(), weight),
     )
     return compose(market, rivals[~is_merged].tolist(), [rival], "learned-paper")

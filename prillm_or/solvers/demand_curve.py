@@ -13,7 +13,8 @@ take the price at a level,
 increasing in l: the knots of the demand curve are the levels l = g_j at which a rival comes into use, and the level
 V(l) = D at which s is left. Between them, with W the widths of the rivals in use, dz_s/dp = -rho W / (1 + W / width_s).
 
-Cost: n m log m for n buyers, then n m log(n m) to add up their curves.
+A buyer who uses few rivals before it has left s needs no more of them in order: as many of the cheapest are sorted as
+it takes. Cost: n m for n buyers, K log K for the K knots there are, at most n m.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from prillm_or.market import Array
 
 _ROUNDING = 1e-12
+_FIRST, _MORE = 16, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +36,15 @@ class Knots:
     Parameters
     ----------
     price
-        Shape (n, m), non-decreasing along rows; entries past the last knot repeat it.
-    slope
-        Shape (n, m-1), <= 0: change of the load per unit of price between neighbouring knots.
+        Shape (K,): of all buyers' knots, those of a buyer in order.
+    bend
+        Shape (K,): by how much the slope, the change of the load per unit of price, is larger after a knot than before.
     demand
         Shape (n,).
     """
 
     price: Array
-    slope: Array
+    bend: Array
     demand: Array
 
 
@@ -62,20 +64,36 @@ def knots(offsets: Array, which: int, sensitivity: Array, width: Array, demand: 
     demand
         Shape (n,): D, > 0.
     """
-    rivals = np.delete(offsets, which, axis=1)
-    order = np.argsort(rivals, axis=1)
-    level = np.take_along_axis(rivals, order, axis=1)
-    open_width = np.cumsum(np.delete(width, which)[order], axis=1)
-    taken = np.zeros_like(level)
-    np.cumsum(open_width[:, :-1] * np.diff(level, axis=1), axis=1, out=taken[:, 1:])
+    level, open_width, taken = _in_order(np.delete(offsets, which, axis=1), np.delete(width, which), demand)
     last = (taken < demand[:, None]).sum(axis=1) - 1  # at the lowest level rivals take nothing: last >= 0
-    rows = np.arange(len(demand))
+    rows, place = np.arange(len(demand)), np.arange(level.shape[1] + 1)
     gone = level[rows, last] + (demand - taken[rows, last]) / open_width[rows, last]
     level = np.column_stack([np.minimum(level, gone[:, None]), gone])
     left = np.column_stack([np.maximum(demand[:, None] - taken, 0.0), np.zeros(len(demand))])
-    price = (level - offsets[:, [which]] - left / width[which]) / sensitivity[:, None]
+    price = np.maximum.accumulate((level - offsets[:, [which]] - left / width[which]) / sensitivity[:, None], axis=1)
     slope = -sensitivity[:, None] * open_width / (1 + open_width / width[which])
-    return Knots(np.maximum.accumulate(price, axis=1), slope, demand)
+    slope = np.where(place[:-1] <= last[:, None], slope, 0.0)
+    there = place <= last[:, None] + 1
+    return Knots(price[there], np.diff(slope, axis=1, prepend=0.0, append=0.0)[there], demand)
+
+
+def _in_order(offsets: Array, width: Array, demand: Array) -> tuple[Array, Array, Array]:
+    """Offsets of the cheapest rivals in order, widths in use from there on, and V there; shapes (n, k).
+
+    k is such that each buyer's whole demand is taken at the last, or the number of rivals.
+    """
+    count, most = 0, offsets.shape[1]
+    while True:
+        count = min(_MORE * count + _FIRST, most)
+        order = np.argpartition(offsets, count - 1, axis=1)[:, :count]
+        level = np.take_along_axis(offsets, order, axis=1)
+        inner = np.argsort(level, axis=1)
+        level, order = np.take_along_axis(level, inner, axis=1), np.take_along_axis(order, inner, axis=1)
+        open_width = np.cumsum(width[order], axis=1)
+        taken = np.zeros_like(level)
+        np.cumsum(open_width[:, :-1] * np.diff(level, axis=1), axis=1, out=taken[:, 1:])
+        if count == most or (taken[:, -1] >= demand).all():
+            return level, open_width, taken
 
 
 def best_price(curves: Knots, cap: float, unit_cost: float) -> tuple[float, float]:
@@ -98,9 +116,8 @@ def best_price(curves: Knots, cap: float, unit_cost: float) -> tuple[float, floa
 
 def _total(curves: Knots, cap: float) -> tuple[Array, Array, Array]:
     """Prices from 0 to the cap at which the summed curve bends, its load there, and its slope beyond."""
-    bend = np.diff(curves.slope, axis=1, prepend=0.0, append=0.0).ravel()
-    order = np.argsort(curves.price, axis=None, kind="stable")
-    price, slope = curves.price.ravel()[order], np.cumsum(bend[order])
+    order = np.argsort(curves.price, kind="stable")
+    price, slope = curves.price[order], np.cumsum(curves.bend[order])
     total = float(curves.demand.sum())
     load = total + np.concatenate([[0.0], np.cumsum(slope[:-1] * np.diff(price))])
     slope[-1] = 0.0

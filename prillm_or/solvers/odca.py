@@ -43,19 +43,23 @@ class Odca:
 
     def solve(self, market: Market, limits: Limits) -> Proposal:
         """Find the best price of the model without interaction; today's price, or the cap, if time is too short."""
-        users = user_problem(market)
-        try:
-            curves = _curves(users, Deadline(limits.time_limit))
-            if curves is None:
-                return Proposal(starts(market)[0], None, Ended.TIME_LIMIT, ("no time to build the users' curves",))
-            price, expected = best_price(curves, float(market.price_cap[0]), float(market.unit_cost[market.leader[0]]))
-        except KeyboardInterrupt:
-            return Proposal(None, None, Ended.INTERRUPTED)
-        notes = (
-            "odca is a reconstruction: each user ignores the others",
-            f"its model expects the profit {expected:.9g}",
-        )
-        return Proposal(np.array([price]), None, Ended.FINISHED, notes)
+        return propose(market, user_problem(market), limits)
+
+
+def propose(market: Market, users: UserProblem, limits: Limits) -> Proposal:
+    """See `Odca.solve`; `users` are the market's, by `user_problem`."""
+    try:
+        curves = _curves(users, Deadline(limits.time_limit))
+        if curves is None:
+            return Proposal(starts(market)[0], None, Ended.TIME_LIMIT, ("no time to build the users' curves",))
+        price, expected = best_price(curves, float(market.price_cap[0]), float(market.unit_cost[market.leader[0]]))
+    except KeyboardInterrupt:
+        return Proposal(None, None, Ended.INTERRUPTED)
+    notes = (
+        "odca is a reconstruction: each user ignores the others",
+        f"its model expects the profit {expected:.9g}",
+    )
+    return Proposal(np.array([price]), None, Ended.FINISHED, notes)
 
 
 def _curves(users: UserProblem, deadline: Deadline) -> Knots | None:
@@ -73,6 +77,6 @@ def _curves(users: UserProblem, deadline: Deadline) -> Knots | None:
         _log.info("curves of %d of %d users", min(first + rows, n), n)
     return Knots(
         np.concatenate([block.price for block in blocks]),
-        np.concatenate([block.slope for block in blocks]),
+        np.concatenate([block.bend for block in blocks]),
         users.demand,
     )

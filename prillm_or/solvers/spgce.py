@@ -22,7 +22,7 @@ import logging
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.equilibrium import user_problem
+from prillm_or.equilibrium import UserProblem, user_problem
 from prillm_or.market import Market
 from prillm_or.solvers.base import Capability, Ended, Limits, Proposal
 from prillm_or.solvers.demand_curve import Knots, best_price, knots
@@ -42,19 +42,23 @@ class Spgce:
 
     def solve(self, market: Market, limits: Limits) -> Proposal:
         """Find the best price of the crowd model; one pass over the market, which no time limit cuts short."""
-        try:
-            crowd = _crowd(market)
-            price, expected = best_price(crowd, float(market.price_cap[0]), float(market.unit_cost[market.leader[0]]))
-        except KeyboardInterrupt:
-            return Proposal(None, None, Ended.INTERRUPTED)
-        _log.info("%d knots, price %.6g", crowd.price.size, price)
-        notes = ("spgce is a reconstruction: all users are one crowd", f"its model expects the profit {expected:.9g}")
-        return Proposal(np.array([price]), None, Ended.FINISHED, notes)
+        return propose(market, user_problem(market))
 
 
-def _crowd(market: Market) -> Knots:
-    """Knots of the crowd's demand curve, shape (1, m)."""
-    users = user_problem(market)
+def propose(market: Market, users: UserProblem) -> Proposal:
+    """See `Spgce.solve`; `users` are the market's, by `user_problem`."""
+    try:
+        crowd = _crowd(users)
+        price, expected = best_price(crowd, float(market.price_cap[0]), float(market.unit_cost[market.leader[0]]))
+    except KeyboardInterrupt:
+        return Proposal(None, None, Ended.INTERRUPTED)
+    _log.info("%d knots, price %.6g", crowd.price.size, price)
+    notes = ("spgce is a reconstruction: all users are one crowd", f"its model expects the profit {expected:.9g}")
+    return Proposal(np.array([price]), None, Ended.FINISHED, notes)
+
+
+def _crowd(users: UserProblem) -> Knots:
+    """Knots of the crowd's demand curve."""
     total = users.demand.sum()
     share = users.demand / total
     offsets = share @ users.base  # each user's shift is the same at all providers: it moves no flow
