@@ -26,6 +26,8 @@ AnyArray = TypeVar("AnyArray", Array, Mask)
 _LISTED = 100_000
 
 _BLOCK = 1 << 17
+_DENSE = 6
+"""Where more than one pair in so many is listed, products of whole matrices are faster than of lists."""
 
 
 class Pairs(Protocol):
@@ -170,11 +172,15 @@ class ListedPairs:
 
     def gram(self, values: Array, weight: Array) -> Array:
         """See `Pairs`."""
+        if _DENSE * len(values) > self._shape[0] * self._shape[1]:
+            return AllPairs(self._shape).gram(self.matrix(values), weight)
         matrix = self._sparse(values)
         return np.asarray((matrix.T @ self._sparse(values * weight[self._rows])).toarray())
 
     def gram_users(self, values: Array, weight: Array) -> Array:
         """See `Pairs`."""
+        if _DENSE * len(values) > self._shape[0] * self._shape[1]:
+            return AllPairs(self._shape).gram_users(self.matrix(values), weight)
         matrix = self._sparse(values)
         return np.asarray((matrix @ self._sparse(values * weight[self._columns]).T).toarray())
 

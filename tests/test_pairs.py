@@ -13,7 +13,9 @@ MASK = np.array([[True, False, True], [False, True, False]])
 MATRIX = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 
 
-def test_lists_by_hand() -> None:
+@pytest.mark.parametrize("dense", [0, 6])
+def test_lists_by_hand(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prillm_or.pairs._DENSE", dense)  # products of lists, then of whole matrices
     # In use: (0, 0), (0, 2) and (1, 1), with values 1, 3 and 5.
     pairs = ListedPairs(MASK)
     values = pairs.take(MATRIX)
@@ -45,9 +47,12 @@ def test_lists_agree_with_whole_matrices(n: int, m: int, seed: int) -> None:
     a, b = rng.normal(size=n), rng.normal(size=m)
     for one, other in zip(everything.sums(whole), listed.sums(some), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-14)
-    for name, given_ in (("times", b), ("gram", a), ("gram_users", b), ("row", n - 1), ("column", m - 1)):
-        one, other = getattr(everything, name)(whole, given_), getattr(listed, name)(some, given_)
-        np.testing.assert_allclose(one, other, atol=1e-14)
+    for dense in (0, 6):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("prillm_or.pairs._DENSE", dense)
+            for name, given_ in (("times", b), ("gram", a), ("gram_users", b), ("row", n - 1), ("column", m - 1)):
+                one, other = getattr(everything, name)(whole, given_), getattr(listed, name)(some, given_)
+                np.testing.assert_allclose(one, other, atol=1e-14)
     np.testing.assert_allclose(everything.times_users(a, whole), listed.times_users(a, some), atol=1e-14)
     spread = listed.matrix(listed.of_users(a) - listed.of_providers(b))
     np.testing.assert_allclose(spread, mask * (everything.of_users(a) - everything.of_providers(b)))
