@@ -72,6 +72,9 @@ class Pairs(Protocol):
     def matrix(self, values: Array) -> Array:
         """The whole matrix, shape (n, m), zero elsewhere."""
 
+    def mask(self, values: Array) -> Mask:
+        """Where values are not zero, shape (n, m)."""
+
 
 class AllPairs:
     """All n m pairs: values are matrices."""
@@ -130,6 +133,10 @@ class AllPairs:
     def matrix(self, values: Array) -> Array:
         """See `Pairs`."""
         return values
+
+    def mask(self, values: Array) -> Mask:
+        """See `Pairs`."""
+        return np.not_equal(values, 0.0)
 
 
 class ListedPairs:
@@ -212,6 +219,12 @@ class ListedPairs:
         matrix = np.zeros(self._shape)
         matrix[self._rows, self._columns] = values
         return matrix
+
+    def mask(self, values: Array) -> Mask:
+        """See `Pairs`."""
+        mask = np.zeros(self._shape, dtype=np.bool_)
+        mask[self._rows, self._columns] = values != 0
+        return mask
 
     def _by_user(self, values: Array) -> Array:
         return np.asarray(np.add.reduceat(values, self._starts[:-1]))

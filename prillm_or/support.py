@@ -50,13 +50,21 @@ class Laplacian:
     """
 
     def __init__(self, support: Mask, capacity: Array) -> None:
-        self.support = support
         self.pairs = pairs_of(support)
         self.weight: Array = self.pairs.take(support) * self.pairs.of_providers(capacity)
         self.user, provider = self.pairs.sums(self.weight)
         self.provider = capacity + provider
         self.by_provider = len(capacity) <= len(support)
         self._short: Solver | None = None
+
+    @property
+    def support(self) -> Mask:
+        """Shape (n, m): the pairs in use."""
+        return self.pairs.mask(self.weight)
+
+    def count(self, j: int) -> int:
+        """Number of provider j's users."""
+        return int(np.count_nonzero(self.pairs.column(self.weight, j)))
 
     @property
     def short(self) -> Solver:
@@ -103,7 +111,7 @@ class SupportInverse:
 
     def __init__(self, laplacian: Laplacian, capacity: Array, pairs: Pairs, most: int) -> None:
         self.pairs = pairs
-        self.support = laplacian.support.copy()
+        self.support = laplacian.support
         self.weight: Array = pairs.take(self.support) * pairs.of_providers(capacity)
         self._capacity = capacity
         self._user, self._provider = laplacian.user.copy(), laplacian.provider.copy()

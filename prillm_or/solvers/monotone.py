@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from prillm_or.equilibrium import Equilibrium, UserProblem
 from prillm_or.market import Market
 
@@ -51,13 +49,13 @@ class Monotone:
 
     def point(self, found: Equilibrium) -> Point:
         """The leader's price and load at an equilibrium."""
-        used = np.count_nonzero(found.support[:, self._own])  # else the load is zero but for rounding
+        used = found.laplacian.count(self._own)  # else the load is zero but for rounding
         return Point(float(found.prices[0]), self._capacity * float(found.congestion[self._own]) if used else 0.0)
 
     def sigma(self, low: Equilibrium | None = None) -> float:
         """How fast the load may fall at most, at all prices or from that of `low` on."""
         alike = low is not None and self._alike
-        using = int(np.count_nonzero(low.support[:, self._own])) if low is not None and alike else self._n
+        using = low.laplacian.count(self._own) if low is not None and alike else self._n
         return self._steepest * using / (using + 1)
 
     def between(self, low: Point, high: Point, sigma: float) -> float:

@@ -160,13 +160,14 @@ class _State:
             self._level, self._congestion = found.level, found.congestion
         self._d_level, self._d_congestion = laplacian.solve(*price_pull(users, laplacian, [column]))
         self._zero = _ZERO_SLACK * float(np.abs(self._level).max() + np.abs(self._congestion).max())
-        self._pairs = self._watched(offsets, laplacian.support)
-        self.using = np.count_nonzero(laplacian.support[:, column])
+        support = laplacian.support
+        self._pairs = self._watched(offsets, support)
+        self.using = laplacian.count(column)
         self._inverse = SupportInverse(laplacian, users.capacity, self._pairs, _REFRESH)
         slack = self._difference(self._level, self._congestion) - self._pairs.take(offsets)
         d_slack = self._difference(self._d_level, self._d_congestion)
         self._pairs.lower(d_slack, column, users.sensitivity)
-        self._sign = np.where(self._pairs.take(laplacian.support), 1.0, -1.0)
+        self._sign = np.where(self._pairs.take(support), 1.0, -1.0)
         self.room, self.rate = self._sign * slack, self._sign * d_slack
 
     def _watched(self, offsets: Array, support: Mask) -> Pairs:
