@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,45 +17,70 @@ from benchmarks.report import Document, as_document, show, write_readme
 
 _HERE = Path(__file__).parent
 _NAMES = (
-    *("equilibrium", "kinks", "path", "models", "startup", "agreement", "identity", "local", "matrix"),
+    *("equilibrium", "kinks", "path", "pricing", "growth", "updates"),
+    *("models", "startup", "agreement", "identity", "local", "matrix"),
     *("abstraction", "abstraction_time", "calibration", "calibration_recovery", "calibration_real"),
 )
 _OF_TABLES = ("calibration_real",)
+_SMOKE = "smoke"
 
 
 def main() -> None:
     """Read the command line and do what it says."""
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.markdown is not None:
+        from benchmarks.page import write_page
+
+        write_readme(arguments.markdown, _HERE / "README.md")
+        write_page(arguments.markdown, _HERE.parent / "docs" / "benchmarks.md")
+        return
+    if strangers := [name for name in arguments.names if name not in (*_NAMES, _SMOKE)]:
+        parser.error(f"no measurement {', '.join(strangers)}; there are {', '.join((*_NAMES, _SMOKE))}")
+    if arguments.tables is None and set(arguments.names) & set(_OF_TABLES):
+        parser.error(f"{', '.join(_OF_TABLES)}: --tables DIR names the raw tables")
+    if _SMOKE in arguments.names and arguments.json is not None:
+        parser.error(f"{_SMOKE}: no results are kept; --references writes what they are compared with")
+    _one_thread()
+    if arguments.references:
+        from benchmarks.smoke import write_references
+
+        write_references()
+        return
+    names = arguments.names or [name for name in _NAMES if arguments.tables is not None or name not in _OF_TABLES]
+    met = _measure(names, arguments.quick, arguments.json, arguments.tables)
+    sys.exit(0 if met else 1)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure prillm_or against its peers.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to measure: {', '.join(_NAMES)} (default: all)")
+    names = f"what to measure: {', '.join(_NAMES)} (default: all), or {_SMOKE}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--tables", type=Path, metavar="DIR", help=f"raw tables, for {', '.join(_OF_TABLES)}")
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller markets: a smoke test")
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller markets: a trial of the benchmarks")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there; other measurements in it stay")
+    parser.add_argument("--references", action="store_true", help=f"measure and write the references of {_SMOKE}")
     parser.add_argument(
         "--markdown",
         type=Path,
         metavar="FILE",
         nargs="?",
         const=_HERE / "results.json",
-        help="measure nothing: render FILE (default: results.json beside this file) into README.md",
+        help="measure nothing: render FILE (default: results.json beside this file) into README.md and docs/",
     )
-    arguments = parser.parse_args()
-    if strangers := [name for name in arguments.names if name not in _NAMES]:
-        parser.error(f"no measurement {', '.join(strangers)}; there are {', '.join(_NAMES)}")
-    if arguments.markdown is not None:
-        write_readme(arguments.markdown, _HERE / "README.md")
-        return
-    if arguments.tables is None and set(arguments.names) & set(_OF_TABLES):
-        parser.error(f"{', '.join(_OF_TABLES)}: --tables DIR names the raw tables")
-    names = arguments.names or [name for name in _NAMES if arguments.tables is not None or name not in _OF_TABLES]
-    _measure(names, arguments.quick, arguments.json, arguments.tables)
+    return parser
 
 
-def _measure(names: Sequence[str], quick: bool, file: Path | None, raw: Path | None) -> None:
+def _one_thread() -> None:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"  # read when numpy is first imported, by the measurements
+
+
+def _measure(names: Sequence[str], quick: bool, file: Path | None, raw: Path | None) -> bool:
+    """Measure, show and store; False when the smoke test misses its target."""
     from benchmarks.environment import environment
 
-    console = Console()
+    console, met = Console(), True
     console.print(environment(), highlight=False)
     for name in names:
         measurement = import_module(f"benchmarks.{name}")
@@ -67,7 +93,10 @@ def _measure(names: Sequence[str], quick: bool, file: Path | None, raw: Path | N
             if file is not None:  # after each table, so that an interrupt loses little
                 about = str(measurement.__doc__).splitlines()[0]
                 _store(file, name, {"about": about, "environment": environment(), "quick": quick, "tables": tables})
+        if name == _SMOKE:
+            met = all(row["met"] for row in tables[-1]["rows"])
         console.print(f"{name}: {time.perf_counter() - began:.0f} s", highlight=False)
+    return met
 
 
 def _store(file: Path, name: str, result: Document) -> None:

@@ -8,7 +8,7 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 
 _SOLVERS = ("highspy", "gurobipy", "pyscipopt", "ipyopt")
-_PEERS = ("piqp", "daqp", "clarabel", "osqp")
+_PEERS = ("piqp", "daqp", "clarabel", "osqp", "ppopt")
 _PACKAGES = ("prillm-or", "numpy", "scipy", "pyomo", *_SOLVERS, *_PEERS)
 
 

@@ -166,11 +166,13 @@ def measure_market(market: Market, plan: Plan) -> list[Sample]:
         if kind.name == "DAQP" and market.n * market.m > _DENSE_LIMIT:
             failed.append(Sample(kind.name, None, "dense: too large"))
             continue
-        peer = kind(programme)
         try:
+            peer = kind(programme)
             peers[kind.name] = peer, choose_tolerance(peer, costs, loads, programme)
         except PeerError as failure:
             failed.append(Sample(kind.name, None, str(failure)))
+        except ImportError:
+            failed.append(Sample(kind.name, None, "not installed"))
     cold: dict[str, Callable[[], object]] = {_OURS: lambda: solve_users(users, prices[0])}
     again: dict[str, Callable[[], object]] = {_OURS: _flips_of_ours(users, prices)}
     for name, (peer, fit) in peers.items():

@@ -19,8 +19,8 @@ from benchmarks.peers import PEERS, Peer, PeerError, Programme
 from benchmarks.report import Table, Target, target_table
 from prillm_or.equilibrium import UserProblem, solve_users, user_problem
 from prillm_or.market import Array, Market
-from prillm_or.solvers.trace import trace
 from prillm_or.pairs import Mask
+from prillm_or.solvers.trace import trace
 
 _MOST_ROUNDS = 20
 

@@ -105,19 +105,29 @@ def markdown(results: Mapping[str, Document]) -> str:
     for name, result in results.items():
         parts += [f"### {name}", f"{result['about']} {result['environment']}"]
         for table in result["tables"]:
-            headings, rows = _grid(table)
-            lines = [headings, ["---"] * len(headings), *rows]
             parts.append(f"**{table['title']}.** {table['note']}".strip())
-            parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+            parts.append(table_lines(table))
     return "\n\n".join(parts)
+
+
+def table_lines(table: Document) -> str:
+    """A table as Markdown."""
+    headings, rows = _grid(table)
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def write_readme(results_file: Path, readme: Path) -> None:
     """Put the tables of a results file between the marks of a README."""
     results = json.loads(results_file.read_text(encoding="utf-8"))
-    before, rest = readme.read_text(encoding="utf-8").split(_BEGIN)
+    readme.write_text(between_marks(readme.read_text(encoding="utf-8"), markdown(results)), encoding="utf-8")
+
+
+def between_marks(page: str, text: str) -> str:
+    """The page with `text` in place of what stands between its marks."""
+    before, rest = page.split(_BEGIN)
     after = rest.split(_END)[1]
-    readme.write_text(f"{before}{_BEGIN}\n\n{markdown(results)}\n\n{_END}{after}", encoding="utf-8")
+    return f"{before}{_BEGIN}\n\n{text}\n\n{_END}{after}"
 
 
 def _grid(table: Document) -> tuple[list[str], list[list[str]]]:

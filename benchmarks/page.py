@@ -1,0 +1,102 @@
+"""The page `docs/benchmarks.md` and its pictures: the main figures, taken from a results file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.pictures import PICTURES
+from benchmarks.report import Document, between_marks, table_lines
+
+_FOLDER = "pictures"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: what was measured, which tables of it are shown, and which pictures."""
+
+    heading: str
+    measurement: str
+    tables: tuple[str, ...]
+    pictures: tuple[tuple[str, str], ...] = ()
+
+
+SECTIONS = (
+    Section(
+        "The best price, against alternatives",
+        "pricing",
+        ("pricing 8x13", "pricing 20x20", "pricing 100x50"),
+        (("pricing", "Bars: times of other methods over that of path, on a logarithmic axis"),),
+    ),
+    Section(
+        "Growth with the market",
+        "growth",
+        ("exponents", "certified price"),
+        (
+            ("growth-time", "Processor time against users times providers, both axes logarithmic"),
+            ("growth-memory", "Peak memory against users times providers, both axes logarithmic"),
+        ),
+    ),
+    Section("A price kept up to date", "updates", ("updates",)),
+    Section(
+        "The users' equilibrium, against general QP solvers",
+        "equilibrium",
+        ("equilibrium 20x20",),
+        (("equilibrium", "Bars: times of QP solvers over ours, on a logarithmic axis"),),
+    ),
+    Section("The best price in equilibria", "path", ("path",)),
+)
+
+
+def write_page(results_file: Path, page: Path) -> None:
+    """Draw the pictures beside a page, and put the main tables between its marks."""
+    results = json.loads(results_file.read_text(encoding="utf-8"))
+    folder = page.parent / _FOLDER
+    folder.mkdir(exist_ok=True)
+    drawn = {name: draw(results) for name, draw in PICTURES.items()}
+    for name, svg in drawn.items():
+        if svg is not None:
+            (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+    shown = {name for name, svg in drawn.items() if svg is not None}
+    page.write_text(between_marks(page.read_text(encoding="utf-8"), page_text(results, shown)), encoding="utf-8")
+
+
+def page_text(results: Mapping[str, Document], drawn: set[str]) -> str:
+    """The page's text: targets in short, then the sections that were measured.
+
+    Parameters
+    ----------
+    drawn
+        Names of the pictures there are.
+    """
+    parts = ["## Targets", _targets(results)]
+    for section in SECTIONS:
+        if section.measurement in results:
+            parts += _section(section, results[section.measurement], drawn)
+    return "\n\n".join(parts)
+
+
+def _section(section: Section, result: Document, drawn: set[str]) -> Iterator[str]:
+    yield f"## {section.heading}"
+    when, machine, _ = result["environment"].split("; ", 2)
+    yield f"`{section.measurement}`: {result['about']} {when}; {machine}."
+    for name, words in section.pictures:
+        if name in drawn:
+            yield f"![{words}]({_FOLDER}/{name}.svg)"
+    for table in result["tables"]:
+        if table["title"] in section.tables:
+            yield f"**{table['title']}.** {table['note']}".strip()
+            yield table_lines(table)
+
+
+def _targets(results: Mapping[str, Document]) -> str:
+    """How many targets each measurement has and meets, and which it misses."""
+    lines = ["| measurement | targets | met | missed |", "| --- | --- | --- | --- |"]
+    for name, result in results.items():
+        rows = [row for table in result["tables"] if table["title"] == "targets" for row in table["rows"]]
+        missed = [f"{row['figure']}: {row['measured']:.3g}, aimed at {row['target']}" for row in rows if not row["met"]]
+        if rows:
+            lines.append(f"| `{name}` | {len(rows)} | {len(rows) - len(missed)} | {'; '.join(missed)} |")
+    return "\n".join(lines)
