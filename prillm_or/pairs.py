@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prillm_or.market import Array
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 Mask = NDArray[np.bool_]
 T = TypeVar("T")
@@ -273,6 +275,8 @@ def over_blocks(work: Callable[[slice], T], shape: tuple[int, int]) -> Iterator[
 @cache
 def _threads() -> ThreadPoolExecutor:
     """As many as numpy was told to use, or one a core."""
+    from concurrent.futures import ThreadPoolExecutor
+
     told = os.environ.get("OMP_NUM_THREADS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return ThreadPoolExecutor(int(told) if told.isdecimal() and int(told) > 0 else cores, "pairs")

@@ -19,6 +19,7 @@ import pytest
 from prillm_or import registry
 from prillm_or.abstraction.choice import AbstractionChoice
 from prillm_or.cli import run
+from prillm_or.engine import Engine
 from prillm_or.errors import CombinationError, ConvergenceError, PrillmError, UnknownNameError
 from prillm_or.files import Instance, read_market, result_to_json
 from prillm_or.market import Market
@@ -354,7 +355,7 @@ def test_ctrl_c_reports_what_is_done(jobs: str, tmp_path: Path) -> None:
 
 def test_workers_give_the_same_rows_in_the_same_order() -> None:
     wanted = plan(["tiny/kink", "tiny/two-prices"], ["path", "odca"], repeats=2)
-    assert untimed(compare(wanted, jobs=2).rows) == untimed(compare(wanted).rows)
+    assert untimed(compare(wanted, engine=Engine(2)).rows) == untimed(compare(wanted).rows)
 
 
 def test_a_crowd_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,7 +397,7 @@ def test_the_paper_stands_beside_us_labelled_as_its_own() -> None:
 
 
 def test_the_environment_names_versions_and_nobody() -> None:
-    found = environment(plan(["tiny/kink"], ["path"]), jobs=1)
+    found = environment(plan(["tiny/kink"], ["path"]), Engine())
     assert {"python", "processor", "cores", "threads", "seed", "system", "packages"} <= set(found)
     assert {"prillm-or", "numpy", "highspy"} <= set(found["packages"])
     text = json.dumps(found)

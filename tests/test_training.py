@@ -26,6 +26,7 @@ from prillm_or.abstraction.training.fit import Batch, Schedule, fit
 from prillm_or.abstraction.training.scenarios import REAL, Sizes, kind_of, scenario
 from prillm_or.abstraction.weights import load_network, write_weights
 from prillm_or.cli import run
+from prillm_or.engine import Engine
 from prillm_or.equilibrium import equilibrium, user_problem
 from prillm_or.errors import PrillmError
 from prillm_or.market import Market
@@ -57,7 +58,7 @@ def test_real_scenarios_leave_out_the_instance_kept_for_judging() -> None:
 
 
 def test_courses_share_no_seed() -> None:
-    first, second = Course(1000, Schedule(seed=0), 1), Course(1000, Schedule(seed=1), 1)
+    first, second = Course(1000, Schedule(seed=0), Engine(), 1), Course(1000, Schedule(seed=1), Engine(), 1)
     seeds = [seed for course in (first, second) for part in course.seeds() for seed in part]
     assert len(seeds) == len(set(seeds))
     assert min(seeds) >= 1_000_000
@@ -103,22 +104,22 @@ def test_examples_come_back_from_their_chunk(tmp_path: Path) -> None:
 
 
 def test_chunks_that_are_there_are_not_computed_again(tmp_path: Path) -> None:
-    first = computed(ragged, range(1, 9), tmp_path, "some", 1)
+    first = computed(ragged, range(1, 9), tmp_path, "some", Engine())
     assert len(first) == 7
 
     def never(item: int) -> Example | None:
         raise AssertionError(item)
 
-    again = computed(never, range(1, 9), tmp_path, "some", 1)
+    again = computed(never, range(1, 9), tmp_path, "some", Engine())
     assert [one["target"] for one in again] == [one["target"] for one in first]
 
 
 @pytest.mark.parametrize("broken", [b"", b"PK\x03\x04 cut short", b"no archive"])
 def test_a_chunk_that_cannot_be_read_is_computed_anew(broken: bytes, tmp_path: Path) -> None:
-    computed(ragged, range(1, 9), tmp_path, "some", 1)
+    computed(ragged, range(1, 9), tmp_path, "some", Engine())
     (path,) = tmp_path.iterdir()
     path.write_bytes(broken)
-    assert len(computed(ragged, range(1, 9), tmp_path, "some", 1)) == 7
+    assert len(computed(ragged, range(1, 9), tmp_path, "some", Engine())) == 7
     assert unpack(path) is not None
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -27,6 +27,14 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Say more: notes of the
 OneInstance = Annotated[str, typer.Argument(metavar="INSTANCE", help="A market file, or the name of a shipped one.")]
 Instances = Annotated[
     list[str], typer.Argument(metavar="INSTANCE...", help="Market files, or names of shipped ones.", show_default=False)
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Markets or runs at a time, on this machine.")]
+EngineName = Annotated[
+    Literal["local", "dask"], typer.Option("--engine", help="Who spreads the work: this machine, or a Dask cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The Dask scheduler's, as in tcp://127.0.0.1:8786; workers have this package."),
 ]
 
 _PIPE_WIDTH = 200

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prillm_or.cli.common import Json, Verbose, console, progress, read_instance, report, save, table
+from prillm_or.cli.common import (
+    Address,
+    EngineName,
+    Jobs,
+    Json,
+    Verbose,
+    console,
+    progress,
+    read_instance,
+    report,
+    save,
+    table,
+)
+from prillm_or.engine import engine_of
 from prillm_or.errors import CombinationError
 from prillm_or.solvers.base import Limits
 
@@ -41,7 +54,9 @@ def command(
     time_limit: Annotated[float | None, typer.Option(min=0.0, help="Seconds for each run.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of an algebraic solver.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of an algebraic solver.")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, on this machine.")] = 1,
+    jobs: Jobs = 1,
+    engine: EngineName = "local",
+    address: Address = None,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -61,6 +76,7 @@ def command(
       prillm-or compare coding-13 --method path --method bisect --method highs:kkt-bigm --report out
       prillm-or compare coding-13 --method highs:kkt-bigm --method highs:kkt-bigm:anchored@2+refine
       prillm-or compare --preset table-1 --time-limit 60 --report out --resume
+      prillm-or compare --preset table-1 --engine dask --address tcp://127.0.0.1:8786 --report out
     """
     limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)
     plan = _plan(instances or [], method or [], preset, repeat, limits)
@@ -69,10 +85,11 @@ def command(
     from prillm_or.report.compare import compare
     from prillm_or.report.runs import crowding
 
+    spread = engine_of(engine, jobs, address)
     if warning := crowding(jobs, threads):
         report(warning)
     with _shown(plan, verbose=verbose) as bar:
-        done = compare(plan, jobs=jobs, folder=folder, resume=resume, on_begin=bar.begin, on_end=bar.end)
+        done = compare(plan, engine=spread, folder=folder, resume=resume, on_begin=bar.begin, on_end=bar.end)
     if json != "-":
         _show(done)
     save(done.document(), json)

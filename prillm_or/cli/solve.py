@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prillm_or.cli.common import Instances, Json, Verbose, console, number, progress, read_instance, report, save, table
+from prillm_or.batch import Kept, Refused, Settings, Task, solve_all, solve_task
+from prillm_or.cli.common import (
+    Address,
+    EngineName,
+    Instances,
+    Jobs,
+    Json,
+    Verbose,
+    console,
+    number,
+    progress,
+    read_instance,
+    report,
+    save,
+    table,
+)
+from prillm_or.engine import Engine, engine_of
 from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.files import result_to_json
 from prillm_or.profiles import model_profile
 from prillm_or.registry import load_build
 from prillm_or.result import Method, Result, Status
-from prillm_or.solve import solve
 from prillm_or.solvers.base import Limits
 
 if TYPE_CHECKING:
     from prillm_or.abstraction.choice import AbstractionChoice
+
+_log = logging.getLogger(__name__)
 
 
 def command(
@@ -45,6 +62,12 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Export the reformulated programme, too: .lp, .mps or .nl; one market."),
     ] = None,
+    jobs: Jobs = 1,
+    engine: EngineName = "local",
+    address: Address = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Of several markets, skip those that a run with the same --json FILE did.")
+    ] = False,
     json: Json = None,
     verbose: Verbose = False,
 ) -> int:
@@ -55,30 +78,30 @@ def command(
       prillm-or solve coding-13
       prillm-or solve coding-13 --model kkt-bigm --solver highs --gap 1e-4
       prillm-or solve coding-13 --abstraction anchored --keep 2 --refine --certify
-      prillm-or solve instances/*.json --json results.json
+      prillm-or solve instances/*.json --jobs 4 --json results.json --resume
     """
     fewer = _abstraction(abstraction, keep, refine, weights)
     limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)
     if write_model is not None:
         _export(instances, model, fewer, write_model)
-    results: list[Result] = []
-    code = 0
-    for name in instances:
-        try:
-            with progress(name, verbose=verbose):
-                results.append(_solve_one(name, solver, model, limits, fewer, certify))
-        except PrillmError as error:
-            report(error)
-            code = max(code, 2)
-            continue
-        except KeyboardInterrupt:
-            report(f"{name}: interrupted before a price was found")
-            code = 130
-            break
-        code = max(code, _code(results[-1], gap is not None))
-        if results[-1].interrupted:
-            code = 130
-            break
+    over = engine_of(engine, jobs, address)
+    settings = Settings(solver, model, limits, fewer, certify)
+    tasks = [Task(name, settings) for name in instances]
+    kept = _kept(json, settings, resume) if len(tasks) > 1 or resume else None
+    done: dict[int, Result | Refused] = {}
+    interrupted = False
+    try:
+        for place, made in _made(tasks, over, kept, verbose=verbose):
+            done[place] = made
+            if isinstance(made, Refused):
+                report(made.message)
+            elif made.interrupted:
+                interrupted = True
+                break
+    except KeyboardInterrupt:
+        report(f"interrupted: {len(done)} of {len(tasks)} done")
+        interrupted = True
+    results = [made for _, made in sorted(done.items(), key=lambda item: item[0]) if isinstance(made, Result)]
     if json != "-" and results:
         _show(results, verbose=verbose)
     documents = [result_to_json(result) for result in results]
@@ -86,7 +109,54 @@ def command(
         save(documents, json)
     elif documents:
         save(documents[0], json)
-    return code
+    if interrupted:
+        return 130
+    if kept is not None and len(results) == len(tasks):
+        kept.remove()
+    return max(_code(made, gap is not None) for made in done.values())
+
+
+def _kept(json: str | None, settings: Settings, resume: bool) -> Kept | None:
+    """Where results are kept as they come: beside the file they are written to at the end."""
+    if json is None or json == "-":
+        if resume:
+            raise CombinationError("--resume: results are kept beside a file; name it, as in --json results.json")
+        return None
+    return Kept(Path(f"{json}.parts"), settings, resume=resume)
+
+
+def _made(
+    tasks: Sequence[Task], engine: Engine, kept: Kept | None, *, verbose: bool
+) -> Iterator[tuple[int, Result | Refused]]:
+    """The place of each task and its result as they are done, kept ones first; in this process in order."""
+    todo = []
+    for place, task in enumerate(tasks):
+        if kept is not None and (known := kept.result_of(task)) is not None:
+            yield place, known
+        else:
+            todo.append(place)
+    for place, made in _solved(tasks, todo, engine, verbose=verbose):
+        if kept is not None and isinstance(made, Result):
+            kept.add(made)
+        yield place, made
+
+
+def _solved(
+    tasks: Sequence[Task], todo: Sequence[int], engine: Engine, *, verbose: bool
+) -> Iterator[tuple[int, Result | Refused]]:
+    if engine.here:
+        for place in todo:
+            try:
+                with progress(tasks[place].name, verbose=verbose):
+                    made: Result | Refused = solve_task(tasks[place])
+            except PrillmError as error:
+                made = Refused(str(error))
+            yield place, made
+        return
+    with progress(f"{len(todo)} markets", verbose=verbose):
+        for count, (which, made) in enumerate(solve_all(engine, [tasks[place] for place in todo]), start=1):
+            _log.info("%d done, last %s", count, tasks[todo[which]].name)
+            yield todo[which], made
 
 
 def _abstraction(name: str, keep: int | None, refine: bool, weights: str | None) -> AbstractionChoice | None:
@@ -98,24 +168,6 @@ def _abstraction(name: str, keep: int | None, refine: bool, weights: str | None)
     from prillm_or.abstraction.choice import AbstractionChoice
 
     return AbstractionChoice(name, 2 if keep is None else keep, refine, weights)
-
-
-def _solve_one(
-    name: str, solver: str, model: str | None, limits: Limits, abstraction: AbstractionChoice | None, certify: bool
-) -> Result:
-    began = time.perf_counter()
-    instance = read_instance(name)
-    read_s = time.perf_counter() - began
-    return solve(
-        instance.market,
-        solver=solver,
-        model=model,
-        limits=limits,
-        abstraction=abstraction,
-        certify=certify,
-        sha256=instance.sha256,
-        read_s=read_s,
-    )
 
 
 def _export(instances: Sequence[str], model: str | None, abstraction: AbstractionChoice | None, path: Path) -> None:
@@ -133,8 +185,13 @@ def _export(instances: Sequence[str], model: str | None, abstraction: Abstractio
     export_model(market, lambda market, best: build(market, profile.options, best), path)
 
 
-def _code(result: Result, gap_asked: bool) -> int:
-    """0 if the gap was reached, or none was asked of a method that proves none; 3 if the method contradicts itself."""
+def _code(result: Result | Refused, gap_asked: bool) -> int:
+    """0 if the gap was reached, or none was asked of a method that proves none; 3 if the method contradicts itself.
+
+    2 of a refusal, 1 otherwise.
+    """
+    if isinstance(result, Refused):
+        return 2
     if result.status is Status.ERROR:
         return 3
     if result.status is Status.OPTIMAL or (result.status is Status.HEURISTIC and not gap_asked):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from importlib.util import find_spec
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from prillm_or.cli.common import Verbose, checked_output, console, progress, report, table
+from prillm_or.cli.common import Address, EngineName, Verbose, checked_output, console, progress, report, table
+from prillm_or.engine import Engine, cores, engine_of
 from prillm_or.errors import PrillmError, UnavailableError
 from prillm_or.files.atomic import replace_file
 
@@ -34,7 +34,11 @@ def command(
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over them, at most.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenarios and weights.")] = 0,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes and threads; all cores if not given.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes, and threads of the networks; all cores if not given.")
+    ] = None,
+    engine: EngineName = "local",
+    address: Address = None,
     verbose: Verbose = False,
 ) -> int:
     """Train the networks that say where to anchor and whom to keep.
@@ -63,7 +67,7 @@ def command(
     except OSError as failure:
         raise PrillmError(f"{parts}: cannot be made: {failure.strerror}") from None
     scenarios = scenarios or _SCENARIOS[kind]
-    course = Course(scenarios, Schedule(epochs=epochs, seed=seed), jobs or os.cpu_count() or 1)
+    course = Course(scenarios, Schedule(epochs=epochs, seed=seed), _engine(engine, jobs, address), jobs or cores())
     began = time.perf_counter()
     try:
         with progress(f"training {kind}", verbose=verbose):
@@ -83,9 +87,14 @@ def command(
     return 0
 
 
+def _engine(name: str, jobs: int | None, address: str | None) -> Engine:
+    """Where examples are computed; `jobs` counts the networks' threads, too, which stay on this machine."""
+    return engine_of(name, (jobs or cores()) if name == "local" else 1, address)
+
+
 def _trainer(kind: str) -> Callable[[Course, Path], Trained]:
     """The training function of a kind; torch is imported here."""
-    missing = [package for package in ("torch", "safetensors", "joblib") if find_spec(package) is None]
+    missing = [package for package in ("torch", "safetensors") if find_spec(package) is None]
     if missing:
         raise UnavailableError(f"train: {', '.join(missing)} missing; pip install 'prillm-or[learn]'")
     if kind == "learned":

@@ -9,14 +9,12 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from prillm_or.files.atomic import replace_file
-
-if TYPE_CHECKING:
-    from prillm_or.result import Result
+from prillm_or.result import Certificate, Method, Result, Status, Times, Today
 
 RESULT_FORMAT = "prillm-or/result@1"
 
@@ -27,6 +25,28 @@ def result_to_json(result: Result) -> dict[str, Any]:
     del fields["notes"], fields["interrupted"]  # for people, not part of the format
     document: dict[str, Any] = _writable({"format": RESULT_FORMAT, **fields})
     return document
+
+
+def result_from_json(document: Mapping[str, Any]) -> Result:
+    """The result that a document of the file format holds, without what the format leaves out.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        When it is no such document.
+    """
+    fields = {key: value for key, value in document.items() if key != "format"}
+    today = fields["today"]
+    return Result(
+        **fields
+        | {
+            "today": None if today is None else Today(**today),
+            "method": Method(**fields["method"]),
+            "status": Status(fields["status"]),
+            "certificate": Certificate(**fields["certificate"]),
+            "time_s": Times(**fields["time_s"]),
+        }
+    )
 
 
 def write_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prillm_or.engine import Engine
 from prillm_or.report.environment import environment
 from prillm_or.report.plan import Plan, Record, Row, Unit
 from prillm_or.report.runs import run_all
@@ -48,22 +49,24 @@ class Comparison:
 def compare(
     plan: Plan,
     *,
-    jobs: int = 1,
+    engine: Engine | None = None,
     folder: Path | None = None,
     resume: bool = False,
     on_begin: Callable[[Unit], None] = lambda unit: None,
     on_end: Callable[[Record], None] = lambda record: None,
 ) -> Comparison:
-    """Run a plan, one unit after the other or `jobs` at a time.
+    """Run a plan, one unit after the other or as the engine spreads them.
 
     Parameters
     ----------
+    engine
+        Where units run; in this process without it.
     folder
         Where finished units are kept as they come, or None to keep them in memory alone.
     resume
         Whether units finished in `folder` before are taken as they are; otherwise they are forgotten.
     on_begin, on_end
-        Told of units as they begin (with one job) and end.
+        Told of units as they begin (where they run in this process) and end.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def compare(
     Raises
     ------
     PrillmError
-        When the folder cannot be used.
+        When the folder cannot be used, or a cluster is not there.
 
     Examples
     --------
@@ -85,12 +88,13 @@ def compare(
     >>> [round(row["profit_share"], 3) for row in done.rows]
     [1.0, 1.0]
     """
+    engine = engine or Engine()
     units = list(plan.units())
     store = None if folder is None else Store(folder, resume=resume)
     done = {record.unit.key: record for record in store.finished(units)} if store and resume else {}
     interrupted = False
     try:
-        for record in run_all([unit for unit in units if unit.key not in done], jobs, on_begin):
+        for record in run_all([unit for unit in units if unit.key not in done], engine, on_begin):
             done[record.unit.key] = record
             if store is not None:
                 store.add(record)
@@ -98,4 +102,4 @@ def compare(
     except KeyboardInterrupt:
         interrupted = True
     records = with_shares([done[unit.key] for unit in units if unit.key in done], str(plan.methods[0]))
-    return Comparison(plan, tuple(records), environment(plan, jobs), interrupted)
+    return Comparison(plan, tuple(records), environment(plan, engine), interrupted)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prillm_or import __version__
+from prillm_or.engine import Engine, cores
 from prillm_or.registry import SOLVERS
-from prillm_or.report.runs import cores
 
 if TYPE_CHECKING:
     from prillm_or.report.plan import Plan
 
 
-def environment(plan: Plan, jobs: int) -> dict[str, Any]:
+def environment(plan: Plan, engine: Engine) -> dict[str, Any]:
     """Limits of the run, the machine's kind, and the version of every package that may have taken part."""
     limits = plan.limits
     return {
@@ -28,7 +28,8 @@ def environment(plan: Plan, jobs: int) -> dict[str, Any]:
         "processor": _processor(),
         "cores": cores(),
         "threads": limits.threads,
-        "jobs": jobs,
+        "engine": "local" if engine.address is None else "dask",
+        "jobs": engine.jobs if engine.address is None else None,
         "seed": limits.seed,
         "gap": limits.gap,
         "time_limit": limits.time_limit,

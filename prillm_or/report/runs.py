@@ -1,16 +1,14 @@
-"""Runs: units one after the other, or several at a time on this machine; a failed one gives a row like the others."""
+"""Runs: units of a comparison on any engine; a failed one gives a row like the others."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING
 
 from prillm_or import __version__
+from prillm_or.engine import Engine, Lost, cores, spread
 from prillm_or.errors import PrillmError
 from prillm_or.files import result_to_json
 from prillm_or.files.results import RESULT_FORMAT
@@ -20,9 +18,6 @@ from prillm_or.report.plan import Record, Row, Unit
 from prillm_or.result import Status
 from prillm_or.solve import solve
 from prillm_or.solvers.base import Limits
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 _WARM_UP_S = 5.0
 
@@ -91,20 +86,28 @@ def failed(unit: Unit, failure: str, message: str, seconds: float) -> Record:
     return Record(unit, row, failure)
 
 
-def run_all(units: Sequence[Unit], jobs: int, on_begin: Callable[[Unit], None]) -> Iterator[Record]:
-    """Yield records as units finish, `jobs` at a time.
+def run_all(units: Sequence[Unit], engine: Engine, on_begin: Callable[[Unit], None]) -> Iterator[Record]:
+    """Yield records as units finish.
 
     Parameters
     ----------
     on_begin
-        Told of each unit that begins, where they run one after the other.
+        Told of each unit that begins, where they run one after the other in this process.
     """
-    if jobs > 1:
-        yield from _run_in_processes(units, jobs)
+    if engine.here:
+        for unit in units:
+            on_begin(unit)
+            yield run_unit(unit)
         return
-    for unit in units:
-        on_begin(unit)
-        yield run_unit(unit)
+    for number, made in spread(engine, _row_of, units):
+        unit = units[number]
+        yield failed(unit, "crashed", made.message, 0.0) if isinstance(made, Lost) else Record(unit, *made)
+
+
+def _row_of(unit: Unit) -> tuple[Row, str | None]:
+    """What comes back of a unit: the market need not travel twice."""
+    record = run_unit(unit)
+    return record.row, record.failure
 
 
 def crowding(jobs: int, threads: int) -> str | None:
@@ -115,11 +118,6 @@ def crowding(jobs: int, threads: int) -> str | None:
         f"warning: {jobs} jobs x {threads} threads on {available} cores: the runs will slow each other down; "
         "times are not to be trusted"
     )
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
@@ -134,45 +132,3 @@ def _warm_up(method: MethodSpec) -> None:
             limits=Limits(time_limit=_WARM_UP_S),
             abstraction=method.abstraction,
         )
-
-
-def _run_in_processes(units: Sequence[Unit], jobs: int) -> Iterator[Record]:
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from multiprocessing import active_children, get_context
-
-    others = set(active_children())
-    # Not forked: solvers keep threads.
-    pool = ProcessPoolExecutor(min(jobs, len(units)), get_context("spawn"), initializer=_prepare_worker)
-    try:
-        futures = {pool.submit(run_unit, unit): unit for unit in units}
-        for future in as_completed(futures):
-            yield _record(future, futures[future])
-    except BaseException:
-        for worker in set(active_children()) - others:
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _record(future: Future[Record], unit: Unit) -> Record:
-    try:
-        return future.result()
-    except Exception as error:  # the process died: out of memory, or killed
-        return failed(unit, "crashed", f"{type(error).__name__}: {error}", 0.0)
-
-
-def _prepare_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
-    from multiprocessing import parent_process
-    from threading import Thread
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    Thread(target=follow, daemon=True).start()

@@ -24,7 +24,7 @@ def card(kind: str, course: Course, trained: Trained, command: str, seconds: flo
         f"# Weights of `{kind}`",
         "",
         f"Made by `{command}` on {date.today().isoformat()}, prillm-or {__version__}, torch {torch.__version__}, "
-        f"Python {platform.python_version()}, {course.jobs} processes{', GPU' if torch.cuda.is_available() else ''}; "
+        f"Python {platform.python_version()}, {_workers(course)}{', GPU' if torch.cuda.is_available() else ''}; "
         f"{seconds / 60:.0f} minutes since it was last started.",
         "",
         "## Data",
@@ -64,3 +64,7 @@ def _part(name: str, history: Sequence[Epoch], schedule: Schedule) -> str:
         f"| {name} | {schedule.rate:g} | {schedule.patience} | {len(history)} | {best + 1} | {epoch.training:.3g} | "
         f"{epoch.validation:.3g} |"
     )
+
+
+def _workers(course: Course) -> str:
+    return "a Dask cluster" if course.engine.address else f"{course.engine.jobs} processes"

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from prillm_or.abstraction.training.fit import Schedule
+from prillm_or.engine import Engine
 
 _FIRST_SEED = 1_000_000
 """Seeds below are never trained on; the benchmark judges with them."""
@@ -23,13 +24,16 @@ class Course:
         Number that the first network learns from; the other sets are in proportion.
     schedule
         Epochs, patience, batch, rate and seed.
-    jobs
-        Processes that compute exact curves, and threads of the networks.
+    engine
+        Where exact curves are computed.
+    threads
+        Of the networks.
     """
 
     scenarios: int
     schedule: Schedule
-    jobs: int
+    engine: Engine
+    threads: int
 
     def seeds(self) -> tuple[range, range, range]:
         """Seeds of the three sets; another seed of the schedule gives other scenarios."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from zipfile import BadZipFile
@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prillm_or import __version__
+from prillm_or.engine import Engine, Lost, spread
+from prillm_or.errors import PrillmError
 from prillm_or.files.atomic import replace_file
 
 _log = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ _CHUNK = 500
 
 
 def computed(
-    compute: Callable[[Item], Example | None], items: Sequence[Item], folder: Path, name: str, jobs: int
+    compute: Callable[[Item], Example | None], items: Sequence[Item], folder: Path, name: str, engine: Engine
 ) -> list[Example]:
     """Examples of all items that have one, in the order of the items.
 
@@ -41,8 +43,8 @@ def computed(
         What to compute them of: seeds, or tuples of numbers.
     folder, name
         Where chunks are kept, and what they are called; a chunk that is there is read instead of computed.
-    jobs
-        Processes.
+    engine
+        Where they are computed.
     """
     found: list[Example] = []
     for begin in range(0, len(items), _CHUNK):
@@ -51,19 +53,27 @@ def computed(
         path = folder / f"{name}-{begin}-{key:08x}.npz"
         known = unpack(path) if path.is_file() else None
         if known is None:
-            known = [one for one in _each(compute, chunk, jobs) if one is not None]
+            known = [one for one in _each(compute, chunk, engine) if one is not None]
             replace_file(path, pack(known))
         found += known
         _log.info("examples %s: %d of %d", name, begin + len(chunk), len(items))
     return found
 
 
-def _each(compute: Callable[[Item], Example | None], items: Sequence[Item], jobs: int) -> Iterator[Example | None]:
-    from joblib import Parallel, delayed
+def _each(compute: Callable[[Item], Example | None], items: Sequence[Item], engine: Engine) -> list[Example | None]:
+    """In the order of the items.
 
-    work = (delayed(compute)(item) for item in items)
-    found: Iterator[Example | None] = Parallel(n_jobs=jobs, return_as="generator")(work)
-    return found
+    Raises
+    ------
+    PrillmError
+        When one kills its worker each time: a set with a hole would not be the set that was asked for.
+    """
+    found: dict[int, Example | None] = {}
+    for number, made in spread(engine, compute, items):
+        if isinstance(made, Lost):
+            raise PrillmError(f"example {items[number]}: {made.message}")
+        found[number] = made
+    return [found[number] for number in range(len(items))]
 
 
 def pack(chunk: Sequence[Example]) -> bytes:

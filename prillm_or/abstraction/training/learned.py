@@ -28,16 +28,16 @@ from prillm_or.market import Array
 
 def train(course: Course, folder: Path) -> Trained:
     """Train both networks; `folder` keeps examples and checkpoints, from which a run that was killed goes on."""
-    torch.set_num_threads(course.jobs)
+    torch.set_num_threads(course.threads)
     networks = LearnedNetworks()
     learning, teaching, judging = (
-        computed(anchor.example, seeds, folder, f"anchor-{which}", course.jobs)
+        computed(anchor.example, seeds, folder, f"anchor-{which}", course.engine)
         for which, seeds in zip(("learn", "teach", "judge"), course.seeds(), strict=True)
     )
     where = fit(anchor.AnchorTask(), learning, teaching, course.schedule, folder, "anchor")
     networks.anchor.load_state_dict(where.weights)
     choices, judged = (
-        computed(keep.example, _anchored(networks, found), folder, f"keep-{which}", course.jobs)
+        computed(keep.example, _anchored(networks, found), folder, f"keep-{which}", course.engine)
         for which, found in (("teach", teaching), ("judge", judging))
     )
     # The second network has fewer examples to learn from, and less to learn.

@@ -42,10 +42,10 @@ KEEP = (1, 2)
 
 def train(course: Course, folder: Path) -> Trained:
     """Train the network; `folder` keeps examples and the checkpoint, from which a run that was killed goes on."""
-    torch.set_num_threads(course.jobs)
+    torch.set_num_threads(course.threads)
     learning, teaching, judging = course.seeds()
     lessons, held_out = (
-        computed(example, seeds, folder, f"paper-{which}", course.jobs)
+        computed(example, seeds, folder, f"paper-{which}", course.engine)
         for which, seeds in (("learn", learning), ("teach", teaching))
     )
     # Kept rivals get no gradient, so the loss is noisy: less patience would end the run before the rate has fallen.

@@ -1,0 +1,157 @@
+"""Batch: many markets solved alike, on any engine, with results kept as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prillm_or.engine import Engine, Lost, spread
+from prillm_or.errors import PrillmError
+from prillm_or.files import Instance, read_market, result_from_json, result_to_json
+from prillm_or.files.lines import Lines
+from prillm_or.result import Result
+from prillm_or.shipped import find
+from prillm_or.solve import solve
+from prillm_or.solvers.base import Limits
+
+if TYPE_CHECKING:
+    from prillm_or.abstraction.choice import AbstractionChoice
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How markets are solved; see `solve`."""
+
+    solver: str = "auto"
+    model: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    abstraction: AbstractionChoice | None = None
+    certify: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """A market to solve.
+
+    Parameters
+    ----------
+    name
+        Its file, or the name of a shipped one.
+    instance
+        Its content where it was read already; a worker on another machine has no files of ours.
+    """
+
+    name: str
+    settings: Settings
+    instance: Instance | None = None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """In place of a result: why there is none."""
+
+    message: str
+
+
+def solve_task(task: Task) -> Result:
+    """Read a market and solve it.
+
+    Raises
+    ------
+    PrillmError
+        When the file or the combination is at fault.
+    KeyboardInterrupt
+        When Ctrl-C comes before any price was found.
+    """
+    began = time.perf_counter()
+    instance = task.instance or read_market(find("instances", task.name))
+    read_s = time.perf_counter() - began
+    settings = task.settings
+    return solve(
+        instance.market,
+        solver=settings.solver,
+        model=settings.model,
+        limits=settings.limits,
+        abstraction=settings.abstraction,
+        certify=settings.certify,
+        sha256=instance.sha256,
+        read_s=read_s,
+    )
+
+
+def solve_all(engine: Engine, tasks: Sequence[Task]) -> Iterator[tuple[int, Result | Refused]]:
+    """Yield the number of each task and its result, as they are done.
+
+    Raises
+    ------
+    PrillmError
+        When a cluster cannot be reached, or is lost.
+    """
+    if engine.address is not None:
+        tasks = [_with_content(task) for task in tasks]
+    for number, made in spread(engine, _result_of, tasks):
+        yield number, Refused(f"{tasks[number].name}: {made.message}") if isinstance(made, Lost) else made
+
+
+def _with_content(task: Task) -> Task:
+    """The task with its market, or as it is where that cannot be read: the worker will find out, and say so."""
+    try:
+        return Task(task.name, task.settings, read_market(find("instances", task.name)))
+    except PrillmError:
+        return task
+
+
+def _result_of(task: Task) -> Result | Refused:
+    try:
+        return solve_task(task)
+    except PrillmError as error:
+        return Refused(str(error))
+
+
+class Kept:
+    """Results kept beside a file that is to hold them all: what was done when a run was killed is not done again.
+
+    Parameters
+    ----------
+    path
+        The file they are kept in.
+    resume
+        Whether those it holds count.
+
+    Raises
+    ------
+    PrillmError
+        When the file cannot be read or written, or is none of ours.
+    """
+
+    def __init__(self, path: Path, settings: Settings, *, resume: bool) -> None:
+        self._settings = asdict(settings)
+        self._lines = Lines(path, resume=resume)
+        self._known: dict[str, Result] = {}
+        for number, stored in enumerate(self._lines.kept, start=1):
+            try:
+                if stored["settings"] == self._settings:
+                    self._known[stored["result"]["instance_sha256"]] = result_from_json(stored["result"])
+            except (KeyError, TypeError, ValueError):
+                raise self._lines.fault(number) from None
+
+    def result_of(self, task: Task) -> Result | None:
+        """The kept result of the market that a task's file holds now, or None."""
+        if not self._known:
+            return None
+        try:
+            return self._known.get(read_market(find("instances", task.name)).sha256)
+        except PrillmError:
+            return None
+
+    def add(self, result: Result) -> None:
+        """Keep a result, on disk before this returns; one that Ctrl-C cut short is to be found again."""
+        if not result.interrupted:
+            self._lines.add({"settings": self._settings, "result": result_to_json(result)})
+
+    def remove(self) -> None:
+        """Remove the file, once all results are where they belong."""
+        self._lines.remove()

@@ -1,0 +1,289 @@
+"""Units spread over processes and over a real Dask cluster: the same results, whoever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prillm_or.batch import Kept, Settings, Task, solve_task
+from prillm_or.cli import run
+from prillm_or.engine import Engine, Lost, engine_of, spread
+from prillm_or.errors import CombinationError, PrillmError
+from prillm_or.files import result_from_json, result_to_json, write_market
+from prillm_or.generate import generate
+
+PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
+UNTIMED = ("time_s", "time_share")
+
+
+def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key not in UNTIMED} for row in rows]
+
+
+def wait_for(path: Path, lines: int, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 60
+    while not path.exists() or path.read_bytes().count(b"\n") < lines:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, f"{path} has not got {lines} lines in a minute"
+        time.sleep(0.01)
+
+
+@contextmanager
+def running(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that is gone in the end."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.communicate()
+
+
+# Work for the tests; workers import it by the file's name in the folder that they are given.
+
+WORK = '''
+import os, signal, time
+def square(x):
+    time.sleep(0.01)
+    return x * x, os.getpid()
+def die_once(item):
+    """Kills its process the first time it runs, as told by a file."""
+    x, mark = item
+    if x == 3 and not os.path.exists(mark):
+        open(mark, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.05)
+    return x * x
+def die_always(x):
+    if x == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.02)
+    return x * x
+def refuse(x):
+    raise ValueError(f"no {x}")
+'''
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    (tmp_path / "engine_work.py").write_text(WORK, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    import engine_work  # type: ignore[import-not-found]
+
+    yield engine_work
+    del sys.modules["engine_work"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_item_is_worked_off_once(work: Any, jobs: int) -> None:
+    made: list[Any] = list(spread(Engine(jobs), work.square, range(20)))
+    assert sorted((number, value) for number, (value, _) in made) == [(x, x * x) for x in range(20)]
+    elsewhere = {pid for _, (_, pid) in made} - {os.getpid()}
+    assert len(elsewhere) == (0 if jobs == 1 else 2)
+
+
+def test_a_killed_process_loses_nothing_but_its_unit_which_runs_again(work: Any, tmp_path: Path) -> None:
+    items = [(x, str(tmp_path / "mark")) for x in range(12)]
+    made = dict(spread(Engine(2), work.die_once, items))
+    assert (tmp_path / "mark").exists()
+    assert made == {x: x * x for x in range(12)}
+
+
+def test_a_unit_that_kills_all_its_processes_is_given_up_and_no_other(work: Any) -> None:
+    made = dict(spread(Engine(2), work.die_always, range(8)))
+    assert isinstance(made.pop(3), Lost)
+    assert made == {x: x * x for x in range(8) if x != 3}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_work_raises_comes_out(work: Any, jobs: int) -> None:
+    with pytest.raises(ValueError, match="no 1"):
+        list(spread(Engine(jobs), work.refuse, [1]))
+
+
+def test_nothing_to_do_is_done(work: Any) -> None:
+    assert list(spread(Engine(2), work.square, [])) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "jobs", "address", "why"),
+    [
+        ("local", 2, "tcp://127.0.0.1:1", "--address.*only with --engine dask"),
+        ("dask", 1, None, "give the scheduler's --address"),
+        ("dask", 2, "tcp://127.0.0.1:1", "--jobs 2.*leave it out"),
+    ],
+)
+def test_engines_that_cannot_be(name: str, jobs: int, address: str | None, why: str) -> None:
+    with pytest.raises(CombinationError, match=why):
+        engine_of(name, jobs, address)
+
+
+# A real cluster: a scheduler and two workers, each a process of its own.
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
+    """Address of the scheduler, and the processes: it first, then its workers."""
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    module = (sys.executable, "-m", "distributed.cli.dask_scheduler")
+    scheduler = (*module, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+    command = (sys.executable, "-m", "distributed.cli.dask_worker", address)
+    worker = (*command, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard")
+    with ExitStack() as stack:
+        processes = [stack.enter_context(running(*scheduler))]
+        for number in range(2):
+            place = folder / f"worker{number}"
+            processes.append(stack.enter_context(running(*worker, "--local-directory", str(place))))
+        _wait_for_workers(address)
+        yield address, processes
+
+
+def _wait_for_workers(address: str) -> None:
+    from distributed import Client
+
+    until = time.monotonic() + 60
+    while True:
+        with suppress(OSError), Client(address, timeout=5, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+            return
+        assert time.monotonic() < until
+
+
+def test_compare_on_a_cluster_gives_the_same_whoever_is_killed(tmp_path: Path) -> None:
+    names = [write(tmp_path, seed) for seed in range(4)]
+    arguments = ("compare", *names, "--method", "path", "--method", "highs:kkt-bigm", "--repeat", "5")
+    assert run([*arguments, "--report", str(tmp_path / "here")]) == 0
+    there = tmp_path / "there"
+    with cluster(tmp_path) as (address, processes):
+        command = (*PROGRAM, *arguments, "--engine", "dask", "--address", address, "--report", str(there))
+        with running(*command) as process:
+            wait_for(there / "runs.jsonl", 3, process)
+            processes[1].kill()
+            assert process.wait(timeout=120) == 0, process.stderr and process.stderr.read()
+    reports = [json.loads((tmp_path / name / "report.json").read_bytes()) for name in ("here", "there")]
+    assert reports[1]["environment"]["engine"] == "dask"
+    assert len(reports[0]["rows"]) == 40
+    assert untimed(reports[1]["rows"]) == untimed(reports[0]["rows"])
+
+
+def test_a_lost_scheduler_is_told_and_the_next_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [write(tmp_path, seed) for seed in range(30)]
+    out = tmp_path / "all.json"
+    with cluster(tmp_path) as (address, processes):
+        command = (*PROGRAM, "solve", *names, "--solver", "highs", "--engine", "dask", "--address", address)
+        with running(*command, "--json", str(out)) as process:
+            wait_for(tmp_path / "all.json.parts", 2, process)
+            processes[0].kill()
+            code = process.wait(timeout=120)
+            assert process.stderr is not None
+            error = process.stderr.read()
+    assert code == 2, error
+    assert f"--address {address}: the scheduler was lost" in error
+    assert "Traceback" not in error
+    kept = (tmp_path / "all.json.parts").read_bytes().count(b"\n")
+    assert 2 <= kept < 30
+    capsys.readouterr()
+    assert run(["solve", *names, "--solver", "highs", "--json", str(out), "--resume"]) == 0
+    assert [row["instance"] for row in json.loads(out.read_bytes())] == [f"uniform-6x6-{seed}" for seed in range(30)]
+    assert not (tmp_path / "all.json.parts").exists()
+
+
+def test_no_scheduler_at_the_address_is_one_line_and_2(capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    assert run(["solve", "tiny/kink", "tiny/tie", "--engine", "dask", "--address", address]) == 2
+    error = capsys.readouterr().err
+    assert f"--address {address}: no Dask scheduler answers there" in error
+
+
+# Many markets
+
+
+def write(folder: Path, seed: int) -> str:
+    path = folder / f"m{seed}.json"
+    write_market(generate(6, 6, "uniform", seed), path)
+    return str(path)
+
+
+def test_markets_on_several_processes_come_out_in_order(tmp_path: Path) -> None:
+    names = [*(write(tmp_path, seed) for seed in range(6)), str(tmp_path / "missing.json")]
+    assert run(["solve", *names, "--json", str(tmp_path / "one.json")]) == 2
+    assert run(["solve", *names, "--jobs", "2", "--json", str(tmp_path / "two.json")]) == 2
+    one, two = (json.loads((tmp_path / f"{name}.json").read_bytes()) for name in ("one", "two"))
+    assert [row["instance"] for row in one] == [f"uniform-6x6-{seed}" for seed in range(6)]
+    assert untimed(two) == untimed(one)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_killed_run_goes_on_where_it_was(jobs: str, tmp_path: Path) -> None:
+    names = [write(tmp_path, seed) for seed in range(40)]
+    parts = tmp_path / "all.json.parts"
+    command = (*PROGRAM, "solve", *names, "--solver", "highs", "--json", str(tmp_path / "all.json"), "--jobs", jobs)
+    with running(*command) as process:
+        wait_for(parts, 3, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (tmp_path / "all.json").exists()
+    before = parts.read_bytes().splitlines()
+    assert 3 <= len(before) < 40
+    known = [json.loads(line)["result"] for line in before]
+    known[0]["profit"] = 12345.0  # told apart from one that is solved again
+    changed = [{**json.loads(line), "result": row} for line, row in zip(before, known, strict=True)]
+    whole = b"".join(json.dumps(line).encode() + b"\n" for line in changed)
+    parts.write_bytes(whole + b'{"settings": {"cut sho')  # as a kill in mid-write would leave it
+    assert run([*command[3:], "--resume"]) == 0
+    rows = json.loads((tmp_path / "all.json").read_bytes())
+    assert [row["instance"] for row in rows] == [f"uniform-6x6-{seed}" for seed in range(40)]
+    assert [row["profit"] for row in rows].count(12345.0) == 1
+    assert not parts.exists()
+
+
+def test_other_settings_and_other_content_are_solved_again(tmp_path: Path) -> None:
+    names = [write(tmp_path, seed) for seed in range(2)]
+    tasks = [Task(name, Settings()) for name in names]
+    kept = Kept(tmp_path / "parts", Settings(), resume=False)
+    kept.add(solve_task(tasks[0]))
+    again = Kept(tmp_path / "parts", Settings(), resume=True)
+    assert again.result_of(tasks[0]) is not None
+    assert again.result_of(tasks[1]) is None
+    assert Kept(tmp_path / "parts", Settings(solver="bisect"), resume=True).result_of(tasks[0]) is None
+    write_market(generate(6, 6, "uniform", 99), Path(names[0]))
+    assert again.result_of(tasks[0]) is None
+
+
+@pytest.mark.parametrize("line", ["[1]", "{}", "nonsense"])
+def test_parts_that_are_none_are_refused_by_line(line: str, tmp_path: Path) -> None:
+    (tmp_path / "parts").write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(PrillmError, match="parts: line 1 is no record of a run"):
+        Kept(tmp_path / "parts", Settings(), resume=True)
+
+
+def test_resume_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    for flags in ([], ["--json", "-"]):
+        assert run(["solve", "tiny/kink", "tiny/tie", "--resume", *flags]) == 2
+        assert "--resume: results are kept beside a file; name it" in capsys.readouterr().err
+
+
+def test_a_result_comes_back_from_its_json() -> None:
+    for solver in ("path", "spiter"):  # the second proves no bound
+        document = result_to_json(solve_task(Task("tiny/kink", Settings(solver))))
+        assert result_to_json(result_from_json(document)) == document
