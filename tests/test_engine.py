@@ -14,8 +14,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from prillm_or.abstraction.training.anchor import example
+from prillm_or.abstraction.training.examples import computed
 from prillm_or.batch import Kept, Settings, Task, solve_task
 from prillm_or.cli import run
 from prillm_or.engine import Engine, Lost, engine_of, spread
@@ -184,6 +187,18 @@ def test_compare_on_a_cluster_gives_the_same_whoever_is_killed(tmp_path: Path) -
     assert reports[1]["environment"]["engine"] == "dask"
     assert len(reports[0]["rows"]) == 40
     assert untimed(reports[1]["rows"]) == untimed(reports[0]["rows"])
+
+
+def test_a_training_set_computed_on_a_cluster_is_the_same(tmp_path: Path) -> None:
+    seeds = range(1_000_000, 1_000_006)
+    here = computed(example, seeds, tmp_path, "here", Engine())
+    with cluster(tmp_path) as (address, _):
+        there = computed(example, seeds, tmp_path, "there", Engine(address=address))
+    assert len(here) == len(there) == 6
+    for one, other in zip(here, there, strict=True):
+        assert one.keys() == other.keys()
+        for key in one:
+            np.testing.assert_array_equal(one[key], other[key])
 
 
 def test_a_lost_scheduler_is_told_and_the_next_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
