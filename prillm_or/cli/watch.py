@@ -7,14 +7,15 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from prillm_or.cli.common import OneInstance, read_instance, report
 from prillm_or.errors import ConvergenceError, FaultsError
 from prillm_or.files import Instance, result_to_json
-from prillm_or.files.changes import read_change
-from prillm_or.pricer import Pricer
 from prillm_or.result import Result, Status
+
+if TYPE_CHECKING:
+    from prillm_or.pricer import Pricer
 
 _LONGEST = 2**20
 
@@ -43,6 +44,8 @@ def command(instance: OneInstance) -> int:
     Example:
       echo '{"providers": {"rival": {"price": 2.5}}}' | prillm-or watch tiny/one-rival
     """
+    from prillm_or.pricer import Pricer
+
     began = time.perf_counter()
     read = read_instance(instance)
     read_s = time.perf_counter() - began
@@ -66,6 +69,8 @@ def _first(result: Result, read: Instance, read_s: float) -> Result:
 
 def _answer(pricer: Pricer, number: int, line: bytes) -> int:
     """Answer one line, and return the exit code it calls for."""
+    from prillm_or.files.changes import read_change
+
     try:
         if len(line) > _LONGEST:
             raise FaultsError("change", [f"expected a line of at most {_LONGEST} bytes; give the change in parts"])
