@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from prillm_or import __version__
 from prillm_or.engine import Engine, Lost, spread
 from prillm_or.errors import PrillmError
 from prillm_or.files import Instance, read_market, result_from_json, result_to_json
 from prillm_or.files.lines import Lines
+from prillm_or.profiles import model_profile, solver_profile
 from prillm_or.result import Result
 from prillm_or.shipped import find
 from prillm_or.solve import solve
@@ -128,7 +132,7 @@ class Kept:
     """
 
     def __init__(self, path: Path, settings: Settings, *, resume: bool) -> None:
-        self._settings = asdict(settings)
+        self._settings = _stamp(settings)
         self._lines = Lines(path, resume=resume)
         self._known: dict[str, Result] = {}
         for number, stored in enumerate(self._lines.kept, start=1):
@@ -155,3 +159,17 @@ class Kept:
     def remove(self) -> None:
         """Remove the file, once all results are where they belong."""
         self._lines.remove()
+
+
+def _stamp(settings: Settings) -> dict[str, Any]:
+    """What makes two runs the same besides the market: names, what stands behind them now, and our version."""
+    stamp: dict[str, Any] = asdict(settings) | {"version": __version__, "solver_profile": None, "model_profile": None}
+    with suppress(PrillmError):  # the run will say what is wrong with it
+        if settings.solver != "auto":
+            stamp["solver_profile"] = repr(solver_profile(settings.solver))
+        if settings.model is not None:
+            stamp["model_profile"] = repr(model_profile(settings.model))
+    weights = settings.abstraction and settings.abstraction.weights
+    if weights and Path(weights).is_file():
+        stamp["weights_sha256"] = sha256(Path(weights).read_bytes()).hexdigest()
+    return stamp

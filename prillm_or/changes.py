@@ -47,7 +47,7 @@ def apply(market: Market, change: Change) -> Market:
     fields = check_change(change, market, faults)
     if fields is None or faults.lines():
         raise MarketError("change", faults.lines())
-    return _moved(_edited(market, fields), fields)
+    return _moved(_edited(market, fields), fields, own_weights(market))
 
 
 _PROVIDER_ARRAYS = ("price", "capacity", "value", "unit_cost")
@@ -81,8 +81,8 @@ def _edited(market: Market, change: ChangeFields) -> Market:
     return replace(market, **arrays) if arrays else market
 
 
-def _moved(market: Market, change: ChangeFields) -> Market:
-    """The market without those who leave and with those who come."""
+def _moved(market: Market, change: ChangeFields, before: Mapping[str, Array]) -> Market:
+    """The market without those who leave and with those who come; `before` are the weights that all users had."""
     if not change.model_fields_set & {"add", "remove"}:
         return market
     new_users, new_providers = change.add.users, change.add.providers
@@ -95,7 +95,8 @@ def _moved(market: Market, change: ChangeFields) -> Market:
     }
     arrays["demand"] = np.append(market.demand[i], [user.demand for user in new_users])
     for key, weights in own_weights(market).items():
-        new = [getattr(user.weights, key) if key in user.weights.model_fields_set else weights[0] for user in new_users]
+        own = [user.weights for user in new_users]
+        new = [getattr(given, key) if key in given.model_fields_set else before[key][0] for given in own]
         arrays[f"{key}_weight"] = np.append(weights[i], new)
     wide = np.column_stack([market.delay[np.ix_(i, j)], *(_for_each(new.delays, stay) for new in new_providers)])
     arrays["delay"] = np.vstack([wide, *(_for_each(user.delays, providers) for user in new_users)])

@@ -135,17 +135,30 @@ def _pool(
     threads = {name: os.environ.get(name, str(max(1, cores() // jobs))) for name in _THREADS}
     pool: Any = ProcessPoolExecutor(size, initializer=_prepare_worker, initargs=(os.getpid(),), env=threads)
     try:
-        futures = {pool.submit(work, item): number for number, item in waiting.items()}
+        with _without_ctrl_c():
+            futures = {pool.submit(work, item): number for number, item in waiting.items()}
         for future in as_completed(futures):
-            try:
-                made = future.result()
-            except BrokenExecutor:
-                return list(waiting)[:size]
+            made = future.result()
             del waiting[futures[future]]
             yield futures[future], made
         return []
+    except BrokenExecutor:
+        return list(waiting)[:size]
     finally:
         pool.shutdown(wait=True, kill_workers=True)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes begun meanwhile never see Ctrl-C, not even while they import; here it waits for the end."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare_worker(parent: int) -> None:

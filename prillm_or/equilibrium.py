@@ -268,6 +268,8 @@ def _newton(
         target = laplacian.solve(demand + user, -provider)
         after = below(offsets, target[1], target[0])
         if _settled(offsets, laplacian.support, after, target):
+            if not (np.isfinite(target[0]).all() and np.isfinite(target[1]).all()):
+                raise ConvergenceError("the users' equilibrium is beyond double precision: scales too far apart")
             return target, laplacian
         if number >= _FULL_STEPS and point is not None:
             point, after = _damped(offsets, capacity, demand, point, target)

@@ -282,6 +282,10 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(int(told) if told.isdecimal() and int(told) > 0 else cores, "pairs")
 
 
+if hasattr(os, "register_at_fork"):  # threads do not survive a fork
+    os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
 @lru_cache(maxsize=64)
 def _ones(count: int) -> Array:
     """A vector of ones, kept: making it anew would cost as much as the product."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -19,10 +20,10 @@ from numpy.typing import NDArray
 from prillm_or import __version__
 from prillm_or.changes import Change, apply
 from prillm_or.equilibrium import Equilibrium, UserProblem, user_problem
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, ConvergenceError
 from prillm_or.market import Market
 from prillm_or.pairs import Mask
-from prillm_or.result import Method, Result, Times
+from prillm_or.result import Method, Result, Status, Times
 from prillm_or.solve import judge
 from prillm_or.solvers.base import Ended, Limits, Proposal
 from prillm_or.solvers.monotone import Point
@@ -81,7 +82,7 @@ class Pricer:
             When an equilibrium of the changed market could not be certified.
         """
         began = time.perf_counter()
-        self._state = _priced(apply(self.market, change), self._state, began)
+        self._state = _priced_anyhow(apply(self.market, change), self._state, began)
         return self.result
 
 
@@ -93,6 +94,16 @@ class _State:
     result: Result
     known: Sequence[Equilibrium]
     start: float
+
+
+def _priced_anyhow(market: Market, before: _State, began: float) -> _State:
+    """Price a market from where the last one ended; from nothing where that did not work, or leads nowhere."""
+    if before.result.status is not Status.ERROR:
+        with suppress(ConvergenceError):
+            state = _priced(market, before, began)
+            if state.result.status is not Status.ERROR:
+                return state
+    return _priced(market, None, began)
 
 
 def _priced(market: Market, before: _State | None, began: float) -> _State:

@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from prillm_or.errors import ConvergenceError
 from prillm_or.market import Array
 from prillm_or.pairs import Mask, Pairs, pairs_of
 
@@ -169,10 +170,13 @@ class SupportInverse:
 
 def _solver(matrix: Array) -> Solver:
     """Solution of a positive definite system: small, by its inverse, which costs no more than one solution."""
-    if len(matrix) <= _SMALL:
-        inverse = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
-        return lambda right: inverse @ right
-    from scipy.linalg import cho_factor, cho_solve
+    try:
+        if len(matrix) <= _SMALL:
+            inverse = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+            return lambda right: inverse @ right
+        from scipy.linalg import cho_factor, cho_solve
 
-    factor = cho_factor(matrix, overwrite_a=True, check_finite=False)
+        factor = cho_factor(matrix, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        raise ConvergenceError("a support's linear system is singular: scales too far apart") from None
     return lambda right: np.asarray(cho_solve(factor, right, check_finite=False))

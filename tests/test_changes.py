@@ -18,6 +18,7 @@ import prillm_or.files
 from prillm_or.changes import apply
 from prillm_or.errors import MarketError
 from prillm_or.files.changes import change_schema, read_change
+from prillm_or.generate import generate
 from prillm_or.market import Market
 
 # Users u1, u2 of demands 1, 2; providers p1 (it leads), p2, p3 of prices 1, 2, 3 and capacities 2, 3, 4; cap 10.
@@ -367,3 +368,10 @@ def _three_by_two() -> Market:
         leader=(0,),
         price_cap=np.array([5.0]),
     )
+
+
+def test_a_new_user_gets_the_weight_that_all_had_before_the_change() -> None:
+    market = generate(2, 3, "uniform", 0)
+    user = {"id": "new", "demand": 1.0, "delays": 0.5}
+    changed = apply(market, {"users": {"u1": {"weights": {"price": 2.0}}}, "add": {"users": [user]}})
+    assert changed.price_weight.tolist() == [2.0, 1.0, 1.0]

@@ -232,3 +232,49 @@ def test_long_traces_stay_in_step(draw_market: MakeMarket, kind: str, seed: int)
     pieces = pieces_of(market)
     assert len(pieces) > 100
     check_pieces(market, pieces)
+
+
+@pytest.mark.parametrize("today", [0.5, 1.5])
+def test_the_smallest_of_all_prices_that_earn_nothing(hand_answers: Mapping[str, Any], today: float) -> None:
+    # one-rival with unit cost and cap 2: below 2 every price with a load loses, so the best is the cap, which earns 0.
+    market = hand_answers["one-rival"].market
+    own = np.arange(market.m) == market.leader[0]
+    market = replace(
+        market, price=np.where(own, today, market.price), unit_cost=np.where(own, 2.0, 0.0), price_cap=[2.0]
+    )
+    proposal = Path().solve(market, Limits())
+    assert proposal.prices is not None
+    assert proposal.prices[0] == pytest.approx(2.0)
+    # Where nobody comes even for nothing, every price earns 0, and the smallest counts: a rival that pays its users.
+    value = np.where(own, 0.0, 20.0)
+    proposal = Path().solve(replace(market, value=value), Limits())
+    assert proposal.prices is not None
+    assert proposal.prices[0] == 0.0
+
+
+def test_thousands_of_pairs_at_zero_do_not_stop_a_trace() -> None:
+    # 399 users on a rival of price 1, 298 rivals at exactly their level, a user apart who alone uses the leader.
+    n, m = 400, 300
+    price, delay = np.full(m, float(n)), np.zeros((n, m))
+    price[0], price[1] = 0.0, 1.0
+    delay[:-1, 0], delay[-1, 1] = 1e4, 1e4
+    market = Market(
+        name="standing",
+        user_ids=tuple(f"u{i}" for i in range(n)),
+        provider_ids=tuple(f"p{j}" for j in range(m)),
+        demand=np.ones(n),
+        price=price,
+        capacity=np.ones(m),
+        value=np.zeros(m),
+        unit_cost=np.zeros(m),
+        delay=delay,
+        price_weight=np.ones(n),
+        congestion_weight=np.ones(n),
+        delay_weight=np.ones(n),
+        leader=(0,),
+        price_cap=np.array([3.0 * n]),
+    )
+    proposal = Path().solve(market, Limits())
+    assert proposal.ended is Ended.FINISHED
+    assert proposal.prices is not None
+    assert proposal.upper_bound == pytest.approx(profit_at(market, float(proposal.prices[0])), rel=1e-9)

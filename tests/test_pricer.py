@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,3 +137,17 @@ def test_any_sequence_of_changes_ends_where_solve_does(data: st.DataObject, seed
         change = data.draw(changes(pricer.market, f"new{step}"))
         market = apply(market, change)
         assert_same_answer(pricer.update(change), solve(market, solver="path"))
+
+
+def test_a_market_beyond_double_precision_is_told_and_forgotten() -> None:
+    # A user whose demand is lost beside another's in double precision, then one as any other.
+    market = read_market(find("instances", "tiny/one-rival")).market
+    users = [{"id": "grain", "demand": 1e-18, "delays": 0.7}, {"id": "other", "demand": 1.0, "delays": 0.1}]
+    pricer = Pricer(market)
+    with np.errstate(all="ignore"), suppress(ConvergenceError):
+        pricer.update({"add": {"users": users}})
+    if pricer.market.n == 1:
+        pricer.update({"add": {"users": [users[0] | {"demand": 1.0}, users[1]]}})
+    else:
+        pricer.update({"users": {"grain": {"demand": 1.0}}})
+    assert_same_answer(pricer.result, solve(pricer.market, solver="path"))

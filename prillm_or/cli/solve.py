@@ -89,7 +89,7 @@ def command(
     tasks = [Task(name, settings) for name in instances]
     kept = _kept(json, settings, resume) if len(tasks) > 1 or resume else None
     done: dict[int, Result | Refused] = {}
-    interrupted = False
+    interrupted, code = False, 0
     try:
         for place, made in _made(tasks, over, kept, verbose=verbose):
             done[place] = made
@@ -101,10 +101,15 @@ def command(
     except KeyboardInterrupt:
         report(f"interrupted: {len(done)} of {len(tasks)} done")
         interrupted = True
+    except PrillmError as failure:  # the cluster is lost, or results cannot be kept: what is done stands
+        report(failure)
+        code = 2
     results = [made for _, made in sorted(done.items(), key=lambda item: item[0]) if isinstance(made, Result)]
     if json != "-" and results:
         _show(results, verbose=verbose)
     documents = [result_to_json(result) for result in results]
+    if not documents and (interrupted or code):
+        return 130 if interrupted else code
     if len(instances) > 1:
         save(documents, json)
     elif documents:
@@ -113,7 +118,7 @@ def command(
         return 130
     if kept is not None and len(results) == len(tasks):
         kept.remove()
-    return max(_code(made, gap is not None) for made in done.values())
+    return max([code, *(_code(made, gap is not None) for made in done.values())])
 
 
 def _kept(json: str | None, settings: Settings, resume: bool) -> Kept | None:

@@ -69,10 +69,11 @@ class Lines:
 
     def add(self, document: Mapping[str, Any]) -> None:
         """Append an object: one write of a whole line, on disk before this returns."""
-        line = json.dumps(document, allow_nan=False) + "\n"
+        line = (json.dumps(document, allow_nan=False) + "\n").encode()
         try:
             with self.path.open("ab", buffering=0) as stream:
-                stream.write(line.encode())
+                if stream.write(line) < len(line):
+                    raise PrillmError(f"{self.path}: cannot be written whole: no space is left")
                 os.fsync(stream.fileno())
         except OSError as failure:
             raise PrillmError(f"{self.path}: cannot be written: {failure.strerror}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from prillm_or import __version__
 from prillm_or.errors import PrillmError
 from prillm_or.files.lines import Lines
 from prillm_or.report.plan import Record, Unit
@@ -41,10 +42,10 @@ class Store:
         for number, stored in enumerate(self._lines.kept, start=1):
             try:
                 unit = known.get(tuple(stored["key"][name] for name in _FIELDS))
-                row, failure = stored["row"], stored["failure"]
+                row, failure, version = stored["row"], stored["failure"], stored["row"]["version"]
             except (KeyError, TypeError):
                 raise self._lines.fault(number) from None
-            if unit is not None and failure is None:
+            if unit is not None and failure is None and version == __version__:
                 found[unit] = Record(unit, row)
         return list(found.values())
 

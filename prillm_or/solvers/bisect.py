@@ -20,7 +20,7 @@ from itertools import count
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.equilibrium import Equilibrium, load_slopes
+from prillm_or.equilibrium import Equilibrium
 from prillm_or.market import Array, Market
 from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
 from prillm_or.solvers.incumbent import Incumbent
@@ -88,16 +88,18 @@ class _Search:
         """Queue an interval, or settle it where its profit is a known parabola."""
         a, b = float(low.prices[0]), float(high.prices[0])
         if np.array_equal(low.support, high.support):
-            self._settle(low, high)
+            if a < b:
+                self._settle(low, high)
             return
-        if b - a <= _NARROW * max(abs(b), 1.0):
+        if b - a <= _NARROW * b:
             return  # neighbouring numbers: both ends have been offered, there is no price in between
         bounds = self._monotone
         bound = bounds.between(bounds.point(low), bounds.point(high), bounds.sigma(low))
         heapq.heappush(self.queue, (-bound, next(self._number), low, high))
 
     def _settle(self, low: Equilibrium, high: Equilibrium) -> None:
-        slope = float(load_slopes(self.best.users, low.laplacian)[0, 0])
+        # Of the loads, which have more digits than a slope by the linear system where a capacity is huge.
+        slope = float((high.load - low.load)[self._column] / (high.prices[0] - low.prices[0]))
         if slope < 0:
             margin, load = low.prices[0] - self._unit_cost, low.load[self._column]
             top: Array = low.prices - (load + margin * slope) / (2 * slope)

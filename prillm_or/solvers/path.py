@@ -178,7 +178,7 @@ class Search:
         """All prices up to that of a point are judged; say what is proven of those beyond."""
         if self._cap <= point.price:
             self._beyond, self.done = -np.inf, True
-        elif self._cap >= self.bounds.unit_cost:  # else dearer prices lose less: the whole range must be seen
+        elif self._cap > self.bounds.unit_cost:  # else dearer prices lose less: the whole range must be seen
             self._beyond = (self._cap - self.bounds.unit_cost) * point.load
             self.done = self._beyond <= self.best_profit
         _log.info("price %.6g of %.6g, best %.6g, bound %.6g", point.price, self._cap, self.best_profit, self._beyond)
@@ -186,7 +186,7 @@ class Search:
     def _onward(self, point: Point, slope: float, sigma: float) -> Equilibrium | None:
         """Where to leap to, no price in between being better, or None to trace on."""
         k, best = self.bounds.unit_cost, self.best_profit
-        if best <= 0 or self._cap < k:
+        if best <= 0 or self._cap <= k:
             return None
         for price, ahead in self._points.items():
             if price > point.price and self._leaves_none(point, ahead, sigma):

@@ -49,7 +49,7 @@ _REFRESH = 64
 _MOST_TIED_FLIPS = 100_000
 _FIRST_WATCH = 1 / 16
 _MOST_WATCHED = 8
-_SHORTEST_WATCH = 1e-9
+_SHORTEST_WATCH = 1 / 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +135,7 @@ class _State:
         self._still = _ZERO_RATE * float(users.sensitivity.max())
         self._speed = float(2 * users.sensitivity.max() - users.sensitivity.min())
         self._watch = _FIRST_WATCH * (end - self.price)
+        self._shortest = _SHORTEST_WATCH * (end - self.price)
         if start is None or not np.array_equal(start.prices, self._prices):
             start = solve_users(users, self._prices, start)
         self._synchronise(start.laplacian, start)
@@ -171,7 +172,10 @@ class _State:
         self.room, self.rate = self._sign * slack, self._sign * d_slack
 
     def _watched(self, offsets: Array, support: Mask) -> Pairs:
-        """The pairs that may enter or leave before the horizon, which is set such that they are not too many."""
+        """The pairs that may enter or leave before the horizon, which is set such that they are not too many.
+
+        It is never set so near that the trace would creep: where pairs stand at zero by the thousands, all are watched.
+        """
         self.horizon = np.inf
         if not are_listed(support.shape):
             return AllPairs(support.shape)
@@ -179,7 +183,7 @@ class _State:
         while True:
             reach = self._speed * self._watch + self._zero
             near = below(offsets, self._congestion, self._level + reach) | support
-            if np.count_nonzero(near) <= most or self._watch <= _SHORTEST_WATCH * max(self.price, 1.0):
+            if np.count_nonzero(near) <= most or self._watch <= self._shortest:
                 break
             self._watch /= 2
         self.horizon = self.price + self._watch
@@ -192,7 +196,7 @@ class _State:
     def next_pair(self) -> int:
         """The pair, counted as in `room.flat`, that limits how far the price can rise on this support."""
         pair = int((self.rate / np.maximum(self.room, self._zero)).argmin())
-        if self.room.item(pair) > self._zero:
+        if self.room.item(pair) > self._zero and self.rate.item(pair) < -self._still:
             return pair
         tied = (self.room <= self._zero) & (self.rate < -self._still)
         return int(tied.argmax()) if tied.any() else self._next_untied()
