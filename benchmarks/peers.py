@@ -253,6 +253,7 @@ class HighsQp:
         """Make a native solver."""
         import highspy
 
+        highspy.Highs.resetGlobalScheduler(True)  # or it refuses where a run before had another number of threads
         self._solver: Any = highspy.Highs()
         options = {
             "output_flag": False,

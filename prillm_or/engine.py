@@ -26,7 +26,7 @@ from prillm_or.errors import CombinationError, PrillmError, UnavailableError
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-_CONNECT_S = 10.0
+_CONNECT_S = 5.0
 _LOOK_S = 0.5
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -173,8 +173,8 @@ def _wait_for_workers(address: str) -> None:
 
 
 def test_compare_on_a_cluster_gives_the_same_whoever_is_killed(tmp_path: Path) -> None:
-    names = [write(tmp_path, seed) for seed in range(4)]
-    arguments = ("compare", *names, "--method", "path", "--method", "highs:kkt-bigm", "--repeat", "5")
+    names = [write(tmp_path, seed) for seed in range(3)]
+    arguments = ("compare", *names, "--method", "path", "--method", "highs:kkt-bigm", "--repeat", "4")
     assert run([*arguments, "--report", str(tmp_path / "here")]) == 0
     there = tmp_path / "there"
     with cluster(tmp_path) as (address, processes):
@@ -185,7 +185,7 @@ def test_compare_on_a_cluster_gives_the_same_whoever_is_killed(tmp_path: Path) -
             assert process.wait(timeout=120) == 0, process.stderr and process.stderr.read()
     reports = [json.loads((tmp_path / name / "report.json").read_bytes()) for name in ("here", "there")]
     assert reports[1]["environment"]["engine"] == "dask"
-    assert len(reports[0]["rows"]) == 40
+    assert len(reports[0]["rows"]) == 24
     assert untimed(reports[1]["rows"]) == untimed(reports[0]["rows"])
 
 
@@ -202,7 +202,7 @@ def test_a_training_set_computed_on_a_cluster_is_the_same(tmp_path: Path) -> Non
 
 
 def test_a_lost_scheduler_is_told_and_the_next_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = [write(tmp_path, seed) for seed in range(30)]
+    names = [write(tmp_path, seed) for seed in range(16)]
     out = tmp_path / "all.json"
     with cluster(tmp_path) as (address, processes):
         command = (*PROGRAM, "solve", *names, "--solver", "highs", "--engine", "dask", "--address", address)
@@ -216,10 +216,10 @@ def test_a_lost_scheduler_is_told_and_the_next_run_goes_on(tmp_path: Path, capsy
     assert f"--address {address}: the scheduler was lost" in error
     assert "Traceback" not in error
     kept = (tmp_path / "all.json.parts").read_bytes().count(b"\n")
-    assert 2 <= kept < 30
+    assert 2 <= kept < 16
     capsys.readouterr()
     assert run(["solve", *names, "--solver", "highs", "--json", str(out), "--resume"]) == 0
-    assert [row["instance"] for row in json.loads(out.read_bytes())] == [f"uniform-6x6-{seed}" for seed in range(30)]
+    assert [row["instance"] for row in json.loads(out.read_bytes())] == [f"uniform-6x6-{seed}" for seed in range(16)]
     assert not (tmp_path / "all.json.parts").exists()
 
 
@@ -250,7 +250,7 @@ def test_markets_on_several_processes_come_out_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_killed_run_goes_on_where_it_was(jobs: str, tmp_path: Path) -> None:
-    names = [write(tmp_path, seed) for seed in range(40)]
+    names = [write(tmp_path, seed) for seed in range(20)]
     parts = tmp_path / "all.json.parts"
     command = (*PROGRAM, "solve", *names, "--solver", "highs", "--json", str(tmp_path / "all.json"), "--jobs", jobs)
     with running(*command) as process:
@@ -259,7 +259,7 @@ def test_a_killed_run_goes_on_where_it_was(jobs: str, tmp_path: Path) -> None:
         process.wait()
     assert not (tmp_path / "all.json").exists()
     before = parts.read_bytes().splitlines()
-    assert 3 <= len(before) < 40
+    assert 3 <= len(before) < 20
     known = [json.loads(line)["result"] for line in before]
     known[0]["profit"] = 12345.0  # told apart from one that is solved again
     changed = [{**json.loads(line), "result": row} for line, row in zip(before, known, strict=True)]
@@ -267,7 +267,7 @@ def test_a_killed_run_goes_on_where_it_was(jobs: str, tmp_path: Path) -> None:
     parts.write_bytes(whole + b'{"settings": {"cut sho')  # as a kill in mid-write would leave it
     assert run([*command[3:], "--resume"]) == 0
     rows = json.loads((tmp_path / "all.json").read_bytes())
-    assert [row["instance"] for row in rows] == [f"uniform-6x6-{seed}" for seed in range(40)]
+    assert [row["instance"] for row in rows] == [f"uniform-6x6-{seed}" for seed in range(20)]
     assert [row["profit"] for row in rows].count(12345.0) == 1
     assert not parts.exists()
 

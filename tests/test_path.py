@@ -122,7 +122,6 @@ def test_every_hand_answer_of_one_price(hand_answers: Mapping[str, Any]) -> None
 
 
 @pytest.mark.parametrize("size", [(1, 2), (4, 4), (3, 9), (9, 3), (10, 10)], ids=str)
-@pytest.mark.usefixtures("listed")
 def test_no_price_of_a_fine_grid_is_better(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
     for seed in range(3):
         market = draw_market(kind, *size, seed)
