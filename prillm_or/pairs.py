@@ -1,9 +1,8 @@
 """Pairs: matrices of users by providers, kept whole where they are small, on listed pairs alone where they are large.
 
-In a large market a user uses few of the providers: about 1 % of the pairs in ours of 10,000 x 1,000. What is zero or
-not asked for elsewhere is then kept as one number for each listed pair, its *values*, shape (len,); in a small market
-values are the whole matrix, shape (n, m), which costs less than any list. Both classes answer the same questions, so
-that an algorithm over pairs is written once.
+In a large market a user uses few of the providers. What is zero or not asked for elsewhere is then kept as one number
+for each listed pair, its *values*, shape (len,); in a small market values are the whole matrix, shape (n, m), which
+costs less than any list. Both classes answer the same questions, so that an algorithm over pairs is written once.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from prillm_or.engine import cores
 from prillm_or.market import Array
 
 if TYPE_CHECKING:
@@ -278,8 +278,7 @@ def _threads() -> ThreadPoolExecutor:
     from concurrent.futures import ThreadPoolExecutor
 
     told = os.environ.get("OMP_NUM_THREADS", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ThreadPoolExecutor(int(told) if told.isdecimal() and int(told) > 0 else cores, "pairs")
+    return ThreadPoolExecutor(int(told) if told.isdecimal() and int(told) > 0 else cores(), "pairs")
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive a fork

@@ -1,9 +1,9 @@
 """Pricer: the best price of a market that changes, proven anew after each change.
 
-After a small change most users use whom they used before. So the equilibria of the last search, at price 0, at the best
-price and where it leapt, are where those of the next are looked for: mostly one Newton step away. What the old best
-price earns in the changed market is known first, which makes the leaps of the search long (`solvers/path.py`); it ends
-with the same proof as a cold one.
+After a small change most users use whom they used before. So the equilibria of the last search, at today's price, where
+it began and where it leapt, are where those of the next are looked for: mostly one or two Newton steps away. The next
+begins at the price up to which the last best price shows that the profit rose (`solvers/monotone.py`); where that does
+not show it any more it begins lower. It ends with the same proof as a cold one.
 """
 
 from __future__ import annotations
