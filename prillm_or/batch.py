@@ -16,7 +16,7 @@ from prillm_or.errors import PrillmError
 from prillm_or.files import Instance, read_market, result_from_json, result_to_json
 from prillm_or.files.lines import Lines
 from prillm_or.profiles import model_profile, solver_profile
-from prillm_or.result import Result
+from prillm_or.result import Result, Status
 from prillm_or.shipped import find
 from prillm_or.solve import solve
 from prillm_or.solvers.base import Limits
@@ -55,9 +55,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Refused:
-    """In place of a result: why there is none."""
+    """In place of a result: why there is none.
+
+    Parameters
+    ----------
+    crashed
+        Whether the run broke, so that the fault is ours; else it is that of the file or the combination.
+    """
 
     message: str
+    crashed: bool = False
 
 
 def solve_task(task: Task) -> Result:
@@ -94,10 +101,9 @@ def solve_all(engine: Engine, tasks: Sequence[Task]) -> Iterator[tuple[int, Resu
     PrillmError
         When a cluster cannot be reached, or is lost.
     """
-    if engine.address is not None:
-        tasks = [_with_content(task) for task in tasks]
-    for number, made in spread(engine, _result_of, tasks):
-        yield number, Refused(f"{tasks[number].name}: {made.message}") if isinstance(made, Lost) else made
+    units = tasks if engine.address is None else map(_with_content, tasks)
+    for number, made in spread(engine, result_of, units):
+        yield number, Refused(f"{tasks[number].name}: {made.message}", True) if isinstance(made, Lost) else made
 
 
 def _with_content(task: Task) -> Task:
@@ -108,11 +114,21 @@ def _with_content(task: Task) -> Task:
         return task
 
 
-def _result_of(task: Task) -> Result | Refused:
+def result_of(task: Task) -> Result | Refused:
+    """Solve a market among others, which are not to suffer for its faults.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When Ctrl-C comes before any price was found.
+    """
     try:
         return solve_task(task)
     except PrillmError as error:
         return Refused(str(error))
+    except Exception as error:
+        why = f"internal error: {type(error).__name__}: {error}; solve it alone with --verbose"
+        return Refused(f"{task.name}: {why}", True)
 
 
 class Kept:
@@ -152,8 +168,8 @@ class Kept:
             return None
 
     def add(self, result: Result) -> None:
-        """Keep a result, on disk before this returns; one that Ctrl-C cut short is to be found again."""
-        if not result.interrupted:
+        """Keep a result, on disk before this returns; one that failed or Ctrl-C cut short is to be found again."""
+        if not result.interrupted and result.status is not Status.ERROR:
             self._lines.add({"settings": self._settings, "result": result_to_json(result)})
 
     def remove(self) -> None:

@@ -13,11 +13,13 @@ import logging
 import os
 import signal
 import time
+import warnings
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import islice
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -26,7 +28,11 @@ from prillm_or.errors import CombinationError, PrillmError, UnavailableError
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
+_log = logging.getLogger(__name__)
+
+_PACKAGE = "prillm-or"
 _CONNECT_S = 5.0
+_AHEAD = 4
 _LOOK_S = 0.5
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -82,13 +88,18 @@ def engine_of(name: str, jobs: int, address: str | None) -> Engine:
     return Engine(address=address)
 
 
-def spread(engine: Engine, work: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[tuple[int, Made | Lost]]:
+def spread(engine: Engine, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[tuple[int, Made | Lost]]:
     """Yield the number of each item and what `work` makes of it, as they are done.
+
+    Parameters
+    ----------
+    items
+        On a cluster taken one by one as workers become free, so that they need not all be in memory.
 
     Raises
     ------
     PrillmError
-        When a scheduler cannot be reached, or is lost on the way.
+        When a scheduler cannot be reached, is lost on the way, or is not of our version.
     Exception
         Whatever `work` raises.
     """
@@ -105,7 +116,7 @@ def cores() -> int:
 
 
 def _in_processes(
-    work: Callable[[Item], Made], items: Sequence[Item], jobs: int
+    work: Callable[[Item], Made], items: Iterable[Item], jobs: int
 ) -> Iterator[tuple[int, Made | Lost]]:
     """All together, again from where a process died; at the end those alone that were there two times when one did."""
     together, alone = dict(enumerate(items)), {}
@@ -125,35 +136,47 @@ def _pool(
 ) -> Generator[tuple[int, Made], None, list[int]]:
     """Work off what waits until all is done or a process dies; return what was running then, most likely.
 
-    Processes take units in order, so these are the first that are not done.
+    Processes take units in order, so these are the first that are not done. No more are handed over than loky sends
+    to its processes at once: it cannot be shut down in silence while it holds more.
     """
-    from concurrent.futures import BrokenExecutor
+    from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 
-    from joblib.externals.loky import ProcessPoolExecutor, as_completed
+    from joblib.externals.loky import ProcessPoolExecutor
 
     size = min(jobs, len(waiting))
     threads = {name: os.environ.get(name, str(max(1, cores() // jobs))) for name in _THREADS}
     pool: Any = ProcessPoolExecutor(size, initializer=_prepare_worker, initargs=(os.getpid(),), env=threads)
+    running: dict[Any, int] = {}
+    unsent = iter(list(waiting))
+    idle = False
     try:
-        with _without_ctrl_c():
-            futures = {pool.submit(work, item): number for number, item in waiting.items()}
-        for future in as_completed(futures):
-            made = future.result()
-            del waiting[futures[future]]
-            yield futures[future], made
-        return []
+        while True:
+            with _without_ctrl_c():
+                for number in islice(unsent, 2 * size - len(running)):
+                    running[pool.submit(work, waiting[number])] = number
+            if idle := not running:
+                return []
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=lambda future: future.exception() is not None):
+                made = future.result()
+                number = running.pop(future)
+                del waiting[number]
+                yield number, made
     except BrokenExecutor:
         return list(waiting)[:size]
     finally:
-        pool.shutdown(wait=True, kill_workers=True)
+        pool.shutdown(wait=True, kill_workers=not idle)
 
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Processes begun meanwhile never see Ctrl-C, not even while they import; here it waits for the end."""
+    """Processes begun meanwhile do not hear Ctrl-C from their first instruction on, before they could ignore it."""
+    from multiprocessing import resource_tracker
+
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # where loky begins it, it would end the silence
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -163,7 +186,12 @@ def _without_ctrl_c() -> Iterator[None]:
 
 def _prepare_worker(parent: int) -> None:
     """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    import multiprocessing
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if "fork" in multiprocessing.get_all_start_methods():
+        # So that locks, Pyomo's for one, leave no name behind when this process is killed, which would be warned of.
+        multiprocessing.set_start_method("fork", force=True)
 
     def follow() -> None:
         while os.getppid() == parent:
@@ -173,15 +201,20 @@ def _prepare_worker(parent: int) -> None:
     Thread(target=follow, daemon=True).start()
 
 
-def _on_cluster(work: Callable[[Item], Made], items: Sequence[Item], address: str) -> Iterator[tuple[int, Made | Lost]]:
+def _on_cluster(work: Callable[[Item], Made], items: Iterable[Item], address: str) -> Iterator[tuple[int, Made | Lost]]:
+    """All together; at the end those alone whose workers died each time, as Dask blames all that run on a worker."""
     with _silent_client(address) as client:
-        yield from _submitted(work, items, client, address)
+        _check_versions(client, address)
+        for number, item in (yield from _flight(work, enumerate(items), client, address)):
+            if (yield from _flight(work, [(number, item)], client, address)):
+                yield number, Lost("its worker died each time: out of memory, or killed")
 
 
 @contextmanager
 def _silent_client(address: str) -> Iterator[Any]:
-    """A client whose package does not log tracebacks of what we tell in a line."""
+    """A client whose package does not log tracebacks of what we tell in a line, nor warn of large markets."""
     from distributed import Client
+    from distributed.comm import get_address_host_port
 
     loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
     levels = [logger.level for logger in loggers]
@@ -189,32 +222,86 @@ def _silent_client(address: str) -> Iterator[Any]:
         logger.setLevel(logging.CRITICAL)
     try:
         try:
+            get_address_host_port(address)  # a client that is given nonsense would not end
             client = Client(address, timeout=_CONNECT_S, set_as_default=False)
-        except (OSError, ValueError) as failure:
+        except (OSError, TypeError, ValueError) as failure:
             raise PrillmError(f"--address {address}: no Dask scheduler answers there ({failure})") from None
-        with client:
+        with client, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             yield client
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
 
-def _submitted(
-    work: Callable[[Item], Made], items: Sequence[Item], client: Any, address: str
-) -> Iterator[tuple[int, Made | Lost]]:
+def _check_versions(client: Any, address: str) -> None:
+    """Other versions would give other results, or none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        ours = version(_PACKAGE)
+    except PackageNotFoundError:  # run from a copy of the sources
+        return
+    found = {f"worker {name}": theirs for name, theirs in client.run(version, _PACKAGE, on_error="return").items()}
+    try:
+        found["the scheduler"] = client.run_on_scheduler(version, _PACKAGE)
+    except PackageNotFoundError as failure:
+        found["the scheduler"] = failure
+    for who, theirs in found.items():
+        if theirs != ours:
+            has = f"has prillm-or {theirs}" if isinstance(theirs, str) else "has no prillm-or"
+            raise PrillmError(f"--address {address}: {who} {has}; install {ours} there, as here")
+
+
+def _flight(
+    work: Callable[[Item], Made], units: Iterable[tuple[int, Item]], client: Any, address: str
+) -> Generator[tuple[int, Made], None, list[tuple[int, Item]]]:
+    """Work off units, a few for each of the cluster's threads at a time; return those whose workers died."""
     from concurrent.futures import CancelledError
 
     from distributed import KilledWorker, as_completed
+    from distributed.client import ClosedClientError
     from distributed.comm import CommClosedError
 
-    # Equal units are not one: repeats are there to be run.
-    futures = {client.submit(work, item, pure=False): number for number, item in enumerate(items)}
-    for future in as_completed(futures, loop=client.loop):
-        try:
-            made: Made | Lost = future.result()
-        except KilledWorker as failure:
-            made = Lost(f"its worker died each time: {failure}")
-        except (CancelledError, CommClosedError):
-            raise PrillmError(f"--address {address}: the scheduler was lost before all was done") from None
-        yield futures[future], made
-        future.release()
+    unsent, room = iter(units), 0
+    flying: dict[Any, tuple[int, Item]] = {}
+    killed: list[tuple[int, Item]] = []
+    ready = as_completed(loop=client.loop)
+    try:
+        while True:
+            if len(flying) <= room // 2:
+                room = _room(client, address)
+                for number, item in islice(unsent, max(0, room - len(flying))):
+                    # Equal units are not one: repeats are there to be run.
+                    future = client.submit(work, item, pure=False)
+                    flying[future] = number, item
+                    ready.add(future)
+            if not flying:
+                return killed
+            future = next(ready)
+            number, item = flying.pop(future)
+            try:
+                made = future.result()
+            except KilledWorker:
+                killed.append((number, item))
+                continue
+            yield number, made
+    except (CancelledError, ClosedClientError, CommClosedError):
+        raise _lost(address) from None
+
+
+def _room(client: Any, address: str) -> int:
+    """How many units to have on the cluster; workers may come and go."""
+    try:
+        threads = int(sum(client.nthreads().values()))
+    except OSError:
+        raise _lost(address) from None
+    if threads == 0:
+        _log.warning("--address %s: no worker there; waiting for one", address)
+    return max(1, _AHEAD * threads)
+
+
+def _lost(address: str) -> PrillmError:
+    return PrillmError(
+        f"--address {address}: the scheduler was lost before all was done; --resume goes on with what was kept"
+    )

@@ -78,17 +78,35 @@ def solver_profile(name: str) -> SolverProfile:
     CombinationError
         When the file names an unknown solver.
     """
-    if name in SOLVERS:
-        if not SOLVERS[name].algebraic:
-            return SolverProfile(name, name)
-        path = find("solvers", f"{name}/default")
-    else:
-        path = find("solvers", name)
+    path = _solver_file(name)
+    if path is None:
+        return SolverProfile(name, name)
     content = _read(path, {"solver": str, "options": dict})
     solver = content.get("solver")
     if solver not in SOLVERS:
         raise CombinationError(f"{path}: solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
     return SolverProfile(name, solver, content.get("options", {}))
+
+
+def profile_files(solver: str, model: str | None) -> list[Path]:
+    """Files of the profiles that a solver and a model name; of all that may be taken where `auto` or None is to choose.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such profile.
+    """
+    found = [_solver_file(name) for name in (SOLVERS if solver == "auto" else [solver])]
+    files = [path for path in found if path is not None]
+    models = [model] if model is not None else MODELS if files else []
+    return files + [find("models", name) for name in models]
+
+
+def _solver_file(name: str) -> Path | None:
+    """None for native solvers, which have no profiles."""
+    if name not in SOLVERS:
+        return find("solvers", name)
+    return find("solvers", f"{name}/default") if SOLVERS[name].algebraic else None
 
 
 def _read(path: Path, fields: Mapping[str, type]) -> dict[str, Any]:

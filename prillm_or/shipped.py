@@ -58,6 +58,11 @@ def names(kind: Kind, suffixes: Sequence[str] | None = None) -> list[str]:
     return sorted(found)
 
 
+def is_shipped(path: Path) -> bool:
+    """Whether a file is one that comes with the package."""
+    return any(path.resolve().is_relative_to((_root() / kind).resolve()) for kind in SUFFIXES)
+
+
 def _is_path(name: str, suffixes: Sequence[str]) -> bool:
     separators = tuple({os.sep, "/"})
     starts = (*separators, "~", *(f"{dots}{separator}" for dots in (".", "..") for separator in separators))
@@ -66,7 +71,10 @@ def _is_path(name: str, suffixes: Sequence[str]) -> bool:
 
 def _folders(kind: Kind) -> list[Path]:
     """Folders to look in: the working directory's, then the shipped one."""
+    return [folder for folder in (Path.cwd() / kind, _root() / kind) if folder.is_dir()]
+
+
+def _root() -> Path:
+    """Where the shipped folders are: a wheel carries them inside the package; a checkout has them beside it."""
     package = Path(__file__).parent
-    # A wheel carries the folders inside the package; a checkout has them beside it.
-    root = package / "shipped" if (package / "shipped").is_dir() else package.parent
-    return [folder for folder in (Path.cwd() / kind, root / kind) if folder.is_dir()]
+    return package / "shipped" if (package / "shipped").is_dir() else package.parent

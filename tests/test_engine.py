@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from prillm_or.abstraction.training.anchor import example
@@ -22,9 +24,13 @@ from prillm_or.abstraction.training.examples import computed
 from prillm_or.batch import Kept, Settings, Task, solve_task
 from prillm_or.cli import run
 from prillm_or.engine import Engine, Lost, engine_of, spread
-from prillm_or.errors import CombinationError, PrillmError
+from prillm_or.errors import CombinationError, ConvergenceError, PrillmError
 from prillm_or.files import result_from_json, result_to_json, write_market
 from prillm_or.generate import generate
+from prillm_or.market import Market
+from prillm_or.result import Result, Status
+from prillm_or.shipped import find
+from prillm_or.solve import solve
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 UNTIMED = ("time_s", "time_share")
@@ -43,9 +49,10 @@ def wait_for(path: Path, lines: int, process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def running(*command: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that is gone in the end."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+def running(*command: str, alone: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """A process that is gone in the end; `alone`: in a group of its own, as a shell gives it."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=alone) as process:
         try:
             yield process
         finally:
@@ -73,6 +80,12 @@ def die_always(x):
     if x == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(0.02)
+    return x * x
+def die_later(x):
+    if x == 3:
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(1.0 if x < 6 else 0.1)
     return x * x
 def refuse(x):
     raise ValueError(f"no {x}")
@@ -144,30 +157,32 @@ def free_port() -> int:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
-    """Address of the scheduler, and the processes: it first, then its workers."""
+def cluster(
+    folder: Path, *flags: str, workers: int = 2, threads: int = 1
+) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
+    """Address of the scheduler, and the processes: it first, then its workers, which die for good if killed."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     module = (sys.executable, "-m", "distributed.cli.dask_scheduler")
     scheduler = (*module, "--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
     command = (sys.executable, "-m", "distributed.cli.dask_worker", address)
-    worker = (*command, "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard")
+    worker = (*command, "--host", "127.0.0.1", "--nthreads", str(threads), *(flags or ["--no-nanny"]), "--no-dashboard")
     with ExitStack() as stack:
         processes = [stack.enter_context(running(*scheduler))]
-        for number in range(2):
+        for number in range(workers):
             place = folder / f"worker{number}"
             processes.append(stack.enter_context(running(*worker, "--local-directory", str(place))))
-        _wait_for_workers(address)
+        _wait_for_workers(address, workers)
         yield address, processes
 
 
-def _wait_for_workers(address: str) -> None:
+def _wait_for_workers(address: str, workers: int) -> None:
     from distributed import Client
 
     until = time.monotonic() + 60
     while True:
         with suppress(OSError), Client(address, timeout=5, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
+            client.wait_for_workers(workers, timeout=60)
             return
         assert time.monotonic() < until
 
@@ -190,10 +205,11 @@ def test_compare_on_a_cluster_gives_the_same_whoever_is_killed(tmp_path: Path) -
 
 
 def test_a_training_set_computed_on_a_cluster_is_the_same(tmp_path: Path) -> None:
-    seeds = range(1_000_000, 1_000_006)
+    seeds, large = range(1_000_000, 1_000_006), bytes(2 * 10**7)  # what Dask calls a large graph, and warns of
     here = computed(example, seeds, tmp_path, "here", Engine())
     with cluster(tmp_path) as (address, _):
         there = computed(example, seeds, tmp_path, "there", Engine(address=address))
+        assert list(spread(Engine(address=address), len, [large])) == [(0, len(large))]
     assert len(here) == len(there) == 6
     for one, other in zip(here, there, strict=True):
         assert one.keys() == other.keys()
@@ -223,6 +239,35 @@ def test_a_lost_scheduler_is_told_and_the_next_run_goes_on(tmp_path: Path, capsy
     assert not (tmp_path / "all.json.parts").exists()
 
 
+def test_a_unit_that_kills_workers_of_a_cluster_is_given_up_and_no_other(work: Any, tmp_path: Path) -> None:
+    with cluster(tmp_path, "--nanny", workers=1, threads=4) as (address, _):
+        made = dict(spread(Engine(address=address), work.die_later, range(12)))
+    assert isinstance(made.pop(3), Lost)
+    assert made == {x: x * x for x in range(12) if x != 3}
+
+
+@pytest.mark.parametrize("address", ["foo", "http://127.0.0.1:80", "tcp://127.0.0.1:x", ""])
+def test_an_address_that_is_none_is_one_line_at_once(address: str) -> None:
+    command = (*PROGRAM, "solve", "tiny/kink", "--engine", "dask", "--address", address)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=15, check=False)
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert line.startswith(f"--address {address}: no Dask scheduler answers there")
+
+
+@pytest.mark.parametrize("command", ["solve", "compare"])
+def test_profiles_of_this_machine_do_not_go_to_a_cluster(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "solvers" / "highs" / "default.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text('solver = "highs"', encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    method = ["--solver", "highs", "--model", "kkt-bigm"] if command == "solve" else ["--method", "highs:kkt-bigm"]
+    assert run([command, "tiny/kink", *method, "--engine", "dask", "--address", "tcp://127.0.0.1:9"]) == 2
+    assert f"--engine dask: {own} is a file of this machine" in capsys.readouterr().err
+
+
 def test_no_scheduler_at_the_address_is_one_line_and_2(capsys: pytest.CaptureFixture[str]) -> None:
     address = f"tcp://127.0.0.1:{free_port()}"
     assert run(["solve", "tiny/kink", "tiny/tie", "--engine", "dask", "--address", address]) == 2
@@ -246,6 +291,62 @@ def test_markets_on_several_processes_come_out_in_order(tmp_path: Path) -> None:
     one, two = (json.loads((tmp_path / f"{name}.json").read_bytes()) for name in ("one", "two"))
     assert [row["instance"] for row in one] == [f"uniform-6x6-{seed}" for seed in range(6)]
     assert untimed(two) == untimed(one)
+
+
+def test_a_market_that_breaks_a_run_does_not_cost_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks_one(market: Market, **options: Any) -> Result:
+        if market.name == "tie":
+            raise ConvergenceError("not certified")
+        return solve(market, **options)
+
+    monkeypatch.setattr("prillm_or.batch.solve", breaks_one)
+    out = tmp_path / "out.json"
+    assert run(["solve", "tiny/kink", "tiny/tie", "tiny/cap-binds", "--json", str(out)]) == 3
+    assert [row["instance"] for row in json.loads(out.read_bytes())] == ["kink", "cap-binds"]
+    assert "tiny/tie: internal error: ConvergenceError: not certified" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_a_terminal_is_told_in_a_line(tmp_path: Path) -> None:
+    """The whole group hears it there, its processes on their way at first, then at work."""
+    names = [str(find("instances", "coding-13"))] * 6
+    flags = ("--model", "kkt-bigm-naive", "--solver", "highs", "--jobs", "2")
+    for seconds in (0.0, 4.0):
+        with running(*PROGRAM, "solve", *names, *flags, alone=True) as process:
+            until = time.monotonic() + 60
+            while not _has_workers(process.pid):
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            time.sleep(seconds)
+            os.killpg(process.pid, signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        assert (process.returncode, error) == (130, "interrupted: 0 of 6 done\n")
+
+
+def _has_workers(pid: int) -> bool:
+    with suppress(psutil.Error):
+        return any("loky" in " ".join(child.cmdline()) for child in psutil.Process(pid).children())
+    return False
+
+
+def test_processes_leave_no_word_on_standard_error() -> None:
+    command = ("solve", "tiny/kink", "tiny/tie", "--model", "kkt-bigm", "--jobs", "2", "--json", "-")
+    done = subprocess.run([*PROGRAM, *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [row["instance"] for row in json.loads(done.stdout)] == ["kink", "tie"]
+
+
+def test_one_market_is_solved_here_whatever_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prillm_or.cli.solve.solve_all", None)
+    assert run(["solve", "tiny/kink", "--jobs", "2"]) == 0
+
+
+def test_nothing_is_kept_beside_a_device(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["solve", "tiny/kink", "tiny/tie", "--json", os.devnull]) == 0
+    assert not Path(f"{os.devnull}.parts").exists()
+    assert run(["solve", "tiny/kink", "tiny/tie", "--json", os.devnull, "--resume"]) == 2
+    assert "is no file that results could be kept beside" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -277,6 +378,7 @@ def test_other_settings_and_other_content_are_solved_again(tmp_path: Path) -> No
     tasks = [Task(name, Settings()) for name in names]
     kept = Kept(tmp_path / "parts", Settings(), resume=False)
     kept.add(solve_task(tasks[0]))
+    kept.add(replace(solve_task(tasks[1]), status=Status.ERROR))  # is to be tried again
     again = Kept(tmp_path / "parts", Settings(), resume=True)
     assert again.result_of(tasks[0]) is not None
     assert again.result_of(tasks[1]) is None

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from prillm_or.errors import PrillmError
+from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.files import Instance, read_market, write_json
-from prillm_or.shipped import find
+from prillm_or.profiles import profile_files
+from prillm_or.shipped import find, is_shipped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,6 +82,21 @@ def save(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | 
 def report(error: object) -> None:
     """Print what is wrong on standard error."""
     print(error, file=sys.stderr)
+
+
+def check_shipped(solver: str, model: str | None, weights: str | None) -> None:
+    """Refuse profiles and weights that a cluster's workers do not have, or take for others of the same name.
+
+    Raises
+    ------
+    CombinationError
+        When one is not among those shipped.
+    """
+    paths = profile_files(solver, model) + ([] if weights is None else [find("models", weights, (".safetensors",))])
+    if own := [path for path in paths if not is_shipped(path)]:
+        raise CombinationError(
+            f"--engine dask: {own[0]} is a file of this machine, workers have those shipped; use --engine local"
+        )
 
 
 @contextmanager

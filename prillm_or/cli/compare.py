@@ -16,6 +16,7 @@ from prillm_or.cli.common import (
     Jobs,
     Json,
     Verbose,
+    check_shipped,
     console,
     progress,
     read_instance,
@@ -86,6 +87,9 @@ def command(
     from prillm_or.report.runs import crowding
 
     spread = engine_of(engine, jobs, address)
+    if spread.address is not None:
+        for spec in plan.methods:
+            check_shipped(spec.solver, spec.model, None)
     if warning := crowding(jobs, threads):
         report(warning)
     with _shown(plan, verbose=verbose) as bar:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prillm_or.batch import Kept, Refused, Settings, Task, solve_all, solve_task
+from prillm_or.batch import Kept, Refused, Settings, Task, result_of, solve_all, solve_task
 from prillm_or.cli.common import (
     Address,
     EngineName,
@@ -17,6 +17,7 @@ from prillm_or.cli.common import (
     Jobs,
     Json,
     Verbose,
+    check_shipped,
     console,
     number,
     progress,
@@ -85,6 +86,10 @@ def command(
     if write_model is not None:
         _export(instances, model, fewer, write_model)
     over = engine_of(engine, jobs, address)
+    if over.address is not None:
+        check_shipped(solver, model, weights)
+    elif len(instances) == 1:
+        over = Engine()  # where Ctrl-C gives the best price so far
     settings = Settings(solver, model, limits, fewer, certify)
     tasks = [Task(name, settings) for name in instances]
     kept = _kept(json, settings, resume) if len(tasks) > 1 or resume else None
@@ -127,6 +132,11 @@ def _kept(json: str | None, settings: Settings, resume: bool) -> Kept | None:
         if resume:
             raise CombinationError("--resume: results are kept beside a file; name it, as in --json results.json")
         return None
+    path = Path(json)
+    if path.exists() and not path.is_file() and not path.is_dir():  # a device or a pipe, which has no neighbours
+        if resume:
+            raise CombinationError(f"--resume: {json} is no file that results could be kept beside; name one")
+        return None
     return Kept(Path(f"{json}.parts"), settings, resume=resume)
 
 
@@ -150,12 +160,11 @@ def _solved(
     tasks: Sequence[Task], todo: Sequence[int], engine: Engine, *, verbose: bool
 ) -> Iterator[tuple[int, Result | Refused]]:
     if engine.here:
+        # Of one alone, errors are for `main`: it has nobody to spare.
+        work: Callable[[Task], Result | Refused] = result_of if len(tasks) > 1 else solve_task
         for place in todo:
-            try:
-                with progress(tasks[place].name, verbose=verbose):
-                    made: Result | Refused = solve_task(tasks[place])
-            except PrillmError as error:
-                made = Refused(str(error))
+            with progress(tasks[place].name, verbose=verbose):
+                made = work(tasks[place])
             yield place, made
         return
     with progress(f"{len(todo)} markets", verbose=verbose):
@@ -196,7 +205,7 @@ def _code(result: Result | Refused, gap_asked: bool) -> int:
     2 of a refusal, 1 otherwise.
     """
     if isinstance(result, Refused):
-        return 2
+        return 3 if result.crashed else 2
     if result.status is Status.ERROR:
         return 3
     if result.status is Status.OPTIMAL or (result.status is Status.HEURISTIC and not gap_asked):

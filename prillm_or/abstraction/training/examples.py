@@ -45,35 +45,34 @@ def computed(
         Where chunks are kept, and what they are called; a chunk that is there is read instead of computed.
     engine
         Where they are computed.
-    """
-    found: list[Example] = []
-    for begin in range(0, len(items), _CHUNK):
-        chunk = items[begin : begin + _CHUNK]
-        key = zlib.crc32(repr((__version__, list(chunk))).encode())
-        path = folder / f"{name}-{begin}-{key:08x}.npz"
-        known = unpack(path) if path.is_file() else None
-        if known is None:
-            known = [one for one in _each(compute, chunk, engine) if one is not None]
-            replace_file(path, pack(known))
-        found += known
-        _log.info("examples %s: %d of %d", name, begin + len(chunk), len(items))
-    return found
-
-
-def _each(compute: Callable[[Item], Example | None], items: Sequence[Item], engine: Engine) -> list[Example | None]:
-    """In the order of the items.
 
     Raises
     ------
     PrillmError
-        When one kills its worker each time: a set with a hole would not be the set that was asked for.
+        When one kills its worker each time.
     """
-    found: dict[int, Example | None] = {}
-    for number, made in spread(engine, compute, items):
-        if isinstance(made, Lost):
-            raise PrillmError(f"example {items[number]}: {made.message}")
-        found[number] = made
-    return [found[number] for number in range(len(items))]
+    begins = range(0, len(items), _CHUNK)
+    paths = {begin: folder / f"{name}-{begin}-{_key(items[begin : begin + _CHUNK])}.npz" for begin in begins}
+    known = {begin: found for begin, path in paths.items() if path.is_file() and (found := unpack(path)) is not None}
+    missing = [number for number in range(len(items)) if number // _CHUNK * _CHUNK not in known]
+    made: dict[int, dict[int, Example | None]] = {begin: {} for begin in begins}
+    # All at once, not chunk by chunk: processes are slow to start, and one that is done need not wait for the others.
+    for count, (place, one) in enumerate(spread(engine, compute, [items[number] for number in missing]), start=1):
+        number = missing[place]
+        if isinstance(one, Lost):  # a set with a hole would not be the one that was asked for
+            raise PrillmError(f"example {items[number]}: {one.message}")
+        begin = number // _CHUNK * _CHUNK
+        chunk = made[begin]
+        chunk[number] = one
+        if len(chunk) == min(_CHUNK, len(items) - begin):
+            known[begin] = [each for _, each in sorted(chunk.items(), key=lambda item: item[0]) if each is not None]
+            replace_file(paths[begin], pack(known[begin]))
+            _log.info("examples %s: %d of %d", name, len(items) - len(missing) + count, len(items))
+    return [each for begin in begins for each in known[begin]]
+
+
+def _key(chunk: Sequence[Any]) -> str:
+    return f"{zlib.crc32(repr((__version__, list(chunk))).encode()):08x}"
 
 
 def pack(chunk: Sequence[Example]) -> bytes:
