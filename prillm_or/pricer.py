@@ -85,6 +85,11 @@ class Pricer:
         self._state = _priced_anyhow(apply(self.market, change), self._state, began)
         return self.result
 
+    def what_if(self, change: Change) -> Result:
+        """Price the market as a change would make it, and leave it as it is; see `update`."""
+        began = time.perf_counter()
+        return _priced_anyhow(apply(self.market, change), self._state, began).result
+
 
 @dataclass(frozen=True, eq=False)
 class _State:

@@ -63,6 +63,23 @@ def test_pieces_cover_the_range_with_equilibria(draw_market: MakeMarket, kind: s
         check_pieces(market, pieces_of(market))
 
 
+@pytest.mark.parametrize("size", [(1, 6), (4, 4), (3, 9), (12, 12)], ids=str)
+@pytest.mark.usefixtures("listed")
+def test_the_pairs_that_moved_lead_from_support_to_support(
+    draw_market: MakeMarket, kind: str, size: tuple[int, int]
+) -> None:
+    market = draw_market(kind, *size, 1)
+    support = equilibrium(market, [0.0]).support.copy()
+    for piece in pieces_of(market):
+        for i, j in piece.moved:
+            support[i, j] = not support[i, j]
+        if piece.end - piece.start > 1e-6:
+            flow = equilibrium(market, [(piece.start + piece.end) / 2]).flow
+            unlike = support != (flow > 0)
+            # On a whole piece a pair may be in use with a flow of zero, or out of use with a slack of zero.
+            assert flow[unlike].max(initial=0.0) <= 1e-12 * market.demand.sum()
+
+
 @pytest.mark.parametrize("own_twin", [True, False])
 @pytest.mark.parametrize(("n", "m"), [(4, 4), (6, 3), (2, 8), (8, 8)])
 @pytest.mark.usefixtures("listed")

@@ -61,6 +61,17 @@ def test_changes_there_and_back_give_the_first_answer_again(kind: str, draw_mark
     assert_same_answer(pricer.result, first)
 
 
+def test_a_change_only_thought_of_leaves_the_market_as_it_is(kind: str, draw_market: Any) -> None:
+    market = draw_market(kind, 6, 5, 1)
+    pricer = Pricer(market)
+    before = pricer.result
+    change = {"providers": {market.provider_ids[0]: {"price": 0.5, "capacity": 3.0}}}
+    assert_same_answer(pricer.what_if(change), solve(apply(market, change)))
+    assert (pricer.market, pricer.result) == (market, before)
+    with pytest.raises(MarketError):
+        pricer.what_if({"providers": {"nobody": {"price": 0.5}}})
+
+
 def test_several_prices_are_refused_with_a_way_out() -> None:
     market = read_market(find("instances", "tiny/two-prices")).market
     with pytest.raises(CombinationError, match=r"the leader sets 2 prices.*prillm-or solve"):

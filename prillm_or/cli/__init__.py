@@ -17,6 +17,7 @@ from prillm_or.cli import (
     compare,
     curve,
     equilibrium,
+    explain,
     generate,
     import_openrouter,
     instances,
@@ -41,6 +42,7 @@ app.command("solve")(solve.command)
 app.command("compare")(compare.command)
 app.command("equilibrium")(equilibrium.command)
 app.command("curve")(curve.command)
+app.command("explain")(explain.command)
 app.command("generate")(generate.command)
 app.command("calibrate")(calibrate.command)
 app.command("train")(train.command)

@@ -62,12 +62,16 @@ class Piece:
         Currency per volume unit.
     load, slope
         Shape (len(leader),): of all of the leader's providers, by the price of the one that moves.
+    moved
+        The pairs (user, provider) that came into or went out of use at `start`, in their order; one that did both is
+        there twice. None at the first piece of a trace.
     """
 
     start: float
     end: float
     load: Array
     slope: Array
+    moved: tuple[tuple[int, int], ...] = ()
 
 
 def trace(
@@ -98,6 +102,7 @@ def trace(
         yield Piece(state.price, state.price, *state.loads())
         return
     begin, loads = state.price, state.loads()
+    moved: list[tuple[int, int]] = []
     while True:
         pair = state.next_pair()
         reached = state.price + state.distance(pair)
@@ -107,10 +112,12 @@ def trace(
             state.watch_anew()
             continue
         if stop > begin:
-            yield Piece(begin, stop, *loads)
+            yield Piece(begin, stop, *loads, tuple(moved))
+            moved = []
         if last:
             return
         state.advance(reached)
+        moved.append(state.position(pair))
         state.flip(pair)
         begin, loads = state.price, state.loads()
 
@@ -212,6 +219,10 @@ class _State:
         if rate >= -self._still:
             return np.inf
         return room / -rate if room > self._zero else 0.0
+
+    def position(self, pair: int) -> tuple[int, int]:
+        """User and provider of a pair."""
+        return self._pairs.position(pair)
 
     def loads(self) -> tuple[Array, Array]:
         """The leader's loads and their slopes, shape (len(leader),) each."""

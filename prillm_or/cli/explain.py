@@ -1,0 +1,91 @@
+"""prillm-or explain: why the best price is the best one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from prillm_or.cli.common import Json, OneInstance, Verbose, console, number, progress, read_instance, save, table
+
+if TYPE_CHECKING:
+    from prillm_or.explanation.explanation import Explanation
+
+
+def command(
+    instance: OneInstance,
+    json: Json = None,
+    verbose: Verbose = False,
+) -> int:
+    """Explain the best price: what it earns and from whom, who would come or go, which rivals matter and by how much.
+
+    Effects are exact: the market is solved anew with each of its figures 1 % higher.
+
+    \b
+    Example:
+      prillm-or explain coding-13 --json why.json
+    """
+    from prillm_or.explanation.explain import explain
+    from prillm_or.explanation.explanation import explanation_to_json
+    from prillm_or.explanation.words import sentences
+
+    market = read_instance(instance).market
+    with progress(instance, verbose=verbose):
+        found = explain(market)
+    if json != "-":
+        screen = console()
+        screen.print(f"{market.name}: why {found.provider} at {number(found.price)}\n")
+        for sentence in sentences(found, market.units):
+            screen.print(f"* {sentence}")
+        _show(found)
+    save(explanation_to_json(found), json)
+    return 0
+
+
+def _show(found: Explanation) -> None:
+    """Tables of users, by what they bring, of rivals, by how much their price matters, and of local maxima."""
+    screen = console()
+    users = [
+        (
+            user.id,
+            number(user.load, 4),
+            number(user.profit, 4),
+            str(user.state),
+            number(user.leaves_at, 4),
+            number(user.joins_at, 4),
+            _effect(user.profit_effect, "demand"),
+        )
+        for user in sorted(found.users, key=lambda user: -user.profit)
+    ]
+    screen.print(
+        table(
+            "\nusers; last: change of the best profit with 1 % more demand",
+            ("user", "load", "profit", "state", "leaves at", "joins at", "demand"),
+            users,
+            right=("load", "profit", "leaves at", "joins at", "demand"),
+        )
+    )
+    effects = ("price", "capacity", "value")
+    rivals = [
+        (
+            rival.id,
+            number(rival.load, 4),
+            " - ".join(rival.chain[1:-1]) or "-",
+            *(_effect(rival.profit_effect, key) for key in effects),
+        )
+        for rival in sorted(found.rivals, key=lambda rival: -abs((rival.profit_effect or {}).get("price", 0.0)))
+    ]
+    screen.print(
+        table(
+            "rivals; last three: change of the best profit with 1 % more of each",
+            ("rival", "load", "tied by", *effects),
+            rivals,
+            right=("load", *effects),
+        )
+    )
+    maxima = [(number(one.price), number(one.load), number(one.profit)) for one in found.local_maxima]
+    columns = ("price", "load", "profit")
+    screen.print(table("local maxima, best first", columns, maxima, right=columns))
+
+
+def _effect(effect: Mapping[str, float] | None, key: str) -> str:
+    return "-" if effect is None else f"{effect[key]:+.3g}"

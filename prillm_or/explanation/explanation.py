@@ -1,0 +1,193 @@
+"""The nouns: an explanation of a price, and what it says of users, rivals and other prices."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+EXPLANATION_FORMAT = "prillm-or/explanation@1"
+
+NEAR = 0.01
+"""Prices this near, relative to the price explained, decide who is about to leave or to join."""
+
+
+class State(StrEnum):
+    """What a user has to do with the leader at a price."""
+
+    CAPTIVE = "captive"
+    """All of its demand goes to the leader."""
+    SHARED = "shared"
+    """It uses the leader and rivals."""
+    LEAVING = "leaving"
+    """It uses the leader, and would not at a price 1 % higher."""
+    JOINING = "joining"
+    """It does not use the leader, and would at a price 1 % lower."""
+    AWAY = "away"
+    """It does not use the leader."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A figure just below a price and just above it: two where the price sits on a kink; None where there is none."""
+
+    left: float | None
+    right: float | None
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A pair that changes exactly at the price explained, as the price rises.
+
+    Parameters
+    ----------
+    begins
+        Whether the user begins to use the provider; else it stops.
+    """
+
+    user: str
+    provider: str
+    begins: bool
+
+
+@dataclass(frozen=True)
+class UserPart:
+    """What a user brings, and when it would come or go.
+
+    Parameters
+    ----------
+    load
+        Volume units a period that it routes to the leader.
+    profit
+        What they earn.
+    leaves_at
+        The least price above at which it stops using the leader; None where that was not seen.
+    joins_at
+        Of a user that does not use the leader: the greatest price below at which it does; None where that was not seen.
+    price_effect, profit_effect
+        What 1 % more of its `demand` does to the best price and to its profit; None where that was not worked out.
+    """
+
+    id: str
+    load: float
+    profit: float
+    state: State
+    leaves_at: float | None
+    joins_at: float | None
+    price_effect: Mapping[str, float] | None
+    profit_effect: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class RivalPart:
+    """What a rival has to do with the price.
+
+    Parameters
+    ----------
+    load
+        Its load.
+    connected
+        Whether shared users tie it to the leader, directly or through others.
+    chain
+        The shortest way from the leader to it, providers and users in turn; empty where there is none.
+    price_effect, profit_effect
+        What 1 % more of its `price` or `capacity`, or a `value` raised by 1 % of the leader's price, does to the best
+        price and to its profit; None where that was not worked out.
+    """
+
+    id: str
+    load: float
+    connected: bool
+    chain: tuple[str, ...]
+    price_effect: Mapping[str, float] | None
+    profit_effect: Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class LocalMaximum:
+    """A price that earns more than its neighbours, with its load and profit."""
+
+    price: float
+    load: float
+    profit: float
+
+
+@dataclass(frozen=True)
+class Flip:
+    """What it takes for the best price to jump towards the next-best local maximum.
+
+    Parameters
+    ----------
+    what
+        `demand` of all users or `price` of all rivals, relative; the leader's `unit_cost` or `value`, relative to its
+        price.
+    change
+        The least change found at which it has jumped; None where none up to twofold was found.
+    price
+        The best price then.
+    """
+
+    what: str
+    change: float | None
+    price: float | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a price of one provider is the best one.
+
+    Parameters
+    ----------
+    instance, provider
+        Names of the market and of the leader's provider.
+    prices, profit, load
+        The price explained, by id, what it earns and the load it has.
+    elasticity
+        Relative change of the load per relative change of the price.
+    marginal_revenue
+        What one volume unit more would bring, its price less what is lost on all others, as the price falls (left)
+        or rises (right): p + x / x'. The best price of the market lies where it passes the marginal cost.
+    marginal_cost
+        The provider's unit cost.
+    kink
+        What changes exactly at the price; nothing where the load is smooth there.
+    cap, cap_binds
+        The price cap, and whether the price would rise without it.
+    users, rivals
+        In the market's order.
+    local_maxima
+        Best first; the best price of all leads.
+    flips
+        What would make the next-best local maximum the best; nothing where there is none, or in a large market.
+    searched
+        The prices between which local maxima, and prices to leave and to join at, were looked for.
+    """
+
+    instance: str
+    provider: str
+    prices: Mapping[str, float]
+    profit: float
+    load: float
+    elasticity: Sides
+    marginal_revenue: Sides
+    marginal_cost: float
+    kink: tuple[Switch, ...]
+    cap: float
+    cap_binds: bool
+    users: tuple[UserPart, ...]
+    rivals: tuple[RivalPart, ...]
+    local_maxima: tuple[LocalMaximum, ...]
+    flips: tuple[Flip, ...]
+    searched: tuple[float, float]
+
+    @property
+    def price(self) -> float:
+        """The price explained."""
+        return self.prices[self.provider]
+
+
+def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
+    """Give an explanation the fields of the file format, in its order."""
+    return {"format": EXPLANATION_FORMAT, **dataclasses.asdict(explanation)}

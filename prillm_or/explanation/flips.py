@@ -1,0 +1,90 @@
+"""Flips: how much must change before the best price jumps towards the next-best local maximum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from prillm_or.changes import Change
+from prillm_or.errors import MarketError
+from prillm_or.explanation.explanation import Flip
+from prillm_or.market import Market
+from prillm_or.pricer import Pricer
+
+_FIRST, _MOST = 1 / 64, 1.0
+_PRECISION, _LEAST = 1e-4, 1e-6
+_JUMP = 0.25
+
+
+def flips(market: Market, pricer: Pricer, best: float, second: float) -> tuple[Flip, ...]:
+    """For each kind of change the least one, up or down, that was found to make the best price jump.
+
+    The best price follows a change smoothly while the same local maximum stays the best. Changes are doubled from 1/64
+    until it has moved by a quarter of the way from `best` to `second`, then halved in on where it moves most: a jump is
+    what is left of that at a change known to four digits. A jump back and forth between two of the steps is not seen.
+
+    Parameters
+    ----------
+    best, second
+        Prices of the best and the next-best local maximum of the market as it is.
+    """
+    kinds: dict[str, Callable[[float], Change]] = {
+        "demand": partial(_all_demands, market),
+        "price": partial(_all_rival_prices, market),
+        "unit_cost": partial(_own, market, "unit_cost", best),
+        "value": partial(_own, market, "value", best),
+    }
+    found = []
+    for what, change in kinds.items():
+        jumps = [jump for sign in (1.0, -1.0) if (jump := _jump(pricer, change, sign, second - best)) is not None]
+        by, price = min(jumps, key=lambda jump: abs(jump[0]), default=(None, None))
+        found.append(Flip(what, by, price))
+    return tuple(found)
+
+
+def _jump(
+    pricer: Pricer, change: Callable[[float], Change], sign: float, way: float
+) -> tuple[float, float] | None:
+    """The least change of a sign beyond which the best price has jumped, and that price."""
+
+    def best(by: float) -> float:
+        return next(iter(pricer.what_if(change(sign * by)).prices.values()))
+
+    low, before = 0.0, next(iter(pricer.result.prices.values()))
+    high = _FIRST
+    while high <= _MOST:
+        try:
+            after = best(high)
+        except MarketError:  # no demand, or a cost below zero: there is no such market
+            return None
+        if (after - before) / way >= _JUMP and (found := _narrowed(best, (low, before), (high, after), way)):
+            return sign * found[0], found[1]
+        low, before, high = high, after, 2 * high
+    return None
+
+
+def _narrowed(
+    best: Callable[[float], float], low: tuple[float, float], high: tuple[float, float], way: float
+) -> tuple[float, float] | None:
+    """The upper end of the narrow range of changes in which the best price jumps; None where it only slides."""
+    while high[0] - low[0] > max(_PRECISION * high[0], _LEAST):
+        by = (low[0] + high[0]) / 2
+        middle = by, best(by)
+        low, high = (low, middle) if (middle[1] - low[1]) / way >= (high[1] - middle[1]) / way else (middle, high)
+        if (high[1] - low[1]) / way < _JUMP:
+            return None
+    return high
+
+
+def _all_demands(market: Market, by: float) -> Change:
+    demand = zip(market.user_ids, market.demand.tolist(), strict=True)
+    return {"users": {name: {"demand": (1 + by) * now} for name, now in demand}}
+
+
+def _all_rival_prices(market: Market, by: float) -> Change:
+    return {"providers": {market.provider_ids[j]: {"price": (1 + by) * float(market.price[j])} for j in market.rivals}}
+
+
+def _own(market: Market, key: str, price: float, by: float) -> Change:
+    j = market.leader[0]
+    return {"providers": {market.provider_ids[j]: {key: float(getattr(market, key)[j]) + by * price}}}

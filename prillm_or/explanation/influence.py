@@ -1,0 +1,38 @@
+"""Influence: which rivals are tied to the leader, through whom, in the graph of who uses whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from prillm_or.market import Market
+from prillm_or.pairs import Mask
+
+
+def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:
+    """The shortest way from the leader to each rival it is tied to, by the rival's position.
+
+    Two providers that share a user answer each other's prices; a rival outside of the leader's connected component has
+    no influence on its load, as long as the pairs in use stay the same.
+
+    Parameters
+    ----------
+    market
+        Its leader has one provider.
+    used
+        Shape (n, m): the pairs in use; at a kink those on either side.
+
+    Returns
+    -------
+    ways
+        Ids, a provider's and a user's in turn, beginning with the leader's.
+    """
+    import networkx as nx
+
+    graph = nx.Graph()
+    graph.add_nodes_from(("provider", j) for j in range(market.m))
+    graph.add_edges_from((("user", i), ("provider", j)) for i, j in np.argwhere(used).tolist())
+    ways = nx.single_source_shortest_path(graph, ("provider", market.leader[0]))
+    ids = {"user": market.user_ids, "provider": market.provider_ids}
+    return {j: tuple(ids[kind][k] for kind, k in ways["provider", j]) for j in market.rivals if ("provider", j) in ways}

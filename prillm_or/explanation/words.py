@@ -1,0 +1,184 @@
+"""An explanation in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prillm_or.explanation.explanation import Explanation, Flip, RivalPart, Sides, State, UserPart
+from prillm_or.market import Units
+
+_MOST_NAMED = 5
+_SAME_SIDES = 1e-6
+_SAME_PROFIT = 1e-9
+
+
+def sentences(explanation: Explanation, units: Units) -> tuple[str, ...]:
+    """Say why the price is the best one; figures with four digits, the exact ones are in the explanation.
+
+    Parameters
+    ----------
+    units
+        Of the market.
+    """
+    if explanation.load <= 0:
+        return tuple(_nothing(explanation))
+    return (
+        *_earned(explanation, units),
+        *_margin(explanation, units),
+        *_users(explanation),
+        *_rivals(explanation),
+        *_others(explanation),
+    )
+
+
+def _nothing(explanation: Explanation) -> Iterator[str]:
+    yield f"At {_figure(explanation.price)} nobody uses {explanation.provider}, which earns nothing."
+    yield from _joining(explanation)
+    yield from _others(explanation)
+
+
+def _earned(explanation: Explanation, units: Units) -> Iterator[str]:
+    margin = explanation.price - explanation.marginal_cost
+    yield (
+        f"At {_figure(explanation.price)} {explanation.provider} has a load of {_figure(explanation.load)} "
+        f"({units.volume} a {units.period}), and earns {_figure(margin)} on each: {_figure(explanation.profit)} "
+        f"({units.currency} a {units.period})."
+    )
+
+
+def _margin(explanation: Explanation, units: Units) -> Iterator[str]:
+    left, right = explanation.marginal_revenue.left, explanation.marginal_revenue.right
+    cost = _figure(explanation.marginal_cost)
+    if explanation.cap_binds:
+        yield f"The price cap of {_figure(explanation.cap)} binds: a higher price would earn more."
+    elif left is not None and right is not None and abs(left - right) <= _SAME_SIDES * explanation.price:
+        revenue = _figure(_zeroed(left, explanation.price))
+        yield f"Selling one unit more ({units.volume}) would bring {revenue}, marginal revenue, and cost {cost}."
+    else:
+        more = "cannot be had by a lower price" if left is None else f"would bring {_figure(left)} and cost {cost}"
+        less = "" if right is None else f"; one less would give up {_figure(right)} and save {cost}"
+        yield f"The price sits on a kink: one unit more ({units.volume}) {more}{less}."
+    for switch in explanation.kink:
+        turn = "begins" if switch.begins else "stops"
+        yield f"Exactly here {switch.user} {turn} to use {switch.provider} as the price rises."
+    yield from _elasticity(explanation.elasticity)
+
+
+def _elasticity(elasticity: Sides) -> Iterator[str]:
+    if elasticity.left is not None and elasticity.right is not None:
+        up, down = abs(elasticity.right), abs(elasticity.left)
+        yield f"A price 1 % higher loses {_figure(up, 3)} % of the load, one 1 % lower wins {_figure(down, 3)} %."
+
+
+def _users(explanation: Explanation) -> Iterator[str]:
+    using = sorted((user for user in explanation.users if user.load > 0), key=lambda user: -user.profit)
+    named = ", ".join(f"{user.id} {_percent(user.load / explanation.load)}" for user in using[:_MOST_NAMED])
+    yield f"Its profit comes from {_count(using, 'user')} of {len(explanation.users)}: {named}{_more(using)}."
+    captive = [user.id for user in using if user.state is State.CAPTIVE]
+    if captive:
+        yield f"Using no one else: {_listed(captive)}."
+    leaving = [user for user in using if user.leaves_at is not None]
+    if leaving:
+        first = min(leaving, key=lambda user: user.leaves_at or 0.0)
+        yield f"The first to leave as the price rises is {first.id}, at {_at(first.leaves_at, explanation.price)}."
+    yield from _joining(explanation)
+
+
+def _joining(explanation: Explanation) -> Iterator[str]:
+    def last(user: UserPart) -> float:
+        return user.joins_at or 0.0
+
+    joining = [user for user in explanation.users if user.joins_at is not None]
+    if joining:
+        first = max(joining, key=last)
+        yield f"The first to join as it falls is {first.id}, at {_at(first.joins_at, explanation.price)}."
+
+
+def _rivals(explanation: Explanation) -> Iterator[str]:
+    apart = [rival.id for rival in explanation.rivals if not rival.connected]
+    tied = len(explanation.rivals) - len(apart)
+    if tied:
+        of = len(explanation.rivals)
+        yield f"{tied} of {of} {'rival is' if of == 1 else 'rivals are'} tied to it through users they share."
+    if apart:
+        yield f"Without influence while everyone uses whom they use now: {_listed(apart)}."
+
+    def size(rival: RivalPart) -> float:
+        return abs((rival.profit_effect or {}).get("price", 0.0))
+
+    strongest = max(explanation.rivals, key=size)
+    if size(strongest) > 0 and strongest.price_effect and strongest.profit_effect:
+        price, profit = strongest.price_effect["price"], strongest.profit_effect["price"]
+        yield (
+            f"The rival whose price matters most is {strongest.id}: with its price 1 % higher the best price would "
+            f"change by {_signed(price)} and the profit by {_signed(profit)}."
+        )
+
+
+def _others(explanation: Explanation) -> Iterator[str]:
+    maxima = explanation.local_maxima
+    if not maxima:
+        return
+    best = maxima[0]
+    if best.profit > explanation.profit * (1 + _SAME_PROFIT):
+        yield f"It is not the best price: {_figure(best.price)} earns {_figure(best.profit)}."
+    if len(maxima) == 1:
+        yield f"The profit has no local maximum but at {_figure(best.price)}."
+        return
+    second = maxima[1]
+    if second.profit >= best.profit * (1 - _SAME_PROFIT):
+        yield f"The price {_figure(second.price)} earns as much."
+        return
+    share = _percent(second.profit / best.profit)
+    yield f"The next-best local maximum is {_figure(second.price)}, which earns {share} of the best."
+    found = [flip for flip in explanation.flips if flip.change is not None]
+    if found:
+        yield f"The best price would jump towards it with {'; or '.join(_flip(flip) for flip in found)}."
+    elif explanation.flips:
+        yield "No change tried, up to twofold, makes the best price jump towards it."
+
+
+def _flip(flip: Flip) -> str:
+    assert flip.change is not None
+    size = _percent(abs(flip.change))
+    way = "more" if flip.change > 0 else "less"
+    return {
+        "demand": f"{size} {way} demand of all users",
+        "price": f"prices of all rivals {size} {'higher' if flip.change > 0 else 'lower'}",
+        "unit_cost": f"a unit cost {'higher' if flip.change > 0 else 'lower'} by {size} of the price",
+        "value": f"a value {'higher' if flip.change > 0 else 'lower'} by {size} of the price",
+    }[flip.what]
+
+
+def _zeroed(value: float, price: float) -> float:
+    """Rounding is no figure."""
+    return 0.0 if abs(value) <= _SAME_PROFIT * price else value
+
+
+def _at(price: float | None, now: float) -> str:
+    assert price is not None
+    return f"{_figure(price)} ({_percent(price / now - 1, sign=True)})" if now > 0 else _figure(price)
+
+
+def _figure(value: float, digits: int = 4) -> str:
+    return f"{value:.{digits}g}"
+
+
+def _percent(share: float, *, sign: bool = False) -> str:
+    return f"{100 * share:{'+' if sign else ''}.3g} %"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}"
+
+
+def _count(things: Sequence[object], what: str) -> str:
+    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"
+
+
+def _more(things: Sequence[object]) -> str:
+    return f" and {len(things) - _MOST_NAMED} more" if len(things) > _MOST_NAMED else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MOST_NAMED]) + _more(names)

@@ -1,0 +1,340 @@
+"""Why a price: against answers by hand, and against the market itself, solved anew."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prillm_or.changes import apply
+from prillm_or.cli import run
+from prillm_or.equilibrium import equilibrium
+from prillm_or.errors import CombinationError
+from prillm_or.explanation.effects import RIVAL_KEYS, load_gradient
+from prillm_or.explanation.explain import explain
+from prillm_or.explanation.explanation import Explanation, State, UserPart, explanation_to_json
+from prillm_or.explanation.words import sentences
+from prillm_or.files import read_market, write_market
+from prillm_or.generate import generate
+from prillm_or.market import Market
+from prillm_or.shipped import find
+from prillm_or.solve import solve
+
+
+def tiny(name: str) -> Market:
+    return read_market(find("instances", f"tiny/{name}")).market
+
+
+def uses(market: Market, user: str, price: float) -> bool:
+    flow = equilibrium(market, [price]).flow[market.user_ids.index(user), market.leader[0]]
+    return bool(flow > 1e-12 * market.demand.sum())
+
+
+def test_a_kink_by_hand() -> None:
+    """See tiny/README.md: below p = 3 the load is (8 - p)/2, above it (52 - 9 p)/10; at it 5/2."""
+    found = explain(tiny("kink"))
+    assert found.price == pytest.approx(3)
+    # elasticity p x'/x: 3 (-1/2) / (5/2) = -3/5, and 3 (-9/10) / (5/2) = -27/25
+    assert (found.elasticity.left, found.elasticity.right) == pytest.approx((-3 / 5, -27 / 25))
+    # marginal revenue p + x/x': 3 - (5/2)/(1/2) = -2, and 3 - (5/2)/(9/10) = 2/9; the cost is 0, between them
+    assert (found.marginal_revenue.left, found.marginal_revenue.right) == pytest.approx((-2, 2 / 9))
+    assert [(switch.user, switch.provider, switch.begins) for switch in found.kink] == [("a", "far", True)]
+    (user,) = found.users
+    # The second load reaches 0 at p = 52/9.
+    assert (user.state, user.joins_at) == (State.SHARED, None)
+    assert user.leaves_at == pytest.approx(52 / 9)
+    near, far = found.rivals
+    assert (near.chain, far.chain) == (("lead", "a", "near"), ("lead", "a", "far"))
+    # `far` at r comes into use where (8 + p)/2 = r: p = 2 r - 8, profit (2 r - 8)(8 - r). From r = 5.5 to 5.555:
+    assert far.price_effect is not None
+    assert far.profit_effect is not None
+    assert far.price_effect["price"] == pytest.approx(0.11)
+    assert far.profit_effect["price"] == pytest.approx(3.11 * 2.445 - 7.5)
+    assert far.price_effect["capacity"] == pytest.approx(0, abs=1e-9)
+    # With D = 7.07 the first load is (8.07 - p)/2, and lambda = (8.07 + p)/2 reaches 5.5 at p = 2.93.
+    assert user.price_effect == pytest.approx({"demand": -0.07})
+    assert user.profit_effect == pytest.approx({"demand": 2.93 * (8.07 - 2.93) / 2 - 7.5})
+
+
+def test_what_it_takes_to_flip_by_hand() -> None:
+    """See tiny/README.md: user a's load makes a maximum at 8, user b's one at 20."""
+    market = tiny("two-maxima")
+    found = explain(market)
+    assert [(one.price, one.load, one.profit) for one in found.local_maxima] == [
+        pytest.approx((20, 1, 20)),
+        pytest.approx((8, 2, 16)),
+    ]
+    flips = {flip.what: flip for flip in found.flips}
+    # Demands d times as large: the load while both use it is (1 + 15 d - p)/4, which earns (1 + 15 d)^2 / 16 at best;
+    # b alone stays up to p = 16 + 4 d, which earns d (16 + 4 d). Equal where 161 d^2 - 226 d + 1 = 0.
+    d = (226 + math.sqrt(226**2 - 4 * 161)) / (2 * 161)
+    assert flips["demand"].change == pytest.approx(d - 1, rel=1e-3)
+    assert flips["demand"].price == pytest.approx((1 + 15 * d) / 2, rel=1e-3)
+    # A value higher by v: (16 + v)^2 / 16 = 20 + v where v = 8 sqrt(2) - 8; relative to the price 20.
+    assert flips["value"].change == pytest.approx((8 * math.sqrt(2) - 8) / 20, rel=1e-3)
+    # A unit cost k: (16 - k)^2 / 16 = 20 - k only where k < 0; rivals' price: as for the value, over 300 %.
+    assert (flips["unit_cost"].change, flips["price"].change) == (None, None)
+    assert "next-best local maximum is 8" in " ".join(sentences(found, market.units))
+
+
+def test_a_cap_that_binds() -> None:
+    found = explain(tiny("cap-binds"))
+    # Load (6 - p)/2, profit rising up to 3; the cap is 2.
+    assert (found.cap_binds, found.price) == (True, 2)
+    assert found.elasticity.left == pytest.approx(-2 * 0.5 / 2)
+    assert found.elasticity.right is None
+    assert "cap of 2 binds" in " ".join(sentences(found, tiny("cap-binds").units))
+    assert not explain(tiny("one-rival")).cap_binds
+
+
+def test_nothing_to_earn_and_a_tie() -> None:
+    nobody = explain(tiny("nobody"))
+    assert (nobody.load, nobody.elasticity.left, nobody.elasticity.right, nobody.local_maxima) == (0, None, None, ())
+    assert nobody.users[0].state is State.AWAY
+    assert "earns nothing" in " ".join(sentences(nobody, tiny("nobody").units))
+    tie = explain(tiny("tie"))
+    assert [one.profit for one in tie.local_maxima] == pytest.approx([16, 16])
+    assert "16 earns as much" in " ".join(sentences(tie, tiny("tie").units))
+
+
+def test_figures_are_those_of_the_market_solved_anew(kind: str, draw_market: Any) -> None:
+    market = draw_market(kind, 6, 5, 2)
+    found, best = explain(market), solve(market)
+    assert found.price == pytest.approx(best.prices[found.provider], rel=1e-9, abs=1e-12)
+    assert found.profit == pytest.approx(best.profit, rel=1e-9, abs=1e-12)
+    assert sum(user.load for user in found.users) == pytest.approx(found.load)
+    assert sum(user.profit for user in found.users) == pytest.approx(found.profit)
+    for user, i in zip(found.users, range(market.n), strict=True):
+        changed = apply(market, {"users": {user.id: {"demand": 1.01 * float(market.demand[i])}}})
+        assert_effect(changed, found, user.price_effect, user.profit_effect, "demand")
+    for rival, j in zip(found.rivals, market.rivals, strict=True):
+        for key in RIVAL_KEYS:
+            now = float(getattr(market, key)[j])
+            raised = now + 0.01 * (found.price if key == "value" else now)
+            changed = apply(market, {"providers": {rival.id: {key: raised}}})
+            assert_effect(changed, found, rival.price_effect, rival.profit_effect, key)
+
+
+def assert_effect(changed: Market, found: Explanation, price: Any, profit: Any, key: str) -> None:
+    best = solve(changed)
+    assert profit[key] == pytest.approx(best.profit - found.profit, rel=1e-6, abs=1e-8 * max(found.profit, 1))
+    earned = (found.price + price[key] - changed.unit_cost[changed.leader[0]]) * float(
+        equilibrium(changed, [found.price + price[key]]).load[changed.leader[0]]
+    )
+    assert earned == pytest.approx(best.profit, rel=1e-9, abs=1e-9)
+
+
+def test_elasticities_are_one_sided_derivatives(kind: str, draw_market: Any) -> None:
+    for seed in range(4):
+        market = draw_market(kind, 6, 5, seed)
+        found, s = explain(market), market.leader[0]
+        if found.load <= 0:
+            continue
+        h = 1e-7 * found.price
+        for sign, elasticity in ((-1, found.elasticity.left), (1, found.elasticity.right)):
+            if elasticity is not None:
+                moved = float(equilibrium(market, [found.price + sign * h]).load[s])
+                slope = (moved - found.load) / (sign * h)
+                assert elasticity == pytest.approx(found.price * slope / found.load, rel=1e-4, abs=1e-4)
+        marginal = found.marginal_revenue
+        if not found.cap_binds and marginal.left is not None and marginal.right is not None:
+            assert marginal.left - 1e-7 <= found.marginal_cost <= marginal.right + 1e-7
+
+
+def test_users_come_and_go_where_it_says(kind: str, draw_market: Any) -> None:
+    seen = set()
+    for seed in range(3):
+        market = draw_market(kind, 6, 5, seed)
+        found = explain(market)
+        for user in found.users:
+            assert_turns(market, found, user)
+            seen.add(user.state)
+    assert len(seen) >= 2
+
+
+def assert_turns(market: Market, found: Explanation, user: UserPart) -> None:
+    step = 1e-6 * found.cap
+    assert (user.load > 0) == (user.state in (State.CAPTIVE, State.SHARED, State.LEAVING))
+    if user.leaves_at is not None:
+        assert user.leaves_at >= found.price
+        assert uses(market, user.id, user.leaves_at - step) or user.leaves_at - step < found.price
+        assert not uses(market, user.id, user.leaves_at + step)
+    elif user.load > 0:
+        assert uses(market, user.id, found.cap - step)
+    if user.joins_at is not None:
+        assert user.load == 0
+        assert user.joins_at <= found.price * (1 + 1e-9)
+        assert uses(market, user.id, user.joins_at - step)
+        assert not uses(market, user.id, user.joins_at + step) or user.joins_at + step > found.price
+    elif user.load == 0:
+        assert not uses(market, user.id, 0.0)
+
+
+def test_local_maxima_are_those_of_a_grid() -> None:
+    market = generate(20, 20, "heavy", 6)
+    found, s = explain(market), market.leader[0]
+    grid = np.linspace(0, found.cap, 2001)
+    profit = np.array([price * equilibrium(market, [price]).load[s] for price in grid])
+    inside = [k for k in range(1, len(grid) - 1) if profit[k] > max(profit[k - 1], profit[k + 1])]
+    assert len(inside) >= 2
+    step = grid[1]
+    for k in inside:
+        assert min(abs(one.price - grid[k]) for one in found.local_maxima) <= step
+    profits = [one.profit for one in found.local_maxima]
+    assert profits == sorted(profits, reverse=True)
+    assert found.local_maxima[0].profit >= profit.max()
+    assert len(found.local_maxima) >= len(inside)
+
+
+@pytest.mark.parametrize("seed", [4, 6, 8, 22])
+def test_a_change_that_flips_makes_the_best_price_jump(seed: int) -> None:
+    market = generate(20, 20, "heavy", seed)
+    found = explain(market)
+    best, second = (one.price for one in found.local_maxima[:2])
+    (demand,) = [flip for flip in found.flips if flip.what == "demand"]
+    assert demand.change is not None
+    before, after = (
+        solve(replace(market, demand=market.demand * (1 + share * demand.change))).prices[found.provider]
+        for share in (0.998, 1.0)
+    )
+    assert (after - before) / (second - best) > 0.25
+    assert abs(after - second) < abs(after - best)
+    assert demand.price == pytest.approx(after)
+
+
+def test_the_gradient_of_the_load_is_that_of_the_equilibrium(draw_market: Any) -> None:
+    for kind in ("uniform", "weights"):
+        market = draw_market(kind, 6, 5, 1)
+        s = market.leader[0]
+        found = equilibrium(market, [3.0])
+        demand, providers = load_gradient(market, found)
+        h = 1e-6
+
+        def load(name: str, k: int, by: float, market: Market = market) -> float:
+            values = getattr(market, name).copy()
+            values[k] += by
+            changed = replace(market, **{name: values})
+            return float(equilibrium(changed, [3.0]).load[market.leader[0]])
+
+        for i in range(market.n):
+            assert demand[i] == pytest.approx((load("demand", i, h) - load("demand", i, -h)) / (2 * h), abs=1e-6)
+        for name, slopes in providers.items():
+            for j in market.rivals:
+                assert slopes[j] == pytest.approx((load(name, j, h) - load(name, j, -h)) / (2 * h), abs=1e-5)
+        assert providers["price"][s] < 0
+
+
+def test_rivals_apart_have_no_influence_and_those_tied_a_chain_of_users() -> None:
+    """Two markets in one file: user b and its provider have nothing to do with the leader."""
+    market = Market(
+        name="two",
+        user_ids=("a", "b"),
+        provider_ids=("lead", "near", "far"),
+        demand=np.array([4.0, 4.0]),
+        price=np.array([1.0, 2.0, 2.0]),
+        capacity=np.array([2.0, 2.0, 2.0]),
+        value=np.zeros(3),
+        unit_cost=np.zeros(3),
+        delay=np.array([[0.0, 0.0, 50.0], [50.0, 50.0, 0.0]]),
+        price_weight=np.ones(2),
+        congestion_weight=np.ones(2),
+        delay_weight=np.ones(2),
+        leader=(0,),
+        price_cap=np.array([10.0]),
+    )
+    found = explain(market)
+    near, far = found.rivals
+    assert (near.connected, near.chain, far.connected, far.chain) == (True, ("lead", "a", "near"), False, ())
+    assert far.profit_effect == pytest.approx(dict.fromkeys(RIVAL_KEYS, 0.0), abs=1e-12)
+    assert found.users[1].profit_effect == pytest.approx({"demand": 0.0}, abs=1e-12)
+    assert "Without influence while everyone uses whom they use now: far." in sentences(found, market.units)
+
+
+def test_chains_go_from_provider_to_user_along_flows() -> None:
+    market = generate(20, 20, "uniform", 3)
+    found = explain(market)
+    flow = equilibrium(market, [found.price]).flow
+    assert any(len(rival.chain) > 3 for rival in found.rivals)
+    for rival in found.rivals:
+        assert rival.connected == bool(rival.chain)
+        for one, other in pairwise(rival.chain):
+            user, provider = (one, other) if one in market.user_ids else (other, one)
+            assert flow[market.user_ids.index(user), market.provider_ids.index(provider)] > 0
+
+
+def test_in_a_large_market_only_the_greatest_effects_are_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = generate(20, 20, "heavy", 6)
+    every = explain(market)
+    monkeypatch.setattr("prillm_or.explanation.effects._LARGE", 100)
+    some = explain(market)
+    assert (some.flips, some.local_maxima) == ((), every.local_maxima)
+    for parts, of_all in ((some.users, every.users), (some.rivals, every.rivals)):
+        known = [part for part in parts if part.profit_effect is not None]
+        assert 9 <= len(known) <= 10
+        assert {part.id: part.profit_effect for part in known}.items() <= {
+            part.id: part.profit_effect for part in of_all
+        }.items()
+    largest = max(every.users, key=lambda user: (user.profit_effect or {})["demand"])
+    assert largest.id in {user.id for user in some.users if user.profit_effect is not None}
+
+
+def test_a_curve_too_long_is_looked_at_near_the_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = generate(20, 20, "heavy", 6)
+    whole = explain(market)
+    monkeypatch.setattr("prillm_or.explanation.pieces._PATIENCE_S", 0.0)
+    near = explain(market)
+    assert whole.searched == (0.0, 12.0)
+    assert near.searched == pytest.approx((0.99 * whole.price, 1.01 * whole.price))
+    assert (near.elasticity.left, near.profit) == pytest.approx((whole.elasticity.left, whole.profit))
+    assert len(near.local_maxima) == 1
+
+
+def test_a_price_that_is_not_the_best_is_explained_and_called_so() -> None:
+    market = tiny("two-maxima")
+    found = explain(market, solve(market, solver="spgce"))
+    worse = replace(solve(market), prices={"lead": 8.0}, profit=16.0)
+    other = explain(market, worse)
+    assert (other.price, other.profit, other.local_maxima[0].price) == pytest.approx((8, 16, 20))
+    assert "It is not the best price: 20 earns 20." in sentences(other, market.units)
+    assert "It is not the best price" not in " ".join(sentences(explain(market), market.units))
+    assert found.local_maxima == other.local_maxima
+
+
+def test_refusals(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CombinationError, match="sets 2 prices, explain takes one"):
+        explain(tiny("two-prices"))
+    with pytest.raises(CombinationError, match="another market's leader"):
+        explain(tiny("kink"), solve(read_market(find("instances", "coding-13")).market))
+    assert run(["explain", "tiny/two-prices"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_command_prints_it_and_writes_the_format(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "why.json"
+    assert run(["explain", "tiny/two-maxima", "--json", str(out)]) == 0
+    assert "The next-best local maximum is 8" in capsys.readouterr().out
+    document = json.loads(out.read_text(encoding="utf-8"))
+    assert document == json.loads(json.dumps(explanation_to_json(explain(tiny("two-maxima")))))
+    assert document["format"] == "prillm-or/explanation@1"
+    assert set(document["elasticity"]) == {"left", "right"}
+    assert {"id", "load", "profit", "state"} <= set(document["users"][0])
+    assert set(document["users"][0]["profit_effect"]) == {"demand"}
+    assert {"id", "connected", "price_effect", "profit_effect"} <= set(document["rivals"][0])
+    assert set(document["rivals"][0]["price_effect"]) == {"price", "capacity", "value"}
+    assert document["cap_binds"] is False
+    assert run(["explain", "tiny/kink", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["prices"] == {"lead": pytest.approx(3)}
+
+
+def test_odd_names_are_printed_as_they_are(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = replace(tiny("one-rival"), provider_ids=("[bold]lead[/bold]", "rival"), user_ids=("<a> %d {x}",))
+    write_market(odd, tmp_path / "odd.json")
+    assert run(["explain", str(tmp_path / "odd.json")]) == 0
+    shown = capsys.readouterr().out
+    assert "[bold]lead[/bold] has a load" in shown
+    assert "<a> %d {x} 100 %" in shown
