@@ -15,6 +15,7 @@ from prillm_or.engine import Engine, Lost, spread
 from prillm_or.errors import PrillmError
 from prillm_or.files import Instance, read_market, result_from_json, result_to_json
 from prillm_or.files.lines import Lines
+from prillm_or.outside import with_outside
 from prillm_or.profiles import model_profile, solver_profile
 from prillm_or.result import Result, Status
 from prillm_or.shipped import find
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """How markets are solved; see `solve`."""
+    """How markets are solved; see `solve` and, of `outside`, `with_outside`."""
 
     solver: str = "auto"
     model: str | None = None
     limits: Limits = field(default_factory=Limits)
     abstraction: AbstractionChoice | None = None
     certify: bool = False
+    outside: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ def solve_task(task: Task) -> Result:
     instance = task.instance or read_market(find("instances", task.name))
     read_s = time.perf_counter() - began
     settings = task.settings
+    market = instance.market if settings.outside is None else with_outside(instance.market, settings.outside)
     return solve(
-        instance.market,
+        market,
         solver=settings.solver,
         model=settings.model,
         limits=settings.limits,

@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike
 
 from prillm_or.errors import ConvergenceError
 from prillm_or.market import Array, Market, all_prices
-from prillm_or.pairs import Mask, below, over_blocks
+from prillm_or.pairs import Mask, Pairs, below, over_blocks
 from prillm_or.support import Laplacian
 
 _log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ _GUESS_ROUNDS = 2
 _FULL_STEPS = 20
 _MOST_STEPS = 500
 _ROUNDING = 16 * np.finfo(np.float64).eps
+_AMPLE = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,12 +263,13 @@ def _newton(
     offsets: Array, capacity: Array, demand: Array, laplacian: Laplacian
 ) -> tuple[tuple[Array, Array], Laplacian]:
     """Maximise Psi, first on the support of `laplacian`; return levels and congestion there, and the laplacian."""
-    point = None
+    point, ample = None, ample_provider(capacity, demand)
     for number in range(_MOST_STEPS):
         user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(offsets))
         target = laplacian.solve(demand + user, -provider)
         after = below(offsets, target[1], target[0])
-        if _settled(offsets, laplacian.support, after, target):
+        all_stay = ample is None or _leave_ample(offsets, demand, laplacian, target, ample, after)
+        if all_stay and _settled(offsets, laplacian.support, after, target):
             if not (np.isfinite(target[0]).all() and np.isfinite(target[1]).all()):
                 raise ConvergenceError("the users' equilibrium is beyond double precision: scales too far apart")
             return target, laplacian
@@ -278,6 +280,36 @@ def _newton(
         _log.info("equilibrium: step %d", number + 1)
         laplacian = Laplacian(after, capacity)
     raise ConvergenceError(f"the users' equilibrium did not settle in {_MOST_STEPS} Newton steps")
+
+
+def ample_provider(capacity: Array, demand: Array) -> int | None:
+    """The provider that no load congests, such as an outside option: the largest of several, None where there is none.
+
+    The slack of a pair with it, flow over capacity, drowns in the rounding of levels; `rest` has the digits.
+    """
+    largest = int(capacity.argmax())
+    if capacity.item(largest) <= _AMPLE * demand.item(0):  # no sum where one demand tells, in each small equilibrium
+        return None
+    return largest if capacity.item(largest) > _AMPLE * demand.sum() else None
+
+
+def rest(pairs: Pairs, flow: Array, ample: int, volume: Array | float) -> Array:
+    """What the flows on pairs, but for those to the ample provider, leave of a volume, shape (n,)."""
+    routed, _ = pairs.sums(flow)
+    return volume - (routed - pairs.column(flow, ample))
+
+
+def _leave_ample(
+    offsets: Array, demand: Array, laplacian: Laplacian, point: tuple[Array, Array], ample: int, after: Mask
+) -> bool:
+    """Let users leave the ample provider by the signs of their flows, in place in `after`; whether all stay."""
+    pairs, weight, used = laplacian.pairs, laplacian.weight, laplacian.support[:, ample]
+    flow = weight * (pairs.of_users(point[0]) - pairs.take(offsets) - pairs.of_providers(point[1]))
+    noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())  # in all levels, and what it moves elsewhere
+    others = pairs.sums(weight)[0] - pairs.column(weight, ample)
+    stays: Mask = rest(pairs, flow, ample, demand) >= -noise * others
+    after[used, ample] = stays[used]
+    return bool(stays[used].all())
 
 
 def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Array]) -> bool:

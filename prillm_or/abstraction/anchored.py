@@ -12,6 +12,7 @@ leader's whole load when all of its prices rise together): the root of a functio
 it falls as alpha_a grows (`docs/mathematics.md`, 12); with users' own weights it need not, and there may be several
 roots: the one nearest to sum_j alpha_j is taken, in the logarithm. Where there is none within a factor e^7
 of that sum, or nobody uses the leader, alpha_a is the sum. The two profit curves touch to first order at p0.
+The sum leaves out unused rivals of ample capacity, such as an outside option nobody takes.
 
 The rivals whose load grows most with the leader's price are kept.
 
@@ -30,6 +31,7 @@ from prillm_or.abstraction.anchors import capacity_anchor
 from prillm_or.abstraction.base import (
     Abstraction,
     MergedRival,
+    ample,
     compose,
     foremost,
     least_offset,
@@ -97,7 +99,7 @@ def merge_at(
     total = float(flow.sum())
     used = flow > _USED * users.demand
     support = np.column_stack([found.support[:, stay], used])
-    capacity = _matching(users, support, stay, float(users.capacity[merged].sum()), answer)
+    capacity = _matching(users, support, stay, _total_capacity(market, found, merged), answer)
 
     least = least_offset(users, merged, found.load[merged] / users.capacity[merged])
     offset = np.where(used, level - (total + flow) / capacity, least - total / capacity)
@@ -107,6 +109,13 @@ def merge_at(
         new_name(market, f"{len(merged)} others"), price, capacity, (offset + users.shift) * users.scale, weights
     )
     return compose(market, rivals[kept].tolist(), [rival], how, found)
+
+
+def _total_capacity(market: Market, found: Equilibrium, merged: list[int]) -> float:
+    """Of the merged rivals, but for those of ample capacity that nobody uses, unless all are such."""
+    idle = (ample(market) & (found.load == 0))[merged]
+    capacity = market.capacity[merged]
+    return float(capacity.sum() if idle.all() else capacity[~idle].sum())
 
 
 def _matching(users: UserProblem, support: Mask, stay: list[int], total: float, answer: Substitution) -> float:

@@ -17,11 +17,11 @@ def today_anchor(market: Market) -> Array:
 
 
 def capacity_anchor(market: Market) -> Array:
-    """Best prices of the market's own `capacity` merge into one rival, shape (len(leader),).
+    """Best prices of the market's own coarsest `capacity` merge, shape (len(leader),).
 
-    One price by `path`, several by `spiter`, on n users and as many providers as the leader has, and one.
+    One price by `path`, several by `spiter`, on n users and as many providers as the leader has, and mostly one.
     """
-    return merged_anchor(capacity.abstract(market, 1).market)
+    return merged_anchor(capacity.coarsest(market).market)
 
 
 def merged_anchor(small: Market) -> Array:

@@ -9,9 +9,10 @@ import numpy as np
 
 from prillm_or.equilibrium import Equilibrium, UserProblem
 from prillm_or.market import Array, Market
-from prillm_or.pairs import over_blocks
+from prillm_or.pairs import Mask, over_blocks
 
 _TIE = 1e-9
+_AMPLE = 1e3
 _MOST_SHOWN = 20
 
 
@@ -122,6 +123,16 @@ def means(market: Market, rivals: Sequence[int], weights: Array) -> tuple[float,
     wide[list(rivals)] = weights
     price, value = float(weights @ market.price[list(rivals)]), float(wide @ market.value)
     return price, market.price_weight * price + market.delay_weight * (market.delay @ wide) - value
+
+
+def ample(market: Market) -> Mask:
+    """Rivals that no load congests, shape (m,), such as an outside option: beside the others, capacity is no weight.
+
+    None where all rivals are such.
+    """
+    found: Mask = market.capacity > _AMPLE * market.demand.sum()
+    found[list(market.leader)] = False
+    return found if found.sum() < len(market.rivals) else np.zeros_like(found)
 
 
 def least_offset(users: UserProblem, rivals: Sequence[int], congestion: Array | float = 0.0) -> Array:

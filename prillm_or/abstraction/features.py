@@ -1,8 +1,9 @@
 r"""Features: what the networks read of a market, free of units.
 
 Money is measured by qbar = sum D / sum alpha, the congestion if everybody spread evenly, in the scaled form of
-`equilibrium.py`; volumes by their means; prices by a guess. Differences of money go through arsinh, ratios through a
-logarithm, so that heavy tails stay in range. Scaling money or volume changes no feature, nor does shifting all values.
+`equilibrium.py`; volumes by their means; prices by a guess. Sums and means of alpha leave out rivals of ample capacity,
+such as an outside option. Differences of money go through arsinh, ratios through a logarithm, so that heavy tails stay
+in range. Scaling money or volume changes no feature, nor does shifting all values.
 
 Two sets: `market_features` before any equilibrium is known, at the best price of the `capacity` merge; and
 `rival_features` at an equilibrium of the full market.
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from prillm_or.abstraction import capacity
 from prillm_or.abstraction.anchors import best_prices, merged_anchor, today_anchor
-from prillm_or.abstraction.base import least_offset
+from prillm_or.abstraction.base import ample, least_offset
 from prillm_or.abstraction.substitution import Substitution
 from prillm_or.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
 from prillm_or.market import Array, Market
@@ -63,17 +64,18 @@ class Features:
 def market_features(market: Market, users: UserProblem) -> tuple[float, Features]:
     """A guess at the best price of a leader with one provider, and what a network needs to correct it.
 
-    The guess is the best price of the `capacity` merge into one rival; of its users' equilibrium there come the
+    The guess is the best price of the coarsest `capacity` merge; of its users' equilibrium there come the
     multipliers that offsets are compared with. No equilibrium of the full market is solved, but two surrogates of it
     are: the baselines `spgce` and `odca`. Cost: n m, and theirs.
     """
     own, rivals = market.leader[0], list(market.rivals)
-    merged = capacity.abstract(market, 1).market
+    merged = capacity.coarsest(market).market
     guess = max(float(merged_anchor(merged)[0]), _TINY * float(market.price_cap[0]))
     small = user_problem(merged)
     found = solve_users(small, np.array([guess]))
     level = found.multiplier / small.scale - users.shift
-    unit = users.demand.sum() / users.capacity.sum()
+    usual = users.capacity[~ample(market)]
+    unit = users.demand.sum() / usual.sum()
     share = users.demand / users.demand.sum()
     sensitivity = float(share @ users.sensitivity)
 
@@ -103,7 +105,7 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
         ),
         rivals=np.stack(
             [
-                _log(users.capacity[rivals] / users.capacity.mean()),
+                _log(users.capacity[rivals] / usual.mean()),
                 _log(users.capacity[rivals] / users.capacity[own]),
                 np.arcsinh((share @ level - mean) / unit),
             ],
@@ -111,7 +113,7 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
         ),
         market=np.array(
             [
-                *_sizes(market, users, own),
+                *_sizes(market, usual, own),
                 *(_log(price / guess) for price in (*guesses, float(today_anchor(market)[0]), market.price_cap[0])),
                 load / users.demand.sum() * market.m,
                 min(-guess * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
@@ -130,7 +132,8 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
     `answer` holds how loads and multipliers answer the leader's price there. A leader's several providers count as one.
     """
     leader, rivals = list(market.leader), list(market.rivals)
-    unit = users.demand.sum() / users.capacity.sum()
+    usual = users.capacity[~ample(market)]
+    unit = users.demand.sum() / usual.sum()
     share = users.demand / users.demand.sum()
     level = found.multiplier / users.scale - users.shift
     flow, congestion = found.flow, found.load / users.capacity
@@ -159,7 +162,7 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
         ),
         rivals=np.stack(
             [
-                _log(users.capacity[rivals] / users.capacity.mean()),
+                _log(users.capacity[rivals] / usual.mean()),
                 _log(users.capacity[rivals] / width),
                 np.arcsinh(congestion[rivals] / unit),
                 answer.load[rivals] / lost,
@@ -169,7 +172,7 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
         ),
         market=np.array(
             [
-                *_sizes(market, users, leader),
+                *_sizes(market, usual, leader),
                 load / users.demand.sum() * market.m,
                 min(-price * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
                 np.arcsinh(float(share @ users.sensitivity) * price / unit),
@@ -193,9 +196,9 @@ def _single(shape: tuple[int, int, int], of_block: Callable[[slice], Iterable[ND
     return pairs
 
 
-def _sizes(market: Market, users: UserProblem, leader: int | list[int]) -> tuple[float, float, float]:
-    width = float(np.sum(users.capacity[leader]))
-    return np.log(market.n) / 3, np.log(len(market.rivals)) / 2, float(_log(width / users.capacity.mean()))
+def _sizes(market: Market, usual: Array, leader: int | list[int]) -> tuple[float, float, float]:
+    width = float(np.sum(market.capacity[leader]))
+    return np.log(market.n) / 3, np.log(len(market.rivals)) / 2, float(_log(width / usual.mean()))
 
 
 def _log(ratio: Array | float) -> Array:

@@ -1,7 +1,7 @@
 """learned-paper: the paper's abstraction, whose network scores the rivals; the best stay, the others become one.
 
-Scores, the choice and the formulas of the merge are in `paper_network.py`, what it learns from in `paper_loss.py`. No
-equilibrium is solved. Cost: n m for the features, m^2 for the network.
+Scores, the choice and the formulas of the merge are in `paper_network.py`, what it learns from in `training/paper.py`.
+No equilibrium is solved. Cost: n m for the features, m^2 for the network.
 
 Reference: Guo, Bai, Jin, AAAI 2026, doi 10.1609/aaai.v40i20.38748.
 """

@@ -14,8 +14,8 @@ an untrained network merges all capacities whole and takes plain means.
 
 Features are free of units: money is counted in scaled money (`equilibrium.py`) in units of the mean congestion
 sum D / sum alpha, differences go through arsinh and ratios through a logarithm; where the leader has several providers
-they stand for their mean. Users enter by demand-weighted means, so that any number of users and rivals in any order
-will do.
+they stand for their mean. Sums and means of alpha leave out rivals of ample capacity, such as an outside option. Users
+enter by demand-weighted means, so that any number of users and rivals in any order will do.
 
 References: Guo, Bai, Jin, AAAI 2026, doi 10.1609/aaai.v40i20.38748. Set Transformer: Lee et al., ICML 2019, arXiv
 1810.00825.
@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from prillm_or.abstraction.base import ample
 from prillm_or.abstraction.set_attention import SetAttentionBlock
 from prillm_or.equilibrium import user_problem
 from prillm_or.market import Array, Market
@@ -115,7 +116,8 @@ def rival_features(market: Market) -> Array:
     """What the network reads of each rival, shape (rivals, FEATURES); see the module docstring."""
     users = user_problem(market)
     rivals, leader = list(market.rivals), list(market.leader)
-    money = market.demand.sum() / market.capacity.sum()
+    usual = market.capacity[~ample(market)]
+    money = market.demand.sum() / usual.sum()
     share = market.demand / market.demand.sum()
     per_price, per_value = share @ users.sensitivity / money, share @ (1.0 / market.congestion_weight) / money
 
@@ -131,7 +133,7 @@ def rival_features(market: Market) -> Array:
     below_cap = per_price * market.price_cap.mean() - gaps[:, :1]
 
     capacity = market.capacity[rivals, None]
-    ratios = np.log(np.hstack((capacity / market.capacity.mean(), capacity / market.capacity[leader].mean())))
+    ratios = np.log(np.hstack((capacity / usual.mean(), capacity / market.capacity[leader].mean())))
     sizes = np.broadcast_to([1.0 / market.n, 1.0 / market.m], (len(rivals), 2))
     differences = np.column_stack((price, value, waits, further[:, 1:], gaps, below_cap))
     return np.hstack((np.arcsinh(differences), ratios, sizes))

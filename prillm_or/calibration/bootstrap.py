@@ -9,6 +9,9 @@ quantiles. Only differences of values mean anything: in all draws the reference,
 fitted value, and has no interval of its own. With a shrinkage the intervals are those of the shrunk preferences: they
 do not hold its bias.
 
+The draws themselves are kept, widened by the same factor, so that they are spread as the intervals say: positive
+weights on a logarithmic scale, all else as it is, and a weight of delay that would fall below 0 at 0.
+
 Reference: Rubin, "The Bayesian bootstrap", Annals of Statistics 9 (1981) 130-134, doi 10.1214/aos/1176345338.
 """
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -36,8 +39,8 @@ class Intervals:
 
     Parameters
     ----------
-    draws
-        How many fits they rest on.
+    sample
+        The preferences of each draw, widened.
     drawn
         What was given random weights: "days", or "users of days".
     weights
@@ -48,11 +51,16 @@ class Intervals:
         Position of the provider whose value is held.
     """
 
-    draws: int
+    sample: tuple[Preferences, ...]
     drawn: str
     weights: Mapping[str, tuple[float, float]]
     values: Array
     reference: int
+
+    @property
+    def draws(self) -> int:
+        """How many fits they rest on."""
+        return len(self.sample)
 
 
 def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
@@ -64,20 +72,21 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
     by_day = days_seen >= _DAYS_ENOUGH
     reference = fit.parameters.reference
     held = float(fit.preferences.value[reference])
-    drawn = []
+    drawn: list[Preferences] = []
     for number in range(draws):
         weight = random.exponential(size=(shape[0], 1) if by_day else shape) * fit.weight
         again = fit_days(fit.days, fit.parameters, fit.shrinkage, weight, start=fit.theta)
-        drawn.append(_numbers(again.preferences, reference, held))
+        drawn.append(again.preferences)
         _log.info("bootstrap: draw %d of %d", number + 1, draws)
-    count = days_seen if by_day else int(np.count_nonzero(seen))
+    wider = _widening(days_seen if by_day else int(np.count_nonzero(seen)))
     centre = _numbers(fit.preferences, reference, held)
-    ends = centre + _widened(count) * np.quantile(
-        np.array(drawn) - centre, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="weibull"
+    numbers = np.array([_numbers(preferences, reference, held) for preferences in drawn])
+    ends = centre + wider * np.quantile(
+        numbers - centre, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="weibull"
     )
     congestion, delay = np.exp(ends[:, 0]), np.maximum(ends[:, 1], 0.0)
     return Intervals(
-        draws=draws,
+        sample=tuple(_widened(preferences, fit.preferences, wider) for preferences in drawn),
         drawn="days" if by_day else "users of days",
         weights={"congestion": _pair(congestion), "delay": _pair(delay)},
         values=np.asarray(ends[:, 2:].T),
@@ -90,7 +99,25 @@ def _numbers(preferences: Preferences, reference: int, held: float) -> Array:
     return np.concatenate([[np.log(preferences.congestion), preferences.delay], value])
 
 
-def _widened(count: int) -> float:
+def _widened(drawn: Preferences, centre: Preferences, wider: float) -> Preferences:
+    """Preferences `wider` times as far from the centre; what value the least is given, changes no flow."""
+
+    def factor(own: Array, common: Array) -> Array:
+        return np.asarray(common * (own / common) ** wider)
+
+    value = centre.value + wider * (drawn.value - centre.value)
+    return replace(
+        drawn,
+        congestion=centre.congestion * (drawn.congestion / centre.congestion) ** wider,
+        delay=max(centre.delay + wider * (drawn.delay - centre.delay), 0.0),
+        value=value - value.min(),
+        price_factor=factor(drawn.price_factor, centre.price_factor),
+        congestion_factor=factor(drawn.congestion_factor, centre.congestion_factor),
+        group_value=centre.group_value + wider * (drawn.group_value - centre.group_value),
+    )
+
+
+def _widening(count: int) -> float:
     if count < 2:
         return 1.0
     high = (1 + LEVEL) / 2

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prillm_or.calibration.days import Days
-from prillm_or.calibration.equilibrium_layer import Settled, settle
 from prillm_or.calibration.observations import Observations, market_of
 from prillm_or.market import Array, Market
+
+if TYPE_CHECKING:
+    from prillm_or.calibration.equilibrium_layer import Settled
 
 EVERYONE = "everyone"
 """Name of the group of users whom no group names."""
@@ -72,7 +75,10 @@ class Preferences:
 
 def equilibria(preferences: Preferences, days: Days) -> Settled:
     """The users' equilibria of days, given what the users want."""
+    # Imported here: preferences are read and priced without torch.
     import torch
+
+    from prillm_or.calibration.equilibrium_layer import settle
 
     own = preferences.price_factor[:, None] * days.price[:, None] + preferences.delay * days.delay
     offsets = (own - preferences.value_by_user) / preferences.congestion_weight[:, None]

@@ -60,8 +60,8 @@ def command(
 ) -> int:
     """Fit weights and values so that the users' equilibria come close to observed flows, and say how far to trust them.
 
-    Writes fit.json, the fitted market of the last day (or of each --market), which `solve` takes, and with --report a
-    page. Needs pip install 'prillm-or[calibrate]'.
+    Writes fit.json, draws.json, over which `solve --robust` prices, the fitted market of the last day (or of each
+    --market), which `solve` takes, and with --report a page. Needs pip install 'prillm-or[calibrate]'.
 
     \b
     Examples:
@@ -91,7 +91,7 @@ def command(
         out.mkdir(exist_ok=True)
         document = fit_to_json(found)
         write_json(document, out / "fit.json")
-        written = ["fit.json", *_write_markets(found, days, out)]
+        written = ["fit.json", *_write_draws(found, out), *_write_markets(found, days, out)]
         if page:
             written.append(_write_page(found, out))
     save(document, json)
@@ -200,6 +200,16 @@ def _held_out(observations: Observations, text: str, seed: int) -> Mask | None:
     if kind == "users" and what:
         return hold_out_users(observations, what.split(","))
     raise PrillmError(f"--holdout {text}: expected days:N, users:ID,ID or cells:SHARE with a share between 0 and 1")
+
+
+def _write_draws(found: Calibration, out: Path) -> list[str]:
+    from prillm_or.calibration.draws import Draws
+    from prillm_or.files.draws import DRAWS_NAME, write_draws
+
+    if found.intervals is None:
+        return []
+    write_draws(Draws(found.observations.name, found.fit.preferences, found.intervals.sample), out / DRAWS_NAME)
+    return [DRAWS_NAME]
 
 
 def _write_markets(found: Calibration, days: list[str], out: Path) -> list[str]:

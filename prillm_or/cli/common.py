@@ -6,6 +6,8 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,6 +15,7 @@ import typer
 
 from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.files import Instance, read_market, write_json
+from prillm_or.outside import with_outside
 from prillm_or.profiles import profile_files
 from prillm_or.shipped import find, is_shipped
 
@@ -38,12 +41,41 @@ Address = Annotated[
     typer.Option(metavar="URL", help="The Dask scheduler's, as in tcp://127.0.0.1:8786; workers have this package."),
 ]
 
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not isfinite(value):
+        raise typer.BadParameter(f"expected a finite number, got {value}")
+    return value
+
+
+Outside = Annotated[
+    float | None,
+    typer.Option(
+        "--outside",
+        metavar="VALUE",
+        callback=_finite,
+        help="Users may leave: add a rival `outside` of this value, price 0 and no congestion.",
+    ),
+]
+
 _PIPE_WIDTH = 200
 
 
-def read_instance(name: str) -> Instance:
-    """Read the market a name or path stands for."""
-    return read_market(find("instances", name))
+def read_instance(name: str, outside: float | None = None) -> Instance:
+    """Read the market a name or path stands for, and add an outside option of value `outside`, unless it is None."""
+    instance = read_market(find("instances", name))
+    return instance if outside is None else replace(instance, market=with_outside(instance.market, outside))
+
+
+def outside_note(outside: float | None) -> str:
+    """What a heading says after the market's name where `--outside` was given."""
+    return "" if outside is None else f", with an outside option of value {number(outside)}"
+
+
+def outside_field(outside: float | None) -> dict[str, float]:
+    """What a JSON document holds besides where `--outside` was given: its market is not quite that of the file."""
+    return {} if outside is None else {"outside": outside}
 
 
 def console(*, stderr: bool = False) -> Console:

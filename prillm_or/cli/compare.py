@@ -15,9 +15,11 @@ from prillm_or.cli.common import (
     EngineName,
     Jobs,
     Json,
+    Outside,
     Verbose,
     check_shipped,
     console,
+    outside_note,
     progress,
     read_instance,
     report,
@@ -55,6 +57,7 @@ def command(
     time_limit: Annotated[float | None, typer.Option(min=0.0, help="Seconds for each run.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of an algebraic solver.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of an algebraic solver.")] = 0,
+    outside: Outside = None,
     jobs: Jobs = 1,
     engine: EngineName = "local",
     address: Address = None,
@@ -80,7 +83,7 @@ def command(
       prillm-or compare --preset table-1 --engine dask --address tcp://127.0.0.1:8786 --report out
     """
     limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)
-    plan = _plan(instances or [], method or [], preset, repeat, limits)
+    plan = _plan(instances or [], method or [], preset, repeat, limits, outside)
     if resume and folder is None:
         raise CombinationError("--resume: --report names the folder to go on with")
     from prillm_or.report.compare import compare
@@ -110,7 +113,14 @@ def command(
     return max((_code(record, gap is not None) for record in done.records), default=0)
 
 
-def _plan(names: list[str], methods: list[str], preset_name: str | None, repeat: int, limits: Limits) -> Plan:
+def _plan(
+    names: list[str],
+    methods: list[str],
+    preset_name: str | None,
+    repeat: int,
+    limits: Limits,
+    outside: float | None,
+) -> Plan:
     from prillm_or.report.method import parse_method
     from prillm_or.report.plan import Plan
     from prillm_or.report.presets import preset
@@ -123,7 +133,8 @@ def _plan(names: list[str], methods: list[str], preset_name: str | None, repeat:
     if not methods:
         raise CombinationError("--method: give one or more, as in --method path --method highs:kkt-bigm, or a --preset")
     specs = tuple(parse_method(text) for text in methods)
-    return Plan(tuple(read_instance(name) for name in names), specs, limits, repeat, preset_name)
+    read = tuple(read_instance(name, outside) for name in names)
+    return Plan(read, specs, limits, repeat, preset_name, outside)
 
 
 def _code(record: Record, gap_asked: bool) -> int:
@@ -146,7 +157,8 @@ def _show(done: Comparison) -> None:
     screen = console()
     found = sections(done)
     for section in found:
-        screen.print(table(section.name, HEADINGS, [cells(line) for line in section.lines], right=NUMBERS))
+        title = f"{section.name}{outside_note(done.plan.outside)}"
+        screen.print(table(title, HEADINGS, [cells(line) for line in section.lines], right=NUMBERS))
         for message in section.messages:
             screen.print(message)
     for method in done.plan.methods:

@@ -16,16 +16,20 @@ from prillm_or.cli.common import (
     Instances,
     Jobs,
     Json,
+    Outside,
     Verbose,
     check_shipped,
     console,
     number,
+    outside_field,
+    outside_note,
     progress,
     read_instance,
     report,
     save,
     table,
 )
+from prillm_or.cli.robust import solve_robust
 from prillm_or.engine import Engine, engine_of
 from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.files import result_to_json
@@ -41,6 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 def command(
+    context: typer.Context,
     instances: Instances,
     solver: Annotated[str, typer.Option(help="Who computes: a name of `prillm-or solvers`, or auto.")] = "auto",
     model: Annotated[str | None, typer.Option(help="The formulation an algebraic solver gets.")] = None,
@@ -63,6 +68,19 @@ def command(
         Path | None,
         typer.Option(metavar="FILE", help="Export the reformulated programme, too: .lp, .mps or .nl; one market."),
     ] = None,
+    robust: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Price over N draws of the preferences: best mean, best worst case."),
+    ] = None,
+    draws: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="With --robust: draws.json of a calibration, or a folder of markets; if not given, draws.json beside "
+            "the market.",
+        ),
+    ] = None,
+    outside: Outside = None,
     jobs: Jobs = 1,
     engine: EngineName = "local",
     address: Address = None,
@@ -80,17 +98,23 @@ def command(
       prillm-or solve coding-13 --model kkt-bigm --solver highs --gap 1e-4
       prillm-or solve coding-13 --abstraction anchored --keep 2 --refine --certify
       prillm-or solve instances/*.json --jobs 4 --json results.json --resume
+      prillm-or solve coding-13 --outside -5
+      prillm-or solve fitted/coding-13-2026-07-07.json --robust 200
     """
+    if robust is not None:
+        return solve_robust(context, instances, robust, draws, json, verbose)
+    if draws is not None:
+        raise CombinationError("--draws: only with --robust N, which prices over the first N of them")
     fewer = _abstraction(abstraction, keep, refine, weights)
     limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)
     if write_model is not None:
-        _export(instances, model, fewer, write_model)
+        _export(instances, model, fewer, write_model, outside)
     over = engine_of(engine, jobs, address)
     if over.address is not None:
         check_shipped(solver, model, weights)
     elif len(instances) == 1:
         over = Engine()  # where Ctrl-C gives the best price so far
-    settings = Settings(solver, model, limits, fewer, certify)
+    settings = Settings(solver, model, limits, fewer, certify, outside)
     tasks = [Task(name, settings) for name in instances]
     kept = _kept(json, settings, resume) if len(tasks) > 1 or resume else None
     done: dict[int, Result | Refused] = {}
@@ -111,8 +135,8 @@ def command(
         code = 2
     results = [made for _, made in sorted(done.items(), key=lambda item: item[0]) if isinstance(made, Result)]
     if json != "-" and results:
-        _show(results, verbose=verbose)
-    documents = [result_to_json(result) for result in results]
+        _show(results, outside, verbose=verbose)
+    documents = [result_to_json(result) | outside_field(outside) for result in results]
     if not documents and (interrupted or code):
         return 130 if interrupted else code
     if len(instances) > 1:
@@ -184,7 +208,13 @@ def _abstraction(name: str, keep: int | None, refine: bool, weights: str | None)
     return AbstractionChoice(name, 2 if keep is None else keep, refine, weights)
 
 
-def _export(instances: Sequence[str], model: str | None, abstraction: AbstractionChoice | None, path: Path) -> None:
+def _export(
+    instances: Sequence[str],
+    model: str | None,
+    abstraction: AbstractionChoice | None,
+    path: Path,
+    outside: float | None,
+) -> None:
     from prillm_or.models.export import export_model
 
     if len(instances) > 1:
@@ -193,7 +223,7 @@ def _export(instances: Sequence[str], model: str | None, abstraction: Abstractio
         raise CombinationError("--write-model: with --refine there are several small markets; leave --refine out")
     profile = model_profile(model or "kkt-bigm")
     build = load_build(profile.formulation)
-    market = read_instance(instances[0]).market
+    market = read_instance(instances[0], outside).market
     if abstraction is not None:
         market = abstraction.abstract(market).market
     export_model(market, lambda market, best: build(market, profile.options, best), path)
@@ -218,7 +248,7 @@ def _method(method: Method) -> str:
     return name if method.abstraction is None else f"{name}, {method.abstraction}, keep {method.keep}"
 
 
-def _show(results: Sequence[Result], *, verbose: bool) -> None:
+def _show(results: Sequence[Result], outside: float | None, *, verbose: bool) -> None:
     screen = console()
     columns = ("instance", "method", "status", "price", "profit", "today", "bound", "gap", "KKT", "regret", "time")
     rows = [
@@ -237,7 +267,7 @@ def _show(results: Sequence[Result], *, verbose: bool) -> None:
         )
         for result in results
     ]
-    screen.print(table("best prices", columns, rows, right=columns[4:]))
+    screen.print(table(f"best prices{outside_note(outside)}", columns, rows, right=columns[4:]))
     for result in results:
         lines = result.notes if verbose or result.status is Status.ERROR else ()
         for line in lines:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
-from prillm_or.cli.common import OneInstance, read_instance, report
+from prillm_or.cli.common import OneInstance, Outside, outside_field, read_instance, report
 from prillm_or.errors import ConvergenceError, FaultsError
 from prillm_or.files import Instance, result_to_json
+from prillm_or.outside import OUTSIDE, without_delay
 from prillm_or.result import Result, Status
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _LONGEST = 2**20
 
 
-def command(instance: OneInstance) -> int:
+def command(instance: OneInstance, outside: Outside = None) -> int:
     """Keep a price up to date: read changes of the market from standard input, one JSON object a line, and answer each.
 
     The first line written is the result for the market as it is; then each change gets one line: the result for the
@@ -37,6 +38,9 @@ def command(instance: OneInstance) -> int:
       {"add": {"users": [{"id": "ID", "demand": 10.0, "delays": 0.7}]}}
       {"remove": {"providers": ["ID"], "users": ["ID"]}}
 
+    With --outside a rival `outside` is there, which may change or leave like any other; users who come have no delay to
+    it unless a line says so.
+
     Exit codes, the worst of all lines, when the input ends: 0 every change was taken, 1 a gap stayed open, 2 a change
     was refused, 3 one could not be priced; 130 after Ctrl-C.
 
@@ -47,14 +51,14 @@ def command(instance: OneInstance) -> int:
     from prillm_or.pricer import Pricer
 
     began = time.perf_counter()
-    read = read_instance(instance)
+    read = read_instance(instance, outside)
     read_s = time.perf_counter() - began
     pricer = Pricer(read.market)
-    _write(result_to_json(_first(pricer.result, read, read_s)))
+    _write(_document(_first(pricer.result, read, read_s), pricer, outside))
     code = _code(pricer.result)
     try:
         for number, line in _lines(sys.stdin.buffer):
-            code = max(code, _answer(pricer, number, line))
+            code = max(code, _answer(pricer, number, line, outside))
     except KeyboardInterrupt:
         report("interrupted")
         return 130
@@ -67,22 +71,31 @@ def _first(result: Result, read: Instance, read_s: float) -> Result:
     return replace(result, instance_sha256=read.sha256, time_s=times)
 
 
-def _answer(pricer: Pricer, number: int, line: bytes) -> int:
+def _answer(pricer: Pricer, number: int, line: bytes, outside: float | None) -> int:
     """Answer one line, and return the exit code it calls for."""
     from prillm_or.files.changes import read_change
 
     try:
         if len(line) > _LONGEST:
             raise FaultsError("change", [f"expected a line of at most {_LONGEST} bytes; give the change in parts"])
-        result = pricer.update(read_change(line))
+        change = read_change(line)
+        result = pricer.update(change if outside is None else without_delay(change, pricer.market))
     except FaultsError as refusal:
         _write({"error": list(refusal.problems), "line": number})
         return 2
     except ConvergenceError as failure:
         _write({"error": [str(failure)], "line": number})
         return 3
-    _write(result_to_json(result))
+    _write(_document(result, pricer, outside))
     return _code(result)
+
+
+def _document(result: Result, pricer: Pricer, outside: float | None) -> dict[str, Any]:
+    """The result as JSON holds it, with the value of the outside option by now, if it was asked for and is left."""
+    market = pricer.market
+    if outside is None or OUTSIDE not in market.provider_ids:
+        return result_to_json(result)
+    return result_to_json(result) | outside_field(float(market.value[market.provider_ids.index(OUTSIDE)]))
 
 
 def _code(result: Result) -> int:

@@ -16,19 +16,21 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Unit:
-    """One run: an instance, a method, a repeat (the first is 1)."""
+    """One run: an instance, a method, a repeat (the first is 1); `outside` as in `Plan`."""
 
     instance: Instance
     method: MethodSpec
     repeat: int
     limits: Limits
+    outside: float | None = None
 
     @property
     def key(self) -> tuple[str, str, int, float, float | None, int, int]:
-        """What makes two runs the same: the instance's content, the method as asked, the repeat and the limits."""
+        """What makes two runs the same: the market, the method as asked, the repeat and the limits."""
         limits = self.limits
+        market = self.instance.sha256 if self.outside is None else f"{self.instance.sha256}+outside={self.outside!r}"
         return (
-            self.instance.sha256,
+            market,
             str(self.method),
             self.repeat,
             limits.gap,
@@ -67,6 +69,8 @@ class Plan:
     ----------
     preset
         Name of the preset it came from, or None.
+    outside
+        Value of the outside option that the instances' markets were given and their files do not have, or None.
     """
 
     instances: tuple[Instance, ...]
@@ -74,6 +78,7 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     repeats: int = 1
     preset: str | None = None
+    outside: float | None = None
 
     def __post_init__(self) -> None:
         if not self.instances or not self.methods or self.repeats < 1:
@@ -89,4 +94,4 @@ class Plan:
         for repeat in range(1, self.repeats + 1):
             for instance in self.instances:
                 for method in self.methods:
-                    yield Unit(instance, method, repeat, self.limits)
+                    yield Unit(instance, method, repeat, self.limits, self.outside)

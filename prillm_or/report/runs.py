@@ -48,7 +48,7 @@ def run_unit(unit: Unit) -> Record:
         return failed(unit, "crashed", f"{type(error).__name__}: {error}", time.perf_counter() - began)
     if result.interrupted:
         raise KeyboardInterrupt
-    row = result_to_json(result) | {"repeat": unit.repeat}
+    row = result_to_json(result) | _besides(unit)
     if result.status is Status.ERROR:
         row["message"] = "; ".join(result.notes)
     return Record(unit, row)
@@ -80,10 +80,15 @@ def failed(unit: Unit, failure: str, message: str, seconds: float) -> Record:
         "seed": unit.limits.seed,
         "threads": unit.limits.threads,
         "version": __version__,
-        "repeat": unit.repeat,
+        **_besides(unit),
         "message": message,
     }
     return Record(unit, row, failure)
+
+
+def _besides(unit: Unit) -> Row:
+    """What a row holds besides a result."""
+    return {"repeat": unit.repeat} | ({} if unit.outside is None else {"outside": unit.outside})
 
 
 def run_all(units: Sequence[Unit], engine: Engine, on_begin: Callable[[Unit], None]) -> Iterator[Record]:

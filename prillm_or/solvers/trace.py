@@ -35,7 +35,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.equilibrium import Equilibrium, UserProblem, price_pull, solve_users
+from prillm_or.equilibrium import Equilibrium, UserProblem, ample_provider, price_pull, rest, solve_users
 from prillm_or.errors import ConvergenceError
 from prillm_or.market import Array
 from prillm_or.pairs import AllPairs, ListedPairs, Mask, Pairs, are_listed, below
@@ -127,6 +127,9 @@ class _State:
 
     `room` and `rate` hold the slacks and their slopes, with the sign of pairs off the support turned, so that a support
     stays right while every room is >= 0. `using` counts the users of the provider whose price moves.
+
+    Where a provider's capacity is ample, slacks of its users are too small for their digits. Their rooms and rates are
+    in flow over the sum of the other capacities, and kept equal to what the users' other flows leave of their demands.
     """
 
     def __init__(
@@ -138,6 +141,8 @@ class _State:
         self._prices = np.array(prices, dtype=np.float64)
         self._leader = np.array(users.leader)
         self._own_capacity = users.capacity[self._leader]
+        self._ample = ample_provider(users.capacity, users.demand)
+        self._others = float(np.delete(users.capacity, self._ample).sum()) if self._ample is not None else 0.0
         self._tied_flips = 0
         self._still = _ZERO_RATE * float(users.sensitivity.max())
         self._speed = float(2 * users.sensitivity.max() - users.sensitivity.min())
@@ -177,6 +182,18 @@ class _State:
         self._pairs.lower(d_slack, column, users.sensitivity)
         self._sign = np.where(self._pairs.take(support), 1.0, -1.0)
         self.room, self.rate = self._sign * slack, self._sign * d_slack
+        if self._ample is not None:
+            scale = users.capacity[self._ample] / self._others
+            self._pairs.lower(self._sign, self._ample, support[:, self._ample] * (1.0 - scale))
+            self._close(self.room, users.demand)
+            self._close(self.rate, 0.0)
+
+    def _close(self, values: Array, volume: Array | float) -> None:
+        """Give the ample provider's users, in place, the room or rate that their other flows leave of a volume."""
+        assert self._ample is not None
+        left = rest(self._pairs, self._inverse.weight * values, self._ample, volume) / self._others
+        surplus = self._pairs.column(values, self._ample) - left
+        self._pairs.lower(values, self._ample, np.where(self._inverse.support[:, self._ample], surplus, 0.0))
 
     def _watched(self, offsets: Array, support: Mask) -> Pairs:
         """The pairs that may enter or leave before the horizon, which is set such that they are not too many.
@@ -248,16 +265,16 @@ class _State:
 
     def flip(self, pair: int) -> None:
         """Move the pair in or out of the support."""
-        if self._inverse.full:
-            support, (i, j) = self._inverse.support, self._pairs.position(pair)
+        support, (i, j) = self._inverse.support, self._pairs.position(pair)
+        if self._inverse.full or (j == self._ample and support[i, j]):  # of the latter kappa would have few digits
             support[i, j] = not support[i, j]
             self._synchronise(Laplacian(support, self._users.capacity))
             return
         a, b = edge = self._inverse.edge(pair)
         kappa = self._inverse.flip(pair, edge)
-        if self._pairs.position(pair)[1] == self._column:
+        if j == self._column:
             self.using += 1 if kappa > 0 else -1
-        step = kappa * self._sign.item(pair) * self.rate.item(pair)
+        step = kappa * self.rate.item(pair) / self._sign.item(pair)
         self._d_level = self._d_level - step * a
         self._d_congestion = self._d_congestion - step * b
         change = self._difference(step * a, step * b)
@@ -266,6 +283,10 @@ class _State:
         self._sign.flat[pair] *= -1.0
         self.room.flat[pair] = 0.0
         self.rate.flat[pair] *= -1.0
+        if self._ample is not None:
+            if j == self._ample:
+                self._sign.flat[pair] = self._users.capacity[j] / self._others
+            self._close(self.rate, 0.0)
 
 
 def best_on_piece(piece: Piece, which: int, margins: Array, unit_cost: float) -> tuple[float, float]:
