@@ -22,8 +22,8 @@ from prillm_or.shipped import find
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 COMMANDS = (
-    *("solve", "compare", "equilibrium", "curve", "explain", "watch", "generate", "calibrate", "train"),
-    *("import-openrouter", "validate", "models", "solvers", "instances"),
+    *("solve", "compare", "equilibrium", "curve", "explain", "page", "compete", "watch", "generate", "calibrate"),
+    *("train", "import-openrouter", "validate", "models", "solvers", "instances"),
 )
 
 

@@ -15,6 +15,7 @@ from prillm_or import __version__
 from prillm_or.cli import (
     calibrate,
     compare,
+    compete,
     curve,
     equilibrium,
     explain,
@@ -22,6 +23,7 @@ from prillm_or.cli import (
     import_openrouter,
     instances,
     models,
+    page,
     solve,
     solvers,
     train,
@@ -40,6 +42,7 @@ app = typer.Typer(
 )
 app.command("solve")(solve.command)
 app.command("compare")(compare.command)
+app.command("compete")(compete.command)
 app.command("equilibrium")(equilibrium.command)
 app.command("curve")(curve.command)
 app.command("explain")(explain.command)
@@ -48,6 +51,7 @@ app.command("calibrate")(calibrate.command)
 app.command("train")(train.command)
 app.command("import-openrouter")(import_openrouter.command)
 app.command("validate")(validate.command)
+app.command("page")(page.command)
 app.command("watch")(watch.command)
 app.command("models")(models.command)
 app.command("solvers")(solvers.command)

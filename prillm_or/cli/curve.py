@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
 
-from prillm_or.cli.common import Json, OneInstance, console, number, progress, read_instance, save, table
-from prillm_or.equilibrium import user_problem
+from prillm_or.cli.common import (
+    Json,
+    OneInstance,
+    Outside,
+    checked_output,
+    console,
+    number,
+    outside_field,
+    outside_note,
+    progress,
+    read_instance,
+    save,
+    table,
+)
+from prillm_or.equilibrium import solve_users, user_problem
 from prillm_or.errors import CombinationError
+from prillm_or.explanation.pieces import Traced
 from prillm_or.market import Array, Market
-from prillm_or.solvers.trace import Piece, best_on_piece, trace
+from prillm_or.report.curve import best_point
+from prillm_or.solvers.trace import Piece, trace
 
 
 def command(
     instance: OneInstance,
     provider: Annotated[str | None, typer.Option(help="The leader's provider whose price moves.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it, as .svg, .png or .pdf.")] = None,
+    of: Annotated[
+        Literal["profit", "support"] | None,
+        typer.Option(help="What --plot draws: the profit, or whom each user uses; the profit if left out."),
+    ] = None,
+    outside: Outside = None,
     json: Json = None,
 ) -> int:
     """Trace the load and profit of a leader's provider over all of its prices.
@@ -27,17 +50,44 @@ def command(
     \b
     Example:
       prillm-or curve coding-13 --json curve.json
+      prillm-or curve coding-13 --plot support.svg --of support
     """
-    market = read_instance(instance).market
+    _check_plot(plot, of)
+    market = read_instance(instance, outside).market
     which = _which(market, provider)
     prices = _other_prices(market, which)
     with progress(instance, verbose=False):
-        pieces = list(trace(user_problem(market), prices, which, float(market.price_cap[which])))
-    best = _best(market, prices, which, pieces)
+        users = user_problem(market)
+        start = solve_users(users, prices)
+        pieces = list(trace(users, prices, which, float(market.price_cap[which]), start))
+    best = best_point(market, pieces, which)
     if json != "-":
-        _show(market, which, pieces, best)
-    save(_to_json(market, which, pieces, best), json)
+        _show(market, which, pieces, best, outside)
+    save(_to_json(market, which, pieces, best) | outside_field(outside), json)
+    if plot is not None:
+        _draw(plot, of, market, which, Traced(start, pieces))
     return 0
+
+
+def _check_plot(plot: Path | None, of: str | None) -> None:
+    if plot is not None:
+        from prillm_or.report.plots.save import ENDINGS
+
+        checked_output(plot, ENDINGS)
+    elif of is not None:
+        raise CombinationError(f"--of {of}: it says what --plot draws; give --plot FILE")
+
+
+def _draw(path: Path, of: str | None, market: Market, which: int, traced: Traced) -> None:
+    from prillm_or.report.plots.profit import plot_profit
+    from prillm_or.report.plots.save import save_plot
+    from prillm_or.report.plots.support import plot_support, support_height
+
+    if of == "support":
+        draw = partial(plot_support, market=market, traced=traced, which=which)
+        save_plot(path, draw, support_height(market, traced))
+    else:
+        save_plot(path, partial(plot_profit, market=market, pieces=traced.pieces, which=which))
 
 
 def _which(market: Market, provider: str | None) -> int:
@@ -59,12 +109,6 @@ def _other_prices(market: Market, which: int) -> Array:
     return prices
 
 
-def _best(market: Market, prices: Array, which: int, pieces: Sequence[Piece]) -> tuple[float, float]:
-    unit_costs = market.unit_cost[list(market.leader)]
-    points = [best_on_piece(piece, which, prices - unit_costs, float(unit_costs[which])) for piece in pieces]
-    return max(points, key=lambda point: point[1])
-
-
 def _to_json(market: Market, which: int, pieces: Sequence[Piece], best: tuple[float, float]) -> dict[str, Any]:
     return {
         "format": "prillm-or/curve@1",
@@ -82,12 +126,15 @@ def _to_json(market: Market, which: int, pieces: Sequence[Piece], best: tuple[fl
     }
 
 
-def _show(market: Market, which: int, pieces: Sequence[Piece], best: tuple[float, float]) -> None:
+def _show(
+    market: Market, which: int, pieces: Sequence[Piece], best: tuple[float, float], outside: float | None
+) -> None:
     screen = console()
     rows = [
         (number(piece.start), number(piece.end), number(float(piece.load[which])), number(float(piece.slope[which])))
         for piece in pieces
     ]
     columns = ("from", "to", "load", "slope")
-    screen.print(table(f"{market.name}: {market.leader_ids[which]}", columns, rows, right=columns))
+    title = f"{market.name}{outside_note(outside)}: {market.leader_ids[which]}"
+    screen.print(table(title, columns, rows, right=columns))
     screen.print(f"best price {number(best[0], 10)}, profit {number(best[1], 10)}")

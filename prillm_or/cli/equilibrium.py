@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
 from prillm_or.certificate import certify, profit_of
-from prillm_or.cli.common import Json, OneInstance, console, number, read_instance, save, table
+from prillm_or.cli.common import (
+    Json,
+    OneInstance,
+    Outside,
+    checked_output,
+    console,
+    number,
+    outside_field,
+    outside_note,
+    read_instance,
+    save,
+    table,
+)
 from prillm_or.equilibrium import Equilibrium, equilibrium
 from prillm_or.errors import CombinationError
 from prillm_or.market import Array, Market
@@ -24,23 +38,34 @@ def command(
         list[str] | None,
         typer.Option(metavar="ID=VALUE", help="Price of a provider, the leader's or a rival's; others as today."),
     ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the flows, as .svg, .png or .pdf.")] = None,
+    outside: Outside = None,
     json: Json = None,
 ) -> int:
     """Find the users' equilibrium at given prices, and certify it.
 
     \b
     Example:
-      prillm-or equilibrium coding-13 --price step-3.7-flash=0.12
+      prillm-or equilibrium coding-13 --price step-3.7-flash=0.12 --plot flows.svg
     """
-    market = _with_prices(read_instance(instance).market, price or [])
+    if plot is not None:
+        from prillm_or.report.plots.save import ENDINGS
+
+        checked_output(plot, ENDINGS)
+    market = _with_prices(read_instance(instance, outside).market, price or [])
     if market.today is None:
         absent = [name for name, j in zip(market.leader_ids, market.leader, strict=True) if np.isnan(market.price[j])]
         raise CombinationError(f"{market.name}: no price today for {', '.join(absent)}: give --price {absent[0]}=VALUE")
     found = equilibrium(market, market.today)
     certificate = certify(market, market.today, found.flow)
     if json != "-":
-        _show(market, found, certificate)
-    save(equilibrium_to_json(market, found, certificate), json)
+        _show(market, found, certificate, outside)
+    save(equilibrium_to_json(market, found, certificate) | outside_field(outside), json)
+    if plot is not None:
+        from prillm_or.report.plots.flows import flows_height, plot_flows
+        from prillm_or.report.plots.save import save_plot
+
+        save_plot(plot, partial(plot_flows, market=market, found=found), flows_height(market))
     return 0
 
 
@@ -90,7 +115,7 @@ def _by_provider(market: Market, values: Array) -> dict[str, float]:
     return dict(zip(market.provider_ids, values.tolist(), strict=True))
 
 
-def _show(market: Market, found: Equilibrium, certificate: Certificate) -> None:
+def _show(market: Market, found: Equilibrium, certificate: Certificate, outside: float | None) -> None:
     screen = console()
     rows = [
         (
@@ -103,7 +128,7 @@ def _show(market: Market, found: Equilibrium, certificate: Certificate) -> None:
         for j, name in enumerate(market.provider_ids)
     ]
     columns = ("provider", "price", "load", "congestion", "users")
-    screen.print(table(f"{market.name}: providers", columns, rows, right=columns[1:]))
+    screen.print(table(f"{market.name}{outside_note(outside)}: providers", columns, rows, right=columns[1:]))
     if market.n * market.m <= _MOST_FLOWS:
         flows = [
             (user, number(found.multiplier[i], 5), *(number(f, 5) if f > 0 else "" for f in found.flow[i]))

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from prillm_or.cli.common import Json, OneInstance, Verbose, console, number, progress, read_instance, save, table
+import typer
+
+from prillm_or.cli.common import (
+    Json,
+    OneInstance,
+    Outside,
+    Verbose,
+    checked_output,
+    console,
+    number,
+    outside_field,
+    outside_note,
+    progress,
+    read_instance,
+    save,
+    table,
+)
 
 if TYPE_CHECKING:
     from prillm_or.explanation.explanation import Explanation
@@ -13,6 +31,10 @@ if TYPE_CHECKING:
 
 def command(
     instance: OneInstance,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the effects of 1 %, as .svg, .png or .pdf.")
+    ] = None,
+    outside: Outside = None,
     json: Json = None,
     verbose: Verbose = False,
 ) -> int:
@@ -22,22 +44,31 @@ def command(
 
     \b
     Example:
-      prillm-or explain coding-13 --json why.json
+      prillm-or explain coding-13 --json why.json --plot effects.svg
     """
     from prillm_or.explanation.explain import explain
     from prillm_or.explanation.explanation import explanation_to_json
     from prillm_or.explanation.words import sentences
 
-    market = read_instance(instance).market
+    if plot is not None:
+        from prillm_or.report.plots.save import ENDINGS
+
+        checked_output(plot, ENDINGS)
+    market = read_instance(instance, outside).market
     with progress(instance, verbose=verbose):
         found = explain(market)
     if json != "-":
         screen = console()
-        screen.print(f"{market.name}: why {found.provider} at {number(found.price)}\n")
+        screen.print(f"{market.name}{outside_note(outside)}: why {found.provider} at {number(found.price)}\n")
         for sentence in sentences(found, market.units):
             screen.print(f"* {sentence}")
         _show(found)
-    save(explanation_to_json(found), json)
+    save(explanation_to_json(found) | outside_field(outside), json)
+    if plot is not None:
+        from prillm_or.report.plots.effects import effects_height, plot_effects
+        from prillm_or.report.plots.save import save_plot
+
+        save_plot(plot, partial(plot_effects, explanation=found, units=market.units), effects_height(found))
     return 0
 
 

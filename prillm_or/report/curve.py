@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from prillm_or.equilibrium import user_problem
 from prillm_or.errors import ConvergenceError
 from prillm_or.market import Array, Market
 from prillm_or.solvers.base import Deadline
-from prillm_or.solvers.trace import trace
+from prillm_or.solvers.trace import Piece, best_on_piece, trace
 
 _PATIENCE_S = 30.0
 _POINTS = 300
@@ -40,22 +41,50 @@ def profit_curve(market: Market) -> Curve | None:
     """Trace the profit curve; None for a leader with several prices. A very long one is cut off after half a minute."""
     if len(market.leader) > 1:
         return None
-    cap, unit_cost = float(market.price_cap[0]), float(market.unit_cost[market.leader[0]])
-    deadline = Deadline(_PATIENCE_S)
-    prices, profits = [], []
-    pieces, whole = 0, True
+    cap, deadline = float(market.price_cap[0]), Deadline(_PATIENCE_S)
+    pieces: list[Piece] = []
+    whole = True
     try:
         for piece in trace(user_problem(market), np.zeros(1), 0, cap):
-            pieces += 1
-            points = 2 + int(_POINTS * (piece.end - piece.start) / cap)
-            price = np.linspace(piece.start, piece.end, points)
-            prices.append(price)
-            profits.append((price - unit_cost) * (piece.load[0] + piece.slope[0] * (price - piece.start)))
+            pieces.append(piece)
             if deadline.passed():
                 whole = False
                 break
     except ConvergenceError:
         whole = False
-    if not prices:
+    if not pieces:
         return None
-    return Curve(np.concatenate(prices), np.concatenate(profits), pieces, whole)
+    return Curve(*profit_points(market, pieces, 0, cap), len(pieces), whole)
+
+
+def profit_points(market: Market, pieces: Sequence[Piece], which: int, span: float) -> tuple[Array, Array]:
+    """Prices and profits on the pieces of one of the leader's prices, its others as today, shape (points,) each.
+
+    Parameters
+    ----------
+    span
+        The width of what is drawn: it gets 300 points, besides two for each piece.
+    """
+    margins = _margins(market)
+    others = np.arange(len(margins)) != which
+    unit_cost = float(market.unit_cost[market.leader[which]])
+    prices, profits = [], []
+    for piece in pieces:
+        within = (piece.end - piece.start) / span if span > 0 else 0.0
+        price = np.linspace(piece.start, piece.end, 2 + int(_POINTS * within))
+        load = piece.load[:, None] + piece.slope[:, None] * (price - piece.start)
+        prices.append(price)
+        profits.append((price - unit_cost) * load[which] + margins[others] @ load[others])
+    return np.concatenate(prices), np.concatenate(profits)
+
+
+def best_point(market: Market, pieces: Sequence[Piece], which: int) -> tuple[float, float]:
+    """Price and profit of the best point of the pieces of one of the leader's prices, its others as today."""
+    margins, unit_cost = _margins(market), float(market.unit_cost[market.leader[which]])
+    return max((best_on_piece(piece, which, margins, unit_cost) for piece in pieces), key=lambda point: point[1])
+
+
+def _margins(market: Market) -> Array:
+    """Today's prices of the leader's providers less their unit costs; that of the moving price is not used."""
+    leader = list(market.leader)
+    return market.price[leader] - market.unit_cost[leader]

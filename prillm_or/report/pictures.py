@@ -9,19 +9,30 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from prillm_or.report.curve import Curve
+from prillm_or.report.plots.look import wide_letters
+from prillm_or.report.plots.prices import mark_today, price_axis
+from prillm_or.report.plots.profit import draw_profit
 from prillm_or.report.summary import Line, Section, figure, seconds
 from prillm_or.solvers.base import Limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDE, NARROW = 5.8, 3.7
 """Inches across; the legend adds to the height. On a small screen the narrow form keeps letters legible."""
 
 _HEIGHT, _LINE, _LETTERS = 3.1, 0.18, 12
+_DPI = 200
+_DATED = {
+    "svg": ("Date", "Creator", "Format", "Type"),
+    "png": ("Software",),
+    "pdf": ("CreationDate", "Creator", "Producer"),
+}
+"""Fields that would differ from run to run, or say what nobody asks."""
 
 FLOOR = 1e-9
 """Gaps below are drawn here: a logarithmic axis has no zero."""
@@ -32,7 +43,6 @@ _SIGNS = ("o", "s", "D", "^", "v", "P", "X", "p", "<", ">", "h")
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": ["sans-serif"],
-    "font.sans-serif": ["DejaVu Sans"],
     "text.parse_math": False,
     "font.size": 9.0,
     "axes.spines.top": False,
@@ -46,23 +56,26 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 9.0,
 }
 
+_WIDE_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
+    *("PingFang SC", "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Arial Unicode MS"),
+)
+_SPARE = 0.5
+"""How much wider than measured a wide letter may be, as a share of the font's size."""
+
 
 def curve_picture(section: Section, curve: Curve, width: float, name: str) -> str:
     """Draw the profit curve, today's price, and the price of every method; methods at one point share a mark."""
     market = section.instance.market
-    units = market.units
+    end = float(curve.price[-1])
     with drawing(width, name) as (axes, done):
-        axes.plot(curve.price, curve.profit, color="#333333", linewidth=1.3, zorder=2)
-        today = market.today
-        if today is not None and today[0] <= curve.price[-1]:
-            axes.axvline(float(today[0]), color="#999999", linewidth=1, linestyle=(0, (4, 3)), label="price today")
+        draw_profit(axes, market, curve.price, curve.profit)
+        mark_today(axes, market, 0, end)
         for index, lines in _points(section.lines):
             (price,) = lines[0].prices.values()
             names = ", ".join(line.method for line in lines)
             axes.plot([price], [lines[0].profit or 0.0], label=f"{names}: {figure(price, 4)}", **_mark(index))
-        axes.set_xlabel(f"price of {market.leader_ids[0]}, {units.currency} per {units.volume}")
-        axes.set_ylabel(f"profit, {units.currency} per {units.period}")
-        axes.set_xlim(0.0, None)
+        price_axis(axes, market, 0, end)
     return done[0]
 
 
@@ -134,27 +147,63 @@ def _time_ticks(axes: Axes) -> None:
 @contextmanager
 def drawing(width: float, name: str, height: float = _HEIGHT) -> Iterator[tuple[Axes, list[str]]]:
     """Give axes to draw on, sizes in inches; at the end the list holds the SVG, its ids preceded by `name`."""
+    done: list[str] = []
+    with new_axes(width, height, name) as axes:
+        yield axes, done
+        done.append(_inline(finished(axes, "svg").decode(), name))
+
+
+@contextmanager
+def new_axes(width: float, height: float, salt: str) -> Iterator[Axes]:
+    """Give axes in our style, alone on a figure of this size in inches; `salt` decides the ids of an SVG."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    done: list[str] = []
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+    style = {**_STYLE, "font.sans-serif": ["DejaVu Sans", *_wide_fonts()], "svg.hashsalt": salt}
+    with matplotlib.rc_context(style):
         drawn = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(drawn)
-        axes = drawn.add_subplot()
-        yield axes, done
-        handles, labels = axes.get_legend_handles_labels()
-        if handles:
-            labels = [textwrap.fill(label, int(width * _LETTERS)) for label in labels]
-            drawn.set_figheight(height + _LINE * sum(label.count("\n") + 1 for label in labels))
-            drawn.legend(handles, labels, loc="outside lower left")
-        stream = io.StringIO()
-        with warnings.catch_warnings():
-            # Letters that our font lacks are drawn by the reader's fonts.
-            warnings.filterwarnings("ignore", "Glyph .* missing from font")
-            drawn.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    done.append(_inline(stream.getvalue(), name))
+        yield drawn.add_subplot()
+
+
+def finished(axes: Axes, form: Literal["svg", "png", "pdf"]) -> bytes:
+    """Put the legend below, for which the figure grows, and draw it; the same axes give the same bytes."""
+    drawn = axes.get_figure(root=True)
+    assert drawn is not None
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        labels = [textwrap.fill(label, int(drawn.get_figwidth() * _LETTERS)) for label in labels]
+        drawn.set_figheight(drawn.get_figheight() + _LINE * sum(label.count("\n") + 1 for label in labels))
+        drawn.legend(handles, labels, loc="outside lower left")
+    _spare_room(drawn)
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        # Letters that no font here has are drawn by the reader's fonts in an SVG.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        drawn.savefig(stream, format=form, dpi=_DPI, metadata=dict.fromkeys(_DATED[form]))
+    return stream.getvalue()
+
+
+def _wide_fonts() -> list[str]:
+    """Those installed here for letters that ours lacks."""
+    from matplotlib import font_manager
+
+    installed = set(font_manager.get_font_names())
+    return [font for font in _WIDE_FONTS if font in installed]
+
+
+def _spare_room(drawn: Figure) -> None:
+    """Leave room at the sides for the reader's wide letters, which may be wider than what they were measured by."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.text import Text
+
+    texts = [text for text in drawn.findobj(Text) if isinstance(text, Text)]
+    points = [wide_letters(text.get_text()) * text.get_fontproperties().get_size_in_points() for text in texts]
+    spare = _SPARE * max(points) / 72
+    engine = drawn.get_layout_engine()
+    if spare > 0 and isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(w_pad=spare)
 
 
 def _inline(svg: str, name: str) -> str:

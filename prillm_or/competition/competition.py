@@ -1,0 +1,224 @@
+"""The nouns: what a search for prices at which nobody gains by moving has found, and how far that is proven."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from prillm_or import __version__
+from prillm_or.competition.rounds import End
+from prillm_or.competition.setting import Setting
+from prillm_or.market import Array
+
+COMPETITION_FORMAT = "prillm-or/competition@1"
+
+
+class Status(StrEnum):
+    """What is claimed."""
+
+    EQUILIBRIUM = "equilibrium"
+    """Prices are known at which no owner gains more than the tolerance."""
+    NONE_FOUND = "no_equilibrium_found"
+    """No such prices were found, and nothing is claimed: neither that there are any, nor that there are none."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The largest gain of one owner by moving alone, recomputed afresh.
+
+    Parameters
+    ----------
+    gain
+        Currency per period, of the best response that was found, at least 0.
+    relative_gain
+        Over the profit of that best response, or over 1e-6 of the total demand at the highest cap if that is more.
+    bound, relative_bound
+        Proven bound on the gain of any prices of the owner's, likewise; None where none is proven.
+    proven
+        Whether there is a bound: by `path`, exact, for one price; by `highs:kkt-bigm` for several, in small markets.
+    note
+        For people: how it was checked, or why nothing is proven.
+    """
+
+    gain: float
+    relative_gain: float
+    bound: float | None
+    relative_bound: float | None
+    proven: bool
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """A market at some prices, at the users' equilibrium.
+
+    Parameters
+    ----------
+    prices, load, profit
+        Shape (m,), by provider; `profit` is (1 - fee) price - unit cost, times the load.
+    users_cost
+        Sum of the users' costs C_i / w_p,i, currency per period; values count as negative costs.
+    platform
+        The routing platform's fees from all providers, currency per period.
+    kkt_residual
+        Of the users' equilibrium; see `prillm_or.certificate`.
+    """
+
+    prices: Array
+    load: Array
+    profit: Array
+    users_cost: float
+    platform: float
+    kkt_residual: float
+
+
+@dataclass(frozen=True, eq=False)
+class PriceEquilibrium:
+    """Prices at which no owner was found to gain more than the tolerance by moving.
+
+    Parameters
+    ----------
+    certificate
+        By owner.
+    starts
+        Names of the starts that ended there.
+    rounds
+        Of the first of them.
+    damped
+        Whether its owners had to move half of the way.
+    """
+
+    standing: Standing
+    certificate: Mapping[str, Gain]
+    starts: tuple[str, ...]
+    rounds: int
+    damped: bool
+
+    @property
+    def worst(self) -> float:
+        """Largest relative gain of any owner."""
+        return max(gain.relative_gain for gain in self.certificate.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """A start that ended nowhere.
+
+    Parameters
+    ----------
+    end
+        How its rounds ended; `settled` if an owner still gained when that was recomputed afresh.
+    prices
+        Shape (m,) each: one turn of the cycle, or the last of them.
+    """
+
+    start: str
+    end: End
+    prices: Sequence[Array]
+
+
+@dataclass(frozen=True, eq=False)
+class Competition:
+    """What was found.
+
+    Parameters
+    ----------
+    today
+        The market at today's prices; None where one is absent.
+    equilibria
+        All that were found, in the order of the starts. There may be others.
+    failures
+        Starts that ended in no equilibrium.
+    rounds
+        Played in all.
+    starts, seed, tolerance
+        As asked for.
+    """
+
+    setting: Setting
+    today: Standing | None
+    equilibria: tuple[PriceEquilibrium, ...]
+    failures: tuple[Failure, ...]
+    rounds: int
+    starts: int
+    seed: int
+    tolerance: float
+    seconds: float
+
+    @property
+    def status(self) -> Status:
+        """What is claimed."""
+        return Status.EQUILIBRIUM if self.equilibria else Status.NONE_FOUND
+
+    @property
+    def cycle(self) -> Sequence[Array]:
+        """Prices of the first cycle that a start ended in, shape (m,) each; empty if none did."""
+        return next((failure.prices for failure in self.failures if failure.end is End.CYCLE), ())
+
+
+def competition_to_json(found: Competition) -> dict[str, Any]:
+    """Give what was found the fields of the file format."""
+    setting = found.setting
+    first = found.equilibria[0] if found.equilibria else None
+    nothing = dict.fromkeys(("prices", "loads", "profits", "users_cost", "platform_revenue", "certificate"))
+    return {
+        "format": COMPETITION_FORMAT,
+        "instance": setting.market.name,
+        "status": str(found.status),
+        "owners": {owner.name: list(owner.providers) for owner in setting.owners},
+        "caps": {setting.market.provider_ids[j]: float(setting.cap[j]) for j in setting.priced},
+        "platform_fee": setting.fee,
+        **(nothing if first is None else _equilibrium(setting, first)),
+        "equilibria": [_equilibrium(setting, one) for one in found.equilibria],
+        "cycle": [_by_provider(setting, prices) for prices in found.cycle],
+        "unsettled": [{"start": failure.start, "end": str(failure.end)} for failure in found.failures],
+        "rounds": found.rounds,
+        "starts": found.starts,
+        "seed": found.seed,
+        "tolerance": found.tolerance,
+        "today": None if found.today is None else _standing(setting, found.today),
+        "time_s": found.seconds,
+        "version": __version__,
+    }
+
+
+def _equilibrium(setting: Setting, one: PriceEquilibrium) -> dict[str, Any]:
+    certificate = {
+        name: {
+            "gain": gain.gain,
+            "relative_gain": gain.relative_gain,
+            "bound": gain.bound,
+            "relative_bound": gain.relative_bound,
+            "proven": gain.proven,
+            "note": gain.note,
+        }
+        for name, gain in one.certificate.items()
+    }
+    return {
+        **_standing(setting, one.standing),
+        "certificate": certificate,
+        "starts": list(one.starts),
+        "rounds": one.rounds,
+        "damped": one.damped,
+    }
+
+
+def _standing(setting: Setting, standing: Standing) -> dict[str, Any]:
+    profits = {
+        owner.name: float(standing.profit[list(places)].sum())
+        for owner, places in zip(setting.owners, setting.places, strict=True)
+    }
+    return {
+        "prices": _by_provider(setting, standing.prices),
+        "loads": _by_provider(setting, standing.load),
+        "profits": profits,
+        "users_cost": standing.users_cost,
+        "platform_revenue": standing.platform,
+        "kkt_residual": standing.kkt_residual,
+    }
+
+
+def _by_provider(setting: Setting, values: Array) -> dict[str, float]:
+    return dict(zip(setting.market.provider_ids, values.tolist(), strict=True))

@@ -1,0 +1,199 @@
+"""counterfactual: a market with several leaders as it would be after a merger, an entry, a shock, a rule, a fee."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from prillm_or.changes import Change, apply
+from prillm_or.competition.setting import Owner, Setting, joint_name
+from prillm_or.errors import MarketError
+from prillm_or.market import Array, Market
+
+EVERYBODY = "all"
+"""Stands for every id in a shock."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What happens to a figure: it becomes `factor` times itself plus `amount`."""
+
+    factor: float = 1.0
+    amount: float = 0.0
+
+
+def parse_shift(text: str) -> Shift:
+    """Read `+10%` or `-10%`, a share, or `+0.5` or `-0.5`, an amount; the sign is needed.
+
+    Raises
+    ------
+    ValueError
+        When it is neither.
+    """
+    number = float(text.removesuffix("%"))
+    if text[:1] not in "+-" or not math.isfinite(number):
+        raise ValueError
+    return Shift(factor=1 + number / 100) if text.endswith("%") else Shift(amount=number)
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """What is different; all of it happens together.
+
+    Parameters
+    ----------
+    merge
+        New owners and the providers they take over from theirs.
+    entry
+        Providers that come, each with an owner of its own: the fields of `add.providers` in a change
+        (`prillm_or.changes`), by the name of where they come from.
+    exit
+        Ids of providers that leave.
+    price_cap
+        No owner's provider may ask more, currency per volume unit; None for no such rule.
+    cost, demand
+        What happens to unit costs and demands, by id of provider and user, or `all`.
+    platform_fee
+        The routing platform's share of revenue; None if it stays.
+    """
+
+    merge: Sequence[Owner] = ()
+    entry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    exit: Sequence[str] = ()
+    price_cap: float | None = None
+    cost: Mapping[str, Shift] = field(default_factory=dict)
+    demand: Mapping[str, Shift] = field(default_factory=dict)
+    platform_fee: float | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is different."""
+        return self == Counterfactual()
+
+
+def apply_counterfactual(setting: Setting, what: Counterfactual) -> Setting:
+    """The setting as it would be.
+
+    Raises
+    ------
+    MarketError
+        When a rule is broken; it lists every fault of the first part that has any.
+    """
+    moved = _moved(setting, what)
+    return _merged(_limited(_shocked(moved, what), what), what.merge)
+
+
+def carried_over(before: Setting, prices: Array, after: Setting) -> Array:
+    """Prices, shape (m,), of one setting as those of another: by id, of newcomers those they come with."""
+    known = dict(zip(before.market.provider_ids, prices.tolist(), strict=True))
+    own = zip(after.market.provider_ids, after.market.price.tolist(), strict=True)
+    return np.array([known.get(name, price) for name, price in own])
+
+
+def _moved(setting: Setting, what: Counterfactual) -> Setting:
+    """Without those who leave and with those who come."""
+    if not what.exit and not what.entry:
+        return setting
+    market = setting.market
+    unknown = [name for name in what.exit if name not in market.provider_ids]
+    if unknown:
+        raise MarketError(market.name, [f"--exit: no provider has the id {name!r}" for name in unknown])
+    staying = [j for j, name in enumerate(market.provider_ids) if name not in what.exit]
+    if not staying:
+        raise MarketError(market.name, ["--exit: no provider would be left; keep one"])
+    caps = dict(zip(market.provider_ids, setting.cap.tolist(), strict=True))
+    first = staying[:1]  # leads from now on, since a leader could not leave
+    market = replace(market, price=setting.start(), leader=tuple(first), price_cap=setting.cap[first])
+    newcomers = []
+    for source, fields in what.entry.items():
+        market = _changed(market, {"add": {"providers": [dict(fields)]}}, source)
+        newcomers.append(market.provider_ids[-1])
+    if what.exit:
+        market = _changed(market, {"remove": {"providers": list(what.exit)}}, "--exit")
+    highest = float(setting.cap.max())
+    cap = [
+        caps.get(name, max(highest, price))
+        for name, price in zip(market.provider_ids, market.price.tolist(), strict=True)
+    ]
+    owners = [*_left(setting, what.exit), *(Owner(name, (name,)) for name in newcomers)]
+    return replace(setting, market=market, owners=tuple(owners), cap=np.array(cap))
+
+
+def _changed(market: Market, change: Change, source: str) -> Market:
+    try:
+        return apply(market, change)
+    except MarketError as error:
+        raise MarketError(source, [line.removeprefix("add.providers[0].") for line in error.problems]) from None
+
+
+def _left(setting: Setting, gone: Sequence[str]) -> Iterator[Owner]:
+    """Owners without the providers that are gone; one that is called by its providers is called by those left."""
+    for owner in setting.owners:
+        stay = tuple(name for name in owner.providers if name not in gone)
+        if stay:
+            yield Owner(joint_name(stay) if owner.name == joint_name(owner.providers) else owner.name, stay)
+
+
+def _shocked(setting: Setting, what: Counterfactual) -> Setting:
+    """With other unit costs and demands."""
+    market = setting.market
+    cost, faults = _shifted("--cost-shock", "provider", what.cost, market.provider_ids, market.unit_cost)
+    demand, more = _shifted("--demand-shock", "user", what.demand, market.user_ids, market.demand)
+    faults += more
+    faults += [
+        f"--cost-shock {name}: its unit cost is 0, of which a share is nothing; give an amount, as in {name}=+0.1"
+        for name, shift in what.cost.items()
+        if shift.factor != 1.0 and not market.unit_cost[_those(name, market.provider_ids)].any()
+    ]
+    if (cost < 0).any():
+        faults.append("--cost-shock: a unit cost would fall below 0")
+    if (demand <= 0).any():
+        faults.append("--demand-shock: a demand would not be above 0; the market knows no user without one")
+    if faults:
+        raise MarketError(market.name, faults)
+    return replace(setting, market=replace(market, unit_cost=cost, demand=demand))
+
+
+def _those(name: str, ids: Sequence[str]) -> list[int]:
+    """Positions of an id; of all of them if the name is `all` and nobody is called so."""
+    if name in ids:
+        return [ids.index(name)]
+    return list(range(len(ids))) if name == EVERYBODY else []
+
+
+def _shifted(
+    flag: str, side: str, shifts: Mapping[str, Shift], ids: Sequence[str], values: Array
+) -> tuple[Array, list[str]]:
+    shifted, faults = values.copy(), []
+    for name, shift in shifts.items():
+        places = _those(name, ids)
+        if not places:
+            faults.append(f"{flag}: no {side} has the id {name!r}")
+        shifted[places] = shift.factor * shifted[places] + shift.amount
+    return shifted, faults
+
+
+def _limited(setting: Setting, what: Counterfactual) -> Setting:
+    """Under a price cap and the platform's fee."""
+    fee = setting.fee if what.platform_fee is None else what.platform_fee
+    cap = setting.cap
+    if what.price_cap is not None:
+        cap = cap.copy()
+        own = list(setting.priced)
+        cap[own] = np.minimum(cap[own], what.price_cap)
+    return replace(setting, cap=cap, fee=fee)
+
+
+def _merged(setting: Setting, mergers: Sequence[Owner]) -> Setting:
+    """With new owners, who take providers over."""
+    taken = [name for merger in mergers for name in merger.providers]
+    priced = {name for owner in setting.owners for name in owner.providers}
+    strangers = [name for name in taken if name not in priced]
+    if strangers:
+        faults = [f"--merge: {name!r} is no provider that an owner sets the price of" for name in strangers]
+        raise MarketError(setting.market.name, faults)
+    return replace(setting, owners=(*mergers, *_left(setting, taken)))

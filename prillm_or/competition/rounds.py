@@ -1,0 +1,108 @@
+"""rounds: owners answer one another in turn, until nobody moves or the same prices come round again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from prillm_or.competition.best_response import BestResponse, best_response
+from prillm_or.competition.setting import Setting
+from prillm_or.equilibrium import Equilibrium
+from prillm_or.market import Array
+from prillm_or.solvers.base import Deadline
+
+_MOST_ROUNDS = 100
+_LONGEST_CYCLE = 20
+_NO_GAIN = 1e-12
+_NOISE = 1e-9
+_NEAR, _MOVING, _SAME, _STILL = 1e-3, 1e-5, 1e-7, 1e-9
+
+
+class End(StrEnum):
+    """How rounds ended."""
+
+    SETTLED = "settled"
+    """Nobody moved any more."""
+    CYCLE = "cycle"
+    """The same prices came round again."""
+    ROUNDS = "rounds"
+    """Neither, in the most rounds there are."""
+    TIME_LIMIT = "time_limit"
+    """The time was up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """What came of taking turns.
+
+    Parameters
+    ----------
+    end
+        How it ended.
+    prices
+        Prices after each round, shape (m,) each, the last ones last; of a cycle just one turn of it.
+    count
+        Rounds played.
+    """
+
+    end: End
+    prices: Sequence[Array]
+    count: int
+
+
+def play(setting: Setting, prices: Array, deadline: Deadline, damping: float = 1.0) -> Rounds:
+    """Let owners answer one another in turn from prices, shape (m,), each moving a share `damping` of the way.
+
+    An owner stays where it is if moving gains nothing: so one whom nobody uses, and nobody would at a price that earns,
+    keeps its price. A move of less than 1e-3 of the cap is made whatever it gains, for the digits of the prices.
+    """
+    trail, near = [prices], None
+    for count in range(1, _MOST_ROUNDS + 1):
+        if deadline.passed():
+            return Rounds(End.TIME_LIMIT, trail, count - 1)
+        prices, near = _round(setting, trail[-1], near, damping)
+        trail.append(prices)
+        if _apart(setting, trail[-1], trail[-2]) <= _STILL:
+            return Rounds(End.SETTLED, [prices], count)
+        if period := _period(setting, trail):
+            return Rounds(End.CYCLE, trail[-period:], count)
+    return Rounds(End.ROUNDS, trail[-_LONGEST_CYCLE:], _MOST_ROUNDS)
+
+
+def _round(
+    setting: Setting, prices: Array, near: Equilibrium | None, damping: float
+) -> tuple[Array, Equilibrium | None]:
+    """One turn of each owner."""
+    for number, places in enumerate(setting.places):
+        own = list(places)
+        answer = best_response(setting.seat(number, prices), near)
+        near = answer.here
+        if _moves(setting, own, prices, answer):
+            prices = prices.copy()
+            prices[own] = (1 - damping) * prices[own] + damping * answer.prices
+    return prices, near
+
+
+def _moves(setting: Setting, own: list[int], prices: Array, answer: BestResponse) -> bool:
+    if answer.gain > _NO_GAIN * abs(answer.profit) + _NOISE * setting.money:
+        return True
+    away = float(np.abs(answer.prices - prices[own]).max())
+    return bool(answer.here.load[own].any()) and away <= _NEAR * float(setting.cap[own].max())
+
+
+def _apart(setting: Setting, a: Array, b: Array) -> float:
+    """Largest difference of two price vectors, in units of the largest cap."""
+    return float(np.abs(a - b).max()) / max(float(setting.cap[list(setting.priced)].max()), np.finfo(np.float64).tiny)
+
+
+def _period(setting: Setting, trail: Sequence[Array]) -> int:
+    """Rounds after which the prices repeated themselves, a whole turn of them; 0 if they did not, or hardly move."""
+    if _apart(setting, trail[-1], trail[-2]) <= _MOVING:
+        return 0
+    for period in range(2, min(_LONGEST_CYCLE, len(trail) // 2) + 1):
+        if all(_apart(setting, trail[-k], trail[-k - period]) <= _SAME for k in range(1, period + 1)):
+            return period
+    return 0

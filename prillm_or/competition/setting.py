@@ -1,0 +1,194 @@
+"""Setting: a market with several leaders: who sets which prices, up to which caps, and what the platform takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from prillm_or.errors import MarketError
+from prillm_or.market import Array, Market
+
+_LEAST_SHARE = 1e-6
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who sets the prices of some providers, jointly.
+
+    Parameters
+    ----------
+    name
+        Its name.
+    providers
+        Ids of its providers.
+    """
+
+    name: str
+    providers: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Several leaders in one market. Providers that no owner has keep their prices.
+
+    Parameters
+    ----------
+    market
+        The market; its own leader and price cap play no part.
+    owners
+        In the order of their turns; no provider has two.
+    cap
+        Shape (m,), currency per volume unit: the highest price of each provider.
+    fee
+        The routing platform's share of all revenue, in [0, 1).
+
+    Raises
+    ------
+    MarketError
+        When a rule is broken; it lists every fault.
+    """
+
+    market: Market
+    owners: tuple[Owner, ...]
+    cap: Array
+    fee: float = 0.0
+
+    def __post_init__(self) -> None:
+        if problems := _problems(self):
+            raise MarketError(self.market.name, problems)
+
+    @cached_property
+    def places(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of each owner's providers."""
+        where = {name: j for j, name in enumerate(self.market.provider_ids)}
+        return tuple(tuple(where[name] for name in owner.providers) for owner in self.owners)
+
+    @cached_property
+    def priced(self) -> tuple[int, ...]:
+        """Positions of all providers that some owner has, in file order."""
+        return tuple(sorted(j for places in self.places for j in places))
+
+    @property
+    def money(self) -> float:
+        """Currency per period that profits count for at least: 1e-6 of the total demand at the highest cap."""
+        return _LEAST_SHARE * float(self.market.demand.sum()) * float(self.cap[list(self.priced)].max())
+
+    def start(self) -> Array:
+        """Prices today, shape (m,), those of owners at most at their caps, and absent ones at a quarter of them."""
+        return self.clipped(np.where(np.isnan(self.market.price), self.cap / 4, self.market.price))
+
+    def clipped(self, prices: Array) -> Array:
+        """Prices, shape (m,), with those of owners' providers brought within [0, cap]."""
+        clipped, own = prices.copy(), list(self.priced)
+        clipped[own] = np.clip(prices[own], 0.0, self.cap[own])
+        return clipped
+
+    def seat(self, number: int, prices: Array) -> Market:
+        """The market as owner `number` sees it: it leads, all others stay at `prices`, shape (m,).
+
+        A fee phi leaves (1 - phi) p x - k x = (1 - phi) (p - k / (1 - phi)) x: the profit of the unit cost
+        k / (1 - phi), scaled. The profits of this market times `keeps` are the owner's.
+        """
+        own = self.places[number]
+        return replace(
+            self.market,
+            leader=own,
+            price=prices,
+            price_cap=self.cap[list(own)],
+            unit_cost=self.market.unit_cost / self.keeps,
+        )
+
+    @property
+    def keeps(self) -> float:
+        """What the platform leaves of a unit of revenue."""
+        return 1.0 - self.fee
+
+    def margins(self, prices: Array) -> Array:
+        """What each provider earns per volume unit, shape (m,): its price, less the fee and its unit cost."""
+        return self.keeps * prices - self.market.unit_cost
+
+
+def joint_name(providers: Sequence[str]) -> str:
+    """What an owner is called that nobody gave a name."""
+    return "+".join(providers)
+
+
+def setting_of(
+    market: Market, leaders: Sequence[str] = (), groups: Sequence[Owner] = (), cap: float | None = None
+) -> Setting:
+    """Who competes in a market.
+
+    Parameters
+    ----------
+    market
+        The market; the leader's price caps stay.
+    leaders
+        Ids of the providers whose prices are set; none for all of them. The others keep their prices.
+    groups
+        Owners of several of them. Of the rest, those of the market's leader have one owner, any other its own.
+    cap
+        Highest price of every provider but the leader's; if None the largest of the leader's caps and of all prices
+        today, so that nobody has to ask less than it does.
+
+    Raises
+    ------
+    MarketError
+        When ids are unknown or named twice, an owner would own every provider, or a price that nobody sets is absent;
+        it lists every fault.
+    """
+    ids, own = market.provider_ids, list(market.leader)
+    named = tuple(leaders) or ids
+    problems = [f"--leaders: no provider has the id {name!r}" for name in named if name not in ids]
+    problems += [
+        f"--owner {group.name}: {name!r} is not among --leaders"
+        for group in groups
+        for name in group.providers
+        if name in ids and name not in named
+    ]
+    absent = [ids[j] for j in own if np.isnan(market.price[j]) and ids[j] not in named]
+    problems += [f"provider {name} has no price today for it to stay at; put it among --leaders" for name in absent]
+    if problems:
+        raise MarketError(market.name, problems)
+    caps = np.full(market.m, max(market.price_cap.max(), np.nanmax(market.price)) if cap is None else cap)
+    caps[own] = market.price_cap
+    return Setting(market, (*groups, *_ungrouped(market, named, groups)), caps)
+
+
+def _ungrouped(market: Market, named: Sequence[str], groups: Sequence[Owner]) -> list[Owner]:
+    """Owners of the named providers that no group has, in file order; those of the market's leader have one."""
+    taken = {name for group in groups for name in group.providers}
+    left = [name for name in market.provider_ids if name in set(named) - taken]
+    together = tuple(name for name in market.leader_ids if name in left)
+    return [
+        Owner(joint_name(together), together) if name in together else Owner(name, (name,))
+        for name in left
+        if name not in together[1:]
+    ]
+
+
+def _problems(setting: Setting) -> list[str]:
+    market, ids = setting.market, set(setting.market.provider_ids)
+    problems = [] if setting.owners else ["owners: expected at least one"]
+    names = Counter(owner.name for owner in setting.owners)
+    problems += [f"owner {name}: there are {times} of this name" for name, times in names.items() if times > 1]
+    count = Counter(name for owner in setting.owners for name in owner.providers)
+    several = [name for name, times in count.items() if times > 1]
+    problems += [f"owners: {name!r} is named more than once; it has one price and one owner" for name in several]
+    for owner in setting.owners:
+        if not owner.providers:
+            problems.append(f"owner {owner.name}: expected at least one provider")
+        unknown = [name for name in owner.providers if name not in ids]
+        problems += [f"owner {owner.name}: no provider has the id {name!r}" for name in unknown]
+        if ids <= set(owner.providers):
+            problems.append(
+                f"owner {owner.name}: it would own every provider, and users have to use one: leave it a rival"
+            )
+    if setting.cap.shape != (market.m,) or not (np.isfinite(setting.cap) & (setting.cap >= 0)).all():
+        problems.append("cap: expected a finite number >= 0 for each provider")
+    if not 0 <= setting.fee < 1:
+        problems.append(f"fee: expected a share of revenue in [0, 1), got {setting.fee:g}")
+    return problems

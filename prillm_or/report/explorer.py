@@ -1,0 +1,233 @@
+"""Explorer: a page on which the leader's price moves flows, loads and profit, with the best price explained."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from prillm_or import __version__
+from prillm_or.errors import CombinationError
+from prillm_or.explanation.explanation import Explanation
+from prillm_or.explanation.words import sentences
+from prillm_or.market import Market
+from prillm_or.outside import OUTSIDE
+from prillm_or.report.explorer_data import Movement, document, movement
+from prillm_or.report.summary import figure
+from prillm_or.report.templates import fill
+from prillm_or.result import Result
+
+_ROOM = 250_000
+_MOST_ROWS = 100
+_RIVAL_EFFECTS = ("price", "capacity", "value")
+_FLIPS = {
+    "demand": "demand of all users",
+    "price": "price of all rivals",
+    "unit_cost": "the leader's unit cost, by a share of its price",
+    "value": "the leader's value, by a share of its price",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Explored:
+    """A market, the result found for it, and the explanation of that result's price.
+
+    Parameters
+    ----------
+    outside
+        Value of the outside option that the market was given and its file does not have, or None.
+    """
+
+    market: Market
+    result: Result
+    explanation: Explanation
+    outside: float | None = None
+
+
+def check_one_price(market: Market) -> None:
+    """Refuse a leader whose prices one slider cannot set.
+
+    Raises
+    ------
+    CombinationError
+        When the leader sets several prices.
+    """
+    if (several := len(market.leader)) > 1:
+        raise CombinationError(
+            f"{market.name}: the leader sets {several} prices, a page moves one; `prillm-or equilibrium` shows who "
+            "uses whom at given prices"
+        )
+
+
+def explorer_page(explored: Sequence[Explored]) -> str:
+    """Fill `explorer.html.jinja`: one part for each market, each with all that moves and the explanation.
+
+    All markets together take no more room than one page should.
+
+    Raises
+    ------
+    CombinationError
+        When a leader sets several prices, or a market has too many pieces for a page.
+    """
+    for one in explored:
+        check_one_price(one.market)
+    script = files("prillm_or.report").joinpath("explorer.js").read_text(encoding="utf-8")
+    return fill(
+        "explorer.html.jinja",
+        parts=[_part(one, _ROOM // len(explored)) for one in explored],
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        version=__version__,
+    )
+
+
+def _part(explored: Explored, room: int) -> dict[str, object]:
+    market, explanation = explored.market, explored.explanation
+    moved = movement(market, explanation, room)
+    units = market.units
+    return {
+        "name": market.name,
+        "provider": explanation.provider,
+        "price": figure(explanation.price, 4),
+        "about": _about(explored, moved),
+        "description": market.description,
+        "units": units,
+        "sentences": sentences(explanation, units),
+        "notes": list(_notes(explored, moved)),
+        "tables": [_users(explanation), _rivals(explanation), _maxima(explanation), *_flips(explanation)],
+        "data": _script_safe(document(market, explanation, moved)),
+    }
+
+
+def _script_safe(data: Mapping[str, object]) -> str:
+    """JSON that ends no script: a name may hold any text."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _about(explored: Explored, moved: Movement) -> str:
+    market, result = explored.market, explored.result
+    proven = "no gap proven" if result.gap is None else f"proven gap {figure(max(result.gap, 0.0), 2)}"
+    return (
+        f"Users: {market.n}; providers: {market.m}; leader: {explored.explanation.provider}; price cap: "
+        f"{figure(explored.explanation.cap, 5)}; best price found by {result.method.solver}, {proven}; "
+        f"users' equilibria solved at {len(moved.price)} prices, largest KKT residual {figure(moved.kkt_residual, 2)}."
+    )
+
+
+def _notes(explored: Explored, moved: Movement) -> Iterator[str]:
+    """What was added, and what is left out and why."""
+    market = explored.market
+    if explored.outside is not None:
+        value = figure(explored.outside, 5)
+        yield f"Users may leave: {OUTSIDE} is a rival of value {value}, price 0 and no congestion."
+    low, high = (figure(float(moved.price[end]), 5) for end in (0, -1))
+    cap = float(market.price_cap[0])
+    if not moved.to_cap:
+        yield f"The curve has very many pieces: only prices from {low} to {high} were traced."
+    elif moved.price[-1] < cap:
+        yield f"Prices from {high} up to the cap of {figure(cap, 5)} are not shown: nobody uses the leader there."
+    if market.today is not None and not moved.price[0] <= market.today[0] <= moved.price[-1]:
+        yield f"Today's price, {figure(float(market.today[0]), 5)}, is not among the prices shown."
+    if users := len(moved.users.others):
+        yield f"Shown as one: {users} users, of least demand, first of those that never use the leader."
+    if rivals := len(moved.providers.others):
+        yield f"Shown as one: the {rivals} rivals with the least load at the best price."
+
+
+def _users(explanation: Explanation) -> dict[str, object]:
+    """By what they bring; the market's order among equals."""
+    users = sorted(explanation.users, key=lambda user: -user.profit)
+    rows = [
+        [
+            user.id,
+            figure(user.load, 4),
+            figure(user.profit, 4),
+            str(user.state),
+            figure(user.leaves_at, 4),
+            figure(user.joins_at, 4),
+            _effect(user.price_effect, "demand"),
+            _effect(user.profit_effect, "demand"),
+        ]
+        for user in users
+    ]
+    headings = ["user", "to leader", "profit", "state", "leaves at", "joins at"]
+    return _table(
+        "Users at the best price",
+        "Captive: uses the leader alone. Shared: uses rivals too. Leaving: would not use it at a price 1 % higher. "
+        "Joining: would at one 1 % lower. Away: does not use it. Last two: what 1 % more of the user's demand does to "
+        "the best price and to the best profit.",
+        [*headings, "+1 % demand: price", "+1 % demand: profit"],
+        rows,
+        texts=[3],
+    )
+
+
+def _rivals(explanation: Explanation) -> dict[str, object]:
+    """By how much their price matters; the market's order among equals."""
+    rivals = sorted(explanation.rivals, key=lambda rival: -abs((rival.profit_effect or {}).get("price", 0.0)))
+    rows = [
+        [
+            rival.id,
+            figure(rival.load, 4),
+            " - ".join(rival.chain[1:-1]) or "-",
+            *(
+                _effect(effect, key)
+                for key in _RIVAL_EFFECTS
+                for effect in (rival.price_effect, rival.profit_effect)
+            ),
+        ]
+        for rival in rivals
+    ]
+    effects = [f"+1 % {key}: {what}" for key in _RIVAL_EFFECTS for what in ("price", "profit")]
+    return _table(
+        "Rivals at the best price",
+        "Tied by: the users, and rivals between, through which it feels the leader's price. Then what 1 % more of its "
+        "price, of its capacity, or a value higher by 1 % of the leader's price, does to the best price and to the "
+        "best profit; each found by pricing the market anew.",
+        ["rival", "load", "tied by", *effects],
+        rows,
+        texts=[2],
+    )
+
+
+def _maxima(explanation: Explanation) -> dict[str, object]:
+    rows = [[figure(one.price, 5), figure(one.load, 5), figure(one.profit, 5)] for one in explanation.local_maxima]
+    return _table("Local maxima", "Prices that earn more than those around them.", ["price", "load", "profit"], rows)
+
+
+def _flips(explanation: Explanation) -> Iterator[dict[str, object]]:
+    if explanation.flips:
+        rows = [
+            [
+                _FLIPS[flip.what],
+                "none up to 100 %" if flip.change is None else f"{100 * flip.change:+.3g} %",
+                figure(flip.price, 5),
+            ]
+            for flip in explanation.flips
+        ]
+        yield _table(
+            "What would flip it",
+            "The least change found that makes the best price jump towards the next-best local maximum.",
+            ["what changes", "by", "best price then"],
+            rows,
+        )
+
+
+def _table(
+    title: str, note: str, headings: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[int] = ()
+) -> dict[str, object]:
+    more = len(rows) - _MOST_ROWS
+    return {
+        "title": title,
+        "note": note if more <= 0 else f"{note} The first {_MOST_ROWS}; {more} more are in `prillm-or explain`.",
+        "headings": headings,
+        "rows": rows[:_MOST_ROWS],
+        "texts": texts,
+    }
+
+
+def _effect(effect: Mapping[str, float] | None, key: str) -> str:
+    return "-" if effect is None else f"{effect[key]:+.3g}"

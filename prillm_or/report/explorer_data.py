@@ -1,0 +1,200 @@
+"""What a page needs to show a market at any price of its leader: loads and flows at the prices where they bend.
+
+Between the ends of the pieces of `solvers/trace.py` loads and flows are linear in the price, so their values there give
+those at every price. In a large market the users of the leader and the largest others and rivals are kept by name, the
+rest summed up as one, which is exact too: a sum of linear functions is linear.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prillm_or.certificate import certify
+from prillm_or.equilibrium import solve_users, user_problem
+from prillm_or.errors import CombinationError
+from prillm_or.explanation.explanation import NEAR, Explanation
+from prillm_or.explanation.pieces import Traced, traced, using
+from prillm_or.market import Array, Market
+
+_log = logging.getLogger(__name__)
+
+_SIZES = (40, 20, 10, 5)
+_BEYOND = 1.1
+_DIGITS = 10
+
+
+@dataclass(frozen=True)
+class Group:
+    """Users or providers by position: the largest, in the order they are shown in, and all others, shown as one."""
+
+    named: tuple[int, ...]
+    others: tuple[int, ...]
+
+    def summed(self, values: Array) -> Array:
+        """Those of the named and the sum of all others, along the first axis."""
+        rest = [values[list(self.others)].sum(axis=0)] if self.others else []
+        return np.stack([*values[list(self.named)], *rest])
+
+
+@dataclass(frozen=True, eq=False)
+class Movement:
+    """A market as its leader's price moves.
+
+    Parameters
+    ----------
+    price
+        Shape (ends,), rising: between two of them everything is linear.
+    bends
+        Those at which a user begins or stops using a provider.
+    load
+        Shape (ends,): the leader's.
+    flow
+        Shape (ends, users shown, providers shown).
+    users, providers
+        Who is shown; the leader is the first provider.
+    to_cap
+        Whether all prices up to the cap were traced.
+    kkt_residual
+        The largest of the equilibria at these prices; `certificate.py` defines it.
+    """
+
+    price: Array
+    bends: tuple[float, ...]
+    load: Array
+    flow: Array
+    users: Group
+    providers: Group
+    to_cap: bool
+    kkt_residual: float
+
+
+def movement(market: Market, explanation: Explanation, room: int) -> Movement:
+    """Solve the equilibria at all ends of pieces, at the price explained, at today's and at local maxima.
+
+    Prices at which nobody uses the leader are left out, but for a few.
+
+    Parameters
+    ----------
+    explanation
+        Of the same market.
+    room
+        How many numbers it may take at most.
+
+    Raises
+    ------
+    CombinationError
+        When the curve has so many pieces that they do not fit, however few users and rivals are named.
+    """
+    users = user_problem(market)
+    curve = traced(market, users, explanation.price, NEAR)
+    price, bends = _ends(market, explanation, curve)
+    size = next((size for size in _SIZES if len(price) * _cells(market, size) <= room), None)
+    if size is None:
+        raise CombinationError(
+            f"{market.name}: the profit curve has {len(curve.pieces)} pieces, too many for a page; "
+            "`prillm-or curve` writes them all"
+        )
+    who, providers = _users(market, curve, size), _providers(market, explanation, size)
+    load, flow, residual = [], [], 0.0
+    found = curve.start
+    for count, at in enumerate(price.tolist(), start=1):
+        found = solve_users(users, [at], found)
+        load.append(float(found.load[market.leader[0]]))
+        residual = max(residual, certify(market, [at], found.flow).kkt_residual)
+        flow.append(providers.summed(who.summed(found.flow).T).T)
+        _log.info("flows: %d of %d prices", count, len(price))
+    to_cap = _reaches_cap(market, curve)
+    return Movement(price, bends, np.array(load), np.array(flow), who, providers, to_cap, residual)
+
+
+def _cells(market: Market, size: int) -> int:
+    """Pairs of users and providers that are shown, of `size` named ones each at most and all others."""
+    return min(market.n, size + 1) * min(market.m, size + 2)
+
+
+def _users(market: Market, curve: Traced, size: int) -> Group:
+    """By demand; those that use the leader at some price are named before all others."""
+    turns = using(curve, market.leader[0])
+    wanted = [any(begins for _, begins in turn) for turn in turns]
+    group = _group(sorted(range(market.n), key=lambda i: (not wanted[i], -market.demand[i])), size)
+    return Group(tuple(sorted(group.named, key=lambda i: -market.demand[i])), group.others)
+
+
+def _providers(market: Market, explanation: Explanation, size: int) -> Group:
+    """The leader, then rivals by their load at the price explained."""
+    load = {j: rival.load for j, rival in zip(market.rivals, explanation.rivals, strict=True)}
+    rivals = _group(sorted(market.rivals, key=lambda j: -load[j]), size)
+    return Group((*market.leader, *rivals.named), rivals.others)
+
+
+def _group(order: Sequence[int], size: int) -> Group:
+    """The first `size`; one more rather than a single one left over."""
+    named = len(order) if len(order) <= size + 1 else size
+    return Group(tuple(order[:named]), tuple(order[named:]))
+
+
+def _ends(market: Market, explanation: Explanation, curve: Traced) -> tuple[Array, tuple[float, ...]]:
+    """All prices to solve at, and those of them where pieces meet."""
+    low, high = curve.searched
+    marks = [explanation.price, *(maximum.price for maximum in explanation.local_maxima)]
+    if market.today is not None:
+        marks.append(float(market.today[0]))
+    marks = [mark for mark in marks if low <= mark <= high]
+    used = max([*marks, *(piece.end for piece in curve.pieces if piece.load[0] > 0)])
+    high = min(high, _BEYOND * used) if used > low else high
+    bends = tuple(piece.start for piece in curve.pieces[1:] if piece.start < high)
+    return np.unique([low, high, *marks, *bends]), bends
+
+
+def _reaches_cap(market: Market, curve: Traced) -> bool:
+    return curve.searched[0] == 0 and curve.searched[1] >= market.price_cap[0]
+
+
+def document(market: Market, explanation: Explanation, moved: Movement) -> dict[str, Any]:
+    """Give a page's script what it shows; flows as shares of the user's demand, pairs never used left out."""
+    demand = moved.users.summed(market.demand)
+    share = np.round(moved.flow / demand[:, None], _DIGITS) + 0.0
+    today = None if market.today is None else float(market.today[0])
+    return {
+        "provider": explanation.provider,
+        "unitCost": explanation.marginal_cost,
+        "units": {
+            "price": f"{market.units.currency} per {market.units.volume}",
+            "volume": f"{market.units.volume} a {market.units.period}",
+            "money": f"{market.units.currency} a {market.units.period}",
+        },
+        "price": moved.price.tolist(),
+        "bends": moved.bends,
+        "load": moved.load.tolist(),
+        "best": explanation.price,
+        "today": today if today is not None and moved.price[0] <= today <= moved.price[-1] else None,
+        "maxima": [maximum.price for maximum in explanation.local_maxima],
+        "users": [
+            {"name": name, "demand": float(wanted), "named": named}
+            for (name, named), wanted in zip(_names(market.user_ids, moved.users, "user"), demand, strict=True)
+        ],
+        "providers": [
+            {"name": name, "named": named, **_offer(market, moved.providers, place)}
+            for place, (name, named) in enumerate(_names(market.provider_ids, moved.providers, "rival"))
+        ],
+        "flows": [[i, j, share[:, i, j].tolist()] for i, j in np.argwhere(share.max(axis=0) > 0).tolist()],
+    }
+
+
+def _names(ids: Sequence[str], group: Group, what: str) -> list[tuple[str, bool]]:
+    others = [(f"{len(group.others)} other {what}s", False)] if group.others else []
+    return [*((ids[k], True) for k in group.named), *others]
+
+
+def _offer(market: Market, providers: Group, place: int) -> dict[str, float | None]:
+    """Price and capacity of a provider; others that are one have no price of their own."""
+    if place >= len(providers.named):
+        return {"price": None, "capacity": None}
+    j = providers.named[place]
+    price = None if j in market.leader else float(market.price[j])
+    return {"price": price, "capacity": float(market.capacity[j])}

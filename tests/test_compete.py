@@ -1,0 +1,322 @@
+"""Several leaders: prices at which nobody gains by moving, their certificate, and what is said where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from prillm_or.certificate import profit_of
+from prillm_or.competition import certificate
+from prillm_or.competition.ascent import ascend
+from prillm_or.competition.best_response import best_response
+from prillm_or.competition.certificate import gains, stand
+from prillm_or.competition.compete import compete
+from prillm_or.competition.competition import Status
+from prillm_or.competition.rounds import End, play
+from prillm_or.competition.setting import Owner, Setting, setting_of
+from prillm_or.equilibrium import equilibrium, user_problem
+from prillm_or.errors import MarketError
+from prillm_or.generate import generate
+from prillm_or.market import Array, Market
+from prillm_or.result import Result
+from prillm_or.solve import solve
+from prillm_or.solvers.base import Deadline, Limits
+
+MakeMarket = Callable[..., Market]
+
+CYCLES = ("uniform", 5)
+"""Shape and seed of a market of 8 users and 5 providers in which best responses go round in a cycle."""
+
+
+def duopoly(make_market: MakeMarket, **fields: object) -> Market:
+    """Two providers between whom users choose by price and congestion alone."""
+    n = len(fields.get("demand", "12"))  # type: ignore[arg-type]
+    defaults = {
+        "user_ids": tuple(f"u{i}" for i in range(n)),
+        "provider_ids": ("a", "b"),
+        "price": np.array([1.0, 4.0]),
+        "capacity": np.array([3.0, 3.0]),
+        "value": np.zeros(2),
+        "unit_cost": np.full(2, 0.5),
+        "delay": np.ones((n, 2)),
+        "demand": np.ones(n),
+        **{f"{name}_weight": np.ones(n) for name in ("price", "congestion", "delay")},
+    }
+    return make_market(**(defaults | fields))
+
+
+def prices_of(setting: Setting) -> Array:
+    """Prices of the one equilibrium that is found."""
+    (found,) = compete(setting, starts=3).equilibria
+    return found.standing.prices
+
+
+def led(market: Market, leader: tuple[int, ...]) -> Market:
+    return replace(market, leader=leader, price_cap=np.full(len(leader), 12.0))
+
+
+def test_identical_duopolists_ask_what_the_closed_form_says(make_market: MakeMarket) -> None:
+    # k + D (n + 1) w_q / (n w_p alpha) = 0.5 + 2 * 3 * 2 / (2 * 1 * 3) = 2.5; loads D / 2 = 1; profits (2.5 - 0.5) * 1.
+    market = duopoly(make_market, congestion_weight=np.full(2, 2.0))
+    found = compete(setting_of(market))
+    (one,) = found.equilibria
+    assert one.standing.prices == pytest.approx([2.5, 2.5], abs=1e-8)
+    assert one.standing.load == pytest.approx([1.0, 1.0], abs=1e-8)
+    assert one.standing.profit == pytest.approx([2.0, 2.0], abs=1e-8)
+    assert one.starts == ("today", "costs", "caps", "random 1", "random 2")
+    assert all(gain.proven and gain.relative_gain <= 1e-12 for gain in one.certificate.values())
+
+
+def test_duopolists_who_differ_ask_what_the_closed_form_says(make_market: MakeMarket) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        n = int(rng.integers(1, 6))
+        market = duopoly(
+            make_market,
+            demand=rng.uniform(2.0, 2.5, n),
+            capacity=rng.uniform(2, 3, 2),
+            value=rng.uniform(0, 0.2, 2),
+            unit_cost=rng.uniform(0.3, 0.6, 2),
+            delay=rng.uniform(0, 0.1, (n, 2)),
+            price_weight=np.full(n, 1.3),
+            price_cap=np.array([50.0]),
+        )
+        slope = 1 / market.capacity
+        own = market.delay - market.value
+        s = 1.3 * n / ((n + 1) * slope.sum())
+        first = (slope[1] * market.demand.sum() - (own[:, 0] - own[:, 1]).sum() / (n + 1)) / slope.sum()
+        reach = np.array([first, market.demand.sum() - first]) / s + market.unit_cost
+        wanted = (2 * reach + reach[::-1]) / 3
+        assert prices_of(setting_of(market, cap=50.0)) == pytest.approx(wanted, rel=1e-7)
+        flow = equilibrium(replace(market, price=wanted), wanted[:1]).flow
+        assert (flow > 0).all(), "the formula is for full supports"
+
+
+@pytest.mark.parametrize(("shape", "seed"), [("uniform", 12), ("heavy", 14)])
+def test_no_other_price_of_any_owner_gains(shape: str, seed: int) -> None:
+    setting = setting_of(generate(8, 5, shape, seed))  # type: ignore[arg-type]
+    prices = prices_of(setting)
+    for number, (own,) in enumerate(setting.places):
+        market = setting.seat(number, prices)
+        now = profit_of(market, prices[[own]], equilibrium(market, prices[[own]]).load)
+        found = None
+        for price in np.linspace(0.0, setting.cap[own], 300):
+            found = equilibrium(market, [price], found)
+            assert profit_of(market, [price], found.load) <= now * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "heavy", "costs", "weights", "degenerate"])
+def test_claims_survive_ten_thousand_prices_of_each_owner(kind: str, draw_market: MakeMarket) -> None:
+    benchmark = pytest.importorskip("benchmarks.competition", reason="benchmarks are no part of the wheel")
+    claimed = 0
+    for seed in (3, 7):
+        found = compete(setting_of(draw_market(kind, 6, 4, seed)), starts=2)
+        claimed += len(found.equilibria)
+        assert benchmark.grid_gain(found, 10_000) <= 1e-8
+    assert claimed > 0
+
+
+def test_loads_on_a_grid_are_those_of_equilibria(draw_market: MakeMarket) -> None:
+    benchmark = pytest.importorskip("benchmarks.competition", reason="benchmarks are no part of the wheel")
+    for kind in ("heavy", "weights", "degenerate"):
+        market = draw_market(kind, 6, 4, 2)
+        grid = np.linspace(0.0, market.price_cap[0], 60)
+        loads = [equilibrium(market, [price]).load[market.leader[0]] for price in grid]
+        assert benchmark.grid_loads(market, grid) == pytest.approx(loads, abs=1e-9 * market.demand.sum())
+
+
+def test_a_cycle_is_shown_and_nothing_is_claimed() -> None:
+    setting = setting_of(generate(8, 5, *CYCLES))  # type: ignore[arg-type]
+    found = compete(setting, starts=1)
+    assert found.status is Status.NONE_FOUND
+    assert not found.equilibria
+    assert [failure.end for failure in found.failures] == [End.CYCLE]
+    again = play(setting, found.cycle[-1], Deadline(None))
+    assert again.end is End.CYCLE
+    assert len(again.prices) == len(found.cycle) >= 2
+    apart = [np.abs(np.array(again.prices) - prices).max(axis=1).min() for prices in found.cycle]
+    assert max(apart) < 1e-5, "each of its prices comes round again"
+    certificate, _ = gains(setting, found.cycle[0])
+    assert max(gain.relative_gain for gain in certificate.values()) > 1e-4, "somebody gains at any of them"
+
+
+def test_different_equilibria_are_all_listed(draw_market: MakeMarket) -> None:
+    """A provider too dear to earn keeps any price, and its price limits what the others ask."""
+    setting = setting_of(draw_market("costs", 6, 4, 5))
+    found = compete(setting)
+    first, second = found.equilibria
+    assert sorted((*first.starts, *second.starts)) == ["caps", "costs", "random 1", "random 2", "today"]
+    assert np.abs(first.standing.load - second.standing.load).max() > 1e-6 * setting.market.demand.sum()
+    assert max(first.worst, second.worst) <= 1e-8
+
+
+def test_an_owner_whom_nobody_would_use_keeps_its_price(make_market: MakeMarket) -> None:
+    market = duopoly(make_market, price=np.array([1.0, 9.0]), unit_cost=np.array([0.0, 9.5]))
+    (one,) = compete(setting_of(market), starts=1).equilibria
+    assert one.standing.prices[1] == 9.0
+    assert one.standing.prices[0] > 1.0
+    assert one.standing.load[1] == 0
+
+
+def test_the_certificate_finds_what_an_owner_gains() -> None:
+    setting = setting_of(generate(6, 4, "uniform", 2))
+    prices = setting.start()
+    certificate, moved = gains(setting, prices)
+    for number, owner in enumerate(setting.owners):
+        market = setting.seat(number, prices)
+        best = solve(market, solver="bisect", limits=Limits(gap=1e-9))
+        assert best.today is not None
+        wanted = best.profit - best.today.profit
+        assert certificate[owner.name].gain == pytest.approx(wanted, rel=1e-6, abs=1e-8)
+    worst = max(certificate, key=lambda name: certificate[name].relative_gain)
+    (changed,) = np.flatnonzero(moved != prices)
+    assert setting.market.provider_ids[changed] == worst
+
+
+def test_prices_at_which_an_owner_still_gains_are_no_equilibrium(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = setting_of(generate(6, 4, "uniform", 2))
+    monkeypatch.setattr("prillm_or.competition.rounds._STILL", 1.0)  # the first round counts as settled
+    found = compete(setting, starts=1, tolerance=1e-12)
+    assert found.status is Status.NONE_FOUND
+    assert found.failures[0].end is End.SETTLED
+
+
+def test_moves_of_half_the_way_settle_too() -> None:
+    setting = setting_of(generate(6, 4, "heavy", 1))
+    full, half = (play(setting, setting.start(), Deadline(None), damping) for damping in (1.0, 0.5))
+    assert full.end is half.end is End.SETTLED
+    assert half.prices[-1] == pytest.approx(full.prices[-1], abs=1e-7)
+    assert half.count > full.count
+
+
+def test_time_that_is_up_is_said() -> None:
+    found = compete(setting_of(generate(6, 4, "uniform", 1)), time_limit=0.0)
+    assert found.status is Status.NONE_FOUND
+    assert {failure.end for failure in found.failures} == {End.TIME_LIMIT}
+
+
+@pytest.mark.parametrize(
+    ("shape", "seed", "prices"), [("uniform", 8, 2), ("heavy", 1, 3), ("heavy", 6, 2)]
+)
+def test_several_prices_are_as_good_as_an_algebraic_model_proves(shape: str, seed: int, prices: int) -> None:
+    market = led(generate(6, 4, shape, seed), tuple(range(4 - prices, 4)))  # type: ignore[arg-type]
+    found = best_response(market)
+    theirs = solve(market, solver="highs", model="kkt-bigm", limits=Limits(gap=1e-6))
+    assert theirs.upper_bound is not None
+    assert theirs.profit * (1 - 1e-8) <= found.profit <= theirs.upper_bound * (1 + 1e-7)
+    assert found.profit == pytest.approx(profit_of(market, found.prices, equilibrium(market, found.prices).load))
+    assert found.bound is None
+
+
+def test_a_ridge_on_which_no_single_price_gains_is_climbed() -> None:
+    """One price at a time stops at 0.9995 of what these prices, which HiGHS found, earn."""
+    market = led(generate(8, 5, "uniform", 8), (3, 4))
+    known = np.array([2.695, 2.752])
+    start = market.price[[3, 4]]
+    _, profit = ascend(market, user_problem(market), start)
+    assert profit > profit_of(market, known, equilibrium(market, known).load)
+
+
+def test_owners_of_several_prices_are_certified_by_a_model() -> None:
+    setting = setting_of(generate(4, 3, "uniform", 1), groups=[Owner("two", ("p1", "p2"))])
+    (one,) = compete(setting, starts=2).equilibria
+    gain = one.certificate["two"]
+    assert gain.proven
+    assert gain.relative_bound is not None
+    assert gain.relative_gain <= 1e-8
+    assert gain.relative_bound <= 2e-6
+    assert "highs:kkt-bigm" in gain.note
+    assert one.certificate["p3"].note == "path, exact"
+
+
+def test_a_bound_below_a_profit_at_hand_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def false(market: Market, **_: object) -> Result:
+        result = solve(market, solver="grid")
+        return replace(result, profit=0.9 * result.profit, upper_bound=0.9 * result.profit)
+
+    monkeypatch.setattr(certificate, "solve", false)
+    setting = setting_of(generate(4, 3, "uniform", 1), groups=[Owner("two", ("p1", "p2"))])
+    found, _ = gains(setting, setting.start())
+    assert not found["two"].proven
+    assert found["two"].bound is None
+    assert "false" in found["two"].note
+    assert found["two"].gain > 0
+
+
+def test_a_price_found_by_the_model_alone_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = setting_of(generate(4, 3, "uniform", 1), groups=[Owner("two", ("p1", "p2"))])
+    known, _ = gains(setting, setting.start())
+    monkeypatch.setattr("prillm_or.competition.best_response.ascend", lambda market, users, start, near: (start, 0.0))
+    found, _ = gains(setting, setting.start())
+    assert found["two"].gain == pytest.approx(known["two"].gain, rel=1e-5)
+
+
+def test_a_merger_never_lowers_the_joint_best_profit_at_given_rival_prices() -> None:
+    rng = np.random.default_rng(4)
+    for seed in range(1, 5):
+        market = generate(6, 5, "heavy" if seed % 2 else "uniform", seed)
+        apart = setting_of(market)
+        merged = setting_of(market, groups=[Owner("both", ("p2", "p4"))])
+        prices = rng.uniform(0.5, 5.0, 5)
+        for number in (1, 3):  # each answers alone, so that the joint prices start from best responses
+            prices[number] = best_response(apart.seat(number, prices)).prices[0]
+        alone = sum(best_response(apart.seat(number, prices)).now for number in (1, 3))
+        together = best_response(merged.seat(0, prices))
+        assert together.now == pytest.approx(alone, rel=1e-12)
+        assert together.profit >= alone * (1 - 1e-12)
+
+
+def test_standing_counts_everybodys_money(make_market: MakeMarket) -> None:
+    market = duopoly(make_market, unit_cost=np.array([0.5, 1.0]), price_weight=np.full(2, 2.0))
+    setting = replace(setting_of(market), fee=0.25)
+    standing = stand(setting, np.array([2.0, 2.0]))
+    # Prices alike: every user routes half its demand of 1 to each, so loads are 1 and congestion is 1 / 3.
+    assert standing.load == pytest.approx([1.0, 1.0])
+    assert standing.profit == pytest.approx([0.75 * 2 - 0.5, 0.75 * 2 - 1.0])
+    assert standing.platform == pytest.approx(0.25 * 4)
+    assert standing.users_cost == pytest.approx(2 * (2 * 2 + 1 + 1 / 3) / 2)
+
+
+def test_who_competes(make_market: MakeMarket) -> None:
+    market = make_market(provider_ids=("a", "b", "c", "d"), leader=(0, 2), price_cap=np.array([5.0, 6.0]))
+    everyone = setting_of(market)
+    assert [owner.name for owner in everyone.owners] == ["a+c", "b", "d"]
+    assert everyone.cap.tolist() == [5.0, 6.0, 6.0, 6.0]
+    some = setting_of(market, leaders=["b", "c", "d"], groups=[Owner("us", ("b", "d"))], cap=7.0)
+    assert [(owner.name, owner.providers) for owner in some.owners] == [("us", ("b", "d")), ("c", ("c",))]
+    assert some.cap.tolist() == [5.0, 7.0, 6.0, 7.0]
+    assert some.priced == (1, 2, 3)
+
+
+def test_nobody_has_to_ask_less_than_today(make_market: MakeMarket) -> None:
+    assert setting_of(make_market(price=np.array([1.0, 2.0, 40.0]))).cap.tolist() == [10.0, 40.0, 40.0]
+
+
+@pytest.mark.parametrize(
+    ("leaders", "groups", "problem"),
+    [
+        (("x",), (), "--leaders: no provider has the id 'x'"),
+        (("p1",), (Owner("us", ("p1", "p2")),), "--owner us: 'p2' is not among --leaders"),
+        ((), (Owner("us", ("p1", "x")),), "owner us: no provider has the id 'x'"),
+        ((), (Owner("us", ("p1", "p2", "p3")),), "owner us: it would own every provider"),
+        ((), (Owner("us", ("p1",)), Owner("us", ("p2",))), "owner us: there are 2 of this name"),
+        ((), (Owner("us", ("p1", "p2")), Owner("we", ("p2",))), "'p2' is named more than once"),
+        ((), (Owner("p3", ("p1", "p2")),), "owner p3: there are 2 of this name"),
+    ],
+)
+def test_bad_owners_are_refused(
+    small_market: Market, leaders: tuple[str, ...], groups: tuple[Owner, ...], problem: str
+) -> None:
+    with pytest.raises(MarketError, match=problem):
+        setting_of(small_market, leaders, groups)
+
+
+def test_a_price_that_nobody_sets_has_to_be_there(make_market: MakeMarket) -> None:
+    market = make_market(price=np.array([np.nan, 2.0, 3.0]))
+    assert setting_of(market).start().tolist() == [2.5, 2.0, 3.0]
+    assert compete(setting_of(market), starts=1).today is None
+    with pytest.raises(MarketError, match="provider p1 has no price today"):
+        setting_of(market, leaders=["p2"])
