@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint types unit wheel bench clean
+.PHONY: demo test lint types unit wheel docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/prillm-or solve coding-13 --solver path
@@ -33,6 +33,11 @@ wheel: $(VENV)/.installed-test
 	$(WHEEL_VENV)/bin/pip install --quiet "$$(ls $(CURDIR)/dist/*.whl)[test]"
 	PRILLM_OR_WHEEL=1 $(WHEEL_VENV)/bin/pytest -m wheel
 
+docs: $(VENV)/.installed-docs
+	$(BIN)/python docs/notebook.py docs/tutorial.ipynb
+	$(BIN)/python -m sphinx -W -q -c docs -d build/doctrees . build/site
+	@echo build/site/index.html
+
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
 
@@ -52,4 +57,8 @@ $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --editable ".[bench]"
+	touch $@
+
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable ".[docs]"
 	touch $@

@@ -1,35 +1,176 @@
-"""The documentation runs: Python blocks in order, and the README's own market."""
+"""The documentation runs: what a page saves, runs and prints, block after block in a folder of its own.
+
+Blocks named by "Save as `FILE`" are written there; python runs in one namespace a page; each command of a console block
+(`$ command`, then its output) and each sh block runs in a shell. What is printed has to be what the page shows, spaces
+and `...` aside. Figures in the text of the site's own pages are those that their blocks show.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import doctest
+import io
 import json
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
 from prillm_or.files import read_market
+from prillm_or.registry import SOLVERS
 from prillm_or.solve import solve
 
 ROOT = Path(__file__).parent.parent
-PAGES = [path for path in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md")) if "```python" in path.read_text(encoding="utf-8")]
+SITE = sorted(ROOT.glob("docs/**/*.md"))
+PAGES = [*sorted(ROOT.glob("*.md")), *SITE, *sorted(ROOT.glob("*/README.md")), ROOT / "instances/tiny/README.md"]
+AS_NOTEBOOK = ROOT / "docs/tutorial.md"
+"""Run, and what it prints compared, in tests/test_site.py: once is enough."""
+RUN = {"python", "console", "sh"}
+NOT_RUN = {
+    ("CONTRIBUTING.md", "make test"): "the tests would run themselves",
+    ("CONTRIBUTING.md", "make docs"): "the site is built by tests/test_site.py",
+}
+SHOWN = {"text", "json", "toml", "csv"}
+BUILDS_THE_SITE = {"{toctree}"}
 
 
-def blocks(path: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, its lines, the paragraph above it and whether it follows a block directly."""
+
+    language: str
+    body: str
+    above: str
+    line: int
+
+    @property
+    def file(self) -> str | None:
+        """The file that a reader is told to save it as."""
+        named = re.search(r"Save as\s+`([^`]+)`[^`]*\Z", self.above)
+        return named and named[1]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_python_blocks_of_a_page_run_in_order(page: Path) -> None:
-    code = "\n".join(blocks(page, "python"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    fences = re.finditer(r"^```(\S*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [
+        Block(fence[1], fence[2], text[: fence.start()].rstrip().split("\n\n")[-1], text.count("\n", 0, fence.start()))
+        for fence in fences
+    ]
+
+
+def reason(page: Path, block: Block) -> str | None:
+    """Why a block is not run; None of one that is."""
+    starts = {start: why for (name, start), why in NOT_RUN.items() if name == page.name}
+    return next((why for start, why in starts.items() if block.body.startswith(start)), None)
+
+
+def says(wanted: str, printed: str) -> None:
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.DONT_ACCEPT_BLANKLINE
+    if not doctest.OutputChecker().check_output(wanted.strip(), printed.strip(), flags):
+        pytest.fail(f"the page says:\n{wanted}\nbut this was printed:\n{printed}")
+
+
+def shell(command: str, folder: Path) -> str:
+    """Output of a command that has to end well, both streams."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["sh", "-e", "-c", command],
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.fail(f"{command}\nended with {done.returncode}:\n{done.stdout}")
+    return done.stdout
+
+
+def commands(body: str) -> Iterator[tuple[str, str]]:
+    """Commands of a console block, with the output shown for each; lines after a backslash belong to the command."""
+    for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+        command, output = re.split(r"(?<!\\)\n", part, maxsplit=1)
+        yield command, output
+
+
+def run_page(page: Path, folder: Path, *, all_shown: bool) -> None:
+    found = blocks(page)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block, after in zip(found, [*found[1:], None], strict=True):
+        if block.file is not None:
+            saved = folder / block.file
+            saved.parent.mkdir(parents=True, exist_ok=True)
+            saved.write_text(block.body, encoding="utf-8")
+        elif block.language == "python":
+            code = compile("\n" * (block.line + 1) + block.body, str(page), "exec")
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(code, namespace)
+            shows = after is not None and after.language == "text" and after.above.endswith("```")
+            if shows or (all_shown and printed.getvalue()):
+                assert after is not None
+                says(after.body if shows else "", printed.getvalue())
+        elif block.language == "console":
+            assert block.body.startswith("$ ")
+            for command, output in commands(block.body):
+                says(output, shell(command, folder))
+        elif block.language == "sh" and not reason(page, block):
+            shell(block.body, folder)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page != AS_NOTEBOOK and any(block.language in RUN for block in blocks(page))],
+    ids=named,
+)
+def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with mock.patch.dict(SOLVERS):
+        run_page(page, tmp_path, all_shown=page in SITE)
+
+
+@pytest.mark.parametrize("page", [*SITE, ROOT / "CONTRIBUTING.md"], ids=named)
+def test_every_block_is_run_or_of_a_language_that_is_only_shown(page: Path) -> None:
+    assert {block.language for block in blocks(page)} <= RUN | SHOWN | BUILDS_THE_SITE
+    assert page.read_text(encoding="utf-8").count("```") == 2 * len(blocks(page))
+
+
+@pytest.mark.parametrize("page", [page for page in SITE if blocks(page)], ids=named)
+def test_figures_in_the_text_are_those_of_the_blocks(page: Path) -> None:
+    text = re.sub(r"^```\S*\n.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
+    shown = "".join(block.body for block in blocks(page))
+    assert [figure for figure in re.findall(r"\d+\.\d+", text) if figure not in shown] == []
+
+
+def test_exceptions_are_blocks_there_are() -> None:
+    assert sum(reason(page, block) is not None for page in PAGES for block in blocks(page)) == len(NOT_RUN)
+
+
+def test_what_is_printed_is_compared(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    for language, body in (("python", "print(1)\n```\n\n```text\n2"), ("console", "$ echo 1\n2"), ("sh", "false")):
+        page.write_text(f"```{language}\n{body}\n```\n", encoding="utf-8")
+        with pytest.raises(pytest.fail.Exception):
+            run_page(page, tmp_path, all_shown=True)
 
 
 def test_the_market_of_the_readme_earns_what_the_readme_says(tmp_path: Path) -> None:
-    (example,) = blocks(ROOT / "README.md", "json")
+    (example,) = [block.body for block in blocks(ROOT / "README.md") if block.file == "mine.json"]
     path = tmp_path / "mine.json"
     path.write_text(example, encoding="utf-8")
     assert json.loads(example)["name"] == "mine"
@@ -42,10 +183,9 @@ def test_the_market_of_the_readme_earns_what_the_readme_says(tmp_path: Path) -> 
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md"), ROOT / "instances/tiny/README.md"]
     broken = [
         f"{page.relative_to(ROOT)}: {target}"
-        for page in pages
+        for page in PAGES
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
         if not (page.parent / target).exists()
     ]

@@ -1,0 +1,118 @@
+"""How Sphinx builds the site: `sphinx-build -c docs . build/site`, or `make docs`.
+
+The source folder is the whole repository, of which `include_patterns` takes the pages: so links between pages, to
+`instances/README.md` and the like, are the same on a code host and on the site.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from importlib import import_module
+from io import StringIO
+from pkgutil import walk_packages
+
+import typer.main
+from sphinx.application import Sphinx
+
+import prillm_or
+from prillm_or import cli
+
+project = "prillm-or"
+author = "The prillm-or authors"
+copyright = author
+release = version = prillm_or.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**.md", "instances/**.md", "models/**.md", "solvers/**.md", "benchmarks/README.md"]
+exclude_patterns = [".*", "build", "dist"]
+
+html_theme = "furo"
+html_title = "prillm-or"
+html_extra_path = ["site"]
+html_copy_source = False
+html_show_sphinx = False
+pygments_style = "friendly"
+highlight_language = "text"
+
+myst_heading_anchors = 3
+
+# Shapes and names that two rooms share are no references to anything in particular.
+suppress_warnings = ["ref.python"]
+default_role = "code"
+napoleon_google_docstring = False
+autodoc_default_options = {"members": True, "member-order": "bysource", "ignore-module-all": True}
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+autodoc_type_aliases = {name: name for name in ("Array", "ArrayLike", "Indices", "Mask", "Order")}
+napoleon_attr_annotations = False
+
+COMMANDS = "<!-- commands -->"
+MODULES = "<!-- modules of "
+LITERAL = "        "
+
+
+def setup(app: Sphinx) -> None:
+    """Fill pages that stand for something generated."""
+    app.connect("source-read", fill)
+    app.connect("autodoc-process-docstring", as_restructured, priority=400)  # before napoleon
+
+
+def fill(app: Sphinx, page: str, source: list[str]) -> None:
+    """Put the help of all commands, or modules with all that is below them, where a comment in a page asks for them."""
+    source[0] = "".join(f"{line}\n" for read in source[0].splitlines() for line in filled(read))
+
+
+def filled(line: str) -> Iterator[str]:
+    """Lines that a line of a page stands for, most often itself."""
+    if line == COMMANDS:
+        for name in typer.main.get_group(cli.app).commands:
+            yield from (f"## prillm-or {name}", "", "```text", help_of(name), "```", "")
+    elif line.startswith(MODULES):
+        for module in line.removeprefix(MODULES).removesuffix(" -->").split(", "):
+            for name in (module.removesuffix(".*"), *below(module)):
+                yield from (f"## {name}", "", "```{eval-rst}", f".. automodule:: {name}", "```", "")
+    else:
+        yield line
+
+
+def help_of(command: str) -> str:
+    """What a command says of itself."""
+    os.environ["COLUMNS"] = "100"
+    with redirect_stdout(StringIO()) as said:
+        cli.run([command, "--help"])
+    return said.getvalue().strip()
+
+
+def below(pattern: str) -> list[str]:
+    """Names of all modules of the package in `PACKAGE.*`; none of a module without the star."""
+    package, star, _ = pattern.partition(".*")
+    path = import_module(package).__path__ if star else []
+    return [found.name for found in walk_packages(path, f"{package}.")]
+
+
+def as_restructured(app: Sphinx, what: str, name: str, about: object, options: object, lines: list[str]) -> None:
+    """Formulas in docstrings are plain text, with bars and in columns: neither means anything to docutils."""
+    if what in ("property", "attribute", "data"):
+        lines[:0] = ["..", ""]  # an empty comment; else napoleon takes what stands before a colon for a type
+    if what == "module":
+        paragraphs = re.split(r"\n{2,}", "\n".join(lines).strip())
+        lines[:] = "\n\n".join(literal(part) if in_columns(part) else part for part in paragraphs).splitlines()
+    lines[:] = [line if line.startswith(LITERAL) else line.replace("|", r"\|") for line in lines]
+
+
+def in_columns(paragraph: str) -> bool:
+    """Whether a paragraph's spaces matter: a formula, a table, or lines indented below a first one."""
+    first, *others = paragraph.splitlines()
+    indented = [line.startswith(" ") for line in others]
+    is_list = re.match(r"([*-]|\d+\.) ", first)
+    return first.startswith(" ") or (any(indented) and not is_list) or bool(re.search(r"\S {3,}\S", paragraph))
+
+
+def literal(paragraph: str) -> str:
+    """A paragraph shown as it is."""
+    return "::\n\n" + "\n".join(f"{LITERAL}{line}" for line in paragraph.splitlines())

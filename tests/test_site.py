@@ -1,0 +1,185 @@
+"""The site: built with warnings as errors, whole, linked, loading nothing; and the notebook of the tutorial runs."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import typer.main
+
+import prillm_or
+from prillm_or.cli import app
+from prillm_or.registry import ABSTRACTIONS, MODELS, SOLVERS
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOK = ROOT / "docs/tutorial.ipynb"
+REQUEST = "Network.requestWillBeSent"
+EXECUTE = """
+import sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], 4)
+nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+nbformat.write(notebook, sys.argv[1])
+"""
+LOADS = {"script": "src", "img": "src", "source": "src", "iframe": "src", "object": "data", "use": "href"}
+"""Attributes by which an element loads something at once; links to click on are none."""
+
+
+class Page(HTMLParser):
+    """What a page links to, loads, and can be linked at."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value for name, value in attrs if value}
+        self.anchors.update(given[name] for name in ("id", "name") if name in given)
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        if tag == "link" and given.get("rel") in ("stylesheet", "icon", "shortcut icon", "preload", "preconnect"):
+            self.loaded.append(given["href"])
+        if LOADS.get(tag) in given:
+            self.loaded.append(given[LOADS[tag]])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site as `make docs` builds it; made at most once a run."""
+    place = tmp_path_factory.mktemp("site")
+    folders = ["-c", "docs", "-d", f"{place}/doctrees", ".", f"{place}/html"]
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", *folders]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    return place / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Page]:
+    """Every page of the site, read."""
+    return {path: Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+
+
+def test_every_page_of_the_documentation_is_there(site: Path) -> None:
+    sources = [*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "instances/README.md"]
+    assert [page for page in sources if not (site / page.relative_to(ROOT)).with_suffix(".html").exists()] == []
+    assert 'url=docs/index.html"' in (site / "index.html").read_text(encoding="utf-8")
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path, pages: dict[Path, Page]) -> None:
+    loaded = [(path.name, what) for path, page in pages.items() for what in page.loaded]
+    assert loaded
+    assert [(name, what) for name, what in loaded if urlsplit(what).netloc] == []
+    sheets = [path.read_text(encoding="utf-8") for path in site.rglob("*.css")]
+    fetched = [what for sheet in sheets for what in re.findall(r"(?:@import|url\()\s*[\"']?([^\"')]+)", sheet)]
+    assert [what for what in fetched if urlsplit(what).netloc] == []
+
+
+@pytest.mark.parametrize("name", ["docs/index.html", "docs/tutorial.html", "search.html"])
+def test_a_browser_asks_for_nothing_but_files(site: Path, browser: Chrome, name: str) -> None:
+    page = site / name
+    browser.get("about:blank")  # the browser's own first page asks for parts of itself
+    logged(browser)
+    browser.get(page.as_uri())
+    asked = [entry["params"]["request"]["url"] for entry in logged(browser) if entry["method"] == REQUEST]
+    assert page.as_uri() in asked
+    assert [url for url in asked if not url.startswith(("file:", "data:", "chrome:"))] == []
+
+
+def logged(browser: Chrome) -> list[dict[str, Any]]:
+    """What the browser has done on the network since it was last asked."""
+    entries: list[dict[str, Any]] = browser.get_log("performance")  # type: ignore[no-untyped-call]
+    return [json.loads(entry["message"])["message"] for entry in entries]
+
+
+def test_links_within_the_site_lead_somewhere(site: Path, pages: dict[Path, Page]) -> None:
+    links = [(path, link) for path, page in pages.items() for link in (*page.links, *page.loaded)]
+    inside = [(path, urlsplit(link)) for path, link in links if not urlsplit(link).scheme]
+    assert len(inside) > len(pages)
+    broken = []
+    for path, link in inside:
+        target = (path.parent / unquote(link.path)).resolve() if link.path else path
+        lost = link.fragment and target in pages and unquote(link.fragment) not in pages[target].anchors
+        if lost or not target.exists():
+            broken.append((str(path.relative_to(site)), link.geturl()))
+    assert broken == []
+
+
+def test_every_public_module_and_everything_registered_is_in_the_reference(pages: dict[Path, Page]) -> None:
+    described = set().union(*(page.anchors for path, page in pages.items() if path.parent.name == "reference"))
+    modules = {name.removeprefix("module-") for name in described if name.startswith("module-")}
+    top = {f"prillm_or.{found.name}" for found in iter_modules(prillm_or.__path__) if found.name != "cli"}
+    rooms = {".".join(name.split(".")[:2]) for name in modules}
+    assert top - rooms == set()
+    homes = {entry.home[0] for entry in SOLVERS.values()} | {entry.module for entry in MODELS.values()}
+    assert homes - modules == set()
+    assert {entry.home[0] for entry in ABSTRACTIONS.values()} - modules == set()
+    assert {"prillm_or.market.Market", "prillm_or.solve.solve", "prillm_or.pricer.Pricer.update"} <= described
+
+
+def test_every_command_is_in_the_reference_with_its_own_help(site: Path) -> None:
+    page = (site / "docs/reference/commands.html").read_text(encoding="utf-8")
+    text = re.sub(r"<[^>]+>", "", page)
+    names = list(typer.main.get_group(app).commands)
+    assert [name for name in names if f"Usage: prillm-or {name} " not in text] == []
+
+
+def test_modules_that_the_pages_use_are_in_the_reference(pages: dict[Path, Page]) -> None:
+    modules = {name for page in pages.values() for name in page.anchors if name.startswith("module-")}
+    used = {
+        name
+        for page in ROOT.glob("docs/**/*.md")
+        for name in re.findall(r"^from (prillm_or[\w.]*) import", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(used) > 5
+    assert {name for name in used if f"module-{name}" not in modules} == set()
+
+
+def test_the_notebook_is_the_tutorial(tmp_path: Path) -> None:
+    made = tmp_path / "made.ipynb"
+    subprocess.run([sys.executable, "docs/notebook.py", str(made)], cwd=ROOT, check=True)
+    assert made.read_bytes() == NOTEBOOK.read_bytes(), "make it anew: python docs/notebook.py docs/tutorial.ipynb"
+
+
+def test_the_notebook_prints_what_the_tutorial_shows(tmp_path: Path) -> None:
+    copy = tmp_path / "tutorial.ipynb"
+    copy.write_bytes(NOTEBOOK.read_bytes())
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [sys.executable, "-c", EXECUTE, copy.name]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    shown, printed = outputs(NOTEBOOK), outputs(copy)
+    assert shown.keys() == printed.keys()
+    assert len([text for text in shown.values() if text]) > 10
+    same = doctest.OutputChecker().check_output
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    wrong = {cell: text for cell, text in printed.items() if not same(shown[cell].strip(), text.strip(), flags)}
+    assert {cell: (shown[cell], text) for cell, text in wrong.items()} == {}
+    assert (tmp_path / "nova.html").stat().st_size > 10_000
+
+
+def outputs(notebook: Path) -> dict[str, str]:
+    """What each cell that runs prints, less the colours that a kernel asks commands for."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return {
+        cell["id"]: re.sub(r"\x1b\[[\d;]*m", "", "".join(line for part in cell["outputs"] for line in part["text"]))
+        for cell in cells
+        if cell["cell_type"] == "code"
+    }
