@@ -122,7 +122,7 @@ def test_as_its_value_falls_results_become_those_without_it(draw_market: MakeMar
         assert other.flow[:, :-1] == pytest.approx(same.flow, abs=1e-11 * market.demand.sum())
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.5, 0.9])
 def test_path_agrees_with_bisect_and_a_price_grid(draw_market: MakeMarket, kind: str, share: float) -> None:
     for size in ((1, 2), (3, 3), (8, 5)):
         market = draw_market(kind, *size, 11)
@@ -133,12 +133,12 @@ def test_path_agrees_with_bisect_and_a_price_grid(draw_market: MakeMarket, kind:
         assert (exact.status.value, certified.status.value) == ("optimal", "optimal")
         assert certified.profit == pytest.approx(exact.profit, rel=2e-9, abs=tolerance)
         users, found, best = user_problem(market), None, -np.inf
-        for price in np.linspace(0.0, market.price_cap, 501):
+        for price in np.linspace(0.0, market.price_cap, 301):
             found = solve_users(users, price, found)
             best = max(best, profit_of(market, price, found.load))
         assert best <= exact.profit + 1e-10 * abs(exact.profit) + tolerance
         # the grid misses no more than the steepest rise of profit, x_s <= sum D, over half a step
-        assert exact.profit - best <= market.demand.sum() * market.price_cap[0] / 1000 + tolerance
+        assert exact.profit - best <= market.demand.sum() * market.price_cap[0] / 600 + tolerance
 
 
 @pytest.mark.parametrize(
@@ -150,14 +150,14 @@ def test_path_agrees_with_bisect_and_a_price_grid(draw_market: MakeMarket, kind:
     ],
 )
 def test_path_agrees_with_the_models(draw_market: MakeMarket, kind: str, solver: str, model: str | None) -> None:
-    market = draw_market(kind, 2, 3, 2)
-    for share in (0.3, 0.9):
-        wanted = with_outside(market, worth(market, share))
-        exact, found, tolerance = solve(wanted), solve(wanted, solver=solver, model=model), rounding(wanted)
-        assert found.upper_bound is not None
-        assert found.profit == pytest.approx(exact.profit, rel=1e-4, abs=tolerance)
-        assert exact.profit * (1 - 1e-7) - tolerance <= found.upper_bound <= exact.profit * (1 + 1e-4) + tolerance
-        assert found.status.value == "optimal" or exact.profit <= tolerance  # of nothing, a gap is large at once
+    market = draw_market(kind, 2, 3, 0)
+    wanted = with_outside(market, worth(market, 0.6))
+    exact, found, tolerance = solve(wanted), solve(wanted, solver=solver, model=model), rounding(wanted)
+    assert exact.profit > 1e-3 * market.demand.sum()
+    assert found.status.value == "optimal"
+    assert found.upper_bound is not None
+    assert found.profit == pytest.approx(exact.profit, rel=1e-4, abs=tolerance)
+    assert exact.profit * (1 - 1e-7) - tolerance <= found.upper_bound <= exact.profit * (1 + 1e-4) + tolerance
 
 
 def exact_flows(market: Market, prices: Array, support: Any) -> list[list[Fraction]]:
@@ -274,13 +274,12 @@ def test_abstractions_take_it_apart_from_those_whose_capacity_counts(draw_market
     for kind in ("heavy", "weights"):
         for seed in range(2):
             market = draw_market(kind, 8, 6, seed)
-            for value in (worth(market, 0.3), worth(market, 0.9), unwanted(market)):
+            for value in (worth(market, 0.6), unwanted(market)):
                 asked = with_outside(market, value)
                 found = solve(asked, abstraction=AbstractionChoice(name, 2, True, None))
                 shares.append(found.profit / solve(asked).profit)
     assert max(shares) <= 1 + 1e-9
-    assert np.mean(shares) >= 0.999  # 0.9964 and 0.9969 while its capacity weighed as others' do
-    assert min(shares) >= 0.95
+    assert min(shares) >= 0.99
 
 
 def test_beside_it_the_largest_capacities_are_still_told_apart(make_market: MakeMarket) -> None:

@@ -59,6 +59,8 @@ Outside = Annotated[
     ),
 ]
 
+Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, as .svg, .png or .pdf.")]
+
 _PIPE_WIDTH = 200
 
 
@@ -179,3 +181,11 @@ def checked_output(path: Path, endings: Sequence[str]) -> Path:
     if not path.parent.is_dir():
         raise PrillmError(f"{path}: the folder {path.parent} does not exist")
     return path
+
+
+def check_plot(path: Path | None) -> None:
+    """Refuse a name for a plot that it cannot be written to, before there is any work."""
+    if path is not None:
+        from prillm_or.report.plots.save import ENDINGS
+
+        checked_output(path, ENDINGS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -14,7 +14,8 @@ from prillm_or.cli.common import (
     Json,
     OneInstance,
     Outside,
-    checked_output,
+    Plot,
+    check_plot,
     console,
     number,
     outside_field,
@@ -26,16 +27,17 @@ from prillm_or.cli.common import (
 )
 from prillm_or.equilibrium import solve_users, user_problem
 from prillm_or.errors import CombinationError
-from prillm_or.explanation.pieces import Traced
 from prillm_or.market import Array, Market
-from prillm_or.report.curve import best_point
 from prillm_or.solvers.trace import Piece, trace
+
+if TYPE_CHECKING:
+    from prillm_or.explanation.pieces import Traced
 
 
 def command(
     instance: OneInstance,
     provider: Annotated[str | None, typer.Option(help="The leader's provider whose price moves.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it, as .svg, .png or .pdf.")] = None,
+    plot: Plot = None,
     of: Annotated[
         Literal["profit", "support"] | None,
         typer.Option(help="What --plot draws: the profit, or whom each user uses; the profit if left out."),
@@ -52,7 +54,12 @@ def command(
       prillm-or curve coding-13 --json curve.json
       prillm-or curve coding-13 --plot support.svg --of support
     """
-    _check_plot(plot, of)
+    from prillm_or.explanation.pieces import Traced
+    from prillm_or.report.curve import best_point
+
+    if of is not None and plot is None:
+        raise CombinationError(f"--of {of}: it says what --plot draws; give --plot FILE")
+    check_plot(plot)
     market = read_instance(instance, outside).market
     which = _which(market, provider)
     prices = _other_prices(market, which)
@@ -67,15 +74,6 @@ def command(
     if plot is not None:
         _draw(plot, of, market, which, Traced(start, pieces))
     return 0
-
-
-def _check_plot(plot: Path | None, of: str | None) -> None:
-    if plot is not None:
-        from prillm_or.report.plots.save import ENDINGS
-
-        checked_output(plot, ENDINGS)
-    elif of is not None:
-        raise CombinationError(f"--of {of}: it says what --plot draws; give --plot FILE")
 
 
 def _draw(path: Path, of: str | None, market: Market, which: int, traced: Traced) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from prillm_or.cli.common import (
     Json,
     OneInstance,
     Outside,
-    checked_output,
+    Plot,
+    check_plot,
     console,
     number,
     outside_field,
@@ -38,20 +38,17 @@ def command(
         list[str] | None,
         typer.Option(metavar="ID=VALUE", help="Price of a provider, the leader's or a rival's; others as today."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the flows, as .svg, .png or .pdf.")] = None,
+    plot: Plot = None,
     outside: Outside = None,
     json: Json = None,
 ) -> int:
-    """Find the users' equilibrium at given prices, and certify it.
+    """Find the users' equilibrium at given prices, and certify it; --plot draws its flows.
 
     \b
     Example:
       prillm-or equilibrium coding-13 --price step-3.7-flash=0.12 --plot flows.svg
     """
-    if plot is not None:
-        from prillm_or.report.plots.save import ENDINGS
-
-        checked_output(plot, ENDINGS)
+    check_plot(plot)
     market = _with_prices(read_instance(instance, outside).market, price or [])
     if market.today is None:
         absent = [name for name, j in zip(market.leader_ids, market.leader, strict=True) if np.isnan(market.price[j])]

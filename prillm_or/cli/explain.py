@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from prillm_or.cli.common import (
     Json,
     OneInstance,
     Outside,
+    Plot,
     Verbose,
-    checked_output,
+    check_plot,
     console,
     number,
     outside_field,
@@ -31,16 +29,14 @@ if TYPE_CHECKING:
 
 def command(
     instance: OneInstance,
-    plot: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the effects of 1 %, as .svg, .png or .pdf.")
-    ] = None,
+    plot: Plot = None,
     outside: Outside = None,
     json: Json = None,
     verbose: Verbose = False,
 ) -> int:
     """Explain the best price: what it earns and from whom, who would come or go, which rivals matter and by how much.
 
-    Effects are exact: the market is solved anew with each of its figures 1 % higher.
+    Effects are exact: the market is solved anew with each of its figures 1 % higher; --plot draws the largest.
 
     \b
     Example:
@@ -50,10 +46,7 @@ def command(
     from prillm_or.explanation.explanation import explanation_to_json
     from prillm_or.explanation.words import sentences
 
-    if plot is not None:
-        from prillm_or.report.plots.save import ENDINGS
-
-        checked_output(plot, ENDINGS)
+    check_plot(plot)
     market = read_instance(instance, outside).market
     with progress(instance, verbose=verbose):
         found = explain(market)

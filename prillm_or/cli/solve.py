@@ -98,7 +98,7 @@ def command(
       prillm-or solve coding-13 --model kkt-bigm --solver highs --gap 1e-4
       prillm-or solve coding-13 --abstraction anchored --keep 2 --refine --certify
       prillm-or solve instances/*.json --jobs 4 --json results.json --resume
-      prillm-or solve coding-13 --outside -5
+      prillm-or solve premium-4 --outside -1
       prillm-or solve fitted/coding-13-2026-07-07.json --robust 200
     """
     if robust is not None:

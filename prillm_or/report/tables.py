@@ -89,6 +89,8 @@ def overview(comparison: Comparison) -> str:
     )
     if len(comparison.records) < total:
         text += f" Unfinished: {len(comparison.records)} of {total} runs are in this report."
+    if plan.outside is not None:
+        text += f" Every market has an outside option of value {plan.outside:g}, which its file has not."
     return text
 
 
