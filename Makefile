@@ -12,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/prillm-or solve coding-13 --solver path
 	$(BIN)/prillm-or solve coding-13 --model kkt-bigm --solver highs --gap 1e-4
 
-# Unit tests keep one core busy; types and the wheel are checked on another meanwhile.
+# Types and the wheel are checked while the unit tests run, which take all cores.
 test: lint
 	$(MAKE) -j2 types unit wheel
 
@@ -23,7 +23,7 @@ types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 unit: $(VENV)/.installed-test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 # A clean environment holding the built wheel alone; bare `pytest` leaves the checkout off the path.
 wheel: $(VENV)/.installed-test

@@ -140,6 +140,7 @@ def _pool(
     to its processes at once: it cannot be shut down in silence while it holds more.
     """
     from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+    from multiprocessing import resource_tracker
 
     from joblib.externals.loky import ProcessPoolExecutor
 
@@ -151,7 +152,8 @@ def _pool(
     idle = False
     try:
         while True:
-            with _without_ctrl_c():
+            resource_tracker.ensure_running()  # where loky begins it, it would end the silence
+            with without_ctrl_c():
                 for number in islice(unsent, 2 * size - len(running)):
                     running[pool.submit(work, waiting[number])] = number
             if idle := not running:
@@ -169,14 +171,15 @@ def _pool(
 
 
 @contextmanager
-def _without_ctrl_c() -> Iterator[None]:
-    """Processes begun meanwhile do not hear Ctrl-C from their first instruction on, before they could ignore it."""
-    from multiprocessing import resource_tracker
+def without_ctrl_c() -> Iterator[None]:
+    """Ctrl-C waits until the end.
 
+    Processes begun meanwhile do not hear it from their first instruction on, before they could ignore it; and packages
+    in C++, which abort when they are interrupted while they are loaded, get loaded.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # where loky begins it, it would end the silence
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -43,11 +43,13 @@ from prillm_or.support import Laplacian
 
 _log = logging.getLogger(__name__)
 
+AMPLE = 1e3
+"""A capacity above this many times the total demand is ample: no load congests it."""
+
 _GUESS_ROUNDS = 2
 _FULL_STEPS = 20
 _MOST_STEPS = 500
 _ROUNDING = 16 * np.finfo(np.float64).eps
-_AMPLE = 1e3
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,9 +290,9 @@ def ample_provider(capacity: Array, demand: Array) -> int | None:
     The slack of a pair with it, flow over capacity, drowns in the rounding of levels; `rest` has the digits.
     """
     largest = int(capacity.argmax())
-    if capacity.item(largest) <= _AMPLE * demand.item(0):  # no sum where one demand tells, in each small equilibrium
+    if capacity.item(largest) <= AMPLE * demand.item(0):  # no sum where one demand tells, in each small equilibrium
         return None
-    return largest if capacity.item(largest) > _AMPLE * demand.sum() else None
+    return largest if capacity.item(largest) > AMPLE * demand.sum() else None
 
 
 def rest(pairs: Pairs, flow: Array, ample: int, volume: Array | float) -> Array:

@@ -229,9 +229,9 @@ def test_actor_critic_keeps_the_best_it_met_and_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     days = generated(wants(4, [0.0, 1.0, 0.5, 1.5]), 1)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    state = random.getstate(), torch.get_rng_state()
     few = flows_of("a2c", days)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # from here on: torch makes a folder when it is loaded
+    state = random.getstate(), torch.get_rng_state()
     monkeypatch.setattr(STEPS, 200)
     many = flows_of("a2c", days)
     assert r2(few, days) > 0

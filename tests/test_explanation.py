@@ -22,6 +22,7 @@ from prillm_or.explanation.words import sentences
 from prillm_or.files import read_market, write_market
 from prillm_or.generate import generate
 from prillm_or.market import Market
+from prillm_or.outside import with_outside
 from prillm_or.shipped import find
 from prillm_or.solve import solve
 
@@ -70,6 +71,7 @@ def test_what_it_takes_to_flip_by_hand() -> None:
         pytest.approx((8, 2, 16)),
     ]
     flips = {flip.what: flip for flip in found.flips}
+    assert "next-best local maximum is 8" in said(market)
     # Demands d times as large: the load while both use it is (1 + 15 d - p)/4, which earns (1 + 15 d)^2 / 16 at best;
     # b alone stays up to p = 16 + 4 d, which earns d (16 + 4 d). Equal where 161 d^2 - 226 d + 1 = 0.
     d = (226 + math.sqrt(226**2 - 4 * 161)) / (2 * 161)
@@ -79,17 +81,76 @@ def test_what_it_takes_to_flip_by_hand() -> None:
     assert flips["value"].change == pytest.approx((8 * math.sqrt(2) - 8) / 20, rel=1e-3)
     # A unit cost k: (16 - k)^2 / 16 = 20 - k only where k < 0; rivals' price: as for the value, over 300 %.
     assert (flips["unit_cost"].change, flips["price"].change) == (None, None)
-    assert "next-best local maximum is 8" in " ".join(sentences(found, market.units))
+
+
+def test_a_flip_at_the_end_of_what_there_is() -> None:
+    """With demands 1.6 times as large and a unit cost of 9 the best price is 22.4, at no cost 12.5."""
+    market = tiny("two-maxima")
+    costly = replace(market, demand=1.6 * market.demand, unit_cost=np.array([9.0, 0.0]))
+    found = explain(costly)
+    (flip,) = [flip for flip in found.flips if flip.what == "unit_cost"]
+    assert found.price == pytest.approx(16 + 4 * 1.6)
+    # As above with d = 1.6: (25 - k)^2 / 16 = 1.6 (22.4 - k), k^2 - 24.4 k + 51.56 = 0
+    k = (24.4 - math.sqrt(24.4**2 - 4 * 51.56)) / 2
+    assert flip.change == pytest.approx((k - 9) / 22.4, rel=1e-3)
 
 
 def test_a_cap_that_binds() -> None:
     found = explain(tiny("cap-binds"))
     # Load (6 - p)/2, profit rising up to 3; the cap is 2.
     assert (found.cap_binds, found.price) == (True, 2)
-    assert found.elasticity.left == pytest.approx(-2 * 0.5 / 2)
-    assert found.elasticity.right is None
+    # Elasticity 2 (-1/2) / 2 on both sides: a price above the cap is not allowed, but there is a load.
+    assert (found.elasticity.left, found.elasticity.right) == pytest.approx((-1 / 2, -1 / 2))
     assert "cap of 2 binds" in " ".join(sentences(found, tiny("cap-binds").units))
     assert not explain(tiny("one-rival")).cap_binds
+
+
+def said(market: Market) -> str:
+    return " ".join(sentences(explain(market), market.units))
+
+
+def capped(name: str, cap: float) -> Market:
+    return replace(tiny(name), price_cap=np.array([cap]))
+
+
+def test_a_cap_at_the_best_price_does_not_bind() -> None:
+    """Without it the price would be the same: a kink at 3, a kink at 20, the top of a parabola at 3."""
+    for name, cap, kink in (("kink", 3.0, True), ("two-maxima", 20.0, True), ("one-rival", 3.0, False)):
+        found = explain(capped(name, cap))
+        assert found.price == pytest.approx(cap)
+        assert not found.cap_binds
+        assert ("sits on a kink" in said(capped(name, cap))) == kink
+        assert "binds" not in said(capped(name, cap))
+    nothing = explain(capped("one-rival", 0.0))
+    # At 0 the load is 3 and the profit 0; any price above earns more.
+    assert nothing.load == pytest.approx(3)
+    assert (nothing.cap_binds, nothing.elasticity.left) == (True, None)
+    assert "cap of 0 binds" in said(capped("one-rival", 0.0))
+
+
+def test_a_cap_without_meaning_changes_nothing_but_the_cap() -> None:
+    market = read_market(find("instances", "coding-13")).market
+    for free in (market, tiny("own-weights")):
+        one, other = (explain(replace(free, price_cap=np.array([cap]))) for cap in (20.0, 1e10))
+        assert (other.kink, len(other.local_maxima)) == (one.kink, len(one.local_maxima))
+        assert other.price == pytest.approx(one.price)
+        assert other.elasticity.left == pytest.approx(one.elasticity.left, rel=1e-6)
+        assert [user.state for user in other.users] == [user.state for user in one.users]
+
+
+def test_a_price_inside_a_flat_piece_is_no_kink() -> None:
+    """See tiny/README.md: from 12 to 20 user b alone stays, with all of its demand."""
+    market = tiny("two-maxima")
+    flat = explain(market, replace(solve(market), prices={"lead": 15.0}, profit=15.0))
+    assert flat.kink == ()
+    assert "does not answer small changes" in " ".join(sentences(flat, market.units))
+
+
+def test_loads_near_the_price_are_those_of_equilibria() -> None:
+    found = explain(tiny("kink"))
+    # 1 % above: (52 - 9 * 3.03)/10, and below: (8 - 2.97)/2; the load is 2.5.
+    assert (found.load_near.left, found.load_near.right) == pytest.approx(((8 - 2.97) / 2, (52 - 9 * 3.03) / 10))
+    assert "1 % higher loses 1.08 % of the load, one 1 % lower wins 0.6 %" in said(tiny("kink"))
 
 
 def test_nothing_to_earn_and_a_tie() -> None:
@@ -255,6 +316,27 @@ def test_rivals_apart_have_no_influence_and_those_tied_a_chain_of_users() -> Non
     assert "Without influence while everyone uses whom they use now: far." in sentences(found, market.units)
 
 
+def test_an_outside_option_passes_no_influence_on(make_market: Any) -> None:
+    """Users a and b have nothing in common but that both may leave."""
+    market = make_market(
+        user_ids=["a", "b"],
+        provider_ids=["us", "r"],
+        demand=np.array([10.0, 10.0]),
+        capacity=np.array([2.0, 2.0]),
+        price=np.array([1.0, 1.0]),
+        delay=np.array([[0.0, 50.0], [50.0, 0.0]]),
+        leader=(0,),
+        price_cap=np.array([10.0]),
+    )
+    found = explain(with_outside(market, -6.0))
+    rival, outside = found.rivals
+    assert (rival.connected, rival.chain, outside.chain) == (False, (), ("us", "a", "outside"))
+    assert rival.profit_effect == dict.fromkeys(RIVAL_KEYS, 0.0)
+    assert outside.profit_effect is not None
+    assert outside.profit_effect["value"] < 0
+    assert "matters most is outside: with its value" in said(with_outside(market, -6.0))
+
+
 def test_chains_go_from_provider_to_user_along_flows() -> None:
     market = generate(20, 20, "uniform", 3)
     found = explain(market)
@@ -292,6 +374,9 @@ def test_a_curve_too_long_is_looked_at_near_the_price(monkeypatch: pytest.Monkey
     assert near.searched == pytest.approx((0.99 * whole.price, 1.01 * whole.price))
     assert (near.elasticity.left, near.profit) == pytest.approx((whole.elasticity.left, whole.profit))
     assert len(near.local_maxima) == 1
+    words = " ".join(sentences(near, market.units))
+    assert "were looked at: the whole curve has too many pieces" in words
+    assert "no local maximum among them but" in words
 
 
 def test_a_price_that_is_not_the_best_is_explained_and_called_so() -> None:
@@ -308,8 +393,11 @@ def test_a_price_that_is_not_the_best_is_explained_and_called_so() -> None:
 def test_refusals(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CombinationError, match="sets 2 prices, explain takes one"):
         explain(tiny("two-prices"))
-    with pytest.raises(CombinationError, match="another market's leader"):
+    with pytest.raises(CombinationError, match=r"has a price of step-3\.7-flash, not of lead"):
         explain(tiny("kink"), solve(read_market(find("instances", "coding-13")).market))
+    for price in (-1.0, 10.1, math.nan):
+        with pytest.raises(CombinationError, match="not between 0 and the cap 10"):
+            explain(tiny("kink"), replace(solve(tiny("kink")), prices={"lead": price}))
     assert run(["explain", "tiny/two-prices"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 

@@ -497,6 +497,15 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 
+def test_a_cap_without_meaning_costs_no_points(axes: Axes, coding: Market) -> None:
+    free = replace(coding, price_cap=np.array([1e9]))
+    curve = profit_curve(free)
+    assert curve is not None
+    assert len(curve.price) < 1000
+    plot_profit(axes, free, _traced(free).pieces)
+    assert len(_curve(axes)[0]) < 1000
+
+
 def test_commands_draw_in_a_process_of_their_own(tmp_path: Path, coding: Market) -> None:
     write_market(replace(coding, user_ids=("$a$ <b>千", *coding.user_ids[1:])), tmp_path / "odd.json")
     for arguments, said in (

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prillm_or.equilibrium import Equilibrium, UserProblem
+from prillm_or.equilibrium import AMPLE, Equilibrium, UserProblem
 from prillm_or.market import Array, Market
 from prillm_or.pairs import Mask, over_blocks
 
 _TIE = 1e-9
-_AMPLE = 1e3
 _MOST_SHOWN = 20
 
 
@@ -130,7 +129,7 @@ def ample(market: Market) -> Mask:
 
     None where all rivals are such.
     """
-    found: Mask = market.capacity > _AMPLE * market.demand.sum()
+    found: Mask = market.capacity > AMPLE * market.demand.sum()
     found[list(market.leader)] = False
     return found if found.sum() < len(market.rivals) else np.zeros_like(found)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prillm_or.cli.common import Json, Verbose, console, number, progress, report, save, table
+from prillm_or.engine import without_ctrl_c
 from prillm_or.errors import PrillmError, UnavailableError
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def command(
         raise UnavailableError(f"calibrate: {', '.join(missing)} missing; pip install 'prillm-or[calibrate]'")
     from threadpoolctl import threadpool_limits
 
-    from prillm_or.calibration.calibrate import calibrate
+    with without_ctrl_c():  # torch
+        from prillm_or.calibration.calibrate import calibrate
     from prillm_or.files.fits import fit_to_json, read_earlier
     from prillm_or.files.observations import read_observations
     from prillm_or.files.results import write_json

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ from prillm_or.cli.common import (
 if TYPE_CHECKING:
     from prillm_or.explanation.explanation import Explanation
 
+_MOST_ROWS = 50
+
 
 def command(
     instance: OneInstance,
@@ -36,7 +38,8 @@ def command(
 ) -> int:
     """Explain the best price: what it earns and from whom, who would come or go, which rivals matter and by how much.
 
-    Effects are exact: the market is solved anew with each of its figures 1 % higher; --plot draws the largest.
+    Effects are exact: the market is solved anew with each user's demand and each rival's price, capacity and value 1 %
+    higher; --plot draws the largest.
 
     \b
     Example:
@@ -66,7 +69,9 @@ def command(
 
 
 def _show(found: Explanation) -> None:
-    """Tables of users, by what they bring, of rivals, by how much their price matters, and of local maxima."""
+    """Tables of users, by what they bring, of rivals, by how much they matter, and of local maxima."""
+    from prillm_or.explanation.words import largest_effect
+
     screen = console()
     users = [
         (
@@ -78,13 +83,13 @@ def _show(found: Explanation) -> None:
             number(user.joins_at, 4),
             _effect(user.profit_effect, "demand"),
         )
-        for user in sorted(found.users, key=lambda user: -user.profit)
+        for user in sorted(found.users, key=lambda user: -user.load)
     ]
     screen.print(
         table(
             "\nusers; last: change of the best profit with 1 % more demand",
             ("user", "load", "profit", "state", "leaves at", "joins at", "demand"),
-            users,
+            _cut(users),
             right=("load", "profit", "leaves at", "joins at", "demand"),
         )
     )
@@ -96,19 +101,27 @@ def _show(found: Explanation) -> None:
             " - ".join(rival.chain[1:-1]) or "-",
             *(_effect(rival.profit_effect, key) for key in effects),
         )
-        for rival in sorted(found.rivals, key=lambda rival: -abs((rival.profit_effect or {}).get("price", 0.0)))
+        for rival in sorted(found.rivals, key=largest_effect, reverse=True)
     ]
     screen.print(
         table(
             "rivals; last three: change of the best profit with 1 % more of each",
             ("rival", "load", "tied by", *effects),
-            rivals,
+            _cut(rivals),
             right=("load", *effects),
         )
     )
     maxima = [(number(one.price), number(one.load), number(one.profit)) for one in found.local_maxima]
     columns = ("price", "load", "profit")
     screen.print(table("local maxima, best first", columns, maxima, right=columns))
+
+
+def _cut(rows: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
+    """The first rows, and how many are left to `--json`."""
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    rest = (f"and {len(rows) - _MOST_ROWS} more: --json", *[""] * (len(rows[0]) - 1))
+    return [*rows[:_MOST_ROWS], rest]
 
 
 def _effect(effect: Mapping[str, float] | None, key: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from prillm_or.cli.common import Address, EngineName, Verbose, checked_output, console, progress, report, table
-from prillm_or.engine import Engine, cores, engine_of
+from prillm_or.engine import Engine, cores, engine_of, without_ctrl_c
 from prillm_or.errors import PrillmError, UnavailableError
 from prillm_or.files.atomic import replace_file
 
@@ -97,10 +97,11 @@ def _trainer(kind: str) -> Callable[[Course, Path], Trained]:
     missing = [package for package in ("torch", "safetensors") if find_spec(package) is None]
     if missing:
         raise UnavailableError(f"train: {', '.join(missing)} missing; pip install 'prillm-or[learn]'")
-    if kind == "learned":
-        from prillm_or.abstraction.training.learned import train as train_learned
+    with without_ctrl_c():
+        if kind == "learned":
+            from prillm_or.abstraction.training.learned import train as train_learned
 
-        return train_learned
-    from prillm_or.abstraction.training.paper import train as train_paper
+            return train_learned
+        from prillm_or.abstraction.training.paper import train as train_paper
 
-    return train_paper
+        return train_paper

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 STEP = 0.01
 """The relative change."""
 
+_ROUNDING = 1e-9
 _LARGE = 50_000
 _MOST_IN_LARGE = 10
 
@@ -81,13 +82,18 @@ def _more(market: Market, j: int, key: str, price: float) -> Change:
 
 def _effects(pricer: Pricer, changes: Mapping[str, Change]) -> Effects:
     price, profit = {}, {}
-    before = pricer.result
+    (now,) = pricer.result.prices.values()
+    earned = pricer.result.profit
     for key, change in changes.items():
         after = pricer.what_if(change)
-        price[key] = next(iter(after.prices.values())) - next(iter(before.prices.values()))
-        profit[key] = after.profit - before.profit
+        price[key] = _above_rounding(next(iter(after.prices.values())) - now, now)
+        profit[key] = _above_rounding(after.profit - earned, earned)
     _log.info("effects of %s", change)
     return Effects(price, profit)
+
+
+def _above_rounding(change: float, of: float) -> float:
+    return change if abs(change) > _ROUNDING * abs(of) else 0.0
 
 
 def _chosen(market: Market, found: Equilibrium) -> tuple[list[int], list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prillm_or.equilibrium import Equilibrium, solve_users, user_problem
+from prillm_or.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.effects import Effects, effects, is_large
 from prillm_or.explanation.explanation import (
@@ -22,12 +22,12 @@ from prillm_or.explanation.explanation import (
 )
 from prillm_or.explanation.flips import flips
 from prillm_or.explanation.influence import chains
-from prillm_or.explanation.pieces import SAME, Traced, beside, local_maxima, traced, using
+from prillm_or.explanation.pieces import SAME, Traced, beside, local_maxima, tolerance, traced, using
 from prillm_or.market import Market
 from prillm_or.pairs import Mask
 from prillm_or.pricer import Pricer
 from prillm_or.result import Result
-from prillm_or.solvers.trace import Piece
+from prillm_or.solvers.trace import Piece, trace
 
 _FLAT = 1e-12
 
@@ -51,6 +51,8 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
     ------
     CombinationError
         When the leader sets several prices, or the result is that of another market.
+    ConvergenceError
+        When an equilibrium could not be certified.
     """
     if (several := len(market.leader)) > 1:
         raise CombinationError(
@@ -60,13 +62,19 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
     pricer = Pricer(market)
     result = pricer.result if result is None else result
     if tuple(result.prices) != market.leader_ids:
-        raise CombinationError(f"{market.name}: the result is of {', '.join(result.prices)}, another market's leader")
+        others = ", ".join(result.prices) or "nobody"
+        raise CombinationError(f"{market.name}: the result has a price of {others}, not of {market.leader_ids[0]}")
     (price,) = result.prices.values()
+    cap, unit_cost = float(market.price_cap[0]), float(market.unit_cost[market.leader[0]])
+    if not 0 <= price <= cap * (1 + SAME):
+        raise CombinationError(f"{market.name}: the result's price {price:g} is not between 0 and the cap {cap:g}")
     users = user_problem(market)
     found = solve_users(users, [price])
     curve = traced(market, users, price, NEAR)
-    cap, unit_cost = float(market.price_cap[0]), float(market.unit_cost[market.leader[0]])
-    left, right = beside(curve.pieces, price, cap)
+    left, right = beside(curve.pieces, price)
+    at_cap = price >= cap - tolerance(curve.pieces, price)
+    if at_cap:
+        right = next(trace(users, found.prices, 0, 2 * cap or 1.0, found))
     maxima = local_maxima(curve.pieces, unit_cost, cap)
     of_users, of_rivals = effects(market, pricer, found)
     load = float(found.load[market.leader[0]])
@@ -79,11 +87,12 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
         profit=(price - unit_cost) * load,
         load=load,
         elasticity=Sides(*(_elasticity(price, load, slope) for slope in slopes)),
+        load_near=Sides(*(_load(users, found, (1 + step) * price) for step in (-NEAR, NEAR))),
         marginal_revenue=Sides(*(_marginal_revenue(price, load, slope) for slope in slopes)),
         marginal_cost=unit_cost,
         kink=_kink(market, curve, price),
         cap=cap,
-        cap_binds=price >= cap - SAME * cap and slopes[0] is not None and load + (price - unit_cost) * slopes[0] > 0,
+        cap_binds=at_cap and slopes[1] is not None and load + (price - unit_cost) * slopes[1] > 0,
         users=_user_parts(market, found, curve, unit_cost, of_users),
         rivals=_rival_parts(market, found, curve, of_rivals),
         local_maxima=maxima,
@@ -100,6 +109,11 @@ def _slope(piece: Piece | None, steepest: float) -> float | None:
     return slope if slope < -_FLAT * steepest else 0.0
 
 
+def _load(users: UserProblem, found: Equilibrium, price: float) -> float:
+    """The leader's load at another price."""
+    return float(solve_users(users, [price], found).load[users.leader[0]])
+
+
 def _elasticity(price: float, load: float, slope: float | None) -> float | None:
     return None if slope is None or load <= 0 else price * slope / load
 
@@ -110,7 +124,7 @@ def _marginal_revenue(price: float, load: float, slope: float | None) -> float |
 
 def _kink(market: Market, curve: Traced, price: float) -> tuple[Switch, ...]:
     """Pairs that change at the price; which of them begin, the support just below says."""
-    same = SAME * float(market.price_cap[0])
+    same = tolerance(curve.pieces, price)
     support = curve.start.support.copy()
     switches: dict[tuple[int, int], Switch] = {}
     for piece in curve.pieces:
@@ -182,9 +196,10 @@ def _rival_parts(
 def _used_around(market: Market, found: Equilibrium, curve: Traced) -> Mask:
     """The pairs in use at the price, and at a kink those that change there."""
     used = found.flow > 0
-    same = SAME * float(market.price_cap[0])
+    price = float(found.prices[0])
+    same = tolerance(curve.pieces, price)
     for piece in curve.pieces:
-        if abs(piece.start - float(found.prices[0])) <= same:
+        if abs(piece.start - price) <= same:
             for i, j in piece.moved:
                 used[i, j] = True
     return used

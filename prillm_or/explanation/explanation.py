@@ -116,7 +116,7 @@ class LocalMaximum:
 
 @dataclass(frozen=True)
 class Flip:
-    """What it takes for the best price to jump towards the next-best local maximum.
+    """What was found to make the best price jump towards the next-best local maximum.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class Flip:
         `demand` of all users or `price` of all rivals, relative; the leader's `unit_cost` or `value`, relative to its
         price.
     change
-        The least change found at which it has jumped; None where none up to twofold was found.
+        The least change found at which it has jumped; None where none was found.
     price
         The best price then.
     """
@@ -146,6 +146,8 @@ class Explanation:
         The price explained, by id, what it earns and the load it has.
     elasticity
         Relative change of the load per relative change of the price.
+    load_near
+        Its loads at prices 1 % lower (left) and higher (right).
     marginal_revenue
         What one volume unit more would bring, its price less what is lost on all others, as the price falls (left)
         or rises (right): p + x / x'. The best price of the market lies where it passes the marginal cost.
@@ -154,7 +156,7 @@ class Explanation:
     kink
         What changes exactly at the price; nothing where the load is smooth there.
     cap, cap_binds
-        The price cap, and whether the price would rise without it.
+        The price cap, and whether a price just above it would earn more.
     users, rivals
         In the market's order.
     local_maxima
@@ -171,6 +173,7 @@ class Explanation:
     profit: float
     load: float
     elasticity: Sides
+    load_near: Sides
     marginal_revenue: Sides
     marginal_cost: float
     kink: tuple[Switch, ...]

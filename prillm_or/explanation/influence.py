@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from prillm_or.equilibrium import AMPLE
 from prillm_or.market import Market
 from prillm_or.pairs import Mask
 
@@ -13,8 +14,9 @@ from prillm_or.pairs import Mask
 def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:
     """The shortest way from the leader to each rival it is tied to, by the rival's position.
 
-    Two providers that share a user answer each other's prices; a rival outside of the leader's connected component has
-    no influence on its load, as long as the pairs in use stay the same.
+    Two providers that share a user answer each other's prices; a rival that no chain of shared users ties to the leader
+    has no influence on its load, as long as the pairs in use stay the same. A provider that no load congests, such as
+    an outside option, ends a chain: what one of its users does no other user feels.
 
     Parameters
     ----------
@@ -30,9 +32,11 @@ def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:
     """
     import networkx as nx
 
-    graph = nx.Graph()
+    ample = market.capacity > AMPLE * market.demand.sum()
+    graph = nx.DiGraph()
     graph.add_nodes_from(("provider", j) for j in range(market.m))
     graph.add_edges_from((("user", i), ("provider", j)) for i, j in np.argwhere(used).tolist())
+    graph.add_edges_from((("provider", j), ("user", i)) for i, j in np.argwhere(used & ~ample).tolist())
     ways = nx.single_source_shortest_path(graph, ("provider", market.leader[0]))
     ids = {"user": market.user_ids, "provider": market.provider_ids}
     return {j: tuple(ids[kind][k] for kind, k in ways["provider", j]) for j in market.rivals if ("provider", j) in ways}

@@ -21,7 +21,7 @@ from prillm_or.solvers.base import Deadline
 from prillm_or.solvers.trace import Piece, best_on_piece, trace
 
 SAME = 1e-9
-"""Prices this near, relative to the cap, are one: a solver's price sits on a kink up to rounding."""
+"""Prices this near, relatively, are one: a solver's price sits on a kink up to rounding."""
 
 _PATIENCE_S = 30.0
 
@@ -72,17 +72,22 @@ def local_maxima(pieces: Sequence[Piece], unit_cost: float, cap: float) -> tuple
             following = pieces[number + 1]
             if _derivative(following, following.start, unit_cost) > 0:
                 continue
-        elif not falls_at_end and piece.end < cap - SAME * cap:
+        elif not falls_at_end and piece.end < cap * (1 - SAME):
             continue  # not the end of all prices, only of those looked at
         price, profit = best_on_piece(piece, 0, np.zeros(1), unit_cost)
-        if profit > 0 and not (found and price - found[-1].price <= SAME * cap):
+        if profit > 0 and not (found and price - found[-1].price <= SAME * price):
             found.append(LocalMaximum(price, load_on(piece, price), profit))
     return tuple(sorted(found, key=lambda maximum: -maximum.profit))
 
 
-def beside(pieces: Sequence[Piece], price: float, cap: float) -> tuple[Piece | None, Piece | None]:
+def tolerance(pieces: Sequence[Piece], price: float) -> float:
+    """How near two prices are one, beside a price: by the prices that tell, not by a cap that may be anything."""
+    return SAME * (max(price, pieces[-1].start) or pieces[-1].end)
+
+
+def beside(pieces: Sequence[Piece], price: float) -> tuple[Piece | None, Piece | None]:
     """The pieces just below a price and just above it, the same one twice inside a piece; None beyond an end."""
-    same = SAME * cap
+    same = tolerance(pieces, price)
     left = next((piece for piece in pieces if piece.start < price - same and price <= piece.end + same), None)
     right = next((piece for piece in reversed(pieces) if piece.start <= price + same < piece.end), None)
     return left, right

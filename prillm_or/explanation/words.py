@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from prillm_or.explanation.explanation import Explanation, Flip, RivalPart, Sides, State, UserPart
+from prillm_or.explanation.explanation import Explanation, Flip, RivalPart, State, UserPart
 from prillm_or.market import Units
 
 _MOST_NAMED = 5
 _SAME_SIDES = 1e-6
 _SAME_PROFIT = 1e-9
+_RAISED = {"price": "1 % higher", "capacity": "1 % larger", "value": "higher by 1 % of the price"}
 
 
 def sentences(explanation: Explanation, units: Units) -> tuple[str, ...]:
@@ -49,31 +50,37 @@ def _earned(explanation: Explanation, units: Units) -> Iterator[str]:
 def _margin(explanation: Explanation, units: Units) -> Iterator[str]:
     left, right = explanation.marginal_revenue.left, explanation.marginal_revenue.right
     cost = _figure(explanation.marginal_cost)
+    more = f"Selling one unit more ({units.volume}) would bring"
     if explanation.cap_binds:
         yield f"The price cap of {_figure(explanation.cap)} binds: a higher price would earn more."
     elif left is not None and right is not None and abs(left - right) <= _SAME_SIDES * explanation.price:
-        revenue = _figure(_zeroed(left, explanation.price))
-        yield f"Selling one unit more ({units.volume}) would bring {revenue}, marginal revenue, and cost {cost}."
+        yield f"{more} {_figure(_zeroed(left, explanation.price))}, marginal revenue, and cost {cost}."
+    elif left is None and right is None:
+        yield "Its load does not answer small changes of the price here."
     else:
-        more = "cannot be had by a lower price" if left is None else f"would bring {_figure(left)} and cost {cost}"
-        less = "" if right is None else f"; one less would give up {_figure(right)} and save {cost}"
-        yield f"The price sits on a kink: one unit more ({units.volume}) {more}{less}."
+        lower = "A lower price would sell no more" if left is None else f"{more} {_figure(left)} and cost {cost}"
+        higher = "a higher price would sell no less"
+        if right is not None:
+            higher = f"one unit less would give up {_figure(right)} and save {cost}"
+        yield f"{'The price sits on a kink. ' if explanation.price > 0 else ''}{lower}; {higher}."
     for switch in explanation.kink:
         turn = "begins" if switch.begins else "stops"
         yield f"Exactly here {switch.user} {turn} to use {switch.provider} as the price rises."
-    yield from _elasticity(explanation.elasticity)
+    yield from _answer(explanation)
 
 
-def _elasticity(elasticity: Sides) -> Iterator[str]:
-    if elasticity.left is not None and elasticity.right is not None:
-        up, down = abs(elasticity.right), abs(elasticity.left)
-        yield f"A price 1 % higher loses {_figure(up, 3)} % of the load, one 1 % lower wins {_figure(down, 3)} %."
+def _answer(explanation: Explanation) -> Iterator[str]:
+    less, more = explanation.load_near.right, explanation.load_near.left
+    if explanation.price > 0 and less is not None and more is not None:
+        lost, won = (_percent(abs(load / explanation.load - 1)) for load in (less, more))
+        yield f"A price 1 % higher loses {lost} of the load, one 1 % lower wins {won}."
 
 
 def _users(explanation: Explanation) -> Iterator[str]:
     using = sorted((user for user in explanation.users if user.load > 0), key=lambda user: -user.profit)
     named = ", ".join(f"{user.id} {_percent(user.load / explanation.load)}" for user in using[:_MOST_NAMED])
-    yield f"Its profit comes from {_count(using, 'user')} of {len(explanation.users)}: {named}{_more(using)}."
+    what = "profit" if explanation.profit > 0 else "load"
+    yield f"Its {what} comes from {_count(using, 'user')} of {len(explanation.users)}: {named}{_more(using)}."
     captive = [user.id for user in using if user.state is State.CAPTIVE]
     if captive:
         yield f"Using no one else: {_listed(captive)}."
@@ -103,27 +110,37 @@ def _rivals(explanation: Explanation) -> Iterator[str]:
     if apart:
         yield f"Without influence while everyone uses whom they use now: {_listed(apart)}."
 
-    def size(rival: RivalPart) -> float:
-        return abs((rival.profit_effect or {}).get("price", 0.0))
-
-    strongest = max(explanation.rivals, key=size)
-    if size(strongest) > 0 and strongest.price_effect and strongest.profit_effect:
-        price, profit = strongest.price_effect["price"], strongest.profit_effect["price"]
+    strongest = max(explanation.rivals, key=largest_effect)
+    if strongest.price_effect and strongest.profit_effect and largest_effect(strongest) > 0:
+        profits = strongest.profit_effect
+        key = max(profits, key=lambda key: abs(profits[key]))
         yield (
-            f"The rival whose price matters most is {strongest.id}: with its price 1 % higher the best price would "
-            f"change by {_signed(price)} and the profit by {_signed(profit)}."
+            f"The rival that matters most is {strongest.id}: with its {key} {_RAISED[key]} the best price would change "
+            f"by {_signed(strongest.price_effect[key])} and the profit by {_signed(profits[key])}."
         )
+    known = [part.profit_effect is not None for parts in (explanation.users, explanation.rivals) for part in parts]
+    if not all(known):
+        yield f"In a market of this size effects were worked out for the {sum(known)} that move its load most."
+
+
+def largest_effect(rival: RivalPart) -> float:
+    """How much 1 % more of a rival's price, capacity or value changes the best profit at most."""
+    return max(map(abs, (rival.profit_effect or {}).values()), default=0.0)
 
 
 def _others(explanation: Explanation) -> Iterator[str]:
     maxima = explanation.local_maxima
+    if explanation.searched != (0.0, explanation.cap):
+        low, high = map(_figure, explanation.searched)
+        yield f"Only prices from {low} to {high} were looked at: the whole curve has too many pieces."
     if not maxima:
         return
     best = maxima[0]
     if best.profit > explanation.profit * (1 + _SAME_PROFIT):
         yield f"It is not the best price: {_figure(best.price)} earns {_figure(best.profit)}."
     if len(maxima) == 1:
-        yield f"The profit has no local maximum but at {_figure(best.price)}."
+        among = "" if explanation.searched == (0.0, explanation.cap) else " among them"
+        yield f"The profit has no local maximum{among} but at {_figure(best.price)}."
         return
     second = maxima[1]
     if second.profit >= best.profit * (1 - _SAME_PROFIT):
@@ -135,7 +152,7 @@ def _others(explanation: Explanation) -> Iterator[str]:
     if found:
         yield f"The best price would jump towards it with {'; or '.join(_flip(flip) for flip in found)}."
     elif explanation.flips:
-        yield "No change tried, up to twofold, makes the best price jump towards it."
+        yield "No change of all demands, of rivals' prices, of the unit cost or value was found to make it the best."
 
 
 def _flip(flip: Flip) -> str:

@@ -63,7 +63,7 @@ def profit_points(market: Market, pieces: Sequence[Piece], which: int, span: flo
     Parameters
     ----------
     span
-        The width of what is drawn: it gets 300 points, besides two for each piece.
+        The width of what is drawn: it gets some 300 points, besides two for each piece.
     """
     margins = _margins(market)
     others = np.arange(len(margins)) != which
@@ -71,7 +71,7 @@ def profit_points(market: Market, pieces: Sequence[Piece], which: int, span: flo
     prices, profits = [], []
     for piece in pieces:
         within = (piece.end - piece.start) / span if span > 0 else 0.0
-        price = np.linspace(piece.start, piece.end, 2 + int(_POINTS * within))
+        price = np.linspace(piece.start, piece.end, 2 + int(_POINTS * min(within, 1.0)))
         load = piece.load[:, None] + piece.slope[:, None] * (price - piece.start)
         prices.append(price)
         profits.append((price - unit_cost) * load[which] + margins[others] @ load[others])

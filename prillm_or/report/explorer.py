@@ -113,7 +113,7 @@ def _about(explored: Explored, moved: Movement) -> str:
     return (
         f"Users: {market.n}; providers: {market.m}; leader: {explored.explanation.provider}; price cap: "
         f"{figure(explored.explanation.cap, 5)}; best price found by {result.method.solver}, {proven}; "
-        f"users' equilibria solved at {len(moved.price)} prices, largest KKT residual {figure(moved.kkt_residual, 2)}."
+        f"users' equilibria solved: {len(moved.price)}, largest KKT residual {figure(moved.kkt_residual, 2)}."
     )
 
 

@@ -75,7 +75,7 @@ def _mark_pieces(ax: Axes, pieces: Sequence[Piece]) -> None:
 
 def _mark_maxima(ax: Axes, market: Market, pieces: Sequence[Piece], best: float) -> None:
     cap, unit_cost = float(market.price_cap[0]), float(market.unit_cost[market.leader[0]])
-    others = [one for one in local_maxima(pieces, unit_cost, cap) if abs(one.price - best) > SAME * cap]
+    others = [one for one in local_maxima(pieces, unit_cost, cap) if abs(one.price - best) > SAME * best]
     if others:
         count = len(others)
         label = f"other local maxima: {count}" if count > 1 else f"other local maximum: {others[0].price:.4g}"
