@@ -23,6 +23,9 @@ OUTSIDE = "outside"
 OUTSIDE_CAPACITY = 1e6
 """Its capacity, as a multiple of the market's total demand."""
 
+_MOST = 1e9
+"""Values beyond this, in units of the largest price or value, leave no digits to these."""
+
 
 def with_outside(market: Market, value: float) -> Market:
     """The market in which users may leave: a rival more, the last of the providers.
@@ -37,7 +40,7 @@ def with_outside(market: Market, value: float) -> Market:
     Raises
     ------
     CombinationError
-        When a provider has that id already.
+        When a provider has that id already, or the value is so large that prices beside it have no digits.
     MarketError
         When the value is not finite.
 
@@ -51,6 +54,12 @@ def with_outside(market: Market, value: float) -> Market:
     if OUTSIDE in market.provider_ids:
         raise CombinationError(
             f"{market.name}: a provider has the id {OUTSIDE!r} already; rename it, or leave --outside out"
+        )
+    most = _MOST * max(1.0, *(float(np.nanmax(abs(of))) for of in (market.price_cap, market.price, market.value)))
+    if most < abs(value) < inf:
+        raise CombinationError(
+            f"{market.name}: --outside {value:g} is beyond what can be computed beside the market's prices and values; "
+            f"expected one between {-most:g} and {most:g}"
         )
     capacity = OUTSIDE_CAPACITY * market.demand.sum()
     return replace(

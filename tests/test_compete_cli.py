@@ -225,3 +225,38 @@ def test_a_share_of_no_unit_cost_is_refused(tmp_path: Path, make_market: MakeMar
     path = tmp_path / "free.json"
     write_market(make_market(), path)
     assert run(["compete", str(path), "--cost-shock", "p1=+10%"]) == 2
+
+
+@pytest.mark.parametrize("cap", ["1e3", "1e6", "1e9"])
+def test_a_cap_without_meaning_changes_nothing(instance: str, cap: str) -> None:
+    """Whoever has no cap in mind writes a large number; what is claimed is held to the same digits."""
+    sets = ("--leaders", "p2,p3")  # p1 leads, whose cap is in the file
+    plain, free = answer(instance, *sets, "--cap", "20"), answer(instance, *sets, "--cap", cap)
+    assert len(free["equilibria"]) == len(plain["equilibria"])
+    assert free["prices"] == pytest.approx(plain["prices"], rel=1e-7)
+    assert max(gain["relative_gain"] for gain in free["certificate"].values()) <= 1e-12
+
+
+def test_a_shock_of_all_costs_leaves_the_outside_option_alone(instance: str) -> None:
+    after = answer(instance, "--outside", "-6", "--cost-shock", "all=+0.1")["counterfactual"]
+    assert "outside" not in after["profits"]
+    below = answer(instance, "--outside", "-6", "--cost-shock", "all=-0.1")["counterfactual"]
+    assert below["status"] == "equilibrium"
+
+
+@pytest.mark.parametrize(
+    "flags", [("--leaders", "p1,outside"), ("--owner", "a=p2,outside"), ("--cost-shock", "outside=+1")]
+)
+def test_nobody_sets_a_price_or_cost_of_leaving(
+    instance: str, flags: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compete", instance, "--outside", "-6", *flags]) == 2
+    assert "with --outside nobody sets the price or cost of `outside`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [("--price-cap", "inf"), ("--tolerance", "inf"), ("--leaders", "p1,p1")])
+def test_what_makes_no_sense_is_refused_before_any_work(
+    instance: str, flags: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compete", instance, *flags]) == 2
+    assert "finite number" in (said := capsys.readouterr().err) or "p1 more than once" in said

@@ -8,9 +8,13 @@ import time
 from threading import Timer
 
 from prillm_or.files import read_market
-from prillm_or.profiles import model_profile
+from prillm_or.generate import generate
+from prillm_or.models.kkt_bigm import KktBigmOptions, build
+from prillm_or.profiles import model_profile, solver_profile
 from prillm_or.registry import load_build
 from prillm_or.shipped import find
+from prillm_or.solve import solve
+from prillm_or.solvers.algebraic import solve_algebraic
 from prillm_or.solvers.base import Ended, Limits
 from prillm_or.solvers.highs import Highs
 
@@ -26,3 +30,15 @@ def test_ctrl_c_ends_a_long_solve_at_once() -> None:
     answer = Highs().run(formulation, Limits(gap=0.0, time_limit=60.0), {})
     assert time.perf_counter() - began < 5.0
     assert answer.ended is Ended.INTERRUPTED
+
+
+def test_the_bound_covers_what_the_tolerance_lets_slip() -> None:
+    # HiGHS drops nodes that are better than its incumbent by less than the tolerance: its own bound was too low here.
+    market = generate(8, 5, "uniform", 5002)
+    wide = {"mip_feasibility_tolerance": 1e-7, "small_matrix_value": 1e-9}
+    options = {**solver_profile("highs").options, **wide}
+    best = solve(market, solver="path").profit
+    answer = solve_algebraic(market, lambda m, p: build(m, KktBigmOptions(), p), Highs(), Limits(gap=1e-4), options)
+    assert answer.upper_bound is not None
+    assert answer.upper_bound >= best * (1 - 1e-9)
+    assert answer.upper_bound <= best * (1 + 1e-4)

@@ -28,6 +28,7 @@ from prillm_or.files.draws import DrawsError, read_draws, write_draws
 from prillm_or.files.observations import write_observations
 from prillm_or.generate import generate
 from prillm_or.market import Market
+from prillm_or.outside import with_outside
 from prillm_or.robust import robust as robust_module
 from prillm_or.robust.best import best_mean, best_worst, top_of_lowest
 from prillm_or.robust.curves import Curve, Parabolas, breakpoints, curve, profits
@@ -511,6 +512,19 @@ def test_given_markets_are_draws(tmp_path: Path, some: tuple[Market, list[Market
     assert document["draws"] == 5
     assert document["prices"] == found["prices"]
     assert document["instance_sha256"] == read_market(tmp_path / "market.json").sha256
+
+
+def test_users_may_leave_in_every_draw(tmp_path: Path, some: tuple[Market, list[Market]]) -> None:
+    market, draws = some
+    write_market(market, tmp_path / "market.json")
+    given, out = folder_of(draws[:3], tmp_path / "given"), tmp_path / "out.json"
+    arguments = ["--robust", "3", "--draws", str(given), "--outside", "-4", "--json", str(out)]
+    assert run(["solve", str(tmp_path / "market.json"), *arguments]) == 0
+    document = json.loads(out.read_text())
+    found = robust_prices(with_outside(market, -4.0), [with_outside(draw, -4.0) for draw in draws[:3]])
+    assert document["outside"] == -4
+    assert document["prices"] == robust_to_json(found)["prices"]
+    assert document["prices"] != robust_to_json(robust_prices(market, draws[:3]))["prices"]
 
 
 def test_mistakes_are_named(

@@ -43,7 +43,8 @@ Address = Annotated[
 
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """Callback of an option that must not be infinite."""
     if value is not None and not isfinite(value):
         raise typer.BadParameter(f"expected a finite number, got {value}")
     return value
@@ -54,7 +55,7 @@ Outside = Annotated[
     typer.Option(
         "--outside",
         metavar="VALUE",
-        callback=_finite,
+        callback=finite,
         help="Users may leave: add a rival `outside` of this value, price 0 and no congestion.",
     ),
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from prillm_or.cli.common import (
@@ -14,6 +16,7 @@ from prillm_or.cli.common import (
     Outside,
     Verbose,
     console,
+    finite,
     number,
     outside_field,
     outside_note,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from prillm_or.competition.setting import Owner
     from prillm_or.market import Market
 
+_ROUNDING = 1e-9
 _END = {
     "cycle": "came back to prices it had before",
     "rounds": "neither settled nor came back to prices it had before",
@@ -65,7 +69,9 @@ def command(
     leave: Annotated[
         list[str] | None, typer.Option("--exit", metavar="ID,...", help="What if these providers left?")
     ] = None,
-    price_cap: Annotated[float | None, typer.Option(min=0.0, help="What if no owner could ask more than this?")] = None,
+    price_cap: Annotated[
+        float | None, typer.Option(min=0.0, callback=finite, help="What if no owner could ask more than this?")
+    ] = None,
     cost_shock: Annotated[
         list[str] | None,
         typer.Option(metavar="ID=CHANGE", help="What if a unit cost changed, as by +10% or -0.05? Or `all=`."),
@@ -80,9 +86,12 @@ def command(
     starts: Annotated[int, typer.Option(min=1, help="Prices to start from: today's, costs, caps, random ones.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Of the random starts.")] = 0,
     tolerance: Annotated[
-        float, typer.Option(min=0.0, help="Largest relative gain by moving of an owner at an equilibrium.")
+        float,
+        typer.Option(min=0.0, callback=finite, help="Largest relative gain by moving of an owner at an equilibrium."),
     ] = 1e-8,
-    time_limit: Annotated[float | None, typer.Option(min=0.0, help="Seconds for each market.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.0, help="Seconds of rounds, for each market; certificates come after.")
+    ] = None,
     json: Json = None,
     verbose: Verbose = False,
 ) -> int:
@@ -117,6 +126,8 @@ def command(
         platform_fee=platform_fee,
     )
     market = read_instance(instance, outside).market
+    if outside is not None:
+        _refuse_outside(leaders, owner, merge, cost_shock)
     setting = setting_of(market, _leaders(market, leaders or [], outside), _owners("--owner", owner or []), cap)
     other = None if what.empty else apply_counterfactual(setting, what)
     asked: dict[str, Any] = {"starts": starts, "seed": seed, "tolerance": tolerance, "time_limit": time_limit}
@@ -144,14 +155,24 @@ def command(
     return 0 if found.equilibria and (after is None or after.equilibria) else 1
 
 
+def _refuse_outside(*given: Sequence[str] | None) -> None:
+    """Leaving the market has no owner, and costs nobody anything."""
+    for text in (text for texts in given for text in texts or []):
+        if OUTSIDE in re.split("[=,]", text):
+            raise CombinationError(f"{text}: with --outside nobody sets the price or cost of `{OUTSIDE}`; leave it out")
+
+
 def _names(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for text in given for name in text.split(","))
 
 
 def _leaders(market: Market, given: Sequence[str], outside: float | None) -> tuple[str, ...]:
     """Who sets prices; leaving the market is free in any case."""
+    names = _names(given)
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise CombinationError(f"--leaders: {', '.join(repeated)} more than once")
     if given or outside is None:
-        return _names(given)
+        return names
     return tuple(name for name in market.provider_ids if name != OUTSIDE)
 
 
@@ -206,6 +227,11 @@ def _show(found: Competition, after: Competition | None, outside: float | None) 
             _show_proof(title, one)
 
 
+def _change(before: float, new: float) -> float:
+    """A change; one that is but rounding is none."""
+    return new - before if abs(new - before) > _ROUNDING * max(abs(before), abs(new)) else 0.0
+
+
 def _first(found: Competition) -> Standing | None:
     return found.equilibria[0].standing if found.equilibria else None
 
@@ -220,7 +246,7 @@ def _rows(found: Competition, after: Competition | None, standings: Sequence[Sta
         change = []
         if after is not None:
             before, new = values[-2:]
-            change = ["-" if before is None or new is None else f"{new - before:+.4g}"]
+            change = ["-" if before is None or new is None else f"{_change(before, new):+.4g}"]
         return [name, *(number(value, 6) for value in values), *change]
 
     def of(names: Sequence[str], which: str) -> list[float | None]:
@@ -237,7 +263,10 @@ def _rows(found: Competition, after: Competition | None, standings: Sequence[Sta
     for owner in last.setting.owners:
         if len(owner.providers) > 1:
             yield row(f"profit of owner {owner.name}", of(owner.providers, "profit"))
-    yield row("users' cost", [None if one is None else one.users_cost for one in standings])
+    costs = row("users' cost", [None if one is None else one.users_cost for one in standings])
+    if after is not None and not np.array_equal(settings[-1].market.demand, settings[0].market.demand):
+        costs[-1] = "-"  # of other demands it is no change of anything
+    yield costs
     if last.setting.fee:
         yield row("platform's revenue", [None if one is None else one.platform for one in standings])
 
@@ -264,6 +293,9 @@ def _show_proof(title: str, found: Competition) -> None:
         ]
         headings = ("owner", "largest gain by moving", "relative", "proven bound", "how")
         screen.print(table("", headings, gains, right=headings[1:4]))
+        unproven = [owner.name for owner in setting.owners if not one.certificate[owner.name].proven]
+        if unproven:
+            screen.print(f"Not proven, only that nothing better was found: {', '.join(unproven)}")
     if not found.equilibria:
         screen.print(f"{begin}no equilibrium found; nothing is claimed, not that there is none either")
     for failure in found.failures:

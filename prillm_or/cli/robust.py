@@ -8,21 +8,37 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from prillm_or.cli.common import console, number, progress, read_instance, save, table
+from prillm_or.cli.common import (
+    console,
+    number,
+    outside_field,
+    outside_note,
+    progress,
+    read_instance,
+    save,
+    table,
+)
 from prillm_or.errors import CombinationError
 from prillm_or.files import Instance, read_market
 from prillm_or.market import Market
+from prillm_or.outside import with_outside
 
 if TYPE_CHECKING:
     from prillm_or.robust.prices import RobustPrice, RobustPrices
 
-_WITH = ("instances", "robust", "draws", "json", "verbose")
+_WITH = ("instances", "robust", "draws", "outside", "json", "verbose")
 _SOLVERS = ("auto", "path")
 _ROWS = {"central": "of the market itself", "best_mean": "best mean", "best_worst": "best worst case"}
 
 
 def solve_robust(
-    context: typer.Context, instances: Sequence[str], count: int, draws: Path | None, json: str | None, verbose: bool
+    context: typer.Context,
+    instances: Sequence[str],
+    count: int,
+    draws: Path | None,
+    outside: float | None,
+    json: str | None,
+    verbose: bool,
 ) -> int:
     """Price one market over its draws; the exit code."""
     from prillm_or.robust.prices import robust_to_json
@@ -32,11 +48,14 @@ def solve_robust(
     if len(instances) > 1:
         raise CombinationError("--robust takes one market at a time")
     instance = read_instance(instances[0])
+    markets = [instance.market, *_draws(instance, draws, count)]
+    if outside is not None:
+        markets = [with_outside(market, outside) for market in markets]
     with progress(instances[0], verbose=verbose):
-        found = robust_prices(instance.market, _draws(instance, draws, count))
+        found = robust_prices(markets[0], markets[1:])
     if json != "-":
-        _show(found)
-    save(robust_to_json(found, instance.sha256), json)
+        _show(found, outside)
+    save(robust_to_json(found, instance.sha256) | outside_field(outside), json)
     return 0
 
 
@@ -80,11 +99,12 @@ def _draws(instance: Instance, place: Path | None, count: int) -> tuple[Market, 
     return tuple(read_market(path).market for path in files[:count])
 
 
-def _show(found: RobustPrices) -> None:
+def _show(found: RobustPrices, outside: float | None) -> None:
     screen = console()
     columns = ("price", found.provider, "mean profit", "worst profit", "in draw", "profit if it is right", "costs then")
     rows = [_row(_ROWS[name], price) for name, price in found.by_name.items()]
-    title = f"{found.instance}: prices over {found.draws} {'draw' if found.draws == 1 else 'draws'}"
+    draws = f"{found.draws} {'draw' if found.draws == 1 else 'draws'}"
+    title = f"{found.instance}{outside_note(outside)}: prices over {draws}"
     screen.print(table(title, columns, rows, right=columns[1:]))
 
 

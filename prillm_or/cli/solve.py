@@ -102,7 +102,7 @@ def command(
       prillm-or solve fitted/coding-13-2026-07-07.json --robust 200
     """
     if robust is not None:
-        return solve_robust(context, instances, robust, draws, json, verbose)
+        return solve_robust(context, instances, robust, draws, outside, json, verbose)
     if draws is not None:
         raise CombinationError("--draws: only with --robust N, which prices over the first N of them")
     fewer = _abstraction(abstraction, keep, refine, weights)

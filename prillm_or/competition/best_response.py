@@ -71,12 +71,12 @@ def _top(market: Market, search: Search) -> float:
     """The best price to the last digits: a search keeps the cheaper one of prices whose profits are equal to 13."""
     assert search.best_price is not None
     price, best, cost = search.best_price, search.best_profit, search.bounds.unit_cost
-    found, cap = search.look(price), float(market.price_cap[0])
+    found = search.look(price)
     slope = float(load_slopes(found.users, found.laplacian)[0, 0])
     if slope >= 0:
         return price
     top = price - (search.bounds.point(found).load + (price - cost) * slope) / (2 * slope)
-    if not 0 <= top <= cap or abs(top - price) > _DIGITS * cap:
+    if not 0 <= top <= market.price_cap[0] or abs(top - price) > _DIGITS * price:
         return price
     profit = (top - cost) * search.bounds.point(search.look(top)).load
     return top if profit >= best - _EQUAL * abs(best) else price

@@ -137,7 +137,7 @@ class _Search:
     def _went_round(self, prices: Array) -> bool:
         """Whether a start before came round to these prices, and half the way did not mend it."""
         cycles = (failure.prices for failure in self.failures if failure.end is End.CYCLE)
-        near = _ALIKE * float(self._setting.cap.max())
+        near = _ALIKE * self._setting.scale
         return any(np.abs(np.array(cycle) - prices).max(axis=1).min() <= near for cycle in cycles)
 
     def _count(self, moves: str, ended: Rounds) -> None:
@@ -158,4 +158,4 @@ def _alike(setting: Setting, a: Standing, b: Standing) -> bool:
     if np.abs(a.load - b.load).max() > _ALIKE * a.load.sum():
         return False
     paid = (a.load > 0) & (b.load > 0)
-    return bool(np.abs(a.prices - b.prices)[paid].max() <= _ALIKE * setting.cap.max())
+    return bool(np.abs(a.prices - b.prices)[paid].max() <= _ALIKE * setting.scale)

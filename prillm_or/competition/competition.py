@@ -19,7 +19,7 @@ class Status(StrEnum):
     """What is claimed."""
 
     EQUILIBRIUM = "equilibrium"
-    """Prices are known at which no owner gains more than the tolerance."""
+    """Prices are known at which no owner was found to gain more than the tolerance; see who is proven to gain none."""
     NONE_FOUND = "no_equilibrium_found"
     """No such prices were found, and nothing is claimed: neither that there are any, nor that there are none."""
 
@@ -33,7 +33,8 @@ class Gain:
     gain
         Currency per period, of the best response that was found, at least 0.
     relative_gain
-        Over the profit of that best response, or over 1e-6 of the total demand at the highest cap if that is more.
+        Over the profit of that best response, or over 1e-6 of the total demand at the highest price today (of an owner)
+        if that is more.
     bound, relative_bound
         Proven bound on the gain of any prices of the owner's, likewise; None where none is proven.
     proven

@@ -13,6 +13,7 @@ from prillm_or.changes import Change, apply
 from prillm_or.competition.setting import Owner, Setting, joint_name
 from prillm_or.errors import MarketError
 from prillm_or.market import Array, Market
+from prillm_or.outside import OUTSIDE
 
 EVERYBODY = "all"
 """Stands for every id in a shock."""
@@ -159,10 +160,10 @@ def _shocked(setting: Setting, what: Counterfactual) -> Setting:
 
 
 def _those(name: str, ids: Sequence[str]) -> list[int]:
-    """Positions of an id; of all of them if the name is `all` and nobody is called so."""
+    """Positions of an id; of all but an outside option if the name is `all` and nobody is called so."""
     if name in ids:
         return [ids.index(name)]
-    return list(range(len(ids))) if name == EVERYBODY else []
+    return [j for j, one in enumerate(ids) if one != OUTSIDE] if name == EVERYBODY else []
 
 
 def _shifted(

@@ -57,7 +57,7 @@ def play(setting: Setting, prices: Array, deadline: Deadline, damping: float = 1
     """Let owners answer one another in turn from prices, shape (m,), each moving a share `damping` of the way.
 
     An owner stays where it is if moving gains nothing: so one whom nobody uses, and nobody would at a price that earns,
-    keeps its price. A move of less than 1e-3 of the cap is made whatever it gains, for the digits of the prices.
+    keeps its price. A move of less than 1e-3 of the setting's scale is made whatever it gains, for the prices' digits.
     """
     trail, near = [prices], None
     for count in range(1, _MOST_ROUNDS + 1):
@@ -90,12 +90,12 @@ def _moves(setting: Setting, own: list[int], prices: Array, answer: BestResponse
     if answer.gain > _NO_GAIN * abs(answer.profit) + _NOISE * setting.money:
         return True
     away = float(np.abs(answer.prices - prices[own]).max())
-    return bool(answer.here.load[own].any()) and away <= _NEAR * float(setting.cap[own].max())
+    return bool(answer.here.load[own].any()) and away <= _NEAR * setting.scale
 
 
 def _apart(setting: Setting, a: Array, b: Array) -> float:
-    """Largest difference of two price vectors, in units of the largest cap."""
-    return float(np.abs(a - b).max()) / max(float(setting.cap[list(setting.priced)].max()), np.finfo(np.float64).tiny)
+    """Largest difference of two price vectors, in units of the market's price scale."""
+    return float(np.abs(a - b).max()) / max(setting.scale, np.finfo(np.float64).tiny)
 
 
 def _period(setting: Setting, trail: Sequence[Array]) -> int:

@@ -74,8 +74,17 @@ class Setting:
 
     @property
     def money(self) -> float:
-        """Currency per period that profits count for at least: 1e-6 of the total demand at the highest cap."""
-        return _LEAST_SHARE * float(self.market.demand.sum()) * float(self.cap[list(self.priced)].max())
+        """Currency per period that profits count for at least: 1e-6 of the total demand at `scale`."""
+        return _LEAST_SHARE * float(self.market.demand.sum()) * self.scale
+
+    @property
+    def scale(self) -> float:
+        """Currency per volume unit that prices are measured by: the highest that an owner asks today.
+
+        If that is 0 the highest cap; not otherwise, since it may be any number where there is no cap.
+        """
+        own = list(self.priced)
+        return float(self.start()[own].max()) or float(self.cap[own].max())
 
     def start(self) -> Array:
         """Prices today, shape (m,), those of owners at most at their caps, and absent ones at a quarter of them."""

@@ -27,7 +27,13 @@ _ENDED = {
     highspy.HighsModelStatus.kInterrupt: Ended.INTERRUPTED,
     highspy.HighsModelStatus.kInfeasible: Ended.INFEASIBLE,
 }
-_TOLERANCES = {"mip_feasibility_tolerance": 1e-9, "primal_feasibility_tolerance": 1e-9}
+# When HiGHS derives cuts, it takes numbers below `small_matrix_value`, 1e-9 by itself, for rounding. With feasibility
+# no wider than that, its cuts removed optima and it claimed another price at gap 0: keep the two far apart.
+_TOLERANCES = {
+    "mip_feasibility_tolerance": 1e-9,
+    "primal_feasibility_tolerance": 1e-9,
+    "small_matrix_value": 1e-12,
+}
 
 
 class Highs:
@@ -79,7 +85,8 @@ class Highs:
         has_values = information.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
         if has_values:
             programme.load(np.array(solution.col_value))
-        return Answer(ended, _bound(programme, information, ended), has_values)
+        _, tolerance = solver.getOptionValue("mip_feasibility_tolerance")
+        return Answer(ended, _bound(programme, information, ended, tolerance), has_values)
 
 
 def _run(solver: highspy.Highs) -> bool:
@@ -104,12 +111,15 @@ def _run(solver: highspy.Highs) -> bool:
     return interrupted
 
 
-def _bound(programme: Programme, information: highspy.HighsInfo, ended: Ended) -> float | None:
-    """The proven bound; without binaries left, that is the optimum itself. Cut off early, HiGHS may have none."""
+def _bound(programme: Programme, information: highspy.HighsInfo, ended: Ended, tolerance: float) -> float | None:
+    """The proven bound; without binaries left, that is the optimum itself. Cut off early, HiGHS may have none.
+
+    With binaries it lies `tolerance` above what HiGHS says: it drops nodes that are better than its incumbent by less.
+    """
     if not information.valid:
         return None
     if programme.integer.any():
-        bound = float(information.mip_dual_bound)
+        bound = float(information.mip_dual_bound) + tolerance
     elif ended is Ended.FINISHED:
         bound = float(information.objective_function_value)
     else:
