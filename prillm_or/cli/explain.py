@@ -70,7 +70,7 @@ def command(
 
 def _show(found: Explanation) -> None:
     """Tables of users, by what they bring, of rivals, by how much they matter, and of local maxima."""
-    from prillm_or.explanation.words import largest_effect
+    from prillm_or.explanation.effects import RIVAL_KEYS
 
     screen = console()
     users = [
@@ -93,22 +93,21 @@ def _show(found: Explanation) -> None:
             right=("load", "profit", "leaves at", "joins at", "demand"),
         )
     )
-    effects = ("price", "capacity", "value")
     rivals = [
         (
             rival.id,
             number(rival.load, 4),
             " - ".join(rival.chain[1:-1]) or "-",
-            *(_effect(rival.profit_effect, key) for key in effects),
+            *(_effect(rival.profit_effect, key) for key in RIVAL_KEYS),
         )
-        for rival in sorted(found.rivals, key=largest_effect, reverse=True)
+        for rival in sorted(found.rivals, key=lambda rival: -rival.largest_effect)
     ]
     screen.print(
         table(
             "rivals; last three: change of the best profit with 1 % more of each",
-            ("rival", "load", "tied by", *effects),
+            ("rival", "load", "tied by", *RIVAL_KEYS),
             _cut(rivals),
-            right=("load", *effects),
+            right=("load", *RIVAL_KEYS),
         )
     )
     maxima = [(number(one.price), number(one.load), number(one.profit)) for one in found.local_maxima]

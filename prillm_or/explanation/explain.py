@@ -22,7 +22,7 @@ from prillm_or.explanation.explanation import (
 )
 from prillm_or.explanation.flips import flips
 from prillm_or.explanation.influence import chains
-from prillm_or.explanation.pieces import SAME, Traced, beside, local_maxima, tolerance, traced, using
+from prillm_or.explanation.pieces import SAME, Traced, beside, local_maxima, switches_at, tolerance, traced, using
 from prillm_or.market import Market
 from prillm_or.pairs import Mask
 from prillm_or.pricer import Pricer
@@ -36,8 +36,9 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
     """Explain a price.
 
     Cost: the trace of the whole curve; one solution of the market, much quicker than the first, for each of the n
-    demands and 3 (m - 1) figures of the rivals; some 50 for what it takes to flip. In markets of more than 50,000 pairs
-    the effects of the ten users and ten rivals that matter most are worked out, the others' are None, and no flips.
+    demands and 3 (m - 1) figures of the rivals; some hundred for what it takes to flip. In markets of more than 50,000
+    pairs the effects of the ten users and ten rivals that matter most are worked out, the others' are None, and no
+    flips.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
     Raises
     ------
     CombinationError
-        When the leader sets several prices, or the result is that of another market.
+        When the leader sets several prices, or the result is that of another market or of a price beyond the cap.
     ConvergenceError
         When an equilibrium could not be certified.
     """
@@ -123,18 +124,11 @@ def _marginal_revenue(price: float, load: float, slope: float | None) -> float |
 
 
 def _kink(market: Market, curve: Traced, price: float) -> tuple[Switch, ...]:
-    """Pairs that change at the price; which of them begin, the support just below says."""
-    same = tolerance(curve.pieces, price)
-    support = curve.start.support.copy()
-    switches: dict[tuple[int, int], Switch] = {}
-    for piece in curve.pieces:
-        for i, j in piece.moved:
-            support[i, j] = not support[i, j]
-            if abs(piece.start - price) <= same:
-                pair = i, j
-                if switches.pop(pair, None) is None:  # there and back is no change
-                    switches[pair] = Switch(market.user_ids[i], market.provider_ids[j], bool(support[i, j]))
-    return tuple(switches.values())
+    """Pairs that change at the price."""
+    return tuple(
+        Switch(market.user_ids[i], market.provider_ids[j], begins)
+        for (i, j), begins in switches_at(curve, price).items()
+    )
 
 
 def _user_parts(
@@ -179,7 +173,7 @@ def _state(price: float, load: float, alone: bool, leaves: float | None, joins: 
 def _rival_parts(
     market: Market, found: Equilibrium, curve: Traced, known: dict[int, Effects]
 ) -> tuple[RivalPart, ...]:
-    ways = chains(market, _used_around(market, found, curve))
+    ways = chains(market, _used_around(found, curve))
     return tuple(
         RivalPart(
             id=market.provider_ids[j],
@@ -193,15 +187,11 @@ def _rival_parts(
     )
 
 
-def _used_around(market: Market, found: Equilibrium, curve: Traced) -> Mask:
+def _used_around(found: Equilibrium, curve: Traced) -> Mask:
     """The pairs in use at the price, and at a kink those that change there."""
     used = found.flow > 0
-    price = float(found.prices[0])
-    same = tolerance(curve.pieces, price)
-    for piece in curve.pieces:
-        if abs(piece.start - price) <= same:
-            for i, j in piece.moved:
-                used[i, j] = True
+    for pair in switches_at(curve, float(found.prices[0])):
+        used[pair] = True
     return used
 
 

@@ -104,6 +104,11 @@ class RivalPart:
     price_effect: Mapping[str, float] | None
     profit_effect: Mapping[str, float] | None
 
+    @property
+    def largest_effect(self) -> float:
+        """How much 1 % more of its price, capacity or value changes the best profit at most; 0 where that is not known."""
+        return max(map(abs, (self.profit_effect or {}).values()), default=0.0)
+
 
 @dataclass(frozen=True)
 class LocalMaximum:

@@ -113,5 +113,18 @@ def using(traced: Traced, column: int) -> list[list[tuple[float, bool]]]:
     return turns
 
 
+def switches_at(traced: Traced, price: float) -> dict[tuple[int, int], bool]:
+    """Pairs (user, provider) that change at a price, and whether they begin; there and back is no change."""
+    same = tolerance(traced.pieces, price)
+    support = traced.start.support.copy()
+    switches: dict[tuple[int, int], bool] = {}
+    for piece in traced.pieces:
+        for pair in piece.moved:
+            support[pair] = not support[pair]
+            if abs(piece.start - price) <= same and switches.pop(pair, None) is None:
+                switches[pair] = bool(support[pair])
+    return switches
+
+
 def _derivative(piece: Piece, price: float, unit_cost: float) -> float:
     return load_on(piece, price) + (price - unit_cost) * float(piece.slope[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from prillm_or.explanation.explanation import Explanation, Flip, RivalPart, State, UserPart
+from prillm_or.explanation.explanation import Explanation, Flip, State, UserPart
 from prillm_or.market import Units
 
 _MOST_NAMED = 5
@@ -110,8 +110,8 @@ def _rivals(explanation: Explanation) -> Iterator[str]:
     if apart:
         yield f"Without influence while everyone uses whom they use now: {_listed(apart)}."
 
-    strongest = max(explanation.rivals, key=largest_effect)
-    if strongest.price_effect and strongest.profit_effect and largest_effect(strongest) > 0:
+    strongest = max(explanation.rivals, key=lambda rival: rival.largest_effect)
+    if strongest.price_effect and strongest.profit_effect and strongest.largest_effect > 0:
         profits = strongest.profit_effect
         key = max(profits, key=lambda key: abs(profits[key]))
         yield (
@@ -121,11 +121,6 @@ def _rivals(explanation: Explanation) -> Iterator[str]:
     known = [part.profit_effect is not None for parts in (explanation.users, explanation.rivals) for part in parts]
     if not all(known):
         yield f"In a market of this size effects were worked out for the {sum(known)} that move its load most."
-
-
-def largest_effect(rival: RivalPart) -> float:
-    """How much 1 % more of a rival's price, capacity or value changes the best profit at most."""
-    return max(map(abs, (rival.profit_effect or {}).values()), default=0.0)
 
 
 def _others(explanation: Explanation) -> Iterator[str]:

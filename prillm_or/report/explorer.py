@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from prillm_or import __version__
 from prillm_or.errors import CombinationError
+from prillm_or.explanation.effects import RIVAL_KEYS
 from prillm_or.explanation.explanation import Explanation
 from prillm_or.explanation.words import sentences
 from prillm_or.market import Market
@@ -22,7 +23,6 @@ from prillm_or.result import Result
 
 _ROOM = 250_000
 _MOST_ROWS = 100
-_RIVAL_EFFECTS = ("price", "capacity", "value")
 _FLIPS = {
     "demand": "demand of all users",
     "price": "price of all rivals",
@@ -166,8 +166,8 @@ def _users(explanation: Explanation) -> dict[str, object]:
 
 
 def _rivals(explanation: Explanation) -> dict[str, object]:
-    """By how much their price matters; the market's order among equals."""
-    rivals = sorted(explanation.rivals, key=lambda rival: -abs((rival.profit_effect or {}).get("price", 0.0)))
+    """By how much they matter; the market's order among equals."""
+    rivals = sorted(explanation.rivals, key=lambda rival: -rival.largest_effect)
     rows = [
         [
             rival.id,
@@ -175,13 +175,13 @@ def _rivals(explanation: Explanation) -> dict[str, object]:
             " - ".join(rival.chain[1:-1]) or "-",
             *(
                 _effect(effect, key)
-                for key in _RIVAL_EFFECTS
+                for key in RIVAL_KEYS
                 for effect in (rival.price_effect, rival.profit_effect)
             ),
         ]
         for rival in rivals
     ]
-    effects = [f"+1 % {key}: {what}" for key in _RIVAL_EFFECTS for what in ("price", "profit")]
+    effects = [f"+1 % {key}: {what}" for key in RIVAL_KEYS for what in ("price", "profit")]
     return _table(
         "Rivals at the best price",
         "Tied by: the users, and rivals between, through which it feels the leader's price. Then what 1 % more of its "
