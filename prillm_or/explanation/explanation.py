@@ -106,7 +106,7 @@ class RivalPart:
 
     @property
     def largest_effect(self) -> float:
-        """How much 1 % more of its price, capacity or value changes the best profit at most; 0 where that is not known."""
+        """How much 1 % more of its price, capacity or value changes the best profit at most; 0 where not known."""
         return max(map(abs, (self.profit_effect or {}).values()), default=0.0)
 
 
