@@ -17,14 +17,14 @@ from joblib import Parallel, delayed
 
 from benchmarks.report import Table, Target, target_table
 from prillm_or.abstraction.anchors import today_anchor
-from prillm_or.abstraction.choice import AbstractionChoice
 from prillm_or.abstraction.refine import refine
+from prillm_or.abstraction.registry import AbstractionChoice
 from prillm_or.abstraction.training.scenarios import REAL, Sizes, kind_of, scenario
-from prillm_or.certificate import certify, profit_of
-from prillm_or.equilibrium import equilibrium
-from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Limits
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path
+from prillm_or.users.certificate import certify, profit_of
+from prillm_or.users.equilibrium import equilibrium
 
 _KEEP = (1, 2, 3, 4)
 _UNSEEN = "roleplay-10"

@@ -16,14 +16,14 @@ import numpy as np
 
 from benchmarks.clock import medians
 from benchmarks.report import Table, Target, span, target_table
-from prillm_or import shipped
-from prillm_or.abstraction.choice import AbstractionChoice
-from prillm_or.files import read_market
-from prillm_or.generate import Shape, generate
-from prillm_or.market import Market
+from prillm_or.abstraction.registry import AbstractionChoice
+from prillm_or.files.markets import read_market
+from prillm_or.files.names import find
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import Shape, generate
 from prillm_or.result import Result
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
+from prillm_or.solving.run import solve
 
 _LIMIT = 600.0
 _SLOW = 20.0
@@ -91,7 +91,7 @@ class CrossingRow:
 
 def measure(quick: bool) -> Iterator[Table]:
     """Every method on coding-13, then `learned` against size, then the targets."""
-    coding = read_market(shipped.find("instances", "coding-13")).market
+    coding = read_market(find("instances", "coding-13")).market
     _run(coding, "learned", 2)  # for imports, weights, and the first start of a solver
     _run(coding, "learned-paper", 2)
     rows = list(_coding_rows(coding, 1 if quick else 5))

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.report import Table, Target, target_table
-from prillm_or.certificate import certify, profit_of
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import ConvergenceError
-from prillm_or.generate import generate
-from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Limits
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
+from prillm_or.market.synthetic import generate
 from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.path import Path
+from prillm_or.users.certificate import certify, profit_of
+from prillm_or.users.equilibrium import equilibrium
 
 _LIMITS = Limits(gap=1e-12, time_limit=60.0)
 _AGREE = 1e-9

@@ -26,9 +26,9 @@ from torch import Tensor
 
 from benchmarks.clock import medians
 from benchmarks.report import Table, Target, span, target_table
-from prillm_or.calibration.equilibrium_layer import Warm, equilibrium_flows
-from prillm_or.equilibrium import UserProblem, solve_users
-from prillm_or.generate import Shape, generate
+from prillm_or.market.synthetic import Shape, generate
+from prillm_or.users.differentiable import Warm, equilibrium_flows
+from prillm_or.users.equilibrium import UserProblem, solve_users
 
 _SIZES = ((8, 13, 64), (20, 20, 30))
 _SHAPES: tuple[Shape, ...] = ("uniform", "heavy", "market")

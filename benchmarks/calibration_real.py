@@ -22,17 +22,17 @@ from joblib import Parallel, delayed
 
 from benchmarks.report import Table, Target, target_table
 from prillm_or.calibration.baselines import BASELINES, baseline_flows
-from prillm_or.calibration.calibrate import scaled_to_rest
 from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.fit import fit_days
 from prillm_or.calibration.holdout import folds, hold_out_days
-from prillm_or.calibration.observations import Mask, Observations
+from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.openrouter.folders import import_openrouter
 from prillm_or.calibration.preferences import predicted_flows
+from prillm_or.calibration.procedure import scaled_to_rest
 from prillm_or.calibration.scores import scores
 from prillm_or.calibration.shrinkage import choose_shrinkage
 from prillm_or.calibration.specification import Specification, parameters_of
-from prillm_or.market import Array
+from prillm_or.market.market import Array, Mask
 
 _OWN, _COMMON = Specification(own_congestion=True), Specification()
 _APPS = ("calibrated", "common", "paper", "independence", "inverse-square", "npm", "no-congestion", "xgboost")

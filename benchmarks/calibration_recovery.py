@@ -22,8 +22,8 @@ from prillm_or.calibration.days import Days
 from prillm_or.calibration.fit import Fit, fit_days
 from prillm_or.calibration.preferences import Preferences, predicted_flows
 from prillm_or.calibration.specification import Specification, parameters_of
-from prillm_or.generate import Shape, generate
-from prillm_or.market import Array
+from prillm_or.market.market import Array
+from prillm_or.market.synthetic import Shape, generate
 
 _USERS, _PROVIDERS, _DAYS = 8, 13, 20
 _SHAPES: tuple[Shape, ...] = ("uniform", "heavy", "market")

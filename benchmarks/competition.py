@@ -19,17 +19,17 @@ import numpy as np
 
 from benchmarks.markets import SHAPES, sample, size
 from benchmarks.report import Table, Target, target_table
-from prillm_or.competition.ascent import ascend
-from prillm_or.competition.compete import compete
 from prillm_or.competition.competition import Competition
 from prillm_or.competition.rounds import End
+from prillm_or.competition.search import compete
 from prillm_or.competition.setting import Setting, setting_of
-from prillm_or.equilibrium import UserProblem, price_pull, solve_users, user_problem
-from prillm_or.generate import Shape
-from prillm_or.market import Array, Market
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
-from prillm_or.solvers.trace import best_on_piece, trace
+from prillm_or.curves.trace import best_on_piece, trace
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
+from prillm_or.market.synthetic import Shape
+from prillm_or.solvers.ascent import ascend
+from prillm_or.solving.run import solve
+from prillm_or.users.equilibrium import UserProblem, price_pull, solve_users, user_problem
 
 _GROUPS = (((4, 3), False, 20), ((8, 5), False, 40), ((8, 5), True, 20), ((20, 10), False, 20))
 _POINTS, _BLOCK = 10_000, 512

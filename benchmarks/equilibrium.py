@@ -18,9 +18,9 @@ from benchmarks.clock import medians
 from benchmarks.markets import sample, size
 from benchmarks.peers import PEERS, Peer, PeerError, Programme
 from benchmarks.report import Table, Target, span, target_table
-from prillm_or.certificate import certify
-from prillm_or.equilibrium import UserProblem, solve_users, user_problem
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
+from prillm_or.users.certificate import certify
+from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
 
 WANTED = 1e-9
 _RISE = 0.05

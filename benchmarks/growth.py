@@ -24,8 +24,8 @@ import numpy as np
 
 from benchmarks.markets import SHAPES
 from benchmarks.report import Table, Target, target_table
-from prillm_or.generate import Shape, generate
-from prillm_or.market import Market
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import Shape, generate
 
 ACTIONS = ("equilibrium", "path", "bisect", "capacity", "anchored", "learned")
 _ABSTRACTIONS = ("capacity", "anchored", "learned")
@@ -257,11 +257,11 @@ def _timed(act: Callable[[], str]) -> tuple[float, float, int, str]:
 
 def _act(action: str, market: Market) -> Callable[[], str]:
     """What is timed; it says what there is to note."""
-    from prillm_or.equilibrium import solve_users, user_problem
-    from prillm_or.solve import solve
-    from prillm_or.solvers.base import Limits
+    from prillm_or.limits import Limits
     from prillm_or.solvers.bisect import Bisect
     from prillm_or.solvers.path import Path
+    from prillm_or.solving.run import solve
+    from prillm_or.users.equilibrium import solve_users, user_problem
 
     def certified() -> str:
         result = solve(market)
@@ -283,8 +283,8 @@ def _act(action: str, market: Market) -> Callable[[], str]:
 
 
 def _abstracted(name: str, market: Market) -> str:
-    from prillm_or.abstraction.choice import AbstractionChoice
-    from prillm_or.solvers.base import Limits
+    from prillm_or.abstraction.registry import AbstractionChoice
+    from prillm_or.limits import Limits
     from prillm_or.solvers.path import Path
 
     small = AbstractionChoice(name, 2).abstract(market).market

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from benchmarks.markets import sample, size
 from benchmarks.report import Table
-from prillm_or.market import Market
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
 from prillm_or.result import Result, Status
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
+from prillm_or.solving.run import solve
 
 _SOLVER, _CONCAVE, _BILINEAR = "scip", "kkt-bigm", "kkt-bilinear"
 _GAP = 1e-4

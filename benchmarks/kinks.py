@@ -17,10 +17,9 @@ from benchmarks.equilibrium import WANTED, choose_tolerance
 from benchmarks.markets import sample, size
 from benchmarks.peers import PEERS, Peer, PeerError, Programme
 from benchmarks.report import Table, Target, target_table
-from prillm_or.equilibrium import UserProblem, solve_users, user_problem
-from prillm_or.market import Array, Market
-from prillm_or.pairs import Mask
-from prillm_or.solvers.trace import trace
+from prillm_or.curves.trace import trace
+from prillm_or.market.market import Array, Market, Mask
+from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
 
 _MOST_ROUNDS = 20
 
@@ -95,7 +94,7 @@ def _breakpoints(market: Market, users: UserProblem) -> list[float]:
 def exact_load(users: UserProblem, price: float, support: Mask) -> Fraction:
     """The leader's load at `price`, exactly, for the data as the floating-point numbers they are.
 
-    Newton's method of `equilibrium.py` in rational numbers, from `support`; where the support confirms itself the
+    Newton's method of `users/equilibrium.py` in rational numbers, from `support`; where the support confirms itself the
     equilibrium is exact.
     """
     n, m = support.shape

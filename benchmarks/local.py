@@ -14,12 +14,12 @@ import numpy as np
 
 from benchmarks.markets import SHAPES, sample, size
 from benchmarks.report import Table, Target, target_table
-from prillm_or.equilibrium import user_problem
-from prillm_or.market import Market
+from prillm_or.curves.trace import best_on_piece, trace
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
 from prillm_or.result import Result, Status
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
-from prillm_or.solvers.trace import best_on_piece, trace
+from prillm_or.solving.run import solve
+from prillm_or.users.equilibrium import user_problem
 
 _METHODS = (("ipopt", "mpec"), ("ipopt", "smooth"), ("grid", None), ("odca", None), ("spgce", None))
 _LIMITS = Limits(time_limit=60.0)

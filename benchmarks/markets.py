@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prillm_or.generate import Shape, generate
-from prillm_or.market import Market
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import Shape, generate
 
 SHAPES: tuple[Shape, ...] = ("uniform", "heavy")
 

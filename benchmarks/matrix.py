@@ -13,14 +13,15 @@ from pathlib import Path
 
 from benchmarks.markets import sample
 from benchmarks.report import Table, Target, target_table
-from prillm_or.capability import Capability
 from prillm_or.errors import PrillmError
-from prillm_or.files import read_market
-from prillm_or.market import Market
-from prillm_or.registry import MODELS, model_needs, solvers_for
+from prillm_or.files.markets import read_market
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
+from prillm_or.models.capabilities import Capability
+from prillm_or.models.registry import MODELS, model_needs
 from prillm_or.result import Result
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
+from prillm_or.solvers.registry import solvers_for
+from prillm_or.solving.run import solve
 
 _INSTANCES = Path(__file__).parent.parent / "instances"
 _NATIVE = {1: ("path", "bisect"), 2: ("spiter",)}

@@ -14,12 +14,12 @@ from benchmarks.clock import medians
 from benchmarks.markets import sample
 from benchmarks.report import Table, Target, target_table
 from prillm_or.errors import PrillmError
-from prillm_or.files import read_market
-from prillm_or.generate import generate
-from prillm_or.market import Market
+from prillm_or.files.markets import read_market
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import generate
 from prillm_or.result import Result, Status
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
+from prillm_or.solving.run import solve
 
 _INSTANCES = Path(__file__).parent.parent / "instances"
 _GAP = 1e-4

@@ -16,12 +16,12 @@ import numpy as np
 from benchmarks.clock import medians
 from benchmarks.markets import SHAPES, sample, size
 from benchmarks.report import Table, Target, span, target_table
-from prillm_or.equilibrium import solve_users, user_problem
-from prillm_or.market import Market
-from prillm_or.solvers.base import Limits
+from prillm_or.curves.trace import trace
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
 from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.path import Path
-from prillm_or.solvers.trace import trace
+from prillm_or.users.equilibrium import solve_users, user_problem
 
 _PIECES = 100
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import Document
-from prillm_or.report.pictures import drawing
-from prillm_or.report.summary import seconds
+from prillm_or.comparison.summary import seconds
+from prillm_or.output.canvas import drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,15 +26,15 @@ from benchmarks.equilibrium import choose_tolerance
 from benchmarks.markets import SHAPES, sample, size
 from benchmarks.peers import PEERS, PeerError, Programme
 from benchmarks.report import Table, Target, span, target_table
-from prillm_or.certificate import certify, profit_of
-from prillm_or.equilibrium import solve_users, user_problem
+from prillm_or.curves.trace import Piece, trace
 from prillm_or.errors import PrillmError
-from prillm_or.generate import generate
-from prillm_or.market import Market
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import generate
 from prillm_or.result import Status
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
-from prillm_or.solvers.trace import Piece, trace
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import certify, profit_of
+from prillm_or.users.equilibrium import solve_users, user_problem
 
 _LIMIT, _QUICK_LIMIT = 60.0, 5.0
 _ONCE = 1.0

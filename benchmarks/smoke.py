@@ -17,16 +17,16 @@ from benchmarks.clock import medians
 from benchmarks.environment import environment
 from benchmarks.peers import HighsQp, Programme
 from benchmarks.report import Table, Target, target_table
-from prillm_or.certificate import certify
-from prillm_or.changes import Change
-from prillm_or.equilibrium import UserProblem, solve_users, user_problem
-from prillm_or.generate import generate
-from prillm_or.market import Array, Market
-from prillm_or.pricer import Pricer
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
+from prillm_or.limits import Limits
+from prillm_or.market.changes import Change
+from prillm_or.market.market import Array, Market
+from prillm_or.market.synthetic import generate
 from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.path import Path
+from prillm_or.solving.pricer import Pricer
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import certify
+from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
 
 REFERENCES = File(__file__).parent / "ratios.json"
 WORSE = 2.0

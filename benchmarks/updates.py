@@ -16,10 +16,10 @@ import numpy as np
 
 from benchmarks.markets import SHAPES, sample, size
 from benchmarks.report import Table, Target, span, target_table
-from prillm_or.changes import Change, apply
-from prillm_or.market import Market
-from prillm_or.pricer import Pricer
-from prillm_or.solve import solve
+from prillm_or.market.changes import Change, apply
+from prillm_or.market.market import Market
+from prillm_or.solving.pricer import Pricer
+from prillm_or.solving.run import solve
 
 _TARGET = (20, 20)
 _RATIO = 0.5

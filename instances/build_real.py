@@ -34,9 +34,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from prillm_or.equilibrium import equilibrium, load_slopes, user_problem
-from prillm_or.files import read_market
-from prillm_or.market import Market
+from prillm_or.files.markets import read_market
+from prillm_or.market.market import Market
+from prillm_or.users.equilibrium import equilibrium, load_slopes, user_problem
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

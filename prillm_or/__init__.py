@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prillm_or.errors import MarketError, PrillmError
-    from prillm_or.files import Instance, read_market, write_market
-    from prillm_or.market import Market, Units
-    from prillm_or.pricer import Pricer
+    from prillm_or.files.markets import MarketFile, read_market, write_market
+    from prillm_or.market.market import Market, Units
     from prillm_or.result import Result, Status
+    from prillm_or.solving.pricer import Pricer
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Instance",
     "Market",
     "MarketError",
+    "MarketFile",
     "Pricer",
     "PrillmError",
     "Result",
@@ -33,16 +33,16 @@ __all__ = [
 
 # No function may share its name with a module of the package (solve, equilibrium): importing the module would hide it.
 _HOMES = {
-    "Instance": "files",
-    "Market": "market",
+    "MarketFile": "files.markets",
+    "Market": "market.market",
     "MarketError": "errors",
-    "Pricer": "pricer",
+    "Pricer": "solving.pricer",
     "PrillmError": "errors",
     "Result": "result",
     "Status": "result",
-    "Units": "market",
-    "read_market": "files",
-    "write_market": "files",
+    "Units": "market.market",
+    "read_market": "files.markets",
+    "write_market": "files.markets",
 }
 
 

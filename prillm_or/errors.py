@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 
 class PrillmError(Exception):
@@ -50,3 +51,15 @@ class UnavailableError(PrillmError):
 
 class ConvergenceError(RuntimeError):
     """An equilibrium could not be certified: a fault of ours, or numbers beyond double precision."""
+
+
+def need_package(package: str, what: str, install: str | None = None) -> None:
+    """Refuse what needs a package that is not installed.
+
+    Raises
+    ------
+    UnavailableError
+        When it is missing; the message holds the install command.
+    """
+    if find_spec(package) is None:
+        raise UnavailableError(f"{what}: {package} is not installed; install it with: pip install {install or package}")

@@ -37,7 +37,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Independent check of an equilibrium, free of units, 0 at an exact one; `certificate.py` defines both figures."""
+    """Independent check of an equilibrium, free of units, 0 at an exact one; defined in `users/certificate.py`."""
 
     kkt_residual: float
     max_regret: float

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import settings
 from numpy.typing import NDArray
 
-from prillm_or.files import read_market
-from prillm_or.generate import generate
-from prillm_or.market import Array, Market
-from prillm_or.shipped import find
+from prillm_or.files.markets import read_market
+from prillm_or.files.names import find
+from prillm_or.market.market import Array, Market
+from prillm_or.market.synthetic import generate
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -201,5 +201,5 @@ def _fractions(text: str) -> tuple[Fraction, ...]:
 def listed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether markets count as large from the first pair on."""
     if request.param == "listed":
-        monkeypatch.setattr("prillm_or.pairs._LISTED", 0)
+        monkeypatch.setattr("prillm_or.users.pairs._LISTED", 0)
     return bool(request.param == "listed")

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from prillm_or.abstraction import anchored, average, capacity, minimum
 from prillm_or.abstraction.anchors import capacity_anchor, today_anchor
-from prillm_or.abstraction.base import Abstraction
-from prillm_or.equilibrium import equilibrium, load_slopes, user_problem
-from prillm_or.files import read_market, write_market
-from prillm_or.generate import generate
-from prillm_or.market import Array, Market, all_prices
-from prillm_or.shipped import find
-from prillm_or.solvers.base import Limits
+from prillm_or.abstraction.small_market import Abstraction
+from prillm_or.files.markets import read_market, write_market
+from prillm_or.files.names import find
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market, all_prices
+from prillm_or.market.synthetic import generate
 from prillm_or.solvers.path import Path as ExactPath
+from prillm_or.users.equilibrium import equilibrium, load_slopes, user_problem
 
 MakeMarket = Callable[..., Market]
 Abstract = Callable[[Market, int], Abstraction]

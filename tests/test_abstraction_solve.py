@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prillm_or.abstraction.choice import AbstractionChoice
 from prillm_or.abstraction.refine import MOST_EQUILIBRIA, refine
-from prillm_or.certificate import profit_of
+from prillm_or.abstraction.registry import ABSTRACTIONS, AbstractionChoice
 from prillm_or.cli import run
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
-from prillm_or.files import read_market
-from prillm_or.market import Array, Market
-from prillm_or.registry import ABSTRACTIONS
+from prillm_or.files.markets import read_market
+from prillm_or.files.names import find
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
 from prillm_or.result import Status
-from prillm_or.shipped import find
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Ended, Limits, Proposal
 from prillm_or.solvers.path import Path as ExactPath
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
 

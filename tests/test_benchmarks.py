@@ -16,9 +16,9 @@ pytest.importorskip("benchmarks", reason="benchmarks are no part of the wheel")
 from benchmarks import growth, page, pictures, pricing, report, smoke
 from benchmarks.alternatives import Found, Grid, OutOfTimeError, at_most, parametric, plain_gurobi, plain_scip
 from benchmarks.peers import HighsQp, Programme
-from prillm_or.equilibrium import user_problem
-from prillm_or.generate import generate
-from prillm_or.solve import solve
+from prillm_or.market.synthetic import generate
+from prillm_or.solving.run import solve
+from prillm_or.users.equilibrium import user_problem
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from prillm_or.equilibrium import equilibrium
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, _propagated, costs, derive_bounds, loose_bounds, weight_ratio
 from prillm_or.models.formulation import scaled_market
+from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
 

@@ -17,23 +17,23 @@ import pytest
 import torch
 
 from prillm_or.calibration.baselines import BASELINES
-from prillm_or.calibration.calibrate import Earlier, Options, calibrate, scaled_to_rest
 from prillm_or.calibration.calibration import OURS
 from prillm_or.calibration.days import days_of
 from prillm_or.calibration.findings import delay_reaction
 from prillm_or.calibration.fit import Fit, fit_days
+from prillm_or.calibration.fit_files import FitError, fit_to_json, read_earlier
 from prillm_or.calibration.holdout import hold_out_cells, hold_out_days, hold_out_users
+from prillm_or.calibration.observation_files import write_observations
 from prillm_or.calibration.observations import Leader, Observations, market_of
 from prillm_or.calibration.preferences import aligned
+from prillm_or.calibration.procedure import Earlier, Options, calibrate, scaled_to_rest
 from prillm_or.calibration.specification import Specification, parameters_of
 from prillm_or.calibration.weighting import decayed, trusted
 from prillm_or.cli import run
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import ObservationsError
-from prillm_or.files import read_market
-from prillm_or.files.fits import FitError, fit_to_json, read_earlier
-from prillm_or.files.observations import write_observations
-from prillm_or.generate import generate
+from prillm_or.files.markets import read_market
+from prillm_or.market.synthetic import generate
+from prillm_or.users.equilibrium import equilibrium
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 QUICK = ("--shrinkage", "0", "--draws", "0", "--baseline", "independence")
@@ -246,7 +246,7 @@ def test_ctrl_c_in_the_draws_keeps_the_fit(monkeypatch: pytest.MonkeyPatch) -> N
     def interrupted(fit: Fit, draws: int, seed: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("prillm_or.calibration.calibrate.bootstrap", interrupted)
+    monkeypatch.setattr("prillm_or.calibration.procedure.bootstrap", interrupted)
     found = calibrate(observed(), Options(shrinkage=0.0, draws=5))
     assert found.interrupted
     assert found.intervals is None

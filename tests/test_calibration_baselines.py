@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from prillm_or.calibration.baselines import BASELINES, NotApplicableError, baseline_flows
-from prillm_or.calibration.baselines.base import Given
+from prillm_or.calibration.baselines.given import Given
 from prillm_or.calibration.baselines.restricted import restricted_fit
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.fit import fit_days
@@ -23,7 +23,7 @@ from prillm_or.calibration.preferences import Preferences, predicted_flows
 from prillm_or.calibration.scores import scores
 from prillm_or.calibration.specification import Specification, parameters_of
 from prillm_or.errors import UnavailableError, UnknownNameError
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 STEPS = "prillm_or.calibration.baselines.actor_critic.STEPS"
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from prillm_or.calibration.days import Days, days_of, independent_flows, market_shares
-from prillm_or.calibration.equilibrium_layer import equilibrium_flows
-from prillm_or.calibration.observations import Mask, Observations
-from prillm_or.market import Array
+from prillm_or.calibration.observations import Observations
+from prillm_or.market.market import Array, Mask
+from prillm_or.users.differentiable import equilibrium_flows
 
 
 def observed(flow: object, **given: object) -> Observations:

@@ -12,15 +12,15 @@ import torch
 from scipy.optimize import least_squares
 
 from prillm_or.calibration.days import Days, independent_flows
-from prillm_or.calibration.equilibrium_layer import Settled, settle
 from prillm_or.calibration.fit import SHRINKAGES, Fit, fit_days, fit_path
 from prillm_or.calibration.misfit import OWN, Misfit
 from prillm_or.calibration.preferences import EVERYONE, Preferences, predicted_flows
 from prillm_or.calibration.scores import scores
 from prillm_or.calibration.specification import Parameters, Specification, parameters_of
 from prillm_or.errors import ObservationsError
-from prillm_or.generate import generate
-from prillm_or.market import Array
+from prillm_or.market.market import Array
+from prillm_or.market.synthetic import generate
+from prillm_or.users.differentiable import Settled, settle
 
 SWITCHES = [
     Specification(

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from prillm_or.calibration import equilibrium_layer
-from prillm_or.calibration.equilibrium_layer import Warm, equilibrium_flows
-from prillm_or.equilibrium import UserProblem, equilibrium, solve_users, user_problem
-from prillm_or.generate import generate
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
+from prillm_or.market.synthetic import generate
+from prillm_or.users import differentiable
+from prillm_or.users.differentiable import Warm, equilibrium_flows
+from prillm_or.users.equilibrium import UserProblem, equilibrium, solve_users, user_problem
 
 MakeMarket = Callable[..., Market]
 
@@ -110,7 +110,7 @@ def test_what_does_not_settle_is_solved_by_the_package(monkeypatch: pytest.Monke
     offsets, capacity, demand = random_days(5, 6)
     demand[1, 2] = 0.0
     expected = equilibrium_flows(offsets, capacity, demand)
-    monkeypatch.setattr(equilibrium_layer, "_MOST_STEPS", 0)
+    monkeypatch.setattr(differentiable, "_MOST_STEPS", 0)
     np.testing.assert_allclose(equilibrium_flows(offsets, capacity, demand).numpy(), expected.numpy(), atol=1e-11)
 
 
@@ -235,7 +235,7 @@ def test_warm_starts_change_only_the_time(monkeypatch: pytest.MonkeyPatch) -> No
         atol=1e-11,
     )
     with monkeypatch.context() as patch:  # the supports are right at once: no search
-        patch.setattr(equilibrium_layer, "_search", None)
+        patch.setattr(differentiable, "_search", None)
         equilibrium_flows(near, capacity, demand, warm=warm)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from prillm_or.calibration.holdout import FOLDS, folds, hold_out_cells, hold_out_days, hold_out_users
-from prillm_or.calibration.observations import Mask, Observations, select
+from prillm_or.calibration.observations import Observations, select
 from prillm_or.errors import ObservationsError
+from prillm_or.market.market import Mask
 
 # u1 is there on days 1 and 2, u2 on days 1 and 3; p3 is not offered on day 2. Cells: 3 + 3, 2, 3, in all 11.
 FLOW = [[[3, 1, 0], [0, 0, 2]], [[1, 1, 0], [0, 0, 0]], [[0, 0, 0], [1, 1, 1]]]

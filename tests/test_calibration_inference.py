@@ -22,10 +22,10 @@ from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.calibration.preferences import EVERYONE, Preferences, market_with, predicted_flows
 from prillm_or.calibration.shrinkage import choose_shrinkage
 from prillm_or.calibration.specification import Parameters, Specification, parameters_of
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import ObservationsError
-from prillm_or.generate import generate
-from prillm_or.market import Array
+from prillm_or.market.market import Array
+from prillm_or.market.synthetic import generate
+from prillm_or.users.equilibrium import equilibrium
 
 
 def wanted(n: int, m: int, seed: int, congestion: float = 1.0, delay: float = 0.5) -> Preferences:

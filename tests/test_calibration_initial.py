@@ -11,10 +11,9 @@ from scipy.optimize import linprog
 from scipy.sparse.csgraph import connected_components
 
 from prillm_or.calibration.initial import InitialValues, initial_values
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import UnavailableError
-from prillm_or.market import Array, Market
-from prillm_or.pairs import Mask
+from prillm_or.market.market import Array, Market, Mask
+from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
 

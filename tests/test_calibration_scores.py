@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prillm_or.calibration.scores import Scores, scores
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 # Two days, two users, two providers; u1 demands 4 and 6, u2 2 and 0.
 OBSERVED = np.array([[[4.0, 0.0], [1.0, 1.0]], [[3.0, 3.0], [0.0, 0.0]]])

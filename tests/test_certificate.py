@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prillm_or.certificate import certify, profit_of, relative_gap
-from prillm_or.equilibrium import equilibrium
-from prillm_or.market import Array, Market, all_prices
+from prillm_or.market.market import Array, Market, all_prices
+from prillm_or.users.certificate import certify, profit_of, relative_gap
+from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
 
@@ -144,7 +144,7 @@ def test_large_markets_are_checked_in_blocks(draw_market: MakeMarket, monkeypatc
     market = draw_market("heavy", 11, 4, 0)
     flow = feasible_flows(market, np.random.default_rng(3))
     whole = certify(market, [1.0], flow)
-    monkeypatch.setattr("prillm_or.certificate._BLOCK", 9)
+    monkeypatch.setattr("prillm_or.users.certificate._BLOCK", 9)
     assert certify(market, [1.0], flow) == whole
 
 

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import prillm_or.files
-from prillm_or.changes import apply
+import prillm_or.market
 from prillm_or.errors import MarketError
-from prillm_or.files.changes import change_schema, read_change
-from prillm_or.generate import generate
-from prillm_or.market import Market
+from prillm_or.files.changes import read_change
+from prillm_or.market.change_fields import change_schema
+from prillm_or.market.changes import apply
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import generate
 
 # Users u1, u2 of demands 1, 2; providers p1 (it leads), p2, p3 of prices 1, 2, 3 and capacities 2, 3, 4; cap 10.
 DELAY = [[0, 0.25, 0.5], [0.75, 1, 1.25]]
@@ -139,8 +140,8 @@ def test_the_schema_lets_every_kind_of_change_through(kind: str) -> None:
 
 
 def test_the_shipped_schema_is_the_generated_one() -> None:
-    assert prillm_or.files.__file__ is not None
-    shipped = Path(prillm_or.files.__file__).parent / "change.schema.json"
+    assert prillm_or.market.__file__ is not None
+    shipped = Path(prillm_or.market.__file__).parent / "change.schema.json"
     assert shipped.read_text() == json.dumps(change_schema(), indent=2) + "\n"
 
 

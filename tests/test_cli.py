@@ -16,9 +16,9 @@ import gurobipy
 import pytest
 
 from prillm_or.cli import run
-from prillm_or.files import read_market, write_market
-from prillm_or.registry import SOLVERS
-from prillm_or.shipped import find
+from prillm_or.files.markets import read_market, write_market
+from prillm_or.files.names import find
+from prillm_or.solvers.registry import SOLVERS
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 COMMANDS = (

@@ -16,35 +16,35 @@ from typing import Any
 
 import pytest
 
-from prillm_or import registry
-from prillm_or.abstraction.choice import AbstractionChoice
+from prillm_or.abstraction.registry import ABSTRACTIONS, AbstractionChoice
 from prillm_or.cli import run
-from prillm_or.engine import Engine
+from prillm_or.comparison import presets, runs
+from prillm_or.comparison.comparison import Comparison, compare
+from prillm_or.comparison.environment import environment
+from prillm_or.comparison.method import MethodSpec, parse_method
+from prillm_or.comparison.plan import Plan, Record, Unit
+from prillm_or.comparison.presets import PRESETS, preset
+from prillm_or.comparison.published import paper_tables
+from prillm_or.comparison.runs import crowding
+from prillm_or.comparison.shares import with_shares
+from prillm_or.comparison.store import FILE
+from prillm_or.comparison.summary import sections
 from prillm_or.errors import CombinationError, ConvergenceError, PrillmError, UnknownNameError
-from prillm_or.files import Instance, read_market, result_to_json
-from prillm_or.market import Market
-from prillm_or.registry import SOLVERS
-from prillm_or.report import runs
-from prillm_or.report.compare import Comparison, compare
-from prillm_or.report.environment import environment
-from prillm_or.report.method import MethodSpec, parse_method
-from prillm_or.report.paper import paper_tables
-from prillm_or.report.plan import Plan, Record, Unit
-from prillm_or.report.presets import PRESETS, preset
-from prillm_or.report.runs import crowding
-from prillm_or.report.shares import with_shares
-from prillm_or.report.store import FILE
-from prillm_or.report.summary import sections
-from prillm_or.report.tables import markdown
+from prillm_or.files.markets import MarketFile, read_market
+from prillm_or.files.names import find
+from prillm_or.files.results import result_to_json
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
+from prillm_or.report.gap_tables import markdown
 from prillm_or.result import Result
-from prillm_or.shipped import find
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
+from prillm_or.solvers.registry import SOLVERS
+from prillm_or.solving.run import solve
+from prillm_or.workers.engine import Engine
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 
 
-def instance(name: str) -> Instance:
+def instance(name: str) -> MarketFile:
     return read_market(find("instances", name))
 
 
@@ -156,8 +156,8 @@ def test_methods_with_an_abstraction_have_rows_beside_their_twins() -> None:
 
 
 def test_an_abstraction_that_is_missing_gives_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = replace(registry.ABSTRACTIONS["learned"], packages=("nowhere_to_be_found",))
-    monkeypatch.setitem(registry.ABSTRACTIONS, "learned", entry)
+    entry = replace(ABSTRACTIONS["learned"], packages=("nowhere_to_be_found",))
+    monkeypatch.setitem(ABSTRACTIONS, "learned", entry)
     done = compare(plan(["coding-13"], ["path:learned@2+refine"]))
     assert "pip install 'prillm-or[learn]'" in done.rows[0]["message"]
     assert (done.rows[0]["method"]["abstraction"], done.rows[0]["method"]["keep"]) == ("learned+refine", 2)
@@ -368,12 +368,12 @@ def test_a_crowd_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_table_1_has_every_registered_method_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "SOLVERS", {name: SOLVERS["path"] for name in ("path", "highs", "odca")})
+    monkeypatch.setattr(presets, "SOLVERS", {name: SOLVERS["path"] for name in ("path", "highs", "odca")})
     assert preset("table-1").methods() == ["path", "highs:kkt-bigm", "path:learned@2", "odca"]
 
 
 def test_table_3_takes_abstractions_from_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "ABSTRACTIONS", {name: registry.ABSTRACTIONS[name] for name in ("learned", "min")})
+    monkeypatch.setattr(presets, "ABSTRACTIONS", {name: ABSTRACTIONS[name] for name in ("learned", "min")})
     ours = [f"path:{name}@{keep}" for name in ("learned", "min") for keep in (1, 2, 3, 4)]
     assert preset("table-3").methods() == ["path", "bisect", *ours]
 

@@ -8,22 +8,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from prillm_or.certificate import profit_of
-from prillm_or.competition import certificate
-from prillm_or.competition.ascent import ascend
+from prillm_or.competition import unilateral
 from prillm_or.competition.best_response import best_response
-from prillm_or.competition.certificate import gains, stand
-from prillm_or.competition.compete import compete
 from prillm_or.competition.competition import Status
 from prillm_or.competition.rounds import End, play
+from prillm_or.competition.search import compete
 from prillm_or.competition.setting import Owner, Setting, setting_of
-from prillm_or.equilibrium import equilibrium, user_problem
+from prillm_or.competition.unilateral import gains, stand
 from prillm_or.errors import MarketError
-from prillm_or.generate import generate
-from prillm_or.market import Array, Market
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Array, Market
+from prillm_or.market.synthetic import generate
 from prillm_or.result import Result
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Deadline, Limits
+from prillm_or.solvers.ascent import ascend
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium, user_problem
 
 MakeMarket = Callable[..., Market]
 
@@ -237,7 +237,7 @@ def test_a_bound_below_a_profit_at_hand_proves_nothing(monkeypatch: pytest.Monke
         result = solve(market, solver="grid")
         return replace(result, profit=0.9 * result.profit, upper_bound=0.9 * result.profit)
 
-    monkeypatch.setattr(certificate, "solve", false)
+    monkeypatch.setattr(unilateral, "solve", false)
     setting = setting_of(generate(4, 3, "uniform", 1), groups=[Owner("two", ("p1", "p2"))])
     found, _ = gains(setting, setting.start())
     assert not found["two"].proven

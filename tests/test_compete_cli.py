@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from prillm_or.cli import run
-from prillm_or.files import read_market, write_market
-from prillm_or.generate import generate
-from prillm_or.market import Market
+from prillm_or.files.markets import read_market, write_market
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import generate
 
 MakeMarket = Callable[..., Market]
 

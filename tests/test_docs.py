@@ -23,9 +23,9 @@ from unittest import mock
 
 import pytest
 
-from prillm_or.files import read_market
-from prillm_or.registry import SOLVERS
-from prillm_or.solve import solve
+from prillm_or.files.markets import read_market
+from prillm_or.solvers.registry import SOLVERS
+from prillm_or.solving.run import solve
 
 ROOT = Path(__file__).parent.parent
 SITE = sorted(ROOT.glob("docs/**/*.md"))

@@ -21,16 +21,17 @@ import pytest
 
 from prillm_or.abstraction.training.anchor import example
 from prillm_or.abstraction.training.examples import computed
-from prillm_or.batch import Kept, Settings, Task, solve_task
 from prillm_or.cli import run
-from prillm_or.engine import Engine, Lost, engine_of, spread
 from prillm_or.errors import CombinationError, ConvergenceError, PrillmError
-from prillm_or.files import result_from_json, result_to_json, write_market
-from prillm_or.generate import generate
-from prillm_or.market import Market
+from prillm_or.files.markets import write_market
+from prillm_or.files.names import find
+from prillm_or.files.results import result_from_json, result_to_json
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import generate
 from prillm_or.result import Result, Status
-from prillm_or.shipped import find
-from prillm_or.solve import solve
+from prillm_or.solving.batch import Kept, Settings, Task, solve_task
+from prillm_or.solving.run import solve
+from prillm_or.workers.engine import Engine, Lost, engine_of, spread
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 UNTIMED = ("time_s", "time_share")
@@ -301,7 +302,7 @@ def test_a_market_that_breaks_a_run_does_not_cost_the_others(
             raise ConvergenceError("not certified")
         return solve(market, **options)
 
-    monkeypatch.setattr("prillm_or.batch.solve", breaks_one)
+    monkeypatch.setattr("prillm_or.solving.batch.solve", breaks_one)
     out = tmp_path / "out.json"
     assert run(["solve", "tiny/kink", "tiny/tie", "tiny/cap-binds", "--json", str(out)]) == 3
     assert [row["instance"] for row in json.loads(out.read_bytes())] == ["kink", "cap-binds"]

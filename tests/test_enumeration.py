@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prillm_or.certificate import profit_of
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError
-from prillm_or.market import Market
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Ended, Limits, Proposal
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
 from prillm_or.solvers.enumeration import Enumerate
 from prillm_or.solvers.path import Path
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
 

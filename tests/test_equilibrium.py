@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prillm_or.certificate import certify
-from prillm_or.equilibrium import Equilibrium, _damped, equilibrium, load_slopes, user_problem
-from prillm_or.market import Array, Market, all_prices
-from prillm_or.solvers.trace import trace
-from prillm_or.support import Laplacian
+from prillm_or.curves.trace import trace
+from prillm_or.market.market import Array, Market, all_prices
+from prillm_or.users.certificate import certify
+from prillm_or.users.equilibrium import Equilibrium, _damped, equilibrium, load_slopes, user_problem
+from prillm_or.users.laplacian import Laplacian
 
 MakeMarket = Callable[..., Market]
 
@@ -248,8 +248,8 @@ def test_the_damped_safeguard_gives_the_same_answer(draw_market: MakeMarket, mon
     ]
     plain = [equilibrium(market, 0.2 * market.price_cap) for market in markets]
     spy = Spy()
-    monkeypatch.setattr("prillm_or.equilibrium._FULL_STEPS", 0)
-    monkeypatch.setattr("prillm_or.equilibrium._damped", spy)
+    monkeypatch.setattr("prillm_or.users.equilibrium._FULL_STEPS", 0)
+    monkeypatch.setattr("prillm_or.users.equilibrium._damped", spy)
     for market, expected in zip(markets, plain, strict=True):
         # A start far off, everything in use, or all users at one place, makes the steps long.
         everywhere, together = np.ones_like(expected.support), np.zeros_like(expected.support)

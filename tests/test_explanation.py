@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prillm_or.changes import apply
 from prillm_or.cli import run
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError
+from prillm_or.explanation.derive import explain
 from prillm_or.explanation.effects import RIVAL_KEYS, load_gradient
-from prillm_or.explanation.explain import explain
 from prillm_or.explanation.explanation import Explanation, State, UserPart, explanation_to_json
 from prillm_or.explanation.words import sentences
-from prillm_or.files import read_market, write_market
-from prillm_or.generate import generate
-from prillm_or.market import Market
-from prillm_or.outside import with_outside
-from prillm_or.shipped import find
-from prillm_or.solve import solve
+from prillm_or.files.markets import read_market, write_market
+from prillm_or.files.names import find
+from prillm_or.market.changes import apply
+from prillm_or.market.market import Market
+from prillm_or.market.outside import with_outside
+from prillm_or.market.synthetic import generate
+from prillm_or.solving.run import solve
+from prillm_or.users.equilibrium import equilibrium
 
 
 def tiny(name: str) -> Market:

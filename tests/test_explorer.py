@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from prillm_or.certificate import profit_of
 from prillm_or.cli import run
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError
-from prillm_or.explanation.explain import explain
+from prillm_or.explanation.derive import explain
 from prillm_or.explanation.explanation import Explanation
-from prillm_or.files import read_market, write_market
-from prillm_or.market import Array, Market
+from prillm_or.files.markets import read_market, write_market
+from prillm_or.files.names import find
+from prillm_or.market.market import Array, Market
 from prillm_or.report.explorer import Explored, explorer_page
 from prillm_or.report.explorer_data import Movement, document, movement
-from prillm_or.shipped import find
-from prillm_or.solve import solve
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -22,9 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prillm_or.errors import MarketError, PrillmError
-from prillm_or.files import read_market, result_to_json, write_json, write_market
-from prillm_or.files.schema import instance_schema
-from prillm_or.market import Market, Units
+from prillm_or.files.markets import read_market, write_market
+from prillm_or.files.results import result_to_json
+from prillm_or.market.market import Market, Units
+from prillm_or.market.schema import instance_schema
+from prillm_or.output.saving import write_json
 from prillm_or.result import Certificate, Method, Result, Status, Times, Today
 
 FAULTS = Path(__file__).parent / "data" / "faults"

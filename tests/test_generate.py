@@ -8,10 +8,10 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import PrillmError
-from prillm_or.files import write_market
-from prillm_or.generate import generate, latency_network
+from prillm_or.files.markets import write_market
+from prillm_or.market.synthetic import generate, latency_network
+from prillm_or.users.equilibrium import equilibrium
 
 SHAPES: list[Any] = ["uniform", "heavy", "market"]
 

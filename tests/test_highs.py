@@ -7,16 +7,17 @@ import signal
 import time
 from threading import Timer
 
-from prillm_or.files import read_market
-from prillm_or.generate import generate
+from prillm_or.files.markets import read_market
+from prillm_or.files.names import find
+from prillm_or.limits import Limits
+from prillm_or.market.synthetic import generate
 from prillm_or.models.kkt_bigm import KktBigmOptions, build
-from prillm_or.profiles import model_profile, solver_profile
-from prillm_or.registry import load_build
-from prillm_or.shipped import find
-from prillm_or.solve import solve
+from prillm_or.models.registry import load_build, model_profile
 from prillm_or.solvers.algebraic import solve_algebraic
-from prillm_or.solvers.base import Ended, Limits
 from prillm_or.solvers.highs import Highs
+from prillm_or.solvers.protocols import Ended
+from prillm_or.solvers.registry import solver_profile
+from prillm_or.solving.run import solve
 
 
 def test_ctrl_c_ends_a_long_solve_at_once() -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prillm_or.calibration.observation_files import read_observations
 from prillm_or.calibration.observations import Leader, market_of
 from prillm_or.calibration.openrouter.folders import import_openrouter, write_imported
 from prillm_or.cli import run
 from prillm_or.errors import ObservationsError, PrillmError, UnavailableError
-from prillm_or.files.observations import read_observations
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 Rows = list[tuple[object, ...]]

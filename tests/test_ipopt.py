@@ -14,22 +14,23 @@ import pytest
 
 pytest.importorskip("ipyopt", reason="ipyopt is not installed")
 
-from prillm_or.capability import Capability
 from prillm_or.errors import CombinationError
-from prillm_or.market import Array, Market
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import derive_bounds
+from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.mpec import MpecOptions
 from prillm_or.models.mpec import build as build_mpec
 from prillm_or.models.smooth import SmoothOptions
 from prillm_or.models.smooth import build as build_smooth
-from prillm_or.registry import load_algebraic
 from prillm_or.result import Status
-from prillm_or.solve import solve
 from prillm_or.solvers import ipopt
-from prillm_or.solvers.base import Answer, Ended, Limits
 from prillm_or.solvers.ipopt import Functions, Ipopt
 from prillm_or.solvers.programme import compile_model
+from prillm_or.solvers.protocols import Answer, Ended
+from prillm_or.solvers.registry import load_algebraic
+from prillm_or.solving.run import solve
 
 MakeMarket = Callable[..., Market]
 Solve = Callable[..., Answer]

@@ -10,20 +10,22 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
-from prillm_or.certificate import profit_of, relative_gap
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError, UnavailableError
-from prillm_or.generate import generate
-from prillm_or.market import Array, Market
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
+from prillm_or.market.synthetic import generate
+from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import concavity
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt_bigm import KktBigmOptions, build
-from prillm_or.registry import load_algebraic
 from prillm_or.result import Status
-from prillm_or.solve import solve
 from prillm_or.solvers.algebraic import solve_algebraic
-from prillm_or.solvers.base import Capability, Ended, Limits
 from prillm_or.solvers.gurobi import Gurobi
+from prillm_or.solvers.protocols import Ended
+from prillm_or.solvers.registry import load_algebraic
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import profit_of, relative_gap
+from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
 

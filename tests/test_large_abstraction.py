@@ -18,11 +18,11 @@ from prillm_or.abstraction.encoder import Encoded, Encoder, Widths
 from prillm_or.abstraction.features import market_features, rival_features
 from prillm_or.abstraction.substitution import substitution
 from prillm_or.abstraction.training.examples import Example, stack
-from prillm_or.equilibrium import solve_users, user_problem
-from prillm_or.generate import generate
-from prillm_or.market import Market
-from prillm_or.solvers.base import Limits
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import generate
 from prillm_or.solvers.odca import Odca
+from prillm_or.users.equilibrium import solve_users, user_problem
 
 MakeMarket = Callable[..., Market]
 WIDTHS = Widths(pair=4, user=5, rival=3, market=12, hidden=8)
@@ -112,7 +112,7 @@ def test_features_and_merges_made_in_blocks_are_the_same(
         return [*(getattr(one, name) for one in read for name in ("pairs", "users", "rivals", "market")), merged.delay]
 
     whole = all_of_them()
-    monkeypatch.setattr("prillm_or.pairs._BLOCK", 16)
+    monkeypatch.setattr("prillm_or.users.pairs._BLOCK", 16)
     for one, other in zip(all_of_them(), whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 

@@ -12,24 +12,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import prillm_or.equilibrium as users_equilibrium
-from prillm_or import shipped
+import prillm_or.users.equilibrium as users_equilibrium
 from prillm_or.abstraction import anchored, learned
-from prillm_or.abstraction.base import Abstraction
-from prillm_or.abstraction.choice import AbstractionChoice
 from prillm_or.abstraction.networks import LearnedNetworks
 from prillm_or.abstraction.refine import refine as refine_prices
+from prillm_or.abstraction.registry import AbstractionChoice
+from prillm_or.abstraction.small_market import Abstraction
 from prillm_or.abstraction.training.curves import exact_curve
 from prillm_or.abstraction.training.scenarios import REAL, Sizes, scenario
 from prillm_or.abstraction.weights import write_weights
-from prillm_or.equilibrium import Equilibrium, UserProblem, equilibrium
-from prillm_or.files import read_market, write_market
-from prillm_or.market import Array, Market
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
+from prillm_or.curves.trace import Piece, trace
+from prillm_or.files.markets import read_market, write_market
+from prillm_or.files.names import find
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path as PathSolver
-from prillm_or.solvers.trace import Piece, trace
-from prillm_or.support import Laplacian
+from prillm_or.solving.run import solve
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium
+from prillm_or.users.laplacian import Laplacian
 
 MakeMarket = Callable[..., Market]
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
@@ -221,6 +221,6 @@ def test_command_line() -> None:
     result = json.loads(done.stdout)
     assert (result["method"]["abstraction"], result["method"]["keep"]) == ("learned", 2)
     assert (result["status"], result["upper_bound"]) == ("heuristic", None)
-    best = solve(read_market(shipped.find("instances", "coding-13")).market, solver="path").profit
+    best = solve(read_market(find("instances", "coding-13")).market, solver="path").profit
     assert 0.999 * best <= result["profit"] <= best * (1 + 1e-9)
     assert result["time_s"]["abstract"] > 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prillm_or.errors import MarketError
-from prillm_or.market import Market, all_prices
+from prillm_or.market.market import Market, all_prices
 
 MakeMarket = Callable[..., Market]
 

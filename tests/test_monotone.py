@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prillm_or.equilibrium import solve_users, user_problem
-from prillm_or.market import Market
+from prillm_or.market.market import Market
 from prillm_or.solvers.monotone import Monotone, Point
+from prillm_or.users.equilibrium import solve_users, user_problem
 
 MakeMarket = Callable[..., Market]
 

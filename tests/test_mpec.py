@@ -11,16 +11,17 @@ import pyomo.environ as pyo
 import pytest
 from pyomo.mpec import Complementarity, complements
 
-from prillm_or.certificate import profit_of
-from prillm_or.equilibrium import equilibrium
-from prillm_or.market import Array, Market
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.mpec import MpecOptions, assert_transformed, build
+from prillm_or.models.registry import model_profile
 from prillm_or.models.relaxed import Relaxed
-from prillm_or.profiles import model_profile
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Ended, Limits, Proposal
 from prillm_or.solvers.programme import compile_model
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
 

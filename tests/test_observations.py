@@ -19,19 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from prillm_or.calibration.observations import (
-    Leader,
-    Observations,
-    market_of,
-    select,
-    without_absent,
-)
+from prillm_or.calibration.observation_files import Form, read_observations, write_observations
+from prillm_or.calibration.observations import Leader, Observations, market_of, select, without_absent
 from prillm_or.cli import run
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import MarketError, ObservationsError, PrillmError, UnavailableError
-from prillm_or.files.atomic import new_folder
-from prillm_or.files.observations import Form, read_observations, write_observations
-from prillm_or.market import Units
+from prillm_or.market.market import Units
+from prillm_or.output.saving import new_folder
+from prillm_or.users.equilibrium import equilibrium
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 
@@ -569,7 +563,8 @@ def test_a_large_table_is_read_quickly(tmp_path: Path) -> None:
 
 def test_reading_csv_imports_nothing_heavy(folder: Path) -> None:
     code = (
-        "import sys; from prillm_or.files.observations import read_observations; read_observations(sys.argv[1]); "
+        "import sys; from prillm_or.calibration.observation_files import read_observations; "
+        "read_observations(sys.argv[1]); "
         "print([name for name in sys.argv[2:] if name in sys.modules])"
     )
     heavy = ["pandas", "pyarrow", "scipy", "pyomo", "torch"]

@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 
 from prillm_or.abstraction import capacity
-from prillm_or.abstraction.choice import AbstractionChoice
-from prillm_or.certificate import certify, profit_of
+from prillm_or.abstraction.registry import AbstractionChoice
 from prillm_or.cli import run
-from prillm_or.equilibrium import equilibrium, solve_users, user_problem
+from prillm_or.curves.trace import trace
 from prillm_or.errors import CombinationError, MarketError
-from prillm_or.market import Array, Market, all_prices
-from prillm_or.outside import OUTSIDE, OUTSIDE_CAPACITY, with_outside, without_delay
-from prillm_or.pricer import Pricer
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Limits
-from prillm_or.solvers.trace import trace
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market, all_prices
+from prillm_or.market.outside import OUTSIDE, OUTSIDE_CAPACITY, with_outside, without_delay
+from prillm_or.solving.pricer import Pricer
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import certify, profit_of
+from prillm_or.users.equilibrium import equilibrium, solve_users, user_problem
 
 MakeMarket = Callable[..., Market]
 

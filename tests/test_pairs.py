@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prillm_or.pairs import AllPairs, ListedPairs, are_listed, below, over_blocks, pairs_of
+from prillm_or.users.pairs import AllPairs, ListedPairs, are_listed, below, pairs_of
+from prillm_or.users.threads import over_blocks
 
 MASK = np.array([[True, False, True], [False, True, False]])
 MATRIX = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -15,7 +16,7 @@ MATRIX = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 
 @pytest.mark.parametrize("dense", [0, 6])
 def test_lists_by_hand(dense: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prillm_or.pairs._DENSE", dense)  # products of lists, then of whole matrices
+    monkeypatch.setattr("prillm_or.users.pairs._DENSE", dense)  # products of lists, then of whole matrices
     # In use: (0, 0), (0, 2) and (1, 1), with values 1, 3 and 5.
     pairs = ListedPairs(MASK)
     values = pairs.take(MATRIX)
@@ -49,7 +50,7 @@ def test_lists_agree_with_whole_matrices(n: int, m: int, seed: int) -> None:
         np.testing.assert_allclose(one, other, atol=1e-14)
     for dense in (0, 6):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("prillm_or.pairs._DENSE", dense)
+            patch.setattr("prillm_or.users.pairs._DENSE", dense)
             for name, given_ in (("times", b), ("gram", a), ("gram_users", b), ("row", n - 1), ("column", m - 1)):
                 one, other = getattr(everything, name)(whole, given_), getattr(listed, name)(some, given_)
                 np.testing.assert_allclose(one, other, atol=1e-14)

@@ -12,16 +12,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from prillm_or.abstraction.paper import abstract, abstract_with, merge
+from prillm_or.abstraction.learned_paper import abstract, abstract_with, merge
 from prillm_or.abstraction.paper_network import FEATURES, PaperNetwork, Scores, plan, rival_features
 from prillm_or.abstraction.set_attention import SetAttentionBlock
 from prillm_or.abstraction.training.curves import Curve, exact_curve
 from prillm_or.abstraction.training.examples import stack
-from prillm_or.abstraction.training.paper import PRICES, PaperTask, curve_losses, example_of
+from prillm_or.abstraction.training.learned_paper import PRICES, PaperTask, curve_losses, example_of
 from prillm_or.abstraction.weights import write_weights
-from prillm_or.equilibrium import equilibrium
-from prillm_or.generate import Shape, generate
-from prillm_or.market import Market
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import Shape, generate
+from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
 

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prillm_or.certificate import profit_of
-from prillm_or.equilibrium import equilibrium, user_problem
-from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Ended, Limits
+from prillm_or.curves.trace import Piece, best_on_piece, trace
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path
-from prillm_or.solvers.trace import Piece, best_on_piece, trace
+from prillm_or.solvers.protocols import Ended
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium, user_problem
 
 MakeMarket = Callable[..., Market]
 

@@ -22,25 +22,25 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from prillm_or.certificate import profit_of
 from prillm_or.cli import run
-from prillm_or.equilibrium import equilibrium, solve_users, user_problem
+from prillm_or.curves.profit_plot import plot_profit
+from prillm_or.curves.support_plot import MOST_ROWS, plot_support, support_height, uses
+from prillm_or.curves.trace import trace
 from prillm_or.errors import PrillmError
-from prillm_or.explanation.explain import explain
+from prillm_or.explanation.derive import explain
+from prillm_or.explanation.effects_plot import MOST_BARS, effects_height, largest_bars, plot_effects
 from prillm_or.explanation.explanation import Explanation
 from prillm_or.explanation.pieces import Traced, using
-from prillm_or.files import read_market, write_market
-from prillm_or.market import Array, Market, Units
+from prillm_or.files.markets import read_market, write_market
+from prillm_or.files.names import find
+from prillm_or.market.market import Array, Market, Units
+from prillm_or.output.canvas import finished, new_axes
+from prillm_or.output.look import DEMAND, LEADER, SHARED, letters, short, wide_letters
+from prillm_or.output.plots import save_plot
 from prillm_or.report.curve import profit_curve
-from prillm_or.report.pictures import finished, new_axes
-from prillm_or.report.plots.effects import MOST_BARS, effects_height, largest_bars, plot_effects
-from prillm_or.report.plots.flows import MOST, _crossing, _orders, flows_height, plot_flows
-from prillm_or.report.plots.look import DEMAND, LEADER, SHARED, letters, short, wide_letters
-from prillm_or.report.plots.profit import plot_profit
-from prillm_or.report.plots.save import save_plot
-from prillm_or.report.plots.support import MOST_ROWS, plot_support, support_height, uses
-from prillm_or.shipped import find
-from prillm_or.solvers.trace import trace
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium, solve_users, user_problem
+from prillm_or.users.flows_plot import MOST, _crossing, _orders, flows_height, plot_flows
 
 Draw = Callable[[Axes], None]
 MakeMarket = Callable[..., Market]

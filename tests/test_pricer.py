@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prillm_or.changes import Change, apply
 from prillm_or.errors import CombinationError, ConvergenceError, MarketError
-from prillm_or.files import read_market
-from prillm_or.generate import generate
-from prillm_or.market import Market
-from prillm_or.pricer import Pricer
+from prillm_or.files.markets import read_market
+from prillm_or.files.names import find
+from prillm_or.market.changes import Change, apply
+from prillm_or.market.market import Market
+from prillm_or.market.synthetic import generate
 from prillm_or.result import Result, Status
-from prillm_or.shipped import find
-from prillm_or.solve import solve
+from prillm_or.solving.pricer import Pricer
+from prillm_or.solving.run import solve
 
 
 def assert_same_answer(found: Result, expected: Result) -> None:
@@ -99,7 +99,7 @@ def test_an_error_while_pricing_leaves_everything_as_it_was(
     pricer = Pricer(small_market)
     before = pricer.market, pricer.result
     with monkeypatch.context() as patch:
-        patch.setattr("prillm_or.pricer.judge", fail)
+        patch.setattr("prillm_or.solving.pricer.judge", fail)
         with pytest.raises(type(failure)):
             pricer.update({"price_cap": 2})
     assert (pricer.market, pricer.result) == before

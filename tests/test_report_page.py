@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from prillm_or.certificate import profit_of
-from prillm_or.equilibrium import equilibrium
-from prillm_or.files import read_market
-from prillm_or.report.compare import Comparison, compare
+from prillm_or.comparison.comparison import Comparison, compare
+from prillm_or.comparison.method import parse_method
+from prillm_or.comparison.plan import Plan
+from prillm_or.comparison.summary import Line
+from prillm_or.files.markets import read_market
+from prillm_or.files.names import find
 from prillm_or.report.curve import profit_curve
-from prillm_or.report.folder import write_report
-from prillm_or.report.method import parse_method
-from prillm_or.report.pictures import shown_gap
-from prillm_or.report.plan import Plan
-from prillm_or.report.summary import Line
-from prillm_or.shipped import find
+from prillm_or.report.gap_folder import write_report
+from prillm_or.report.gap_pictures import shown_gap
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -15,26 +15,26 @@ import pytest
 
 from prillm_or.calibration.bootstrap import bootstrap
 from prillm_or.calibration.days import days_of
+from prillm_or.calibration.draw_files import DrawsError, read_draws, write_draws
 from prillm_or.calibration.draws import Draws, drawn_markets
 from prillm_or.calibration.fit import fit_days
+from prillm_or.calibration.observation_files import write_observations
 from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.calibration.preferences import EVERYONE, Preferences, market_with
 from prillm_or.calibration.specification import Specification, parameters_of
 from prillm_or.cli import run
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError, ConvergenceError, MarketError
-from prillm_or.files import read_market, write_market
-from prillm_or.files.draws import DrawsError, read_draws, write_draws
-from prillm_or.files.observations import write_observations
-from prillm_or.generate import generate
-from prillm_or.market import Market
-from prillm_or.outside import with_outside
-from prillm_or.robust import robust as robust_module
-from prillm_or.robust.best import best_mean, best_worst, top_of_lowest
-from prillm_or.robust.curves import Curve, Parabolas, breakpoints, curve, profits
-from prillm_or.robust.prices import RobustPrices, robust_to_json
-from prillm_or.robust.robust import robust_prices
-from prillm_or.solve import solve
+from prillm_or.files.markets import read_market, write_market
+from prillm_or.market.market import Market
+from prillm_or.market.outside import with_outside
+from prillm_or.market.synthetic import generate
+from prillm_or.robustness import pricing as robust_module
+from prillm_or.robustness.best import best_mean, best_worst, top_of_lowest
+from prillm_or.robustness.parabolas import Curve, Parabolas, breakpoints, curve, profits
+from prillm_or.robustness.prices import RobustPrices, robust_to_json
+from prillm_or.robustness.pricing import robust_prices
+from prillm_or.solving.run import solve
+from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")

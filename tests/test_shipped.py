@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-import prillm_or.files
+import prillm_or.market
 from prillm_or.errors import UnknownNameError
-from prillm_or.files import read_market
-from prillm_or.shipped import find, names
+from prillm_or.files.markets import read_market
+from prillm_or.files.names import find, names
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def test_every_shipped_instance_is_found_and_read() -> None:
 @pytest.mark.wheel
 @pytest.mark.usefixtures("workplace")
 def test_the_schema_is_shipped_with_the_package_and_no_instance_is_one() -> None:
-    assert prillm_or.files.__file__ is not None
-    assert (Path(prillm_or.files.__file__).parent / "market.schema.json").is_file()
+    assert prillm_or.market.__file__ is not None
+    assert (Path(prillm_or.market.__file__).parent / "market.schema.json").is_file()
     # `prillm-or solve instances/*.json` must meet markets alone.
     for path in find("instances", "coding-13").parent.glob("*.json"):
         assert read_market(path).market.m >= 2

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from prillm_or.abstraction import small_equilibrium
 from prillm_or.abstraction.small_equilibrium import SmallEquilibria, small_equilibria
-from prillm_or.equilibrium import UserProblem, solve_users, user_problem
-from prillm_or.generate import generate
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
+from prillm_or.market.synthetic import generate
+from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
 
 MakeMarket = Callable[..., Market]
 

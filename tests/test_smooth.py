@@ -9,19 +9,20 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
-from prillm_or.capability import Capability
-from prillm_or.certificate import profit_of
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError
-from prillm_or.market import Array, Market
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
+from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt_bigm import KktBigmOptions
 from prillm_or.models.kkt_bigm import build as build_bigm
+from prillm_or.models.registry import model_profile
 from prillm_or.models.smooth import SmoothOptions, build
-from prillm_or.profiles import model_profile
-from prillm_or.solve import solve
-from prillm_or.solvers.base import AlgebraicSolver, Answer, Ended, Limits, Proposal
+from prillm_or.solvers.protocols import AlgebraicSolver, Answer, Ended, Proposal
 from prillm_or.solvers.relaxation import solve_relaxed
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
 

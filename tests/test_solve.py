@@ -12,24 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prillm_or.equilibrium import equilibrium, user_problem
 from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
-from prillm_or.market import Market
-from prillm_or.profiles import model_profile, solver_profile
-from prillm_or.registry import (
-    MODELS,
-    SOLVERS,
-    SolverEntry,
-    load_algebraic,
-    load_native,
-    model_needs,
-    model_options,
-    solvers_for,
-)
+from prillm_or.files.names import names
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
+from prillm_or.models.capabilities import Capability
+from prillm_or.models.registry import MODELS, model_needs, model_options, model_profile
 from prillm_or.result import Method, Status
-from prillm_or.shipped import names
-from prillm_or.solve import _bounded, _status, choose, judge, solve
-from prillm_or.solvers.base import Capability, Ended, Limits, Proposal
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solvers.registry import SOLVERS, SolverEntry, load_algebraic, load_native, solver_profile, solvers_for
+from prillm_or.solving.run import _bounded, _status, choose, judge, solve
+from prillm_or.users.equilibrium import equilibrium, user_problem
 
 MakeMarket = Callable[..., Market]
 

@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prillm_or.certificate import profit_of
-from prillm_or.equilibrium import equilibrium, user_problem
-from prillm_or.files import read_market
-from prillm_or.market import Array, Market
-from prillm_or.shipped import find
-from prillm_or.solve import solve
-from prillm_or.solvers.base import Ended, Limits
+from prillm_or.curves.trace import best_on_piece, trace
+from prillm_or.files.markets import read_market
+from prillm_or.files.names import find
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
 from prillm_or.solvers.grid import Grid
 from prillm_or.solvers.path import Path
+from prillm_or.solvers.protocols import Ended
 from prillm_or.solvers.spiter import Spiter
 from prillm_or.solvers.starts import starts
-from prillm_or.solvers.trace import best_on_piece, trace
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium, user_problem
 
 MakeMarket = Callable[..., Market]
 

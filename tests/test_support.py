@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prillm_or.market import Array
-from prillm_or.pairs import AllPairs, ListedPairs, Mask, Pairs
-from prillm_or.support import Laplacian, SupportInverse
+from prillm_or.market.market import Array, Mask
+from prillm_or.users.laplacian import Laplacian, SupportInverse
+from prillm_or.users.pairs import AllPairs, ListedPairs, Pairs
 
 SIZES = [(1, 2), (2, 5), (5, 2), (4, 4), (3, 9), (9, 3), (12, 7)]
 

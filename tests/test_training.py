@@ -26,11 +26,11 @@ from prillm_or.abstraction.training.fit import Batch, Schedule, fit
 from prillm_or.abstraction.training.scenarios import REAL, Sizes, kind_of, scenario
 from prillm_or.abstraction.weights import load_network, write_weights
 from prillm_or.cli import run
-from prillm_or.engine import Engine
-from prillm_or.equilibrium import equilibrium, user_problem
 from prillm_or.errors import PrillmError
-from prillm_or.market import Market
-from prillm_or.solve import solve
+from prillm_or.market.market import Market
+from prillm_or.solving.run import solve
+from prillm_or.users.equilibrium import equilibrium, user_problem
+from prillm_or.workers.engine import Engine
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 SMALL = ("--scenarios", "100", "--epochs", "3", "--jobs", "1")

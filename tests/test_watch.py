@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prillm_or.changes import apply
 from prillm_or.cli import run
 from prillm_or.errors import ConvergenceError
-from prillm_or.files import read_market
-from prillm_or.pricer import Pricer
-from prillm_or.shipped import find
-from prillm_or.solve import solve
+from prillm_or.files.markets import read_market
+from prillm_or.files.names import find
+from prillm_or.market.changes import apply
+from prillm_or.solving.pricer import Pricer
+from prillm_or.solving.run import solve
 
 WATCH = (sys.executable, "-c", "from prillm_or.cli import main; main()", "watch")
 CHEAPER = {"providers": {"rival": {"price": 1.5}}}

@@ -1,7 +1,8 @@
 r"""anchored: a merged rival that answers like those it stands for, exactly at one price, to first order around it.
 
-At anchor prices p0 the full equilibrium is solved once. In the scaled money of `equilibrium.py`, with F_ia the flow of
-user i to the merged rivals, X_a their sum over users, and q_j = x_j / alpha_j, the merged rival gets the offsets
+At anchor prices p0 the full equilibrium is solved once. In the scaled money of `users/equilibrium.py`, with F_ia the
+flow of user i to the merged rivals, X_a their sum over users, and q_j = x_j / alpha_j, the merged rival gets the
+offsets
 
     g_ia = lambda_i - (X_a + F_ia) / alpha_a             where F_ia > 0,
     g_ia = min_j (g_ij + q_j) - X_a / alpha_a            elsewhere, the minimum over merged rivals j,
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from prillm_or.abstraction.anchors import capacity_anchor
-from prillm_or.abstraction.base import (
+from prillm_or.abstraction.small_market import (
     Abstraction,
     MergedRival,
     ample,
@@ -40,9 +41,8 @@ from prillm_or.abstraction.base import (
     whole,
 )
 from prillm_or.abstraction.substitution import Substitution, substitution
-from prillm_or.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
-from prillm_or.market import Array, Market
-from prillm_or.pairs import Mask
+from prillm_or.market.market import Array, Market, Mask
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
 
 _log = logging.getLogger(__name__)
 

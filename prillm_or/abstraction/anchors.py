@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from prillm_or.abstraction import capacity
-from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Ended, Limits, NativeSolver, Proposal
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path
+from prillm_or.solvers.protocols import Ended, NativeSolver, Proposal
 from prillm_or.solvers.spiter import Spiter
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from prillm_or.abstraction.base import Abstraction, MergedRival, compose, means, new_name, weights_of, whole
-from prillm_or.market import Market
+from prillm_or.abstraction.small_market import Abstraction, MergedRival, compose, means, new_name, weights_of, whole
+from prillm_or.market.market import Market
 
 
 def abstract(market: Market, keep: int) -> Abstraction:

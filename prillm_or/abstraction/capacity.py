@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prillm_or.abstraction.base import (
+from prillm_or.abstraction.small_market import (
     Abstraction,
     MergedRival,
     ample,
@@ -23,7 +23,7 @@ from prillm_or.abstraction.base import (
     weights_of,
     whole,
 )
-from prillm_or.market import Market
+from prillm_or.market.market import Market
 
 
 def abstract(market: Market, keep: int) -> Abstraction:

@@ -1,9 +1,9 @@
 r"""Features: what the networks read of a market, free of units.
 
 Money is measured by qbar = sum D / sum alpha, the congestion if everybody spread evenly, in the scaled form of
-`equilibrium.py`; volumes by their means; prices by a guess. Sums and means of alpha leave out rivals of ample capacity,
-such as an outside option. Differences of money go through arsinh, ratios through a logarithm, so that heavy tails stay
-in range. Scaling money or volume changes no feature, nor does shifting all values.
+`users/equilibrium.py`; volumes by their means; prices by a guess. Sums and means of alpha leave out rivals of ample
+capacity, such as an outside option. Differences of money go through arsinh, ratios through a logarithm, so that heavy
+tails stay in range. Scaling money or volume changes no feature, nor does shifting all values.
 
 Two sets: `market_features` before any equilibrium is known, at the best price of the `capacity` merge; and
 `rival_features` at an equilibrium of the full market.
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from prillm_or.abstraction import capacity
 from prillm_or.abstraction.anchors import best_prices, merged_anchor, today_anchor
-from prillm_or.abstraction.base import ample, least_offset
+from prillm_or.abstraction.small_market import ample, least_offset
 from prillm_or.abstraction.substitution import Substitution
-from prillm_or.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
-from prillm_or.market import Array, Market
-from prillm_or.pairs import over_blocks
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
 from prillm_or.solvers import odca, spgce
-from prillm_or.solvers.base import Limits
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
+from prillm_or.users.threads import over_blocks
 
 GAIN = 3
 """Which of a rival's features at an equilibrium is its gain from a dearer leader, as a share of the leader's loss."""

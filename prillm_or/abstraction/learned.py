@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 
 from prillm_or.abstraction.anchored import merge_at
 from prillm_or.abstraction.anchors import capacity_anchor
-from prillm_or.abstraction.base import Abstraction, whole
 from prillm_or.abstraction.features import Features, market_features, rival_features
 from prillm_or.abstraction.networks import REACHES, SPAN, AnchorNetwork, KeepNetwork, LearnedNetworks
+from prillm_or.abstraction.small_market import Abstraction, whole
 from prillm_or.abstraction.substitution import substitution
 from prillm_or.abstraction.weights import load_network
-from prillm_or.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
 
 _log = logging.getLogger(__name__)
 

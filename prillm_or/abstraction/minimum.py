@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from prillm_or.abstraction.base import Abstraction, compose, foremost, whole
-from prillm_or.market import Market
+from prillm_or.abstraction.small_market import Abstraction, compose, foremost, whole
+from prillm_or.market.market import Market
 
 
 def abstract(market: Market, keep: int) -> Abstraction:

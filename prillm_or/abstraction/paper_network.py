@@ -12,7 +12,7 @@ The paper names the two scores, the blocks and what a rival's features speak of:
 relation to the leader. Features in detail, sizes, and how scores are made positive are ours. Both heads start at zero:
 an untrained network merges all capacities whole and takes plain means.
 
-Features are free of units: money is counted in scaled money (`equilibrium.py`) in units of the mean congestion
+Features are free of units: money is counted in scaled money (`users/equilibrium.py`) in units of the mean congestion
 sum D / sum alpha, differences go through arsinh and ratios through a logarithm; where the leader has several providers
 they stand for their mean. Sums and means of alpha leave out rivals of ample capacity, such as an outside option. Users
 enter by demand-weighted means, so that any number of users and rivals in any order will do.
@@ -31,10 +31,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from prillm_or.abstraction.base import ample
 from prillm_or.abstraction.set_attention import SetAttentionBlock
-from prillm_or.equilibrium import user_problem
-from prillm_or.market import Array, Market
+from prillm_or.abstraction.small_market import ample
+from prillm_or.market.market import Array, Market
+from prillm_or.users.equilibrium import user_problem
 
 FEATURES = 15
 """Number of features of a rival."""

@@ -15,11 +15,11 @@ from collections.abc import Callable
 import numpy as np
 
 from prillm_or.abstraction.anchors import capacity_anchor
-from prillm_or.abstraction.choice import AbstractionChoice
-from prillm_or.certificate import profit_of
-from prillm_or.equilibrium import Equilibrium, equilibrium
-from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Ended, Proposal
+from prillm_or.abstraction.registry import AbstractionChoice
+from prillm_or.market.market import Array, Market
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import Equilibrium, equilibrium
 
 MOST_EQUILIBRIA = 6
 _STILL = 1e-6

@@ -1,21 +1,21 @@
 r"""Equilibria of many small markets at once, with exact derivatives.
 
-n users and k providers, k small; g_ij offsets in scaled money (`equilibrium.py`), alpha_j capacities, D_i demands, and
-the unknowns lambda_i (levels) and q_j (congestion, q_j = x_j / alpha_j). On a support S (the pairs in use)
+n users and k providers, k small; g_ij offsets in scaled money (`users/equilibrium.py`), alpha_j capacities, D_i
+demands, and the unknowns lambda_i (levels) and q_j (congestion, q_j = x_j / alpha_j). On a support S (the pairs in use)
 
     lambda_i = (D_i + sum_{j in S_i} alpha_j (g_ij + q_j)) / A_i,       A_i = sum_{j in S_i} alpha_j,
     q_j      = sum_{i in S^j} (lambda_i - g_ij - q_j),
 
 where S_i are the providers of user i and S^j the users of provider j. Putting the first line into the second leaves a
-k x k system M q = r, the Schur complement of `support.py`'s K, symmetric and positive definite:
+k x k system M q = r, the Schur complement of `users/laplacian.py`'s K, symmetric and positive definite:
 
     M = diag(alpha_j (1 + |S^j|)) - sum_i a_i a_i^T / A_i,               a_ij = alpha_j on S, else 0,
     r_j = sum_i a_ij ((D_i + sum_l a_il g_il) / A_i - g_ij).
 
-**Forward**, without derivatives. With G(q) the maximum over lambda of the dual Psi of `equilibrium.py`, -G is strongly
-convex, once differentiable and piecewise quadratic in q, and lambda(q) is each user's water level over g_ij + q_j. We
-take semismooth Newton steps on q: solve M q = r on the support at hand, then fill each user anew at that q; who gets
-something is the next support. It is the right one when every slack t_ij = lambda_i - g_ij - q_j has the sign that
+**Forward**, without derivatives. With G(q) the maximum over lambda of the dual Psi of `users/equilibrium.py`, -G is
+strongly convex, once differentiable and piecewise quadratic in q, and lambda(q) is each user's water level over g_ij +
+q_j. We take semismooth Newton steps on q: solve M q = r on the support at hand, then fill each user anew at that q; who
+gets something is the next support. It is the right one when every slack t_ij = lambda_i - g_ij - q_j has the sign that
 the support says, within rounding: then (lambda, q) solves the whole KKT system. The start is the congestion as if all
 users were one. After `_FULL_ROUNDS` full steps each is halved until G still rises at its end, which makes the method
 globally convergent. Problems that settled leave the batch; any left after `_MOST_ROUNDS` rounds goes to `solve_users`.
@@ -41,7 +41,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prillm_or.equilibrium import UserProblem, solve_users
+from prillm_or.users.equilibrium import UserProblem, solve_users
 
 _FULL_ROUNDS = 5
 _MOST_ROUNDS = 60

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prillm_or.equilibrium import Equilibrium, UserProblem, price_pull
-from prillm_or.market import Array
+from prillm_or.market.market import Array
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, price_pull
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal, TypeVar, cast
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from prillm_or import shipped
 from prillm_or.errors import PrillmError
-from prillm_or.files.atomic import replace_file
+from prillm_or.files.names import find
+from prillm_or.output.saving import replace_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,7 +52,7 @@ def load_network(kind: Kind, make: type[_Network], weights: str | None) -> _Netw
     PrillmError
         When the file cannot be read or holds something else.
     """
-    path = shipped.find("models", weights if weights else f"abstraction/{kind}", (SUFFIX,))
+    path = find("models", weights if weights else f"abstraction/{kind}", (SUFFIX,))
     try:
         # mypy does not take a class for hashable here.
         return cast("_Network", _load(kind, make, path, path.stat().st_mtime_ns))  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ from scipy.special import ndtri, stdtrit
 
 from prillm_or.calibration.fit import Fit, fit_days
 from prillm_or.calibration.preferences import Preferences
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 _log = logging.getLogger(__name__)
 LEVEL = 0.9

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from prillm_or.calibration.bootstrap import Intervals
 from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.identifiability import Identifiability
-from prillm_or.calibration.observations import Mask, Observations
+from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.scores import Scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice
-from prillm_or.market import Array
+from prillm_or.market.market import Array, Mask
 
 OURS = "calibrated"
 """Our name among the methods of a score table."""

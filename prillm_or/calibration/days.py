@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prillm_or.calibration.observations import Mask, Observations
-from prillm_or.market import Array
+from prillm_or.calibration.observations import Observations
+from prillm_or.market.market import Array, Mask
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prillm_or.calibration.preferences import Preferences
 from prillm_or.errors import CombinationError, MarketError
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
 
 _SAME = 1e-9
 _MOST_NAMED = 5

@@ -7,7 +7,7 @@ import torch
 
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.preferences import Preferences, equilibria
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 
 def own_price_elasticities(preferences: Preferences, days: Days) -> Array:

@@ -12,7 +12,7 @@ from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.identifiability import Identifiability
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import predicted_flows
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 _HARDLY = 0.1
 _STRONG = 0.3

@@ -23,7 +23,7 @@ from prillm_or.calibration.initial import initial_values
 from prillm_or.calibration.misfit import OWN, Misfit
 from prillm_or.calibration.preferences import Preferences
 from prillm_or.calibration.specification import Parameters, parameters_of
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 _log = logging.getLogger(__name__)
 

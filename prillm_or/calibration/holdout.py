@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from prillm_or.calibration.observations import Mask, Observations
+from prillm_or.calibration.observations import Observations
 from prillm_or.errors import ObservationsError
+from prillm_or.market.market import Mask
 
 FOLDS = 5
 _DAYS_ENOUGH = 10

@@ -14,7 +14,7 @@ import numpy as np
 
 from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.misfit import Misfit
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 _BLIND = 1e-6
 _PART = 0.2

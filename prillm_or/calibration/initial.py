@@ -43,8 +43,7 @@ import numpy as np
 import pyomo.environ as pyo
 
 from prillm_or.errors import ConvergenceError, UnavailableError
-from prillm_or.market import Array
-from prillm_or.pairs import Mask
+from prillm_or.market.market import Array, Mask
 
 
 @dataclass(frozen=True, eq=False)

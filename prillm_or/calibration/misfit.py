@@ -13,7 +13,7 @@ enough it does nothing, and cross-validation chooses 0. By the third, a user's o
 pay for itself with OWN of R^2. The last is far below all that data say: where they say nothing, the search stays where
 it began, theta_0, and does not drift.
 
-Derivatives of the flows are those of `equilibrium_layer.py`, exact on the support at hand: the misfit is piecewise
+Derivatives of the flows are those of `users/differentiable.py`, exact on the support at hand: the misfit is piecewise
 smooth, and where pieces meet we get the derivative of one of them.
 
 Cost of residuals: an equilibrium a day; of their derivatives: T n m P, time and memory, for P parameters.
@@ -28,9 +28,9 @@ import numpy as np
 import torch
 
 from prillm_or.calibration.days import Days, independent_flows
-from prillm_or.calibration.equilibrium_layer import Settled, Warm, settle
 from prillm_or.calibration.specification import Parameters
-from prillm_or.market import Array
+from prillm_or.market.market import Array
+from prillm_or.users.differentiable import Settled, Warm, settle
 
 OWN = 0.03
 """Of R^2 per squared log unit; per squared unit of money for values of groups."""

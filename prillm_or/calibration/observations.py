@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from prillm_or.errors import ObservationsError
-from prillm_or.market import Array, Market, Units
-
-Mask = NDArray[np.bool_]
+from prillm_or.files.tables import is_day
+from prillm_or.market.market import Array, Market, Mask, Units
 
 _ARRAYS = ("flow", "price", "capacity", "delay")
 _MOST_FAULTS = 20
@@ -237,14 +235,6 @@ def market_of(
         units=observations.units,
         description=description,
     )
-
-
-def is_day(text: str) -> bool:
-    """Whether a text is an ISO date written in full, such as 2026-07-21."""
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
 
 
 def _kept(observations: Observations, what: str, names: Sequence[str], wanted: Sequence[str] | None) -> list[int]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.observations import Observations, market_of
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
 
 if TYPE_CHECKING:
-    from prillm_or.calibration.equilibrium_layer import Settled
+    from prillm_or.users.differentiable import Settled
 
 EVERYONE = "everyone"
 """Name of the group of users whom no group names."""
@@ -78,7 +78,7 @@ def equilibria(preferences: Preferences, days: Days) -> Settled:
     # Imported here: preferences are read and priced without torch.
     import torch
 
-    from prillm_or.calibration.equilibrium_layer import settle
+    from prillm_or.users.differentiable import settle
 
     own = preferences.price_factor[:, None] * days.price[:, None] + preferences.delay * days.delay
     offsets = (own - preferences.value_by_user) / preferences.congestion_weight[:, None]

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.calibration.observations import Mask
-from prillm_or.market import Array
+from prillm_or.market.market import Array, Mask
 
 _ROUNDING = 1e-24
 

@@ -5,7 +5,8 @@ With units of money (a mean price) and waiting (a mean delay), so that all numbe
     w_q = exp(theta_q),    w_d = theta_d money / waiting,    b_j = money theta_j,
     w_q,i = w_q exp(u_i),  w_p,i = exp(v_i),                 b_ij = b_j + money delta_g(i)j,
 
-and the offsets of `equilibrium_layer.py` are g_ij = (w_p,i p_j + w_d d_ij - b_ij) / w_q,i. Their derivatives are short:
+and the offsets of `users/differentiable.py` are g_ij = (w_p,i p_j + w_d d_ij - b_ij) / w_q,i. Their derivatives are
+short:
 
     dg/dtheta_q = dg/du_i = -g,    dg/dtheta_d = (money / waiting) d / w_q,i,    dg/dv_i = w_p,i p / w_q,i,
     dg/dtheta_j = dg/ddelta_gj = -money / w_q,i.
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.preferences import EVERYONE, Preferences
 from prillm_or.errors import ObservationsError
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 _WIDEST = np.log(1e6)
 NO_CONGESTION = 1e-6

@@ -11,7 +11,7 @@ from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.errors import ObservationsError
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 FEWEST_DAYS = 3
 """Below, no day stands out."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prillm_or.cli.common import Json, Verbose, console, number, progress, report, save, table
-from prillm_or.engine import without_ctrl_c
 from prillm_or.errors import PrillmError, UnavailableError
+from prillm_or.workers.engine import without_ctrl_c
 
 if TYPE_CHECKING:
-    from prillm_or.calibration.calibrate import Options
     from prillm_or.calibration.calibration import Calibration
-    from prillm_or.calibration.observations import Mask, Observations
+    from prillm_or.calibration.observations import Observations
+    from prillm_or.calibration.procedure import Options
+    from prillm_or.market.market import Mask
 
 _OWN = ("congestion", "price")
 
@@ -76,10 +77,10 @@ def command(
     from threadpoolctl import threadpool_limits
 
     with without_ctrl_c():  # torch
-        from prillm_or.calibration.calibrate import calibrate
-    from prillm_or.files.fits import fit_to_json, read_earlier
-    from prillm_or.files.observations import read_observations
-    from prillm_or.files.results import write_json
+        from prillm_or.calibration.procedure import calibrate
+    from prillm_or.calibration.fit_files import fit_to_json, read_earlier
+    from prillm_or.calibration.observation_files import read_observations
+    from prillm_or.output.saving import write_json
 
     _check_out(out)
     earlier = None if warm is None else read_earlier(warm)
@@ -125,7 +126,7 @@ def _options(
     seed: int,
 ) -> Options:
     from prillm_or.calibration.baselines import BASELINES, require
-    from prillm_or.calibration.calibrate import Options
+    from prillm_or.calibration.procedure import Options
     from prillm_or.calibration.specification import Specification
 
     names = [name for name, entry in BASELINES.items() if entry.cheap] if baseline is None else baseline
@@ -205,8 +206,8 @@ def _held_out(observations: Observations, text: str, seed: int) -> Mask | None:
 
 
 def _write_draws(found: Calibration, out: Path) -> list[str]:
+    from prillm_or.calibration.draw_files import DRAWS_NAME, write_draws
     from prillm_or.calibration.draws import Draws
-    from prillm_or.files.draws import DRAWS_NAME, write_draws
 
     if found.intervals is None:
         return []
@@ -232,7 +233,7 @@ def _write_markets(found: Calibration, days: list[str], out: Path) -> list[str]:
 
 
 def _write_page(found: Calibration, out: Path) -> str:
-    from prillm_or.files.atomic import replace_file
+    from prillm_or.output.saving import replace_file
     from prillm_or.report.calibration_page import calibration_page
 
     replace_file(out / "report.html", calibration_page(found).encode())

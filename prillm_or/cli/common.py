@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from prillm_or.errors import CombinationError, PrillmError
-from prillm_or.files import Instance, read_market, write_json
-from prillm_or.outside import with_outside
-from prillm_or.profiles import profile_files
-from prillm_or.shipped import find, is_shipped
+from prillm_or.files.markets import MarketFile, read_market
+from prillm_or.files.names import find, is_shipped
+from prillm_or.market.outside import with_outside
+from prillm_or.output.saving import write_json
+from prillm_or.solvers.registry import profile_files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,7 +66,7 @@ Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw 
 _PIPE_WIDTH = 200
 
 
-def read_instance(name: str, outside: float | None = None) -> Instance:
+def read_instance(name: str, outside: float | None = None) -> MarketFile:
     """Read the market a name or path stands for, and add an outside option of value `outside`, unless it is None."""
     instance = read_market(find("instances", name))
     return instance if outside is None else replace(instance, market=with_outside(instance.market, outside))
@@ -187,6 +188,6 @@ def checked_output(path: Path, endings: Sequence[str]) -> Path:
 def check_plot(path: Path | None) -> None:
     """Refuse a name for a plot that it cannot be written to, before there is any work."""
     if path is not None:
-        from prillm_or.report.plots.save import ENDINGS
+        from prillm_or.output.plots import ENDINGS
 
         checked_output(path, ENDINGS)

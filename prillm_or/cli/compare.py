@@ -26,15 +26,15 @@ from prillm_or.cli.common import (
     save,
     table,
 )
-from prillm_or.engine import engine_of
 from prillm_or.errors import CombinationError
-from prillm_or.solvers.base import Limits
+from prillm_or.limits import Limits
+from prillm_or.workers.engine import engine_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from prillm_or.report.compare import Comparison
-    from prillm_or.report.plan import Plan, Record, Unit
+    from prillm_or.comparison.comparison import Comparison
+    from prillm_or.comparison.plan import Plan, Record, Unit
 
 
 def command(
@@ -86,8 +86,8 @@ def command(
     plan = _plan(instances or [], method or [], preset, repeat, limits, outside)
     if resume and folder is None:
         raise CombinationError("--resume: --report names the folder to go on with")
-    from prillm_or.report.compare import compare
-    from prillm_or.report.runs import crowding
+    from prillm_or.comparison.comparison import compare
+    from prillm_or.comparison.runs import crowding
 
     spread = engine_of(engine, jobs, address)
     if spread.address is not None:
@@ -101,7 +101,7 @@ def command(
         _show(done)
     save(done.document(), json)
     if folder is not None:
-        from prillm_or.report.folder import write_report
+        from prillm_or.report.gap_folder import write_report
 
         with progress("report", verbose=verbose):
             written = write_report(done, folder)
@@ -121,9 +121,9 @@ def _plan(
     limits: Limits,
     outside: float | None,
 ) -> Plan:
-    from prillm_or.report.method import parse_method
-    from prillm_or.report.plan import Plan
-    from prillm_or.report.presets import preset
+    from prillm_or.comparison.method import parse_method
+    from prillm_or.comparison.plan import Plan
+    from prillm_or.comparison.presets import preset
 
     if preset_name is not None:
         chosen = preset(preset_name)
@@ -148,11 +148,11 @@ def _code(record: Record, gap_asked: bool) -> int:
 
 
 def _show(done: Comparison) -> None:
-    from prillm_or.report.method import about
-    from prillm_or.report.paper import HEADINGS as PAPER_HEADINGS
-    from prillm_or.report.paper import NUMBERS as PAPER_NUMBERS
-    from prillm_or.report.paper import paper_tables
-    from prillm_or.report.summary import HEADINGS, NUMBERS, cells, sections
+    from prillm_or.comparison.method import about
+    from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
+    from prillm_or.comparison.published import NUMBERS as PAPER_NUMBERS
+    from prillm_or.comparison.published import paper_tables
+    from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections
 
     screen = console()
     found = sections(done)

@@ -26,13 +26,13 @@ from prillm_or.cli.common import (
     table,
 )
 from prillm_or.errors import CombinationError, MarketError, PrillmError
-from prillm_or.outside import OUTSIDE
+from prillm_or.market.outside import OUTSIDE
 
 if TYPE_CHECKING:
     from prillm_or.competition.competition import Competition, PriceEquilibrium, Standing
     from prillm_or.competition.counterfactual import Shift
     from prillm_or.competition.setting import Owner
-    from prillm_or.market import Market
+    from prillm_or.market.market import Market
 
 _ROUNDING = 1e-9
 _END = {
@@ -106,14 +106,9 @@ def command(
       prillm-or compete economy-8
       prillm-or compete economy-8 --merge mimo=mimo-v2.5,mimo-v2.5-pro --platform-fee 0.05
     """
-    from prillm_or.competition.compete import compete
     from prillm_or.competition.competition import competition_to_json
-    from prillm_or.competition.counterfactual import (
-        Counterfactual,
-        apply_counterfactual,
-        carried_over,
-        parse_shift,
-    )
+    from prillm_or.competition.counterfactual import Counterfactual, apply_counterfactual, carried_over, parse_shift
+    from prillm_or.competition.search import compete
     from prillm_or.competition.setting import setting_of
 
     what = Counterfactual(

@@ -25,10 +25,10 @@ from prillm_or.cli.common import (
     save,
     table,
 )
-from prillm_or.equilibrium import solve_users, user_problem
+from prillm_or.curves.trace import Piece, trace
 from prillm_or.errors import CombinationError
-from prillm_or.market import Array, Market
-from prillm_or.solvers.trace import Piece, trace
+from prillm_or.market.market import Array, Market
+from prillm_or.users.equilibrium import solve_users, user_problem
 
 if TYPE_CHECKING:
     from prillm_or.explanation.pieces import Traced
@@ -77,9 +77,9 @@ def command(
 
 
 def _draw(path: Path, of: str | None, market: Market, which: int, traced: Traced) -> None:
-    from prillm_or.report.plots.profit import plot_profit
-    from prillm_or.report.plots.save import save_plot
-    from prillm_or.report.plots.support import plot_support, support_height
+    from prillm_or.curves.profit_plot import plot_profit
+    from prillm_or.curves.support_plot import plot_support, support_height
+    from prillm_or.output.plots import save_plot
 
     if of == "support":
         draw = partial(plot_support, market=market, traced=traced, which=which)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from prillm_or.certificate import certify, profit_of
 from prillm_or.cli.common import (
     Json,
     OneInstance,
@@ -24,10 +23,11 @@ from prillm_or.cli.common import (
     save,
     table,
 )
-from prillm_or.equilibrium import Equilibrium, equilibrium
 from prillm_or.errors import CombinationError
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
 from prillm_or.result import Certificate
+from prillm_or.users.certificate import certify, profit_of
+from prillm_or.users.equilibrium import Equilibrium, equilibrium
 
 _MOST_FLOWS = 400
 
@@ -59,8 +59,8 @@ def command(
         _show(market, found, certificate, outside)
     save(equilibrium_to_json(market, found, certificate) | outside_field(outside), json)
     if plot is not None:
-        from prillm_or.report.plots.flows import flows_height, plot_flows
-        from prillm_or.report.plots.save import save_plot
+        from prillm_or.output.plots import save_plot
+        from prillm_or.users.flows_plot import flows_height, plot_flows
 
         save_plot(plot, partial(plot_flows, market=market, found=found), flows_height(market))
     return 0

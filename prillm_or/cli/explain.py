@@ -45,7 +45,7 @@ def command(
     Example:
       prillm-or explain coding-13 --json why.json --plot effects.svg
     """
-    from prillm_or.explanation.explain import explain
+    from prillm_or.explanation.derive import explain
     from prillm_or.explanation.explanation import explanation_to_json
     from prillm_or.explanation.words import sentences
 
@@ -61,8 +61,8 @@ def command(
         _show(found)
     save(explanation_to_json(found) | outside_field(outside), json)
     if plot is not None:
-        from prillm_or.report.plots.effects import effects_height, plot_effects
-        from prillm_or.report.plots.save import save_plot
+        from prillm_or.explanation.effects_plot import effects_height, plot_effects
+        from prillm_or.output.plots import save_plot
 
         save_plot(plot, partial(plot_effects, explanation=found, units=market.units), effects_height(found))
     return 0

@@ -9,8 +9,8 @@ import typer
 
 from prillm_or.cli.common import checked_output, console
 from prillm_or.errors import PrillmError
-from prillm_or.files import write_market
-from prillm_or.generate import generate
+from prillm_or.files.markets import write_market
+from prillm_or.market.synthetic import generate
 
 
 def command(

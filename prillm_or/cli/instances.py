@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from prillm_or.cli.common import Json, console, number, read_instance, save, table
-from prillm_or.market import Market
-from prillm_or.shipped import names
+from prillm_or.files.names import names
+from prillm_or.market.market import Market
 
 
 def command(json: Json = None) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from prillm_or.abstraction.registry import ABSTRACTIONS, need_abstraction
 from prillm_or.cli.common import Json, console, save, table
 from prillm_or.errors import UnavailableError
-from prillm_or.profiles import model_profile
-from prillm_or.registry import ABSTRACTIONS, MODELS, need_abstraction
-from prillm_or.shipped import names
+from prillm_or.files.names import names
+from prillm_or.models.registry import MODELS, model_profile
 
 
 def command(json: Json = None) -> int:

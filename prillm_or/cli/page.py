@@ -26,10 +26,10 @@ def command(
       prillm-or page coding-13 premium-4 --out prices.html
     """
     checked_output(out, (".html",))
-    from prillm_or.explanation.explain import explain
-    from prillm_or.files.atomic import replace_file
+    from prillm_or.explanation.derive import explain
+    from prillm_or.output.saving import replace_file
     from prillm_or.report.explorer import Explored, check_one_price, explorer_page
-    from prillm_or.solve import solve
+    from prillm_or.solving.run import solve
 
     read = [read_instance(name, outside) for name in instances]
     for instance in read:

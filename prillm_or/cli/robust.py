@@ -8,23 +8,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from prillm_or.cli.common import (
-    console,
-    number,
-    outside_field,
-    outside_note,
-    progress,
-    read_instance,
-    save,
-    table,
-)
+from prillm_or.cli.common import console, number, outside_field, outside_note, progress, read_instance, save, table
 from prillm_or.errors import CombinationError
-from prillm_or.files import Instance, read_market
-from prillm_or.market import Market
-from prillm_or.outside import with_outside
+from prillm_or.files.markets import MarketFile, read_market
+from prillm_or.market.market import Market
+from prillm_or.market.outside import with_outside
 
 if TYPE_CHECKING:
-    from prillm_or.robust.prices import RobustPrice, RobustPrices
+    from prillm_or.robustness.prices import RobustPrice, RobustPrices
 
 _WITH = ("instances", "robust", "draws", "outside", "json", "verbose")
 _SOLVERS = ("auto", "path")
@@ -41,8 +32,8 @@ def solve_robust(
     verbose: bool,
 ) -> int:
     """Price one market over its draws; the exit code."""
-    from prillm_or.robust.prices import robust_to_json
-    from prillm_or.robust.robust import robust_prices
+    from prillm_or.robustness.prices import robust_to_json
+    from prillm_or.robustness.pricing import robust_prices
 
     _refuse_others(context)
     if len(instances) > 1:
@@ -77,10 +68,10 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _draws(instance: Instance, place: Path | None, count: int) -> tuple[Market, ...]:
+def _draws(instance: MarketFile, place: Path | None, count: int) -> tuple[Market, ...]:
     """The first draws: of a calibration, by default that beside the market, or the markets of a folder."""
+    from prillm_or.calibration.draw_files import DRAWS_NAME, read_draws
     from prillm_or.calibration.draws import drawn_markets
-    from prillm_or.files.draws import DRAWS_NAME, read_draws
 
     if place is None:
         place = instance.path.with_name(DRAWS_NAME)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prillm_or.batch import Kept, Refused, Settings, Task, result_of, solve_all, solve_task
 from prillm_or.cli.common import (
     Address,
     EngineName,
@@ -30,16 +29,16 @@ from prillm_or.cli.common import (
     table,
 )
 from prillm_or.cli.robust import solve_robust
-from prillm_or.engine import Engine, engine_of
 from prillm_or.errors import CombinationError, PrillmError
-from prillm_or.files import result_to_json
-from prillm_or.profiles import model_profile
-from prillm_or.registry import load_build
+from prillm_or.files.results import result_to_json
+from prillm_or.limits import Limits
+from prillm_or.models.registry import load_build, model_profile
 from prillm_or.result import Method, Result, Status
-from prillm_or.solvers.base import Limits
+from prillm_or.solving.batch import Kept, Refused, Settings, Task, result_of, solve_all, solve_task
+from prillm_or.workers.engine import Engine, engine_of
 
 if TYPE_CHECKING:
-    from prillm_or.abstraction.choice import AbstractionChoice
+    from prillm_or.abstraction.registry import AbstractionChoice
 
 _log = logging.getLogger(__name__)
 
@@ -203,7 +202,7 @@ def _abstraction(name: str, keep: int | None, refine: bool, weights: str | None)
         if flags := [flag for flag, is_given in given if is_given]:
             raise CombinationError(f"{', '.join(flags)}: only with an --abstraction, as in --abstraction anchored")
         return None
-    from prillm_or.abstraction.choice import AbstractionChoice
+    from prillm_or.abstraction.registry import AbstractionChoice
 
     return AbstractionChoice(name, 2 if keep is None else keep, refine, weights)
 

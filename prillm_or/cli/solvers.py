@@ -6,8 +6,8 @@ from typing import Any
 
 from prillm_or.cli.common import Json, console, save, table
 from prillm_or.errors import UnavailableError
-from prillm_or.registry import SOLVERS, load_algebraic, load_native
-from prillm_or.shipped import names
+from prillm_or.files.names import names
+from prillm_or.solvers.registry import SOLVERS, load_algebraic, load_native
 
 
 def command(json: Json = None) -> int:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from prillm_or.cli.common import Address, EngineName, Verbose, checked_output, console, progress, report, table
-from prillm_or.engine import Engine, cores, engine_of, without_ctrl_c
 from prillm_or.errors import PrillmError, UnavailableError
-from prillm_or.files.atomic import replace_file
+from prillm_or.output.saving import replace_file
+from prillm_or.users.threads import cores
+from prillm_or.workers.engine import Engine, engine_of, without_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +103,6 @@ def _trainer(kind: str) -> Callable[[Course, Path], Trained]:
             from prillm_or.abstraction.training.learned import train as train_learned
 
             return train_learned
-        from prillm_or.abstraction.training.paper import train as train_paper
+        from prillm_or.abstraction.training.learned_paper import train as train_paper
 
         return train_paper

@@ -47,7 +47,7 @@ def _market(name: str) -> str:
 
 
 def _observations(folder: Path) -> str:
-    from prillm_or.files.observations import read_observations
+    from prillm_or.calibration.observation_files import read_observations
 
     seen = read_observations(folder)
     leader = f"leader {', '.join(seen.leader.providers)}" if seen.leader else "no leader"

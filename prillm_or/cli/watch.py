@@ -11,12 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from prillm_or.cli.common import OneInstance, Outside, outside_field, read_instance, report
 from prillm_or.errors import ConvergenceError, FaultsError
-from prillm_or.files import Instance, result_to_json
-from prillm_or.outside import OUTSIDE, without_delay
+from prillm_or.files.markets import MarketFile
+from prillm_or.files.results import result_to_json
+from prillm_or.market.outside import OUTSIDE, without_delay
 from prillm_or.result import Result, Status
 
 if TYPE_CHECKING:
-    from prillm_or.pricer import Pricer
+    from prillm_or.solving.pricer import Pricer
 
 _LONGEST = 2**20
 
@@ -48,7 +49,7 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
     Example:
       echo '{"providers": {"rival": {"price": 2.5}}}' | prillm-or watch tiny/one-rival
     """
-    from prillm_or.pricer import Pricer
+    from prillm_or.solving.pricer import Pricer
 
     began = time.perf_counter()
     read = read_instance(instance, outside)
@@ -65,7 +66,7 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
     return code
 
 
-def _first(result: Result, read: Instance, read_s: float) -> Result:
+def _first(result: Result, read: MarketFile, read_s: float) -> Result:
     """The result for the market of a file, which it names."""
     times = replace(result.time_s, total=result.time_s.total + read_s, read=read_s)
     return replace(result, instance_sha256=read.sha256, time_s=times)

@@ -1,4 +1,4 @@
-"""best_response: what an owner asks at given prices of all others: exact for one price, by `ascent.py` for several."""
+"""best_response: an owner's prices at given prices of all others: exact for one, by `solvers/ascent.py` for several."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.certificate import profit_of
-from prillm_or.competition.ascent import ascend
-from prillm_or.equilibrium import Equilibrium, load_slopes, solve_users, user_problem
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
+from prillm_or.solvers.ascent import ascend
 from prillm_or.solvers.path import Search
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import Equilibrium, load_slopes, solve_users, user_problem
 
 _DIGITS, _EQUAL = 1e-5, 1e-13
 

@@ -10,7 +10,7 @@ from typing import Any
 from prillm_or import __version__
 from prillm_or.competition.rounds import End
 from prillm_or.competition.setting import Setting
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 COMPETITION_FORMAT = "prillm-or/competition@1"
 
@@ -64,7 +64,7 @@ class Standing:
     platform
         The routing platform's fees from all providers, currency per period.
     kkt_residual
-        Of the users' equilibrium; see `prillm_or.certificate`.
+        Of the users' equilibrium; see `prillm_or.users.certificate`.
     """
 
     prices: Array

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from prillm_or.changes import Change, apply
 from prillm_or.competition.setting import Owner, Setting, joint_name
 from prillm_or.errors import MarketError
-from prillm_or.market import Array, Market
-from prillm_or.outside import OUTSIDE
+from prillm_or.market.changes import Change, apply
+from prillm_or.market.market import Array, Market
+from prillm_or.market.outside import OUTSIDE
 
 EVERYBODY = "all"
 """Stands for every id in a shock."""
@@ -51,7 +51,7 @@ class Counterfactual:
         New owners and the providers they take over from theirs.
     entry
         Providers that come, each with an owner of its own: the fields of `add.providers` in a change
-        (`prillm_or.changes`), by the name of where they come from.
+        (`prillm_or.market.changes`), by the name of where they come from.
     exit
         Ids of providers that leave.
     price_cap

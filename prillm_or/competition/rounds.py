@@ -10,9 +10,9 @@ import numpy as np
 
 from prillm_or.competition.best_response import BestResponse, best_response
 from prillm_or.competition.setting import Setting
-from prillm_or.equilibrium import Equilibrium
-from prillm_or.market import Array
-from prillm_or.solvers.base import Deadline
+from prillm_or.limits import Deadline
+from prillm_or.market.market import Array
+from prillm_or.users.equilibrium import Equilibrium
 
 _MOST_ROUNDS = 100
 _LONGEST_CYCLE = 20

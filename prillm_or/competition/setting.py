@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from prillm_or.errors import MarketError
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
 
 _LEAST_SHARE = 1e-6
 

@@ -4,7 +4,7 @@ Each is the difference of two proven optima: that of the changed market, solved 
 found, and that of the market as it is. So kinks, and jumps to another local maximum, are in it.
 
 In a large market only those that move the profit most are worked out, as the derivatives on the support say: with
-(a, b) = K^-1 (0, e_s) of `support.py`, by symmetry of K,
+(a, b) = K^-1 (0, e_s) of `users/laplacian.py`, by symmetry of K,
 
     dq_s/dD_i = a_i,    dq_s/dp_j = sum_i w_ij rho_i (a_i - b_j),    dq_s/d alpha_j = -sum_i a_i f_ij / alpha_j,
 
@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.changes import Change
-from prillm_or.equilibrium import Equilibrium
-from prillm_or.market import Array, Market
-from prillm_or.pricer import Pricer
+from prillm_or.market.changes import Change
+from prillm_or.market.market import Array, Market
+from prillm_or.solving.pricer import Pricer
+from prillm_or.users.equilibrium import Equilibrium
 
 _log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from prillm_or.changes import Change
 from prillm_or.explanation.explanation import Flip
-from prillm_or.market import Market
-from prillm_or.pricer import Pricer
+from prillm_or.market.changes import Change
+from prillm_or.market.market import Market
+from prillm_or.solving.pricer import Pricer
 
 _FIRST, _MOST, _GROWTH = 1 / 64, 1.0, 2**0.5
 _LEAST_DEMAND = 0.01

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from prillm_or.equilibrium import AMPLE
-from prillm_or.market import Market
-from prillm_or.pairs import Mask
+from prillm_or.market.market import Market, Mask
+from prillm_or.users.equilibrium import AMPLE
 
 
 def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:

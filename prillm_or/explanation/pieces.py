@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.equilibrium import Equilibrium, UserProblem, solve_users
+from prillm_or.curves.trace import Piece, best_on_piece, trace
 from prillm_or.errors import ConvergenceError
 from prillm_or.explanation.explanation import LocalMaximum
-from prillm_or.market import Market
-from prillm_or.pairs import Mask
-from prillm_or.solvers.base import Deadline
-from prillm_or.solvers.trace import Piece, best_on_piece, trace
+from prillm_or.limits import Deadline
+from prillm_or.market.market import Market, Mask
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, solve_users
 
 SAME = 1e-9
 """Prices this near, relatively, are one: a solver's price sits on a kink up to rounding."""

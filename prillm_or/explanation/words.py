@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from prillm_or.explanation.explanation import Explanation, Flip, State, UserPart
-from prillm_or.market import Units
+from prillm_or.market.market import Units
 
 _MOST_NAMED = 5
 _SAME_SIDES = 1e-6

@@ -12,10 +12,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from prillm_or.files.checks import check_fields
-from prillm_or.files.faults import Faults, Where, shown
-from prillm_or.files.schema import DelaysFile
-from prillm_or.market import Array
+from prillm_or.market.checks import check_fields
+from prillm_or.market.faults import Faults, Where, shown
+from prillm_or.market.market import Array
+from prillm_or.market.schema import DelaysFile
 
 _EXPECTED = "expected a finite number >= 0"
 

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
-from prillm_or.files.faults import Faults, Where
+from prillm_or.market.faults import Faults, Where
 
 
 def parse_json(content: bytes, faults: Faults) -> object:

@@ -19,20 +19,20 @@ from typing import Any
 import numpy as np
 
 from prillm_or.errors import MarketError, PrillmError
-from prillm_or.files.atomic import replace_file
-from prillm_or.files.checks import check_fields, check_links
 from prillm_or.files.delays import check_delays
 from prillm_or.files.documents import parse_json
-from prillm_or.files.faults import Faults
-from prillm_or.files.schema import FORMAT, MarketFile
-from prillm_or.market import Array, Market, Units
+from prillm_or.market.checks import check_fields, check_links
+from prillm_or.market.faults import Faults
+from prillm_or.market.market import Array, Market, Units
+from prillm_or.market.schema import FORMAT, MarketFields
+from prillm_or.output.saving import replace_file
 
 INLINE_DELAYS = 10**6
 """Largest number of delays written into the market file itself."""
 
 
 @dataclass(frozen=True)
-class Instance:
+class MarketFile:
     """A market and the file it came from.
 
     Parameters
@@ -46,7 +46,7 @@ class Instance:
     path: Path
 
 
-def read_market(path: str | os.PathLike[str]) -> Instance:
+def read_market(path: str | os.PathLike[str]) -> MarketFile:
     """Read a market file, `.json` or `.json.gz`.
 
     Raises
@@ -61,7 +61,7 @@ def read_market(path: str | os.PathLike[str]) -> Instance:
         document = parse_json(content, faults)
     except ValueError as refusal:
         raise MarketError(str(path), [str(refusal)]) from None
-    parsed = check_fields(MarketFile, document, faults)
+    parsed = check_fields(MarketFields, document, faults)
     check_links(document, faults)
     delays, beside = None, b""
     if isinstance(document, dict) and "delays" in document:
@@ -71,7 +71,7 @@ def read_market(path: str | os.PathLike[str]) -> Instance:
         raise MarketError(str(path), faults.lines())
     sha256 = hashlib.sha256(content)
     sha256.update(beside)
-    return Instance(_market(parsed, delays), sha256.hexdigest(), path)
+    return MarketFile(_market(parsed, delays), sha256.hexdigest(), path)
 
 
 def write_market(market: Market, path: str | os.PathLike[str]) -> None:
@@ -121,7 +121,7 @@ def _length(items: object) -> int | None:
     return len(items) if isinstance(items, list) and items else None
 
 
-def _market(parsed: MarketFile, delays: Array) -> Market:
+def _market(parsed: MarketFields, delays: Array) -> Market:
     ids = tuple(provider.id for provider in parsed.providers)
     leader = tuple(ids.index(name) for name in parsed.leader.providers)
     caps = parsed.leader.price_cap

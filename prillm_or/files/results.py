@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import os
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from prillm_or.files.atomic import replace_file
 from prillm_or.result import Certificate, Method, Result, Status, Times, Today
 
 RESULT_FORMAT = "prillm-or/result@1"
@@ -47,22 +42,6 @@ def result_from_json(document: Mapping[str, Any]) -> Result:
             "time_s": Times(**fields["time_s"]),
         }
     )
-
-
-def write_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
-    """Write an object or an array of them, whole or not at all; `-` is standard output.
-
-    Raises
-    ------
-    PrillmError
-        When the file cannot be written.
-    """
-    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    if os.fspath(path) == "-":
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    else:
-        replace_file(Path(path), text.encode())
 
 
 def _writable(value: object) -> Any:

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prillm_or.calibration.observations import is_day
 from prillm_or.errors import UnavailableError
-from prillm_or.files.faults import Faults, shown
-from prillm_or.market import Array
+from prillm_or.market.faults import Faults, shown
+from prillm_or.market.market import Array
 
 CSV_ENDINGS = (".csv", ".csv.gz")
 PARQUET_ENDING = ".parquet"
@@ -169,6 +168,14 @@ def parquet_bytes(columns: Mapping[str, Sequence[object]]) -> bytes:
     stream = io.BytesIO()
     parquet.write_table(pyarrow.table({name: list(cells) for name, cells in columns.items()}), stream)
     return stream.getvalue()
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is an ISO date written in full, such as 2026-07-21."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _pyarrow(what: str) -> tuple[Any, Any]:

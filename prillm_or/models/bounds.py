@@ -36,9 +36,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.equilibrium import equilibrium
-from prillm_or.market import Array, Market, all_prices
-from prillm_or.pairs import Mask
+from prillm_or.market.market import Array, Market, Mask, all_prices
+from prillm_or.users.equilibrium import equilibrium
 
 _MARGIN = 1e-7
 _ROUNDING = 1e-12

@@ -29,7 +29,7 @@ import numpy as np
 import pyomo.environ as pyo
 
 from prillm_or.errors import CombinationError
-from prillm_or.market import Market
+from prillm_or.market.market import Market
 from prillm_or.models.bounds import weight_ratio
 
 _TOUCHED = 1e-10

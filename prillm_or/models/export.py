@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prillm_or.errors import CombinationError, PrillmError
-from prillm_or.market import Market
+from prillm_or.market.market import Market
 from prillm_or.models.formulation import Formulation
 
 ENDINGS = (".lp", ".mps", ".nl")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyomo.environ as pyo
 
-from prillm_or.capability import Capability
-from prillm_or.equilibrium import Equilibrium
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, costs, weight_ratio
+from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import ConcaveProfit
+from prillm_or.users.equilibrium import Equilibrium
 
 
 @dataclass(frozen=True, eq=False)

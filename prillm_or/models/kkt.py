@@ -29,7 +29,7 @@ from __future__ import annotations
 import numpy as np
 import pyomo.environ as pyo
 
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, costs, weight_ratio
 
 

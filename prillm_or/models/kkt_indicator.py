@@ -23,8 +23,8 @@ from dataclasses import dataclass
 
 import pyomo.environ as pyo
 
-from prillm_or.capability import Capability
-from prillm_or.market import Market
+from prillm_or.market.market import Market
+from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import ConcaveProfit
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt import kkt_core

@@ -37,7 +37,7 @@ import pyomo.environ as pyo
 from pyomo.mpec import Complementarity, complements
 from pyomo.mpec.complementarity import ComplementarityData
 
-from prillm_or.market import Market
+from prillm_or.market.market import Market
 from prillm_or.models.formulation import scaled_market
 from prillm_or.models.relaxed import NEEDS, Relaxed, relaxed_core
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pyomo.environ as pyo
 
-from prillm_or.capability import Capability
-from prillm_or.equilibrium import equilibrium
 from prillm_or.errors import CombinationError
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, derive_bounds, loose_bounds
+from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import ConcaveProfit
 from prillm_or.models.formulation import Formulation, scaled_market
 from prillm_or.models.window import price_window
+from prillm_or.users.equilibrium import equilibrium
 
 
 @dataclass(frozen=True, eq=False)

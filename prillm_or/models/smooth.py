@@ -40,7 +40,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyomo.environ as pyo
 
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds
 from prillm_or.models.formulation import scaled_market
 from prillm_or.models.relaxed import NEEDS, Relaxed, relaxed_core

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from prillm_or.equilibrium import solve_users, user_problem
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
+from prillm_or.users.equilibrium import solve_users, user_problem
 
 _HALVINGS = 10
 

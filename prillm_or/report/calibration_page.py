@@ -11,10 +11,10 @@ from prillm_or import __version__
 from prillm_or.calibration.bootstrap import LEVEL, Intervals
 from prillm_or.calibration.calibration import Calibration, MethodScores
 from prillm_or.calibration.identifiability import Identifiability
-from prillm_or.calibration.observations import Mask
 from prillm_or.calibration.scores import Scores, scores
 from prillm_or.calibration.specification import Specification
-from prillm_or.market import Array
+from prillm_or.comparison.summary import figure, percent, seconds
+from prillm_or.market.market import Array, Mask
 from prillm_or.report.calibration_pictures import (
     MOST,
     flow_picture,
@@ -24,8 +24,7 @@ from prillm_or.report.calibration_pictures import (
     residual_picture,
     value_picture,
 )
-from prillm_or.report.pictures import NARROW, WIDE
-from prillm_or.report.summary import figure, percent, seconds
+from prillm_or.report.gap_pictures import NARROW, WIDE
 from prillm_or.report.templates import fill
 
 _KINDS = ("R² of flows", "R² without largest user", "R² of users' shares")

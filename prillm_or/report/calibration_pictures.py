@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from prillm_or.calibration.bootstrap import LEVEL
 from prillm_or.calibration.calibration import Calibration
-from prillm_or.market import Array, Units
-from prillm_or.report.pictures import NARROW, drawing
+from prillm_or.market.market import Array, Units
+from prillm_or.output.canvas import drawing
+from prillm_or.report.gap_pictures import NARROW
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.equilibrium import user_problem
+from prillm_or.curves.trace import Piece, best_on_piece, trace
 from prillm_or.errors import ConvergenceError
-from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Deadline
-from prillm_or.solvers.trace import Piece, best_on_piece, trace
+from prillm_or.limits import Deadline
+from prillm_or.market.market import Array, Market
+from prillm_or.users.equilibrium import user_problem
 
 _PATIENCE_S = 30.0
 _POINTS = 300

@@ -1,6 +1,6 @@
 """What a page needs to show a market at any price of its leader: loads and flows at the prices where they bend.
 
-Between the ends of the pieces of `solvers/trace.py` loads and flows are linear in the price, so their values there give
+Between the ends of the pieces of `curves/trace.py` loads and flows are linear in the price, so their values there give
 those at every price. In a large market the users of the leader and the largest others and rivals are kept by name, the
 rest summed up as one, which is exact too: a sum of linear functions is linear.
 """
@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from prillm_or.certificate import certify
-from prillm_or.equilibrium import solve_users, user_problem
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.explanation import NEAR, Explanation
 from prillm_or.explanation.pieces import Traced, traced, using
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
+from prillm_or.users.certificate import certify
+from prillm_or.users.equilibrium import solve_users, user_problem
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Movement:
     to_cap
         Whether all prices up to the cap were traced.
     kkt_residual
-        The largest of the equilibria at these prices; `certificate.py` defines it.
+        The largest of the equilibria at these prices; `users/certificate.py` defines it.
     """
 
     price: Array

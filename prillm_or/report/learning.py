@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from prillm_or.report.pictures import WIDE, drawing
+from prillm_or.output.canvas import drawing
+from prillm_or.report.gap_pictures import WIDE
 
 if TYPE_CHECKING:
     from prillm_or.abstraction.training.fit import Epoch

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from prillm_or.capability import Capability
 from prillm_or.errors import CombinationError, UnavailableError
-from prillm_or.market import Market
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Market
+from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
-from prillm_or.solvers.base import AlgebraicSolver, Deadline, Ended, Limits, Proposal
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.outer import outer_approximation
+from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
 
 Build = Callable[[Market, float], Formulation]
 

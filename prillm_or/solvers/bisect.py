@@ -20,11 +20,13 @@ from itertools import count
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.equilibrium import Equilibrium
-from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Array, Market
+from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.monotone import Monotone
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.users.equilibrium import Equilibrium
 
 _log = logging.getLogger(__name__)
 _NARROW = 1e-14

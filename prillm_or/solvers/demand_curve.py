@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 _ROUNDING = 1e-12
 _FIRST, _MORE = 16, 4

@@ -28,9 +28,10 @@ import numpy as np
 
 from prillm_or import __version__
 from prillm_or.errors import CombinationError
-from prillm_or.market import Array, Market, all_prices
-from prillm_or.pairs import Mask
-from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Array, Market, Mask, all_prices
+from prillm_or.models.capabilities import Capability
+from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.quiet import quiet
 from prillm_or.solvers.starts import starts
 

@@ -24,12 +24,14 @@ import highspy
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.equilibrium import user_problem
 from prillm_or.errors import CombinationError
-from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Array, Market
+from prillm_or.models.capabilities import Capability
+from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.quiet import quiet
 from prillm_or.solvers.starts import starts
+from prillm_or.users.equilibrium import user_problem
 
 _log = logging.getLogger(__name__)
 _POINTS = {1: 101, 2: 21}

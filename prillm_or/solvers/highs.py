@@ -16,9 +16,11 @@ import highspy
 import numpy as np
 
 from prillm_or.errors import CombinationError
+from prillm_or.limits import Limits
+from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
-from prillm_or.solvers.base import Answer, Capability, Ended, Limits
 from prillm_or.solvers.programme import Programme, compile_model
+from prillm_or.solvers.protocols import Answer, Ended
 from prillm_or.solvers.quiet import quiet
 
 _ENDED = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from prillm_or.certificate import profit_of
-from prillm_or.equilibrium import Equilibrium, load_slopes, solve_users, user_problem
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import Equilibrium, load_slopes, solve_users, user_problem
 
 _MOST_POLISHES = 30
 _BETTER = 1e-12

@@ -27,10 +27,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from prillm_or.errors import CombinationError
-from prillm_or.market import Array
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Array
+from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
-from prillm_or.solvers.base import Answer, Capability, Deadline, Ended, Limits
 from prillm_or.solvers.programme import Programme, compile_model
+from prillm_or.solvers.protocols import Answer, Ended
 from prillm_or.solvers.quiet import quiet
 
 Indices = NDArray[np.intp]

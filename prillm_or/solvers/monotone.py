@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prillm_or.equilibrium import Equilibrium, UserProblem
-from prillm_or.market import Market
+from prillm_or.market.market import Market
+from prillm_or.users.equilibrium import Equilibrium, UserProblem
 
 _MARGIN = 1e-9
 

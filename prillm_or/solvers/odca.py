@@ -7,7 +7,7 @@ Guo, Bai and Jin (AAAI 2026) use it.
 
 Here user i believes that it is alone: it minimises sum_j f_ij (c_ij + beta_ij f_ij), a water-filling with marginal cost
 c_ij + 2 beta_ij f_ij. The leader believes it too. Users' own weights are handled in the scaled form of
-`equilibrium.py`: dividing user i's cost by w_q,i leaves the offset g_ij + rho_i p [j = s] and the common width
+`users/equilibrium.py`: dividing user i's cost by w_q,i leaves the offset g_ij + rho_i p [j = s] and the common width
 alpha_j / 2 of `demand_curve.py`. In place of gradient steps on the price, which stop at a local maximum, all knots of
 the sum of the users' curves, at most n m, are visited: the best price of this model, exactly. Unit costs count.
 
@@ -21,11 +21,13 @@ import logging
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.equilibrium import UserProblem, user_problem
-from prillm_or.market import Market
-from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Market
+from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.demand_curve import Knots, best_price, knots
+from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.starts import starts
+from prillm_or.users.equilibrium import UserProblem, user_problem
 
 _log = logging.getLogger(__name__)
 _BLOCK = 100_000

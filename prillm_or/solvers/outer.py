@@ -17,10 +17,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from prillm_or.market import Array
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Array
 from prillm_or.models.formulation import Formulation
-from prillm_or.solvers.base import AlgebraicSolver, Deadline, Ended, Limits, Proposal
 from prillm_or.solvers.incumbent import Incumbent
+from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
 
 _log = logging.getLogger(__name__)
 _SHARE_OF_GAP = 0.3

@@ -1,4 +1,4 @@
-r"""path: the exact optimum of one leader price, by tracing the pieces of the leader's loads (`trace.py`).
+r"""path: the exact optimum of one leader price, by tracing the pieces of the leader's loads (`curves/trace.py`).
 
 On each piece the profit is a parabola. What need not be traced is leapt over, with k the unit cost and best the best
 profit seen:
@@ -22,11 +22,13 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
-from prillm_or.market import Market
-from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
+from prillm_or.curves.trace import Piece, best_on_piece, trace
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Market
+from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.monotone import Monotone, Point
-from prillm_or.solvers.trace import Piece, best_on_piece, trace
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
 
 _log = logging.getLogger(__name__)
 

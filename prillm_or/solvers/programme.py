@@ -20,7 +20,7 @@ from pyomo.repn import generate_standard_repn
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from scipy.sparse import csr_array
 
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 
 @dataclass(frozen=True)

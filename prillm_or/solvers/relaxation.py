@@ -14,14 +14,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from prillm_or.certificate import profit_of
-from prillm_or.equilibrium import solve_users
 from prillm_or.errors import CombinationError
-from prillm_or.market import Array, Market
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Array, Market
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.relaxed import Relaxed
-from prillm_or.solvers.base import AlgebraicSolver, Deadline, Ended, Limits, Proposal
 from prillm_or.solvers.incumbent import Incumbent
+from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import solve_users
 
 Build = Callable[[Market, float], Formulation]
 

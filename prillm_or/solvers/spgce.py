@@ -7,10 +7,10 @@ side: a continuum of identical users, none of whom counts for congestion.
 
 Here the users become one crowd of volume sum D_i whose offset at provider j is the demand-weighted mean of the users'
 offsets, and it settles where offset plus congestion x_j / alpha_j is the same wherever the crowd is (Wardrop), with no
-weight on a user's own flow. Users' own weights are handled in the scaled form of `equilibrium.py`: means are taken of
-g_ij = c_ij / w_q,i and of rho_i = w_p,i / w_q,i, so that all users have the slopes 1 / alpha_j. The inverse demand is
-concave and decreasing, so the profit (unit cost included) is concave in the load and has one maximum, in closed form on
-each of at most m pieces of `demand_curve.py`. Cost: n m for the means, then m log m.
+weight on a user's own flow. Users' own weights are handled in the scaled form of `users/equilibrium.py`: means are
+taken of g_ij = c_ij / w_q,i and of rho_i = w_p,i / w_q,i, so that all users have the slopes 1 / alpha_j. The inverse
+demand is concave and decreasing, so the profit (unit cost included) is concave in the load and has one maximum, in
+closed form on each of at most m pieces of `demand_curve.py`. Cost: n m for the means, then m log m.
 
 Mind that the model equals our own with one user, mean offsets and capacities twice as large. No bound is proven.
 """
@@ -22,10 +22,12 @@ import logging
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.equilibrium import UserProblem, user_problem
-from prillm_or.market import Market
-from prillm_or.solvers.base import Capability, Ended, Limits, Proposal
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market
+from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.demand_curve import Knots, best_price, knots
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.users.equilibrium import UserProblem, user_problem
 
 _log = logging.getLogger(__name__)
 

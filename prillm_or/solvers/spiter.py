@@ -17,13 +17,15 @@ import logging
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.certificate import profit_of
-from prillm_or.market import Array, Market
-from prillm_or.solvers.base import Capability, Deadline, Ended, Limits, Proposal
+from prillm_or.curves.trace import best_on_piece, trace
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.market import Array, Market
+from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.path import Path
+from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.starts import starts
-from prillm_or.solvers.trace import best_on_piece, trace
+from prillm_or.users.certificate import profit_of
 
 _log = logging.getLogger(__name__)
 _BETTER = 1e-11

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prillm_or.market import Array, Market
+from prillm_or.market.market import Array, Market
 
 
 def starts(market: Market) -> list[Array]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from prillm_or.abstraction.training.fit import Schedule
-from prillm_or.engine import Engine
+from prillm_or.workers.engine import Engine
 
 _FIRST_SEED = 1_000_000
 """Seeds below are never trained on; the benchmark judges with them."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.equilibrium import user_problem
-from prillm_or.market import Array, Market
-from prillm_or.solvers.trace import Piece, best_on_piece, trace
+from prillm_or.curves.trace import Piece, best_on_piece, trace
+from prillm_or.market.market import Array, Market
+from prillm_or.users.equilibrium import user_problem
 
 _EARNS = 1e-9
 

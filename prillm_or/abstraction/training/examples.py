@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prillm_or import __version__
-from prillm_or.engine import Engine, Lost, spread
 from prillm_or.errors import PrillmError
-from prillm_or.files.atomic import replace_file
+from prillm_or.output.saving import replace_file
+from prillm_or.workers.engine import Engine, Lost, spread
 
 _log = logging.getLogger(__name__)
 

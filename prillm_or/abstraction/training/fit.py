@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from prillm_or import __version__
 from prillm_or.abstraction.training.examples import Example, stack
 from prillm_or.errors import PrillmError
-from prillm_or.files.atomic import replace_file
+from prillm_or.output.saving import replace_file
 
 _log = logging.getLogger(__name__)
 

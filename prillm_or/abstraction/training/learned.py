@@ -23,7 +23,7 @@ from prillm_or.abstraction.training.examples import Example, computed, stack
 from prillm_or.abstraction.training.fit import fit
 from prillm_or.abstraction.training.outcome import Score, Trained, score
 from prillm_or.abstraction.training.scenarios import scenario
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 
 def train(course: Course, folder: Path) -> Trained:

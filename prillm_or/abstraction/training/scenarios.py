@@ -15,10 +15,10 @@ from typing import get_args
 
 import numpy as np
 
-from prillm_or import shipped
-from prillm_or.files import read_market
-from prillm_or.generate import Shape, generate
-from prillm_or.market import Array, Market
+from prillm_or.files.markets import read_market
+from prillm_or.files.names import find
+from prillm_or.market.market import Array, Market
+from prillm_or.market.synthetic import Shape, generate
 
 REAL = ("premium-4", "economy-8", "coding-13")
 """Real instances that training draws from; `roleplay-10` is kept for the judges."""
@@ -54,7 +54,7 @@ def scenario(seed: int, sizes: Sizes = Sizes(), real: tuple[str, ...] = REAL) ->
 
 @cache
 def _instance(name: str) -> Market:
-    return read_market(shipped.find("instances", name)).market
+    return read_market(find("instances", name)).market
 
 
 def _perturbed(market: Market, rng: np.random.Generator) -> Market:

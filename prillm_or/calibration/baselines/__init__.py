@@ -12,10 +12,10 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from prillm_or.calibration.baselines.base import Baseline, Given, NotApplicableError
+from prillm_or.calibration.baselines.given import Baseline, Given, NotApplicableError
 from prillm_or.calibration.days import Days
 from prillm_or.errors import UnavailableError, UnknownNameError
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 __all__ = ["BASELINES", "Baseline", "NotApplicableError", "baseline_flows", "require"]
 

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from stable_baselines3 import A2C
 from stable_baselines3.common.logger import Logger
 
-from prillm_or.calibration.baselines.base import Given
+from prillm_or.calibration.baselines.given import Given
 from prillm_or.calibration.fit import starting_points
 from prillm_or.calibration.misfit import Misfit
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.specification import Parameters, Specification, parameters_of
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 STEPS = 3_000
 """Thetas tried."""

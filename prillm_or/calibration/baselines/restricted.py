@@ -6,11 +6,11 @@ Both are comparisons of the paper: "npm" explains flows by objective factors alo
 
 from __future__ import annotations
 
-from prillm_or.calibration.baselines.base import Given
+from prillm_or.calibration.baselines.given import Given
 from prillm_or.calibration.fit import Fit, fit_days
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.specification import Specification, parameters_of
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 
 def npm(given: Given) -> Array:

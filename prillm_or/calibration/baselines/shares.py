@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from prillm_or.calibration.baselines.base import Given, NotApplicableError
+from prillm_or.calibration.baselines.given import Given, NotApplicableError
 from prillm_or.calibration.days import Days, independent_flows, market_shares
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 
 def independence(given: Given) -> Array:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from prillm_or.calibration.baselines.base import Given
+from prillm_or.calibration.baselines.given import Given
 from prillm_or.calibration.days import Days
-from prillm_or.market import Array
+from prillm_or.market.market import Array
 
 _TREES = 300
 _SETTINGS = {"objective": "reg:squarederror", "max_depth": 4, "learning_rate": 0.05, "subsample": 0.8}

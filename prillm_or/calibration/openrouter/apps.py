@@ -17,7 +17,7 @@ from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.calibration.openrouter.imported import Imported, readme
 from prillm_or.calibration.openrouter.raw import RawTables, standard
 from prillm_or.errors import ObservationsError
-from prillm_or.market import Units
+from prillm_or.market.market import Units
 
 if TYPE_CHECKING:
     import pandas as pd

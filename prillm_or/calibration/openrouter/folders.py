@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from prillm_or.calibration.observation_files import Form, write_observations
 from prillm_or.calibration.openrouter import apps, providers
 from prillm_or.calibration.openrouter.imported import Imported
 from prillm_or.calibration.openrouter.raw import read_raw
-from prillm_or.files.atomic import new_folder
-from prillm_or.files.observations import Form, write_observations
+from prillm_or.output.saving import new_folder
 
 Part = Literal["providers", "apps"]
 

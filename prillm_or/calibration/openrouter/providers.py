@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prillm_or.calibration.observations import Leader, Mask, Observations
+from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.calibration.openrouter.imported import Imported, readme
 from prillm_or.calibration.openrouter.raw import RawTables, standard
 from prillm_or.errors import ObservationsError
-from prillm_or.market import Array, Units
+from prillm_or.market.market import Array, Mask, Units
 
 if TYPE_CHECKING:
     import pandas as pd

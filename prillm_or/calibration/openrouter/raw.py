@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prillm_or.errors import ObservationsError, UnavailableError
-from prillm_or.files.faults import Faults
 from prillm_or.files.tables import CSV_ENDINGS, PARQUET_ENDING, Column, Kind, Table, find_table, read_table
+from prillm_or.market.faults import Faults
 
 if TYPE_CHECKING:
     import pandas as pd

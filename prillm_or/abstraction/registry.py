@@ -1,0 +1,157 @@
+"""The abstractions by name, and one as it is asked for; a module is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from prillm_or.abstraction.small_market import Abstraction
+from prillm_or.errors import CombinationError, UnknownNameError, need_package
+from prillm_or.market.market import Array, Market
+from prillm_or.users.equilibrium import Equilibrium
+
+
+@dataclass(frozen=True)
+class AbstractionEntry:
+    """Where an abstraction lives and what it takes.
+
+    Parameters
+    ----------
+    home
+        Module and function.
+    about
+        One line for people.
+    anchored
+        Whether it starts from an equilibrium of the full market, so that `--refine` can give it another one.
+    weights
+        Whether it has trained weights (`--weights`).
+    packages
+        What it needs besides this one's packages, as they are imported.
+    """
+
+    home: tuple[str, str]
+    about: str
+    anchored: bool = False
+    weights: bool = False
+    packages: tuple[str, ...] = ()
+
+
+ABSTRACTIONS = {
+    "min": AbstractionEntry(("prillm_or.abstraction.minimum", "abstract"), "baseline: the cheapest rivals stay"),
+    "avg": AbstractionEntry(("prillm_or.abstraction.average", "abstract"), "baseline: identical average rivals"),
+    "capacity": AbstractionEntry(
+        ("prillm_or.abstraction.capacity", "abstract"), "merged with capacities as weights; no equilibrium solved"
+    ),
+    "anchored": AbstractionEntry(
+        ("prillm_or.abstraction.anchored", "abstract"),
+        "merged to answer alike around the equilibrium at one price",
+        anchored=True,
+    ),
+    "learned": AbstractionEntry(
+        ("prillm_or.abstraction.learned", "abstract"),
+        "as anchored; networks say where to anchor and whom to keep",
+        anchored=True,
+        weights=True,
+        packages=("torch", "safetensors"),
+    ),
+    "learned-paper": AbstractionEntry(
+        ("prillm_or.abstraction.learned_paper", "abstract"),
+        "the paper's network: two scores keep and merge",
+        weights=True,
+        packages=("torch", "safetensors"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class AbstractionChoice:
+    """An abstraction as asked for.
+
+    Parameters
+    ----------
+    name
+        As in the registry.
+    keep
+        Number of rivals to leave, at least 1.
+    refine
+        Whether to anchor again at the price found until it stands still.
+    weights
+        Name or file of other trained weights than those shipped.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no abstraction of that name.
+    CombinationError
+        When it does not go with the rest; the message names those that do.
+    """
+
+    name: str
+    keep: int = 2
+    refine: bool = False
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in ABSTRACTIONS:
+            raise UnknownNameError(f"abstraction {self.name!r}: expected one of none, {', '.join(ABSTRACTIONS)}")
+        if self.keep < 1:
+            raise CombinationError(f"abstraction {self.name}: expected to keep at least 1 rival, got {self.keep}")
+        entry = ABSTRACTIONS[self.name]
+        if self.refine and not entry.anchored:
+            able = [name for name, other in ABSTRACTIONS.items() if other.anchored]
+            raise CombinationError(
+                f"abstraction {self.name}: it has no anchor to refine; {' and '.join(able)} have one"
+            )
+        if self.weights is not None and not entry.weights:
+            able = [name for name, other in ABSTRACTIONS.items() if other.weights]
+            raise CombinationError(f"abstraction {self.name}: it takes no weights; {' and '.join(able)} do")
+
+    @property
+    def label(self) -> str:
+        """Name, and whether it is refined: what tells rows of a report apart besides `keep`."""
+        return f"{self.name}+refine" if self.refine else self.name
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.keep}" + ("+refine" if self.refine else "")
+
+    def abstract(self, market: Market, anchor: Array | None = None, start: Equilibrium | None = None) -> Abstraction:
+        """Make the small market; `anchor` and `start` are for those that can be refined.
+
+        Raises
+        ------
+        PrillmError
+            When a package or the weights are missing.
+        """
+        options: dict[str, object] = {}
+        if ABSTRACTIONS[self.name].weights:
+            options["weights"] = self.weights
+        if ABSTRACTIONS[self.name].anchored:
+            options |= {"anchor": anchor, "start": start}
+        return load_abstraction(self.name)(market, self.keep, **options)
+
+
+def need_abstraction(name: str) -> None:
+    """Check that what an abstraction needs is installed, without importing it.
+
+    Raises
+    ------
+    UnavailableError
+        When its package is missing; the message holds the install command.
+    """
+    for package in ABSTRACTIONS[name].packages:
+        need_package(package, f"abstraction {name}", "'prillm-or[learn]'")
+
+
+def load_abstraction(name: str) -> Callable[..., Abstraction]:
+    """The function `abstract(market, keep, ...)` of an abstraction.
+
+    Raises
+    ------
+    UnavailableError
+        When its package is missing.
+    """
+    need_abstraction(name)
+    module, function = ABSTRACTIONS[name].home
+    found: Callable[..., Abstraction] = getattr(import_module(module), function)
+    return found

@@ -1,0 +1,168 @@
+"""Draws as JSON: the preferences that a bootstrap drew, written beside the fit, read to price over them.
+
+`{"format": "prillm-or/draws@1", "name", "users": [ids], "providers": [ids], "groups": {user: group},
+"centre": {...}, "draws": [{...}, ...]}`, where the fitted preferences and each draw are
+
+`{"congestion", "delay", "values": [one for each provider], "price_factors": [one for each user],
+"congestion_factors": [one for each user], "group_values": {group: [one for each provider]}}`
+
+in the meaning of `Preferences`; factors that are all 1, groups and their values are left out where there are none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from prillm_or.calibration.draws import Draws
+from prillm_or.calibration.preferences import EVERYONE, Preferences
+from prillm_or.errors import PrillmError
+from prillm_or.files.documents import parse_json
+from prillm_or.market.checks import check_fields, member, repeated
+from prillm_or.market.faults import Faults, shown
+from prillm_or.market.market import Array
+from prillm_or.market.schema import NonNegative, Part, Positive, Text
+from prillm_or.output.saving import replace_file
+
+DRAWS_FORMAT = "prillm-or/draws@1"
+DRAWS_NAME = "draws.json"
+
+
+class DrawsError(PrillmError):
+    """A file that does not hold draws. Remedy: it names each field; give the draws.json of a `calibrate`."""
+
+
+class _Drawn(Part):
+    congestion: Positive
+    delay: NonNegative
+    values: list[float]
+    price_factors: list[Positive] | None = None
+    congestion_factors: list[Positive] | None = None
+    group_values: dict[Text, list[float]] = Field(default_factory=dict)
+
+
+class _DrawsFile(Part):
+    format: Literal["prillm-or/draws@1"]
+    name: Text
+    users: list[Text] = Field(min_length=1)
+    providers: list[Text] = Field(min_length=1)
+    groups: dict[Text, Text] = Field(default_factory=dict)
+    centre: _Drawn
+    draws: list[_Drawn] = Field(min_length=1)
+
+
+def write_draws(draws: Draws, path: str | os.PathLike[str]) -> None:
+    """Write draws, one a line, whole or not at all.
+
+    Raises
+    ------
+    PrillmError
+        When the file cannot be written.
+    """
+    centre = draws.centre
+    grouped = any(preferences.group_value.any() for preferences in (centre, *draws.drawn))
+    head: dict[str, object] = {
+        "format": DRAWS_FORMAT,
+        "name": draws.name,
+        "users": centre.user_ids,
+        "providers": centre.provider_ids,
+    }
+    if grouped:
+        named = zip(centre.user_ids, centre.group, strict=True)
+        head["groups"] = {user: centre.group_ids[group] for user, group in named}
+    lines = [f"  {_text(key)}: {_text(value)}" for key, value in head.items()]
+    lines.append(f'  "centre": {_text(_document(centre, grouped))}')
+    drawn = ",\n".join(f"    {_text(_document(preferences, grouped))}" for preferences in draws.drawn)
+    lines.append(f'  "draws": [\n{drawn}\n  ]')
+    replace_file(Path(path), ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+
+def read_draws(path: str | os.PathLike[str]) -> Draws:
+    """Read the draws of a calibration.
+
+    Raises
+    ------
+    DrawsError
+        When the file cannot be read or breaks a rule of the format; it lists every fault.
+    """
+    path, faults, parsed = Path(path), Faults(), None
+    try:
+        document = parse_json(path.read_bytes(), faults)
+        if (named := member(document, "format")) != DRAWS_FORMAT:
+            faults.add(("format",), f"expected {shown(DRAWS_FORMAT)}, got {shown(named)}")
+        else:
+            parsed = check_fields(_DrawsFile, document, faults)
+    except (OSError, ValueError) as refusal:
+        faults.add((), f"cannot be read: {refusal.strerror}" if isinstance(refusal, OSError) else str(refusal))
+    if parsed is not None:
+        _check_sizes(parsed, faults)
+    if parsed is None or faults.lines():
+        raise DrawsError("\n".join(f"{path}: {line}" for line in faults.lines()))
+    groups = tuple(parsed.centre.group_values) or (EVERYONE,)
+    centre, *drawn = (_preferences(parsed, one, groups) for one in (parsed.centre, *parsed.draws))
+    return Draws(parsed.name, centre, tuple(drawn))
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _document(preferences: Preferences, grouped: bool) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "congestion": preferences.congestion,
+        "delay": preferences.delay,
+        "values": preferences.value.tolist(),
+    }
+    for key, factor in (
+        ("price_factors", preferences.price_factor),
+        ("congestion_factors", preferences.congestion_factor),
+    ):
+        if (factor != 1.0).any():
+            document[key] = factor.tolist()
+    if grouped:
+        document["group_values"] = dict(zip(preferences.group_ids, preferences.group_value.tolist(), strict=True))
+    return document
+
+
+def _check_sizes(parsed: _DrawsFile, faults: Faults) -> None:
+    for key in ("users", "providers"):
+        numbered = dict(enumerate(getattr(parsed, key)))
+        faults.add_all((((key, i), what) for i, what in repeated(numbered, key)), key, "repeated")
+    groups = list(parsed.centre.group_values)
+    if set(parsed.groups) != set(parsed.users if groups else ()) or not set(parsed.groups.values()) <= set(groups):
+        faults.add(("groups",), "expected for each user one of the groups of centre.group_values")
+    sizes = {"values": parsed.providers, "price_factors": parsed.users, "congestion_factors": parsed.users}
+    for where, drawn in ((("centre",), parsed.centre), *((("draws", k), one) for k, one in enumerate(parsed.draws))):
+        for key, names in sizes.items():
+            numbers = getattr(drawn, key)
+            if numbers is not None and len(numbers) != len(names):
+                faults.add((*where, key), f"expected {len(names)} numbers, got {len(numbers)}", key, "size")
+        if list(drawn.group_values) != groups:
+            faults.add((*where, "group_values"), "expected the groups of centre.group_values", "groups")
+        elif any(len(numbers) != len(parsed.providers) for numbers in drawn.group_values.values()):
+            faults.add((*where, "group_values"), f"expected {len(parsed.providers)} numbers for each", "groups", "size")
+
+
+def _preferences(parsed: _DrawsFile, drawn: _Drawn, groups: tuple[str, ...]) -> Preferences:
+    n, m = len(parsed.users), len(parsed.providers)
+
+    def factor(own: list[float] | None) -> Array:
+        return np.ones(n) if own is None else np.array(own)
+
+    return Preferences(
+        user_ids=tuple(parsed.users),
+        provider_ids=tuple(parsed.providers),
+        congestion=drawn.congestion,
+        delay=drawn.delay,
+        value=np.array(drawn.values),
+        price_factor=factor(drawn.price_factors),
+        congestion_factor=factor(drawn.congestion_factors),
+        group_ids=groups,
+        group=np.array([groups.index(parsed.groups[user]) if parsed.groups else 0 for user in parsed.users], np.intp),
+        group_value=np.array([drawn.group_values.get(name, [0.0] * m) for name in groups]),
+    )

@@ -1,0 +1,1 @@
+"""Comparison: methods side by side against the proven optimum."""

@@ -1,0 +1,105 @@
+"""compare: every method on every instance, in turns, and what a report says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prillm_or.comparison.environment import environment
+from prillm_or.comparison.plan import Plan, Record, Row, Unit
+from prillm_or.comparison.runs import run_all
+from prillm_or.comparison.shares import with_shares
+from prillm_or.comparison.store import Store
+from prillm_or.workers.engine import Engine
+
+REPORT_FORMAT = "prillm-or/report@1"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was run.
+
+    Parameters
+    ----------
+    records
+        Of the finished units, in the order of the plan.
+    environment
+        What the run depended on, see `environment`.
+    interrupted
+        Whether Ctrl-C came first.
+    """
+
+    plan: Plan
+    records: tuple[Record, ...]
+    environment: Mapping[str, Any]
+    interrupted: bool = False
+
+    @property
+    def rows(self) -> list[Row]:
+        """Results with `repeat`, `profit_share` and `time_share`."""
+        return [record.row for record in self.records]
+
+    def document(self) -> dict[str, Any]:
+        """The report as JSON holds it."""
+        return {"format": REPORT_FORMAT, "environment": dict(self.environment), "rows": self.rows}
+
+
+def compare(
+    plan: Plan,
+    *,
+    engine: Engine | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    on_begin: Callable[[Unit], None] = lambda unit: None,
+    on_end: Callable[[Record], None] = lambda record: None,
+) -> Comparison:
+    """Run a plan, one unit after the other or as the engine spreads them.
+
+    Parameters
+    ----------
+    engine
+        Where units run; in this process without it.
+    folder
+        Where finished units are kept as they come, or None to keep them in memory alone.
+    resume
+        Whether units finished in `folder` before are taken as they are; otherwise they are forgotten.
+    on_begin, on_end
+        Told of units as they begin (where they run in this process) and end.
+
+    Returns
+    -------
+    Comparison
+        After Ctrl-C, of what was finished.
+
+    Raises
+    ------
+    PrillmError
+        When the folder cannot be used, or a cluster is not there.
+
+    Examples
+    --------
+    >>> from prillm_or.files import read_market
+    >>> from prillm_or.comparison.method import parse_method
+    >>> from prillm_or.files.names import find
+    >>> kink = read_market(find("instances", "tiny/kink"))
+    >>> done = compare(Plan((kink,), (parse_method("path"), parse_method("bisect"))))
+    >>> [round(row["profit_share"], 3) for row in done.rows]
+    [1.0, 1.0]
+    """
+    engine = engine or Engine()
+    units = list(plan.units())
+    store = None if folder is None else Store(folder, resume=resume)
+    done = {record.unit.key: record for record in store.finished(units)} if store and resume else {}
+    interrupted = False
+    try:
+        for record in run_all([unit for unit in units if unit.key not in done], engine, on_begin):
+            done[record.unit.key] = record
+            if store is not None:
+                store.add(record)
+            on_end(record)
+    except KeyboardInterrupt:
+        interrupted = True
+    records = with_shares([done[unit.key] for unit in units if unit.key in done], str(plan.methods[0]))
+    return Comparison(plan, tuple(records), environment(plan, engine), interrupted)

@@ -1,0 +1,97 @@
+"""Plan: which instances by which methods, how often and within which limits; a unit is one run of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from prillm_or.comparison.method import MethodSpec
+from prillm_or.files.markets import MarketFile
+from prillm_or.limits import Limits
+
+Row = dict[str, Any]
+"""A result as JSON holds it, with what a report adds."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One run: an instance, a method, a repeat (the first is 1); `outside` as in `Plan`."""
+
+    instance: MarketFile
+    method: MethodSpec
+    repeat: int
+    limits: Limits
+    outside: float | None = None
+
+    @property
+    def key(self) -> tuple[str, str, int, float, float | None, int, int]:
+        """What makes two runs the same: the market, the method as asked, the repeat and the limits."""
+        limits = self.limits
+        market = self.instance.sha256 if self.outside is None else f"{self.instance.sha256}+outside={self.outside!r}"
+        return (
+            market,
+            str(self.method),
+            self.repeat,
+            limits.gap,
+            limits.time_limit,
+            limits.threads,
+            limits.seed,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.instance.market.name}, {self.method}, repeat {self.repeat}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished unit.
+
+    Parameters
+    ----------
+    row
+        The result as JSON holds it; a failed run has status `error` and its `message`.
+    failure
+        `refused` where instance and method do not go together or something is missing, `crashed` where the run broke,
+        None where it gave a result.
+    """
+
+    unit: Unit
+    row: Row
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run. What is named twice runs once.
+
+    Parameters
+    ----------
+    preset
+        Name of the preset it came from, or None.
+    outside
+        Value of the outside option that the instances' markets were given and their files do not have, or None.
+    """
+
+    instances: tuple[MarketFile, ...]
+    methods: tuple[MethodSpec, ...]
+    limits: Limits = field(default_factory=Limits)
+    repeats: int = 1
+    preset: str | None = None
+    outside: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.instances or not self.methods or self.repeats < 1:
+            raise ValueError("Expected an instance, a method and a repeat at least.")
+        distinct: dict[str, MarketFile] = {}
+        for instance in self.instances:
+            distinct.setdefault(instance.sha256, instance)
+        object.__setattr__(self, "instances", tuple(distinct.values()))
+        object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
+
+    def units(self) -> Iterator[Unit]:
+        """All runs, in turns: the first repeat of every method on every instance, then the second."""
+        for repeat in range(1, self.repeats + 1):
+            for instance in self.instances:
+                for method in self.methods:
+                    yield Unit(instance, method, repeat, self.limits, self.outside)

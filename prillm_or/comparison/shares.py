@@ -1,0 +1,54 @@
+"""Shares: a method's profit of the best proven one, and its time of another's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from prillm_or.comparison.plan import Record, Row
+from prillm_or.result import Status
+
+
+def with_shares(records: Sequence[Record], first: str) -> list[Record]:
+    """Add `profit_share` and `time_share` to every row.
+
+    * `profit_share`: profit / best profit of status `optimal` on the instance; None where there is none or it is not
+      positive.
+    * `time_share`: total time / that of the same solver and model without abstraction where the row has an abstraction
+      and the run has the other, else / that of the method `first`; both of the same instance and repeat. None where
+      either gave no result.
+    """
+    best: dict[str, float] = {}
+    exact: dict[tuple[object, ...], float] = {}
+    firsts: dict[tuple[object, ...], float] = {}
+    for record in records:
+        row, sha256 = record.row, record.unit.instance.sha256
+        if row["status"] == Status.OPTIMAL:
+            best[sha256] = max(row["profit"], best.get(sha256, row["profit"]))
+        if record.failure is None:
+            if row["method"]["abstraction"] is None:
+                exact[_twin(record)] = row["time_s"]["total"]
+            if str(record.unit.method) == first:
+                firsts[sha256, record.unit.repeat] = row["time_s"]["total"]
+
+    def shared(record: Record) -> Row:
+        row, sha256 = record.row, record.unit.instance.sha256
+        base = firsts.get((sha256, record.unit.repeat))
+        if row["method"]["abstraction"] is not None:
+            base = exact.get(_twin(record), base)
+        proven = best.get(sha256, 0.0)
+        profit, seconds = row["profit"], row["time_s"]["total"]
+        added = {
+            "profit_share": profit / proven if profit is not None and proven > 0 else None,
+            "time_share": seconds / base if record.failure is None and base else None,
+        }
+        message = {"message": row["message"]} if "message" in row else {}
+        return {key: value for key, value in row.items() if key != "message"} | added | message
+
+    return [replace(record, row=shared(record)) for record in records]
+
+
+def _twin(record: Record) -> tuple[object, ...]:
+    """What a row shares with that of the same solver and model without abstraction."""
+    method = record.row["method"]
+    return record.unit.instance.sha256, record.unit.repeat, method["solver"], method["model"]

@@ -1,0 +1,146 @@
+"""Summary: one line for each instance and method, over its repeats, in the words of every table of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from prillm_or.comparison.comparison import Comparison
+from prillm_or.comparison.plan import Record
+from prillm_or.files.markets import MarketFile
+from prillm_or.result import Status
+
+HEADINGS = ("method", "price", "profit", "% of proven optimum", "proven gap", "time, median", "time, %", "status")
+NUMBERS = HEADINGS[1:-1]
+"""Headings of columns that hold numbers."""
+
+TIME_NOTE = (
+    "time, %: of the same solver and model without abstraction where both ran, else of the first method; "
+    "times leave out reading files and first imports"
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method on an instance.
+
+    Parameters
+    ----------
+    prices, profit, profit_share, gap
+        Of the repeat with the median profit, the lower one of two; profit and shares are 1 for all, None for none.
+    time_s, time_share
+        Medians over the repeats.
+    status
+        Of the same repeat, with the number of failed ones where some failed.
+    message
+        Why a repeat failed, or None.
+    """
+
+    method: str
+    prices: Mapping[str, float]
+    profit: float | None
+    profit_share: float | None
+    gap: float | None
+    time_s: float | None
+    time_share: float | None
+    status: str
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """An instance and its lines, in the order of the methods."""
+
+    instance: MarketFile
+    lines: tuple[Line, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the instance."""
+        return self.instance.market.name
+
+    @property
+    def messages(self) -> list[str]:
+        """Why methods failed."""
+        return [f"{line.method}: {line.message}" for line in self.lines if line.message]
+
+
+def sections(comparison: Comparison) -> list[Section]:
+    """Every instance of a comparison with the methods that have a finished run on it."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in comparison.records:
+        groups.setdefault((record.unit.instance.sha256, str(record.unit.method)), []).append(record)
+    plan = comparison.plan
+    return [
+        Section(
+            instance,
+            tuple(
+                _line(str(method), groups[key])
+                for method in plan.methods
+                if (key := (instance.sha256, str(method))) in groups
+            ),
+        )
+        for instance in plan.instances
+    ]
+
+
+def _line(method: str, records: Sequence[Record]) -> Line:
+    message = next((record.row["message"] for record in records if record.row.get("message")), None)
+    answers = sorted((record.row for record in records if record.failure is None), key=lambda row: row["profit"])
+    if not answers:
+        return Line(method, {}, None, None, None, None, None, Status.ERROR.value, message)
+    row = answers[(len(answers) - 1) // 2]
+    failures = len(records) - len(answers)
+    return Line(
+        method,
+        row["prices"],
+        row["profit"],
+        row["profit_share"],
+        row["gap"],
+        median(answer["time_s"]["total"] for answer in answers),
+        _median([answer["time_share"] for answer in answers if answer["time_share"] is not None]),
+        f"{row['status']}, {failures} of {len(records)} failed" if failures else row["status"],
+        message,
+    )
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
+
+
+def cells(line: Line) -> tuple[str, ...]:
+    """The line as text, in the order of `HEADINGS`, which hold the units of shares."""
+    return (
+        line.method,
+        _prices(line.prices),
+        figure(line.profit, 6),
+        percent(line.profit_share).removesuffix(" %"),
+        figure(line.gap, 2),
+        seconds(line.time_s),
+        percent(line.time_share, 0).removesuffix(" %"),
+        line.status.replace("_", " "),
+    )
+
+
+def figure(value: float | None, digits: int) -> str:
+    """A number of so many significant digits; '-' for none."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def percent(share: float | None, decimals: int = 2) -> str:
+    """A share as percents; '-' for none."""
+    return "-" if share is None else f"{100 * share:,.{decimals}f} %"
+
+
+def seconds(value: float | None) -> str:
+    """A time for people."""
+    if value is None:
+        return "-"
+    return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
+
+
+def _prices(prices: Mapping[str, float]) -> str:
+    if len(prices) == 1:
+        return figure(next(iter(prices.values())), 5)
+    return " ".join(f"{provider}={figure(price, 5)}" for provider, price in prices.items()) or "-"

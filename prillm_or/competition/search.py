@@ -1,0 +1,161 @@
+"""compete: prices at which no owner gains by moving, by best responses in turn from several starts.
+
+Each start is played until nobody moves (`rounds.py`). Where the rounds come back to prices they had before, they are
+played again from the middle of that cycle with moves of half the way. Where they settle, all gains are recomputed
+afresh (`unilateral.py`); the prices are an equilibrium if none is more than the tolerance. An owner who then gains
+more moves, and the rounds go on, a few times at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from prillm_or.competition.competition import Competition, Failure, PriceEquilibrium, Standing
+from prillm_or.competition.rounds import End, Rounds, play
+from prillm_or.competition.setting import Setting
+from prillm_or.competition.unilateral import gains, stand
+from prillm_or.limits import Deadline
+from prillm_or.market.market import Array
+
+_log = logging.getLogger(__name__)
+
+_HALF_WAY = 0.5
+_MOST_RESUMED = 3
+_ALIKE = 1e-6
+
+
+def compete(
+    setting: Setting,
+    *,
+    starts: int = 5,
+    seed: int = 0,
+    tolerance: float = 1e-8,
+    time_limit: float | None = None,
+    first: Array | None = None,
+) -> Competition:
+    """Look for prices at which no owner gains by moving.
+
+    Parameters
+    ----------
+    setting
+        The market and its owners.
+    starts
+        How many prices to start from: today's, unit costs, caps, then random ones between the latter two.
+    seed
+        Of the random ones.
+    tolerance
+        Largest relative gain of an equilibrium.
+    time_limit
+        Seconds, after which no round begins.
+    first
+        Shape (m,): prices to start from before all others, besides them.
+
+    Examples
+    --------
+    >>> from prillm_or.competition.setting import setting_of
+    >>> from prillm_or.market.synthetic import generate
+    >>> found = compete(setting_of(generate(5, 3, "uniform", 1)))
+    >>> found.status.value, len(found.equilibria), found.equilibria[0].worst <= 1e-8
+    ('equilibrium', 1, True)
+    """
+    began, search = time.perf_counter(), _Search(setting, tolerance, Deadline(time_limit))
+    for name, prices in _starts(setting, starts, seed, first):
+        search.play_from(name, prices)
+    return Competition(
+        setting=setting,
+        today=None if np.isnan(setting.market.price).any() else stand(setting, setting.market.price),
+        equilibria=tuple(search.equilibria),
+        failures=tuple(search.failures),
+        rounds=search.rounds,
+        starts=starts,
+        seed=seed,
+        tolerance=tolerance,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _starts(setting: Setting, count: int, seed: int, first: Array | None) -> Iterator[tuple[str, Array]]:
+    """Names of starts and their prices, shape (m,)."""
+    today, own = setting.start(), list(setting.priced)
+    costs, caps = today.copy(), today.copy()
+    caps[own] = setting.cap[own]
+    costs[own] = np.minimum(setting.market.unit_cost[own] / setting.keeps, caps[own])
+    rng = np.random.default_rng(seed)
+    if first is not None:
+        yield "before", setting.clipped(first)
+    known = (("today", today), ("costs", costs), ("caps", caps))
+    yield from known[:count]
+    for number in range(1, count - len(known) + 1):
+        yield f"random {number}", costs + rng.random(len(today)) * (caps - costs)
+
+
+class _Search:
+    """What all starts so far have found."""
+
+    def __init__(self, setting: Setting, tolerance: float, deadline: Deadline) -> None:
+        self._setting, self._tolerance, self._deadline = setting, tolerance, deadline
+        self.equilibria: list[PriceEquilibrium] = []
+        self.failures: list[Failure] = []
+        self.rounds = 0
+
+    def play_from(self, name: str, prices: Array) -> None:
+        """Play from one start, and keep what comes of it."""
+        count = 0
+        for _ in range(_MOST_RESUMED):
+            ended, damped = self._play(prices)
+            count += ended.count
+            if ended.end is not End.SETTLED:
+                break
+            standing = stand(self._setting, ended.prices[-1])
+            if self._is_known(name, standing):
+                return
+            certificate, prices = gains(self._setting, standing.prices)
+            found = PriceEquilibrium(standing, certificate, (name,), count, damped)
+            if found.worst <= self._tolerance:
+                self.equilibria.append(found)
+                return
+        self.failures.append(Failure(name, ended.end, ended.prices))
+
+    def _play(self, prices: Array) -> tuple[Rounds, bool]:
+        """Play at full length, then at half where that goes round in a new cycle; whether it was at half.
+
+        Of a cycle that half the way does not mend either, it is the one at full length that counts.
+        """
+        ended = play(self._setting, prices, self._deadline)
+        self._count("full", ended)
+        if ended.end is not End.CYCLE or self._went_round(ended.prices[-1]):
+            return ended, False
+        half = play(self._setting, np.mean(ended.prices, axis=0), self._deadline, _HALF_WAY)
+        self._count("half", half)
+        return (half, True) if half.end is End.SETTLED else (ended, False)
+
+    def _went_round(self, prices: Array) -> bool:
+        """Whether a start before came round to these prices, and half the way did not mend it."""
+        cycles = (failure.prices for failure in self.failures if failure.end is End.CYCLE)
+        near = _ALIKE * self._setting.scale
+        return any(np.abs(np.array(cycle) - prices).max(axis=1).min() <= near for cycle in cycles)
+
+    def _count(self, moves: str, ended: Rounds) -> None:
+        self.rounds += ended.count
+        _log.info("%d rounds of %s moves: %s", ended.count, moves, ended.end)
+
+    def _is_known(self, name: str, standing: Standing) -> bool:
+        """Whether an equilibrium is known already; then it has one start more."""
+        for place, known in enumerate(self.equilibria):
+            if _alike(self._setting, known.standing, standing):
+                self.equilibria[place] = replace(known, starts=(*known.starts, name))
+                return True
+        return False
+
+
+def _alike(setting: Setting, a: Standing, b: Standing) -> bool:
+    """Whether loads are the same, and the prices of whoever has a load: a price that nobody pays may be any."""
+    if np.abs(a.load - b.load).max() > _ALIKE * a.load.sum():
+        return False
+    paid = (a.load > 0) & (b.load > 0)
+    return bool(np.abs(a.prices - b.prices)[paid].max() <= _ALIKE * setting.scale)

@@ -1,0 +1,118 @@
+"""certificate: what owners gain by moving alone from given prices, recomputed afresh and cold.
+
+Nothing is carried over from the rounds: each owner's market is built anew, its equilibria are found from no start, and
+profits are those of equilibria solved and certified by `prillm_or.users.certificate`.
+
+* One price: `path`, exact. Its upper bound is a proven bound on the gain.
+* Several prices: `solvers/ascent.py` from several starts, a heuristic. In a small market the algebraic model `kkt-bigm`
+  on HiGHS looks for better prices, too, and its bound proves how much any could gain; one that lies below the profit at
+  hand is false, by a fault of the solver, and not used.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prillm_or.competition.best_response import best_response
+from prillm_or.competition.competition import Gain, Standing
+from prillm_or.competition.setting import Setting
+from prillm_or.errors import CombinationError, ConvergenceError, UnavailableError
+from prillm_or.limits import Limits
+from prillm_or.market.market import Array, Market
+from prillm_or.result import Status
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import certify, profit_of
+from prillm_or.users.equilibrium import Equilibrium, equilibrium
+
+_SMALL = 60
+_CHECK = Limits(gap=1e-6, time_limit=30.0)
+_CERTIFIED = 1e-6
+_SHORTFALL = 1e-7
+
+
+def stand(setting: Setting, prices: Array) -> Standing:
+    """The market at prices, shape (m,), at a users' equilibrium solved from no start.
+
+    Raises
+    ------
+    ConvergenceError
+        When the equilibrium could not be certified.
+    """
+    market = setting.seat(0, prices)
+    found, residual = _certified(market, market.price[list(market.leader)])
+    load = found.load
+    return Standing(
+        prices=prices,
+        load=load,
+        profit=setting.margins(prices) * load,
+        users_cost=_users_cost(market, found.flow),
+        platform=setting.fee * float(prices @ load),
+        kkt_residual=residual,
+    )
+
+
+def _certified(market: Market, leader_prices: Array) -> tuple[Equilibrium, float]:
+    """The users' equilibrium from no start, and its KKT residual."""
+    found = equilibrium(market, leader_prices)
+    residual = certify(market, leader_prices, found.flow).kkt_residual
+    if residual > _CERTIFIED:
+        raise ConvergenceError(f"the users' equilibrium could not be certified: KKT residual {residual:.1e}")
+    return found, residual
+
+
+def _users_cost(market: Market, flow: Array) -> float:
+    """Sum of C_i / w_p,i at the market's prices: each user's cost in currency."""
+    load = flow.sum(axis=0)
+    own = market.price_weight[:, None] * market.price + market.delay_weight[:, None] * market.delay - market.value
+    congestion = market.congestion_weight[:, None] * (load / market.capacity)
+    return float(((flow * (own + congestion)).sum(axis=1) / market.price_weight).sum())
+
+
+def gains(setting: Setting, prices: Array) -> tuple[dict[str, Gain], Array]:
+    """What each owner gains by moving alone, and the prices, shape (m,), of the one who gains most after its move."""
+    certificate: dict[str, Gain] = {}
+    moved, most = prices, 0.0
+    for number, owner in enumerate(setting.owners):
+        gain, answer = _gain(setting, number, prices)
+        certificate[owner.name] = gain
+        if gain.relative_gain > most:
+            most, moved = gain.relative_gain, prices.copy()
+            moved[list(setting.places[number])] = answer
+    return certificate, moved
+
+
+def _gain(setting: Setting, number: int, prices: Array) -> tuple[Gain, Array]:
+    market = setting.seat(number, prices)
+    now = _profit(market, prices[list(market.leader)])
+    answer = best_response(market)
+    best, bound, note = _profit(market, answer.prices), answer.bound, "path, exact"
+    response = answer.prices
+    if len(market.leader) > 1:
+        response, best, bound, note = _checked(market, response, best)
+    size = max(abs(best) * setting.keeps, setting.money) or 1.0
+    gain = max(best - now, 0.0) * setting.keeps
+    most = None if bound is None else max((bound - now) * setting.keeps, gain)
+    return Gain(gain, gain / size, most, None if most is None else most / size, most is not None, note), response
+
+
+def _profit(market: Market, leader_prices: Array) -> float:
+    return profit_of(market, leader_prices, _certified(market, leader_prices)[0].load)
+
+
+def _checked(market: Market, response: Array, best: float) -> tuple[Array, float, float | None, str]:
+    """Better prices by an algebraic model, if there are any, and what it proves."""
+    heuristic = "heuristic, from several starts"
+    if market.n * market.m > _SMALL:
+        return response, best, None, f"{heuristic}: too large to be checked by highs:kkt-bigm"
+    try:
+        result = solve(market, solver="highs", model="kkt-bigm", limits=_CHECK)
+    except (CombinationError, UnavailableError):
+        return response, best, None, f"{heuristic}: highs:kkt-bigm takes no such market"
+    if result.profit > best:
+        response, best = np.array(list(result.prices.values())), result.profit
+    bound = result.upper_bound
+    if result.status is Status.ERROR or bound is None:
+        return response, best, None, f"{heuristic}: highs:kkt-bigm failed"
+    if best - bound > _SHORTFALL * abs(best):
+        return response, best, None, f"{heuristic}: the bound of highs:kkt-bigm is below a profit at hand, so false"
+    return response, best, max(bound, best), f"{heuristic}, bound by highs:kkt-bigm"

@@ -1,0 +1,1 @@
+"""Curves: the exact pieces of the leader's loads and profit along one price."""

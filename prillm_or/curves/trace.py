@@ -1,0 +1,317 @@
+r"""trace: the pieces of the leader's loads as one of its prices rises.
+
+On a fixed support everything is linear in the price p of the leader's provider s: with K of `users/laplacian.py` and
+rho_i the users' sensitivity to the price,
+
+    K (lambda', q') = sum_{i uses s} alpha_s rho_i (e_i - e_s),      t'_ij = lambda'_i - q'_j - rho_i [j = s].
+
+So the loads x = alpha q are linear until some slack t_ij reaches zero: a used pair leaves the support, or an unused one
+enters. There, moving the pair changes K by a rank-one term, and with v = K^-1 (e_i - e_j)
+
+    (lambda', q') <- (lambda', q') - kappa t'_ij v,                   kappa from `SupportInverse.flip`,
+
+the slope t'_ij keeps its sign, so that the pair moves on into its new state, and the next piece begins. Each support
+owns one interval of prices (critical regions of a strictly convex parametric programme are convex), hence the trace
+ends.
+
+Where several pairs reach zero at one price, pairs of zero slack that would turn infeasible are moved one at a time, the
+one of least index first: Murty's rule for linear complementarity problems with a positive definite matrix, which ends
+after finitely many moves whatever the order of arrival (K. G. Murty, "Note on a Bard-type scheme for solving the
+complementarity problem", Opsearch 11 (1974) 123-130).
+
+In a large market only pairs are watched that may reach zero soon. With R and r the largest and smallest rho_i no slack
+moves faster than 2 R - r (`docs/mathematics.md`, L6), so a pair with t_ij < -(2 R - r) h stays out of use while the
+price rises by h, the watch; then a new one begins.
+
+Cost of a piece with w pairs watched: w + min(n, m)^2, all n m in a small market. The start takes one equilibrium; one
+piece in 64, and each new watch, a pass over all pairs and one factorisation.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from prillm_or.errors import ConvergenceError
+from prillm_or.market.market import Array, Mask
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, ample_provider, price_pull, rest, solve_users
+from prillm_or.users.laplacian import Laplacian, SupportInverse
+from prillm_or.users.pairs import AllPairs, ListedPairs, Pairs, are_listed, below
+
+_log = logging.getLogger(__name__)
+
+_ZERO_SLACK = 1e-12
+_ZERO_RATE = 1e-12
+_REFRESH = 64
+_MOST_TIED_FLIPS = 100_000
+_FIRST_WATCH = 1 / 16
+_MOST_WATCHED = 8
+_SHORTEST_WATCH = 1 / 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Prices `start` to `end` on which the leader's loads are load + slope (p - start).
+
+    Parameters
+    ----------
+    start, end
+        Currency per volume unit.
+    load, slope
+        Shape (len(leader),): of all of the leader's providers, by the price of the one that moves.
+    moved
+        The pairs (user, provider) that came into or went out of use at `start`, in their order; one that did both is
+        there twice. None at the first piece of a trace.
+    """
+
+    start: float
+    end: float
+    load: Array
+    slope: Array
+    moved: tuple[tuple[int, int], ...] = ()
+
+
+def trace(
+    users: UserProblem, prices: Array, which: int, end: float, start: Equilibrium | None = None
+) -> Iterator[Piece]:
+    """Yield the pieces of the leader's loads as one of its prices rises.
+
+    Parameters
+    ----------
+    users
+        From `user_problem`.
+    prices
+        Shape (len(leader),): the leader's prices; the one that moves starts here.
+    which
+        Which of the leader's prices moves.
+    end
+        The price to stop at.
+    start
+        An equilibrium of the same users from which that at `prices` is looked for.
+
+    Raises
+    ------
+    ConvergenceError
+        When a degenerate breakpoint does not resolve in double precision; `bisect` needs no breakpoints.
+    """
+    state = _State(users, prices, which, end, start)
+    if state.price >= end:
+        yield Piece(state.price, state.price, *state.loads())
+        return
+    begin, loads = state.price, state.loads()
+    moved: list[tuple[int, int]] = []
+    while True:
+        pair = state.next_pair()
+        reached = state.price + state.distance(pair)
+        last = reached >= end or not state.using
+        stop = end if last else reached
+        if stop > state.horizon and state.using:
+            state.watch_anew()
+            continue
+        if stop > begin:
+            yield Piece(begin, stop, *loads, tuple(moved))
+            moved = []
+        if last:
+            return
+        state.advance(reached)
+        moved.append(state.position(pair))
+        state.flip(pair)
+        begin, loads = state.price, state.loads()
+
+
+class _State:
+    """The trace at one price: support, slacks and their slopes on the pairs that are watched.
+
+    `room` and `rate` hold the slacks and their slopes, with the sign of pairs off the support turned, so that a support
+    stays right while every room is >= 0. `using` counts the users of the provider whose price moves.
+
+    Where a provider's capacity is ample, slacks of its users are too small for their digits. Their rooms and rates are
+    in flow over the sum of the other capacities, and kept equal to what the users' other flows leave of their demands.
+    """
+
+    def __init__(
+        self, users: UserProblem, prices: Array, which: int, end: float, start: Equilibrium | None
+    ) -> None:
+        self._users = users
+        self._which = which
+        self._column = users.leader[which]
+        self._prices = np.array(prices, dtype=np.float64)
+        self._leader = np.array(users.leader)
+        self._own_capacity = users.capacity[self._leader]
+        self._ample = ample_provider(users.capacity, users.demand)
+        self._others = float(np.delete(users.capacity, self._ample).sum()) if self._ample is not None else 0.0
+        self._tied_flips = 0
+        self._still = _ZERO_RATE * float(users.sensitivity.max())
+        self._speed = float(2 * users.sensitivity.max() - users.sensitivity.min())
+        self._watch = _FIRST_WATCH * (end - self.price)
+        self._shortest = _SHORTEST_WATCH * (end - self.price)
+        if start is None or not np.array_equal(start.prices, self._prices):
+            start = solve_users(users, self._prices, start)
+        self._synchronise(start.laplacian, start)
+
+    @property
+    def price(self) -> float:
+        return float(self._prices[self._which])
+
+    def watch_anew(self) -> None:
+        """Raise the price to the horizon, and choose the pairs to watch from there on."""
+        self.advance(self.horizon)
+        self._watch *= 2
+        self._synchronise(Laplacian(self._inverse.support, self._users.capacity))
+
+    def _synchronise(self, laplacian: Laplacian, found: Equilibrium | None = None) -> None:
+        """Compute everything from the support: at first, and for the digits lost in many small updates."""
+        users, pairs, column = self._users, laplacian.pairs, self._column
+        offsets = users.offsets(self._prices)
+        if found is None:
+            user, provider = pairs.sums(laplacian.weight * pairs.take(offsets))
+            self._level, self._congestion = laplacian.solve(users.demand + user, -provider)
+        else:
+            self._level, self._congestion = found.level, found.congestion
+        self._d_level, self._d_congestion = laplacian.solve(*price_pull(users, laplacian, [column]))
+        self._zero = _ZERO_SLACK * float(np.abs(self._level).max() + np.abs(self._congestion).max())
+        support = laplacian.support
+        self._pairs = self._watched(offsets, support)
+        self.using = laplacian.count(column)
+        self._inverse = SupportInverse(laplacian, users.capacity, self._pairs, _REFRESH)
+        slack = self._difference(self._level, self._congestion) - self._pairs.take(offsets)
+        d_slack = self._difference(self._d_level, self._d_congestion)
+        self._pairs.lower(d_slack, column, users.sensitivity)
+        self._sign = np.where(self._pairs.take(support), 1.0, -1.0)
+        self.room, self.rate = self._sign * slack, self._sign * d_slack
+        if self._ample is not None:
+            scale = users.capacity[self._ample] / self._others
+            self._pairs.lower(self._sign, self._ample, support[:, self._ample] * (1.0 - scale))
+            self._close(self.room, users.demand)
+            self._close(self.rate, 0.0)
+
+    def _close(self, values: Array, volume: Array | float) -> None:
+        """Give the ample provider's users, in place, the room or rate that their other flows leave of a volume."""
+        assert self._ample is not None
+        left = rest(self._pairs, self._inverse.weight * values, self._ample, volume) / self._others
+        surplus = self._pairs.column(values, self._ample) - left
+        self._pairs.lower(values, self._ample, np.where(self._inverse.support[:, self._ample], surplus, 0.0))
+
+    def _watched(self, offsets: Array, support: Mask) -> Pairs:
+        """The pairs that may enter or leave before the horizon, which is set such that they are not too many.
+
+        It is never set so near that the trace would creep: where pairs stand at zero by the thousands, all are watched.
+        """
+        self.horizon = np.inf
+        if not are_listed(support.shape):
+            return AllPairs(support.shape)
+        most = _MOST_WATCHED * np.count_nonzero(support)
+        while True:
+            reach = self._speed * self._watch + self._zero
+            near = below(offsets, self._congestion, self._level + reach) | support
+            if np.count_nonzero(near) <= most or self._watch <= self._shortest:
+                break
+            self._watch /= 2
+        self.horizon = self.price + self._watch
+        _log.info("price %.6g: %d pairs watched up to %.6g", self.price, np.count_nonzero(near), self.horizon)
+        return ListedPairs(near)
+
+    def _difference(self, a: Array, b: Array) -> Array:
+        return self._pairs.of_users(a) - self._pairs.of_providers(b)
+
+    def next_pair(self) -> int:
+        """The pair, counted as in `room.flat`, that limits how far the price can rise on this support."""
+        pair = int((self.rate / np.maximum(self.room, self._zero)).argmin())
+        if self.room.item(pair) > self._zero and self.rate.item(pair) < -self._still:
+            return pair
+        tied = (self.room <= self._zero) & (self.rate < -self._still)
+        return int(tied.argmax()) if tied.any() else self._next_untied()
+
+    def _next_untied(self) -> int:
+        """As `next_pair`, among the pairs that really move."""
+        urgency = np.where(self.rate < -self._still, self.rate / np.maximum(self.room, self._zero), 0.0)
+        return int(urgency.argmin())
+
+    def distance(self, pair: int) -> float:
+        """How far the price can rise until the pair's slack is zero; infinite where it never is."""
+        room, rate = self.room.item(pair), self.rate.item(pair)
+        if rate >= -self._still:
+            return np.inf
+        return room / -rate if room > self._zero else 0.0
+
+    def position(self, pair: int) -> tuple[int, int]:
+        """User and provider of a pair."""
+        return self._pairs.position(pair)
+
+    def loads(self) -> tuple[Array, Array]:
+        """The leader's loads and their slopes, shape (len(leader),) each."""
+        load = self._own_capacity * self._congestion[self._leader]
+        slope = self._own_capacity * self._d_congestion[self._leader]
+        if not self.using:  # zero but for rounding, and nobody comes back to a dearer provider
+            load[self._which], slope[:] = 0.0, 0.0
+        return load, slope
+
+    def advance(self, price: float) -> None:
+        """Raise the price, at most up to the next breakpoint."""
+        length = price - self.price
+        if length == 0:
+            self._tied_flips += 1
+            if self._tied_flips > _MOST_TIED_FLIPS:
+                raise ConvergenceError(f"degenerate breakpoint at price {self.price!r}: try the solver bisect")
+            return
+        self._tied_flips = 0
+        self._prices[self._which] = price
+        self._level = self._level + length * self._d_level
+        self._congestion = self._congestion + length * self._d_congestion
+        self.room += length * self.rate
+
+    def flip(self, pair: int) -> None:
+        """Move the pair in or out of the support."""
+        support, (i, j) = self._inverse.support, self._pairs.position(pair)
+        if self._inverse.full or (j == self._ample and support[i, j]):  # of the latter kappa would have few digits
+            support[i, j] = not support[i, j]
+            self._synchronise(Laplacian(support, self._users.capacity))
+            return
+        a, b = edge = self._inverse.edge(pair)
+        kappa = self._inverse.flip(pair, edge)
+        if j == self._column:
+            self.using += 1 if kappa > 0 else -1
+        step = kappa * self.rate.item(pair) / self._sign.item(pair)
+        self._d_level = self._d_level - step * a
+        self._d_congestion = self._d_congestion - step * b
+        change = self._difference(step * a, step * b)
+        change *= self._sign
+        self.rate -= change
+        self._sign.flat[pair] *= -1.0
+        self.room.flat[pair] = 0.0
+        self.rate.flat[pair] *= -1.0
+        if self._ample is not None:
+            if j == self._ample:
+                self._sign.flat[pair] = self._users.capacity[j] / self._others
+            self._close(self.rate, 0.0)
+
+
+def best_on_piece(piece: Piece, which: int, margins: Array, unit_cost: float) -> tuple[float, float]:
+    """Price and profit of the best point of a piece, the smallest price among equals.
+
+    `margins`, shape (len(leader),), holds price less unit cost of the leader's other providers; entry `which` is
+    unused.
+    """
+    own_load, own_slope = float(piece.load[which]), float(piece.slope[which])
+    other_profit = other_slope = 0.0
+    if len(margins) > 1:
+        others = np.delete(margins, which)
+        other_profit = float(others @ np.delete(piece.load, which))
+        other_slope = float(others @ np.delete(piece.slope, which))
+    margin, length = piece.start - unit_cost, piece.end - piece.start
+
+    def profit(h: float) -> float:
+        return (margin + h) * (own_load + own_slope * h) + other_profit + other_slope * h
+
+    best = (0.0, profit(0.0))
+    candidates = [length]
+    if own_slope < 0:
+        vertex = -(own_load + margin * own_slope + other_slope) / (2 * own_slope)
+        candidates = [min(max(vertex, 0.0), length), length]
+    for h in candidates:
+        if (earned := profit(h)) > best[1]:
+            best = (h, earned)
+    return piece.start + best[0], best[1]

@@ -1,0 +1,200 @@
+"""explain: why a price of one provider is the best one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from prillm_or.curves.trace import Piece, trace
+from prillm_or.errors import CombinationError
+from prillm_or.explanation.effects import Effects, effects, is_large
+from prillm_or.explanation.explanation import (
+    NEAR,
+    Explanation,
+    Flip,
+    LocalMaximum,
+    RivalPart,
+    Sides,
+    State,
+    Switch,
+    UserPart,
+)
+from prillm_or.explanation.flips import flips
+from prillm_or.explanation.influence import chains
+from prillm_or.explanation.pieces import SAME, Traced, beside, local_maxima, switches_at, tolerance, traced, using
+from prillm_or.market.market import Market, Mask
+from prillm_or.result import Result
+from prillm_or.solving.pricer import Pricer
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
+
+_FLAT = 1e-12
+
+
+def explain(market: Market, result: Result | None = None) -> Explanation:
+    """Explain a price.
+
+    Cost: the trace of the whole curve; one solution of the market, much quicker than the first, for each of the n
+    demands and 3 (m - 1) figures of the rivals; some hundred for what it takes to flip. In markets of more than 50,000
+    pairs the effects of the ten users and ten rivals that matter most are worked out, the others' are None, and no
+    flips.
+
+    Parameters
+    ----------
+    market
+        A market whose leader sets one price.
+    result
+        What was found for it; solved by `path` if there is none. Effects are those on the best price of all, also
+        where the result's price is not the best.
+
+    Raises
+    ------
+    CombinationError
+        When the leader sets several prices, or the result is that of another market or of a price beyond the cap.
+    ConvergenceError
+        When an equilibrium could not be certified.
+    """
+    if (several := len(market.leader)) > 1:
+        raise CombinationError(
+            f"{market.name}: the leader sets {several} prices, explain takes one; `prillm-or equilibrium` shows who "
+            "uses whom at given prices"
+        )
+    pricer = Pricer(market)
+    result = pricer.result if result is None else result
+    if tuple(result.prices) != market.leader_ids:
+        others = ", ".join(result.prices) or "nobody"
+        raise CombinationError(f"{market.name}: the result has a price of {others}, not of {market.leader_ids[0]}")
+    (price,) = result.prices.values()
+    cap, unit_cost = float(market.price_cap[0]), float(market.unit_cost[market.leader[0]])
+    if not 0 <= price <= cap * (1 + SAME):
+        raise CombinationError(f"{market.name}: the result's price {price:g} is not between 0 and the cap {cap:g}")
+    users = user_problem(market)
+    found = solve_users(users, [price])
+    curve = traced(market, users, price, NEAR)
+    left, right = beside(curve.pieces, price)
+    at_cap = price >= cap - tolerance(curve.pieces, price)
+    if at_cap:
+        right = next(trace(users, found.prices, 0, 2 * cap or 1.0, found))
+    maxima = local_maxima(curve.pieces, unit_cost, cap)
+    of_users, of_rivals = effects(market, pricer, found)
+    load = float(found.load[market.leader[0]])
+    steepest = float(market.capacity[market.leader[0]] * users.sensitivity.max())
+    slopes = _slope(left, steepest), _slope(right, steepest)
+    return Explanation(
+        instance=market.name,
+        provider=market.leader_ids[0],
+        prices=dict(result.prices),
+        profit=(price - unit_cost) * load,
+        load=load,
+        elasticity=Sides(*(_elasticity(price, load, slope) for slope in slopes)),
+        load_near=Sides(*(_load(users, found, (1 + step) * price) for step in (-NEAR, NEAR))),
+        marginal_revenue=Sides(*(_marginal_revenue(price, load, slope) for slope in slopes)),
+        marginal_cost=unit_cost,
+        kink=_kink(market, curve, price),
+        cap=cap,
+        cap_binds=at_cap and slopes[1] is not None and load + (price - unit_cost) * slopes[1] > 0,
+        users=_user_parts(market, found, curve, unit_cost, of_users),
+        rivals=_rival_parts(market, found, curve, of_rivals),
+        local_maxima=maxima,
+        flips=_flips(market, pricer, maxima),
+        searched=curve.searched,
+    )
+
+
+def _slope(piece: Piece | None, steepest: float) -> float | None:
+    """The load's slope on a piece; none that is but rounding of the steepest there could be."""
+    if piece is None:
+        return None
+    slope = float(piece.slope[0])
+    return slope if slope < -_FLAT * steepest else 0.0
+
+
+def _load(users: UserProblem, found: Equilibrium, price: float) -> float:
+    """The leader's load at another price."""
+    return float(solve_users(users, [price], found).load[users.leader[0]])
+
+
+def _elasticity(price: float, load: float, slope: float | None) -> float | None:
+    return None if slope is None or load <= 0 else price * slope / load
+
+
+def _marginal_revenue(price: float, load: float, slope: float | None) -> float | None:
+    return None if not slope or load <= 0 else price + load / slope
+
+
+def _kink(market: Market, curve: Traced, price: float) -> tuple[Switch, ...]:
+    """Pairs that change at the price."""
+    return tuple(
+        Switch(market.user_ids[i], market.provider_ids[j], begins)
+        for (i, j), begins in switches_at(curve, price).items()
+    )
+
+
+def _user_parts(
+    market: Market, found: Equilibrium, curve: Traced, unit_cost: float, known: dict[int, Effects]
+) -> tuple[UserPart, ...]:
+    s, price = market.leader[0], float(found.prices[0])
+    alone = np.count_nonzero(found.flow > 0, axis=1) == 1
+    parts = []
+    for i, turns in enumerate(using(curve, s)):
+        load = float(found.flow[i, s])
+        leaves = next((at for at, begins in turns if at >= price and not begins), None) if load > 0 else None
+        joins = None if load > 0 else _joins(turns, price)
+        parts.append(
+            UserPart(
+                id=market.user_ids[i],
+                load=load,
+                profit=(price - unit_cost) * load,
+                state=_state(price, load, bool(alone[i]), leaves, joins),
+                leaves_at=leaves,
+                joins_at=joins,
+                price_effect=known[i].price if i in known else None,
+                profit_effect=known[i].profit if i in known else None,
+            )
+        )
+    return tuple(parts)
+
+
+def _joins(turns: Sequence[tuple[float, bool]], price: float) -> float | None:
+    """The last price below at which a user stopped that used the leader up to there."""
+    stops = [at for (at, begins), (_, began) in zip(turns[1:], turns, strict=False) if began and not begins]
+    return max((at for at in stops if at <= price * (1 + SAME)), default=None)
+
+
+def _state(price: float, load: float, alone: bool, leaves: float | None, joins: float | None) -> State:
+    if load > 0:
+        if leaves is not None and leaves < (1 + NEAR) * price:
+            return State.LEAVING
+        return State.CAPTIVE if alone else State.SHARED
+    return State.JOINING if joins is not None and joins > (1 - NEAR) * price else State.AWAY
+
+
+def _rival_parts(
+    market: Market, found: Equilibrium, curve: Traced, known: dict[int, Effects]
+) -> tuple[RivalPart, ...]:
+    ways = chains(market, _used_around(found, curve))
+    return tuple(
+        RivalPart(
+            id=market.provider_ids[j],
+            load=float(found.load[j]),
+            connected=j in ways,
+            chain=ways.get(j, ()),
+            price_effect=known[j].price if j in known else None,
+            profit_effect=known[j].profit if j in known else None,
+        )
+        for j in market.rivals
+    )
+
+
+def _used_around(found: Equilibrium, curve: Traced) -> Mask:
+    """The pairs in use at the price, and at a kink those that change there."""
+    used = found.flow > 0
+    for pair in switches_at(curve, float(found.prices[0])):
+        used[pair] = True
+    return used
+
+
+def _flips(market: Market, pricer: Pricer, maxima: Sequence[LocalMaximum]) -> tuple[Flip, ...]:
+    if len(maxima) < 2 or is_large(market):
+        return ()
+    return flips(market, pricer, maxima[0].price, maxima[1].price)

@@ -1,0 +1,41 @@
+"""Limits: when a method is to stop, and with what means."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop, and with what means.
+
+    Parameters
+    ----------
+    gap
+        Relative optimality gap to reach.
+    time_limit
+        Seconds, or None.
+    threads, seed
+        Handed to algebraic solvers; the native ones are deterministic and use numpy's threads.
+    """
+
+    gap: float = 1e-4
+    time_limit: float | None = None
+    threads: int = 1
+    seed: int = 0
+
+
+class Deadline:
+    """A time limit that has begun."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.perf_counter() + seconds
+
+    def left(self) -> float | None:
+        """Seconds left, at least 0, or None without a limit."""
+        return None if self._end is None else max(0.0, self._end - time.perf_counter())
+
+    def passed(self) -> bool:
+        """Whether the time is up."""
+        return self.left() == 0.0

@@ -1,0 +1,1 @@
+"""Market: one instance, how it changes, and what it may hold."""

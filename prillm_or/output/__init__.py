@@ -1,0 +1,1 @@
+"""Output: numbers, tables, plots and files as people and programs read them."""

@@ -1,0 +1,46 @@
+"""Save: a plot as a file, as an SVG, PNG or PDF by its ending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from prillm_or.errors import PrillmError
+from prillm_or.output.canvas import finished, new_axes
+from prillm_or.output.saving import replace_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HEIGHT = 3.8
+"""Inches of a plot that has no rows of names."""
+
+_WIDE = 7.2
+_FORMS: dict[str, Literal["svg", "png", "pdf"]] = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
+
+ENDINGS = tuple(_FORMS)
+
+
+def save_plot(path: Path, draw: Callable[[Axes], None], height: float = HEIGHT) -> None:
+    """Draw on new axes, with the legend below, and write the file whole or not at all; the same plot, the same bytes.
+
+    Parameters
+    ----------
+    draw
+        One of the plots with all but its axes given, as by `functools.partial`.
+    height
+        Of the figure without its legend, in inches; the plots with rows of names say what they need.
+
+    Raises
+    ------
+    PrillmError
+        When the name has another ending, or the file cannot be written.
+    """
+    form = next((form for ending, form in _FORMS.items() if path.name.endswith(ending)), None)
+    if form is None:
+        raise PrillmError(f"{path}: expected a file name that ends in {' or '.join(ENDINGS)}")
+    with new_axes(_WIDE, height, "prillm-or") as axes:
+        draw(axes)
+        content = finished(axes, form)
+    replace_file(path, content)

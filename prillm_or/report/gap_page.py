@@ -1,0 +1,58 @@
+"""Page: the report as one HTML file that needs nothing besides itself."""
+
+from __future__ import annotations
+
+from prillm_or.comparison.comparison import Comparison
+from prillm_or.comparison.method import about
+from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
+from prillm_or.comparison.published import LABEL, citation, paper_tables
+from prillm_or.comparison.summary import HEADINGS, TIME_NOTE, Section, cells, sections
+from prillm_or.report.curve import profit_curve
+from prillm_or.report.gap_pictures import NARROW, WIDE, curve_picture, gap_picture, shown_gap
+from prillm_or.report.gap_tables import facts, overview
+from prillm_or.report.templates import fill
+
+_NO_CURVE = "No profit curve: it is drawn for a leader with one price."
+_GAP_CAPTION = "Time against gap (hollow: distance to the best proven profit)"
+
+
+def html_page(comparison: Comparison) -> str:
+    """Fill `page.html.jinja`: for each instance pictures and table, then the paper's figures and the environment."""
+    found = sections(comparison)
+    return fill(
+        "page.html.jinja",
+        overview=overview(comparison),
+        headings=HEADINGS,
+        sections=[_section(section, comparison, place) for place, section in enumerate(found)],
+        time_note=TIME_NOTE,
+        paper_headings=PAPER_HEADINGS,
+        paper_label=LABEL,
+        paper_tables=paper_tables(comparison.plan.preset, found),
+        citation=citation(),
+        methods=[(str(method), about(method)) for method in comparison.plan.methods],
+        facts=list(facts(comparison.environment)),
+    )
+
+
+def _section(section: Section, comparison: Comparison, place: int) -> dict[str, object]:
+    market = section.instance.market
+    curve = profit_curve(market)
+    limits = comparison.plan.limits
+    sizes = (("wide", WIDE), ("narrow", NARROW))
+    pictures = []
+    if curve is not None:
+        drawn = {form: curve_picture(section, curve, size, f"c{place}{form[0]}") for form, size in sizes}
+        cut = "" if curve.whole else ", cut off before the price cap"
+        pictures.append({"caption": f"Profit over price: {curve.pieces} exact pieces{cut}", "forms": drawn})
+    if any(line.time_s is not None and shown_gap(line) is not None for line in section.lines):
+        drawn = {form: gap_picture(section, limits, size, f"g{place}{form[0]}") for form, size in sizes}
+        pictures.append({"caption": _GAP_CAPTION, "forms": drawn})
+    return {
+        "name": section.name,
+        "about": f"Users: {market.n}; providers: {market.m}; leader: {', '.join(market.leader_ids)}.",
+        "description": market.description,
+        "no_curve": _NO_CURVE if curve is None else None,
+        "pictures": pictures,
+        "rows": [cells(line) for line in section.lines],
+        "messages": section.messages,
+    }

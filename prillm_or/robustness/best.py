@@ -1,0 +1,121 @@
+r"""The best mean and the best worst case of N profit curves, exact; proofs: `docs/mathematics.md`, 16.
+
+Between two breakpoints of the union every curve is a concave parabola (`parabolas.py`). So is their mean, whose top is
+its vertex or an end. Their minimum is concave, too, but now one is lowest and now another. Two things spare us from
+finding out where:
+
+* min_i max_h profit_i(h) bounds the worst case on an interval, and intervals whose bound is no better than the worst
+  case at some breakpoint are left out;
+* on an interval that is left, two of the parabolas bracket the top: one that is lowest at `low` and rises there, one
+  that is lowest at `high` and falls. The top of the minimum of these two is the top of all, or a third parabola is
+  lower there and takes the place of one of them, and the bracket shrinks; finitely often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from prillm_or.market.market import Array
+from prillm_or.robustness.parabolas import Curve, Parabolas, blocks, breakpoints, parabolas
+
+_SAME = 1e-13
+"""Profits that differ by less, relative, are equal; of equals the cheapest price counts."""
+
+
+def best_mean(curves: Sequence[Curve], cap: float) -> tuple[float, float]:
+    """Price from 0 to the cap with the highest mean profit, and that mean."""
+    prices, profits = [], []
+    for block in blocks(curves, breakpoints(curves, cap)):
+        mean = Parabolas(
+            block.start,
+            block.length,
+            *(part.mean(axis=0, keepdims=True) for part in (block.value, block.first, block.second)),
+        )
+        for h in (np.zeros_like(block.length), mean.tops()[0], block.length):
+            prices.append(block.start + h)
+            profits.append(mean.at(h)[0])
+    return _cheapest_best(np.concatenate(prices), np.concatenate(profits))
+
+
+def best_worst(curves: Sequence[Curve], cap: float) -> tuple[float, float]:
+    """Price from 0 to the cap with the highest smallest profit, and that profit."""
+    points = breakpoints(curves, cap)
+    bounds, prices, profits = [], [], []
+    for block in blocks(curves, points):
+        bounds.append(block.at(block.tops()).min(axis=0))
+        for h in (np.zeros_like(block.length), block.length):
+            prices.append(block.start + h)
+            profits.append(block.at(h).min(axis=0))
+    price, profit = _cheapest_best(np.concatenate(prices), np.concatenate(profits))
+    bound = np.concatenate(bounds)
+    for k in np.argsort(-bound, kind="stable").tolist():
+        if not is_better(float(bound[k]), profit):
+            break
+        inside, top = top_of_lowest(parabolas(curves, points[k : k + 1], np.diff(points[k : k + 2])))
+        if is_better(top, profit):
+            price, profit = float(points[k]) + inside, top
+    return price, profit
+
+
+def top_of_lowest(block: Parabolas) -> tuple[float, float]:
+    """Where on one interval the lowest of N concave parabolas is highest, and how high."""
+    first, second = block.first[:, 0], block.second[:, 0]
+    low, high = 0.0, float(block.length[0])
+
+    def at(h: float) -> Array:
+        return block.at(np.array([h]))[:, 0]
+
+    rising, falling = int(at(low).argmin()), int(at(high).argmin())
+    if first[rising] <= 0:
+        return low, float(at(low)[rising])
+    if first[falling] + 2 * second[falling] * high >= 0:
+        return high, float(at(high)[falling])
+    while True:
+        h = _top_of_two(block, rising, falling, low, high)
+        profits = at(h)
+        lowest = int(profits.argmin())
+        slope = first[lowest] + 2 * second[lowest] * h
+        if slope == 0 or not is_better(float(min(profits[rising], profits[falling])), float(profits[lowest])):
+            return h, float(profits[lowest])
+        if slope > 0:
+            low, rising = h, lowest
+        else:
+            high, falling = h, lowest
+
+
+def _top_of_two(block: Parabolas, a: int, b: int, low: float, high: float) -> float:
+    """Where between low and high the lower of two concave parabolas is highest: an end, a vertex or a crossing."""
+    places = np.array([low, high, *block.tops()[[a, b], 0], *_crossings(block, a, b)])
+    places = places[(places >= low) & (places <= high)]
+    lower = (block.value[[a, b]] + places * (block.first[[a, b]] + block.second[[a, b]] * places)).min(axis=0)
+    return float(places[lower.argmax()])
+
+
+def _crossings(block: Parabolas, a: int, b: int) -> Iterator[float]:
+    """Roots of the difference of two parabolas, without cancellation."""
+    value, first, second = (
+        float(part[a, 0] - part[b, 0]) for part in (block.value, block.first, block.second)
+    )
+    discriminant = first * first - 4 * second * value
+    if discriminant < 0:
+        return
+    q = -(first + np.copysign(np.sqrt(discriminant), first)) / 2
+    if second != 0:
+        yield q / second
+    if q != 0:
+        yield value / q
+
+
+def is_better(profit: float, than: float) -> bool:
+    """Whether a profit is higher by more than rounding."""
+    return profit - than > _SAME * abs(than)
+
+
+def _cheapest_best(prices: Array, profits: Array) -> tuple[float, float]:
+    """The highest profit, at the cheapest of the prices that earn it."""
+    highest = profits.max()
+    equal = np.flatnonzero(profits >= highest - _SAME * abs(highest))
+    chosen = equal[prices[equal].argmin()]
+    return float(prices[chosen]), float(profits[chosen])

@@ -1,0 +1,176 @@
+"""The solvers by name, what they can take, and their profiles; a module is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prillm_or.errors import CombinationError, need_package
+from prillm_or.files.names import find
+from prillm_or.files.profiles import read_profile
+from prillm_or.models.capabilities import Capability
+from prillm_or.models.registry import MODELS, model_needs
+
+if TYPE_CHECKING:
+    from prillm_or.solvers.protocols import AlgebraicSolver, NativeSolver
+
+
+@dataclass(frozen=True)
+class SolverEntry:
+    """Where a solver lives and what it needs.
+
+    Parameters
+    ----------
+    home
+        Module and class.
+    about
+        One line for people.
+    package
+        The package it needs besides this one's, as pip knows it, or None.
+    algebraic
+        Whether it takes a model (`--model`).
+    """
+
+    home: tuple[str, str]
+    about: str
+    package: str | None = None
+    algebraic: bool = False
+
+
+SOLVERS = {
+    "path": SolverEntry(("prillm_or.solvers.path", "Path"), "exact: traces the pieces of one price"),
+    "bisect": SolverEntry(
+        ("prillm_or.solvers.bisect", "Bisect"), "certified: branch and bound over one price, any size"
+    ),
+    "enumerate": SolverEntry(
+        ("prillm_or.solvers.enumeration", "Enumerate"), "exact: brute force over KKT patterns, small ones", "highspy"
+    ),
+    "spiter": SolverEntry(
+        ("prillm_or.solvers.spiter", "Spiter"), "local: one price after the other, each exact; one price as path"
+    ),
+    "grid": SolverEntry(
+        ("prillm_or.solvers.grid", "Grid"), "baseline: grid of one or two prices, a QP each", "highspy"
+    ),
+    "odca": SolverEntry(("prillm_or.solvers.odca", "Odca"), "baseline, reconstructed: users ignore each other"),
+    "spgce": SolverEntry(("prillm_or.solvers.spgce", "Spgce"), "baseline, reconstructed: all users are one crowd"),
+    "highs": SolverEntry(
+        ("prillm_or.solvers.highs", "Highs"), "HiGHS: outer approximation", "highspy", algebraic=True
+    ),
+    "gurobi": SolverEntry(
+        ("prillm_or.solvers.gurobi", "Gurobi"),
+        "Gurobi: convex MIQP, outer approximation beyond its licence",
+        "gurobipy",
+        algebraic=True,
+    ),
+    "scip": SolverEntry(
+        ("prillm_or.solvers.scip", "Scip"), "SCIP: every exact formulation, any size", "pyscipopt", algebraic=True
+    ),
+    "ipopt": SolverEntry(
+        ("prillm_or.solvers.ipopt", "Ipopt"), "Ipopt: local maxima of mpec and smooth", "ipyopt", algebraic=True
+    ),
+}
+
+
+@dataclass(frozen=True)
+class SolverProfile:
+    """A solver and its native options."""
+
+    name: str
+    solver: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+def solver_profile(name: str) -> SolverProfile:
+    """Profile `SOLVER`, `SOLVER/PROFILE` or a path; native solvers have no profiles.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such profile.
+    CombinationError
+        When the file names an unknown solver.
+    """
+    path = _solver_file(name)
+    if path is None:
+        return SolverProfile(name, name)
+    content = read_profile(path, {"solver": str, "options": dict})
+    solver = content.get("solver")
+    if solver not in SOLVERS:
+        raise CombinationError(f"{path}: solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
+    return SolverProfile(name, solver, content.get("options", {}))
+
+
+def profile_files(solver: str, model: str | None) -> list[Path]:
+    """Files of the profiles that a solver and a model name; of all that may be taken where `auto` or None is to choose.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such profile.
+    """
+    found = [_solver_file(name) for name in (SOLVERS if solver == "auto" else [solver])]
+    files = [path for path in found if path is not None]
+    models = [model] if model is not None else MODELS if files else []
+    return files + [find("models", name) for name in models]
+
+
+def load_native(name: str) -> NativeSolver:
+    """Make the native solver of that name."""
+    solver: NativeSolver = _class(name)()
+    return solver
+
+
+def load_algebraic(name: str) -> AlgebraicSolver:
+    """Make the algebraic solver of that name.
+
+    Raises
+    ------
+    UnavailableError
+        When its package is missing; the message holds the install command.
+    """
+    solver: AlgebraicSolver = _class(name)()
+    return solver
+
+
+def capabilities(name: str) -> frozenset[Capability]:
+    """What the solver of that name declares it can take.
+
+    Raises
+    ------
+    UnavailableError
+        When its package is missing.
+    """
+    declared: frozenset[Capability] = _class(name).capabilities
+    return declared
+
+
+def solvers_with(capability: Capability) -> list[str]:
+    """Names of the solvers, of those installed here, that can take a thing."""
+    ready = [name for name, entry in SOLVERS.items() if entry.package is None or find_spec(entry.package)]
+    return [name for name in ready if capability in capabilities(name)]
+
+
+def solvers_for(model: str) -> list[str]:
+    """Names of the solvers, of those installed here, that can be given a formulation, if need be by tangents."""
+    needs = model_needs(model) - {Capability.CONVEX_MIQP}
+    ready = [name for name, entry in SOLVERS.items() if entry.algebraic and find_spec(entry.package or "pyomo")]
+    return [name for name in ready if needs <= capabilities(name)]
+
+
+def _solver_file(name: str) -> Path | None:
+    """None for native solvers, which have no profiles."""
+    if name not in SOLVERS:
+        return find("solvers", name)
+    return find("solvers", f"{name}/default") if SOLVERS[name].algebraic else None
+
+
+def _class(name: str) -> Any:
+    entry = SOLVERS[name]
+    if entry.package is not None:
+        need_package(entry.package, f"solver {name}")
+    module, kind = entry.home
+    return getattr(import_module(module), kind)

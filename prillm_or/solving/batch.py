@@ -1,0 +1,196 @@
+"""Batch: many markets solved alike, on any engine, with results kept as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prillm_or import __version__
+from prillm_or.errors import PrillmError
+from prillm_or.files.markets import MarketFile, read_market
+from prillm_or.files.names import find
+from prillm_or.files.results import result_from_json, result_to_json
+from prillm_or.limits import Limits
+from prillm_or.market.outside import with_outside
+from prillm_or.models.registry import model_profile
+from prillm_or.result import Result, Status
+from prillm_or.solvers.registry import solver_profile
+from prillm_or.solving.run import solve
+from prillm_or.workers.engine import Engine, Lost, spread
+from prillm_or.workers.lines import Lines
+
+if TYPE_CHECKING:
+    from prillm_or.abstraction.registry import AbstractionChoice
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How markets are solved; see `solve` and, of `outside`, `with_outside`."""
+
+    solver: str = "auto"
+    model: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    abstraction: AbstractionChoice | None = None
+    certify: bool = False
+    outside: float | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A market to solve.
+
+    Parameters
+    ----------
+    name
+        Its file, or the name of a shipped one.
+    instance
+        Its content where it was read already; a worker on another machine has no files of ours.
+    """
+
+    name: str
+    settings: Settings
+    instance: MarketFile | None = None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """In place of a result: why there is none.
+
+    Parameters
+    ----------
+    crashed
+        Whether the run broke, so that the fault is ours; else it is that of the file or the combination.
+    """
+
+    message: str
+    crashed: bool = False
+
+
+def solve_task(task: Task) -> Result:
+    """Read a market and solve it.
+
+    Raises
+    ------
+    PrillmError
+        When the file or the combination is at fault.
+    KeyboardInterrupt
+        When Ctrl-C comes before any price was found.
+    """
+    began = time.perf_counter()
+    instance = task.instance or read_market(find("instances", task.name))
+    read_s = time.perf_counter() - began
+    settings = task.settings
+    market = instance.market if settings.outside is None else with_outside(instance.market, settings.outside)
+    return solve(
+        market,
+        solver=settings.solver,
+        model=settings.model,
+        limits=settings.limits,
+        abstraction=settings.abstraction,
+        certify=settings.certify,
+        sha256=instance.sha256,
+        read_s=read_s,
+    )
+
+
+def solve_all(engine: Engine, tasks: Sequence[Task]) -> Iterator[tuple[int, Result | Refused]]:
+    """Yield the number of each task and its result, as they are done.
+
+    Raises
+    ------
+    PrillmError
+        When a cluster cannot be reached, or is lost.
+    """
+    units = tasks if engine.address is None else map(_with_content, tasks)
+    for number, made in spread(engine, result_of, units):
+        yield number, Refused(f"{tasks[number].name}: {made.message}", True) if isinstance(made, Lost) else made
+
+
+def _with_content(task: Task) -> Task:
+    """The task with its market, or as it is where that cannot be read: the worker will find out, and say so."""
+    try:
+        return Task(task.name, task.settings, read_market(find("instances", task.name)))
+    except PrillmError:
+        return task
+
+
+def result_of(task: Task) -> Result | Refused:
+    """Solve a market among others, which are not to suffer for its faults.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When Ctrl-C comes before any price was found.
+    """
+    try:
+        return solve_task(task)
+    except PrillmError as error:
+        return Refused(str(error))
+    except Exception as error:
+        why = f"internal error: {type(error).__name__}: {error}; solve it alone with --verbose"
+        return Refused(f"{task.name}: {why}", True)
+
+
+class Kept:
+    """Results kept beside a file that is to hold them all: what was done when a run was killed is not done again.
+
+    Parameters
+    ----------
+    path
+        The file they are kept in.
+    resume
+        Whether those it holds count.
+
+    Raises
+    ------
+    PrillmError
+        When the file cannot be read or written, or is none of ours.
+    """
+
+    def __init__(self, path: Path, settings: Settings, *, resume: bool) -> None:
+        self._settings = _stamp(settings)
+        self._lines = Lines(path, resume=resume)
+        self._known: dict[str, Result] = {}
+        for number, stored in enumerate(self._lines.kept, start=1):
+            try:
+                if stored["settings"] == self._settings:
+                    self._known[stored["result"]["instance_sha256"]] = result_from_json(stored["result"])
+            except (KeyError, TypeError, ValueError):
+                raise self._lines.fault(number) from None
+
+    def result_of(self, task: Task) -> Result | None:
+        """The kept result of the market that a task's file holds now, or None."""
+        if not self._known:
+            return None
+        try:
+            return self._known.get(read_market(find("instances", task.name)).sha256)
+        except PrillmError:
+            return None
+
+    def add(self, result: Result) -> None:
+        """Keep a result, on disk before this returns; one that failed or Ctrl-C cut short is to be found again."""
+        if not result.interrupted and result.status is not Status.ERROR:
+            self._lines.add({"settings": self._settings, "result": result_to_json(result)})
+
+    def remove(self) -> None:
+        """Remove the file, once all results are where they belong."""
+        self._lines.remove()
+
+
+def _stamp(settings: Settings) -> dict[str, Any]:
+    """What makes two runs the same besides the market: names, what stands behind them now, and our version."""
+    stamp: dict[str, Any] = asdict(settings) | {"version": __version__, "solver_profile": None, "model_profile": None}
+    with suppress(PrillmError):  # the run will say what is wrong with it
+        if settings.solver != "auto":
+            stamp["solver_profile"] = repr(solver_profile(settings.solver))
+        if settings.model is not None:
+            stamp["model_profile"] = repr(model_profile(settings.model))
+    weights = settings.abstraction and settings.abstraction.weights
+    if weights and Path(weights).is_file():
+        stamp["weights_sha256"] = sha256(Path(weights).read_bytes()).hexdigest()
+    return stamp

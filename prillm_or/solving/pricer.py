@@ -1,0 +1,196 @@
+"""Pricer: the best price of a market that changes, proven anew after each change.
+
+After a small change most users use whom they used before. So the equilibria of the last search, at today's price, where
+it began and where it leapt, are where those of the next are looked for: mostly one or two Newton steps away. The next
+begins at the price up to which the last best price shows that the profit rose (`solvers/monotone.py`); where that does
+not show it any more it begins lower. It ends with the same proof as a cold one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prillm_or import __version__
+from prillm_or.errors import CombinationError, ConvergenceError
+from prillm_or.limits import Limits
+from prillm_or.market.changes import Change, apply
+from prillm_or.market.market import Market, Mask
+from prillm_or.result import Method, Result, Status, Times
+from prillm_or.solvers.monotone import Point
+from prillm_or.solvers.path import Search, Start
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solving.run import judge
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, user_problem
+from prillm_or.users.laplacian import Laplacian
+
+
+class Pricer:
+    """A market and its best price, both kept up to date.
+
+    Parameters
+    ----------
+    market
+        A market whose leader sets one price.
+
+    Raises
+    ------
+    CombinationError
+        When the leader sets several prices.
+
+    Examples
+    --------
+    >>> from prillm_or.market.synthetic import generate
+    >>> pricer = Pricer(generate(5, 4, "uniform", 1))
+    >>> before = pricer.result.profit
+    >>> pricer.update({"remove": {"providers": ["p1"]}}).profit > before
+    True
+    """
+
+    def __init__(self, market: Market) -> None:
+        if (several := len(market.leader)) > 1:
+            raise CombinationError(
+                f"{market.name}: the leader sets {several} prices, one can be kept up to date; use `prillm-or solve`"
+            )
+        # One attribute, so that no interruption can part what belongs together.
+        self._state = _priced(market, None, time.perf_counter())
+
+    @property
+    def market(self) -> Market:
+        """The market after the last change."""
+        return self._state.market
+
+    @property
+    def result(self) -> Result:
+        """Its best price, and what is proven of it."""
+        return self._state.result
+
+    def update(self, change: Change) -> Result:
+        """Change the market and price it anew; on any error both stay as they were.
+
+        Raises
+        ------
+        MarketError
+            When the change breaks a rule; it lists every fault.
+        ConvergenceError
+            When an equilibrium of the changed market could not be certified.
+        """
+        began = time.perf_counter()
+        self._state = _priced_anyhow(apply(self.market, change), self._state, began)
+        return self.result
+
+    def what_if(self, change: Change) -> Result:
+        """Price the market as a change would make it, and leave it as it is; see `update`."""
+        began = time.perf_counter()
+        return _priced_anyhow(apply(self.market, change), self._state, began).result
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """A market, its result, the equilibria that were solved on the way, and a price up to which the profit rises."""
+
+    market: Market
+    result: Result
+    known: Sequence[Equilibrium]
+    start: float
+
+
+def _priced_anyhow(market: Market, before: _State, began: float) -> _State:
+    """Price a market from where the last one ended; from nothing where that did not work, or leads nowhere."""
+    if before.result.status is not Status.ERROR:
+        with suppress(ConvergenceError):
+            state = _priced(market, before, began)
+            if state.result.status is not Status.ERROR:
+                return state
+    return _priced(market, None, began)
+
+
+def _priced(market: Market, before: _State | None, began: float) -> _State:
+    """Price a market, starting from the equilibria of a market much like it."""
+    users = user_problem(market)
+    search = Search(market, users, () if before is None else _carried_over(before, market, users))
+    if before is None:
+        search.climb()
+    else:
+        if market.today is not None and (market.today <= market.price_cap).all():
+            search.look(float(market.today[0]))  # the result tells what it earns
+        search.look(min(before.start, float(market.price_cap[0])))
+    for _ in search.steps():
+        pass
+    assert search.best_price is not None
+    proposal = Proposal(np.array([search.best_price]), search.upper_bound, Ended.FINISHED, (search.note,))
+    solved = time.perf_counter()
+    result = judge(market, users, proposal, Method("path", __version__), Limits(), search.known)
+    ended = time.perf_counter()
+    times = Times(total=ended - began, solve=solved - began, verify=ended - solved)
+    start = search.bounds.rising_to(Point(search.best_price, next(iter(result.loads.values()))))
+    return _State(market, replace(result, time_s=times), search.known, start)
+
+
+def _carried_over(before: _State, market: Market, users: UserProblem) -> list[Start]:
+    """The equilibria before the change, each with a support that suits the market after it."""
+    old = before.market
+    if (old.user_ids, old.provider_ids) != (market.user_ids, market.provider_ids):
+        suit = _Moves(old, market, users).support
+    elif not np.array_equal(old.capacity, market.capacity):
+
+        def suit(found: Equilibrium) -> Mask:
+            return found.support
+
+    else:
+        return [(float(found.prices[0]), partial(lambda found: found, found)) for found in before.known]
+
+    def carry(found: Equilibrium) -> Equilibrium:
+        return replace(found, laplacian=Laplacian(suit(found), users.capacity))
+
+    return [(float(found.prices[0]), partial(carry, found)) for found in before.known]
+
+
+class _Moves:
+    """Who stays, leaves and comes as one market becomes another."""
+
+    def __init__(self, old: Market, new: Market, users: UserProblem) -> None:
+        self._users = users
+        self._rows, self._columns = _places(old.user_ids, new.user_ids), _places(old.provider_ids, new.provider_ids)
+        self._at: Mask | None = None
+        self._new_users, self._new_providers = np.flatnonzero(self._rows < 0), np.flatnonzero(self._columns < 0)
+
+    def support(self, found: Equilibrium) -> Mask:
+        """A support for the new market much like that of an equilibrium of the old one.
+
+        Whoever is left without a provider gets the cheapest.
+        """
+        support = found.support[self._rows][:, self._columns]
+        support[self._new_users] = False
+        support[:, self._new_providers] = self._drawn(found) if self._at is None else self._at
+        if len(alone := np.flatnonzero(~support.any(axis=1))):
+            congestion = np.where(self._columns < 0, 0.0, found.congestion[self._columns])
+            support[alone, (self._users.offsets(found.prices)[alone] + congestion).argmin(axis=1)] = True
+        return support
+
+    def _drawn(self, found: Equilibrium) -> Mask:
+        """Users of the new rivals, shape (n, new), the same for equilibria at other prices.
+
+        They are those whom a rival serves if nobody else's cost changes: with lift l_i - g_ij of user i its congestion
+        solves q = sum_i max(0, lift_i - q).
+        """
+        users = self._users
+        level = found.multiplier[self._rows] / users.scale - users.shift
+        level[self._new_users] = -np.inf
+        lift = level[:, None] - users.base[:, self._new_providers]
+        best = np.maximum(np.sort(lift, axis=0)[::-1], 0.0)
+        congestion = (np.cumsum(best, axis=0) / np.arange(2, len(level) + 2)[:, None]).max(axis=0, initial=0.0)
+        self._at = lift > congestion
+        return self._at
+
+
+def _places(old: Sequence[str], new: Sequence[str]) -> NDArray[np.intp]:
+    """For each of `new` its position in `old`, or -1."""
+    places = {name: place for place, name in enumerate(old)}
+    return np.array([places.get(name, -1) for name in new], dtype=np.intp)

@@ -1,0 +1,1 @@
+"""Users: their equilibrium, the linear algebra and derivatives behind it, and its independent certificate."""

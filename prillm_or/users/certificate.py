@@ -1,0 +1,84 @@
+"""Independent checks: the one definition each of profit, KKT residual, regret, bound and gap.
+
+Nothing here shares code with the solvers: everything is recomputed from the market, the leader's prices and the flows,
+in each user's own money. With m_ij = c_ij + beta_ij (x_j + f_ij), lambda_i = min_j m_ij and
+S_i = max_j |c_ij| + max_j beta_ij x_j,
+
+* the KKT residual is the largest of |sum_j f_ij - D_i| / D_i, -f_ij / D_i and sum_j f_ij (m_ij - lambda_i) / (D_i S_i);
+* the largest regret is the largest saving of a user deviating alone, over sum_j f_ij (|c_ij| + beta_ij x_j).
+
+A user's best reply to the loads y_j of the others minimises sum_j h_j (c_ij + beta_ij (y_j + h_j)), sum_j h_j = D_i: it
+fills providers in the order of c_ij + beta_ij y_j up to a common marginal cost.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from prillm_or.market.market import Array, Market, all_prices
+from prillm_or.result import Certificate
+
+_BLOCK = 1_000_000
+
+
+def profit_of(market: Market, leader_prices: ArrayLike, load: Array) -> float:
+    """Sum over the leader's providers of (price - unit cost) times load, in currency per period."""
+    own = list(market.leader)
+    return float((np.asarray(leader_prices, dtype=np.float64) - market.unit_cost[own]) @ load[own])
+
+
+def relative_gap(upper_bound: float, profit: float) -> float:
+    """Gap (upper_bound - profit) / max(|profit|, 1e-9)."""
+    return (upper_bound - profit) / max(abs(profit), 1e-9)
+
+
+def certify(market: Market, leader_prices: ArrayLike, flow: Array) -> Certificate:
+    """Check that `flow`, shape (n, m), is the users' equilibrium at the leader's prices.
+
+    Both figures are 0 at the exact equilibrium and free of units. Cost: n m log m, in blocks of bounded memory.
+    """
+    prices = all_prices(market, leader_prices)
+    load = flow.sum(axis=0)
+    rows = max(1, _BLOCK // market.m)
+    blocks = [slice(first, first + rows) for first in range(0, market.n, rows)]
+    checked = [_certify_users(market, block, prices, load, flow[block]) for block in blocks]
+    return Certificate(max(c.kkt_residual for c in checked), max(c.max_regret for c in checked))
+
+
+def _certify_users(market: Market, block: slice, prices: Array, load: Array, flow: Array) -> Certificate:
+    cost = (
+        market.price_weight[block, None] * prices
+        + market.delay_weight[block, None] * market.delay[block]
+        - market.value
+    )
+    slope = market.congestion_weight[block, None] / market.capacity
+    demand = market.demand[block]
+    marginal = cost + slope * (load + flow)
+    size, congestion = np.abs(cost), slope * load
+    money = size.max(axis=1) + congestion.max(axis=1)
+    residual = np.max(
+        [
+            (np.abs(flow.sum(axis=1) - demand) / demand).max(),
+            (-flow.min(axis=1) / demand).max(),
+            ((flow * (marginal - marginal.min(axis=1, keepdims=True))).sum(axis=1) / (demand * money)).max(),
+        ]
+    )
+    first = cost + slope * (load - flow)
+    first -= first.min(axis=1, keepdims=True)  # both flows sum to the demand: a common cost saves nothing
+    reply = _best_reply(first, 2 * slope, demand)
+    saving = ((flow - reply) * (first + slope * (flow + reply))).sum(axis=1)
+    regret = saving / (flow * (size + congestion)).sum(axis=1)
+    return Certificate(float(residual), max(0.0, float(regret.max())))
+
+
+def _best_reply(first: Array, slope: Array, demand: Array) -> Array:
+    """Fill each row's providers, marginal cost `first` + `slope` h, up to a common marginal cost; shape (rows, m)."""
+    order, rows = np.argsort(first, axis=1), np.arange(len(first))[:, None]
+    start, width = first[rows, order], (1 / slope)[rows, order]
+    level = (demand[:, None] + np.cumsum(width * start, axis=1)) / np.cumsum(width, axis=1)
+    last = (start <= level).sum(axis=1) - 1  # start < level holds for the first few providers, then never again
+    water = level[rows[:, 0], last]
+    reply: Array = np.maximum(0.0, (water[:, None] - first) / slope)
+    reply *= (demand / reply.sum(axis=1))[:, None]
+    return reply

@@ -1,0 +1,356 @@
+r"""The users' equilibrium and how it answers the leader's prices.
+
+User i splits its demand D_i over providers j, minimising sum_j f_ij (c_ij + beta_ij x_j), with
+c_ij = w_p,i p_j + w_d,i d_ij - b_j and beta_ij = w_q,i / alpha_j. Dividing user i's costs by w_q,i changes no best
+response and makes the slopes common, so that the equilibrium is the unique minimiser of
+
+    Phi(f) = sum_ij g_ij f_ij + sum_j 1/(2 alpha_j) (x_j^2 + sum_i f_ij^2),   g_ij = c_ij / w_q,i,
+
+a strictly convex potential. We maximise its dual in the multipliers lambda (n) and the congestion q = x / alpha (m),
+
+    Psi(lambda, q) = sum_i D_i lambda_i - sum_ij alpha_j/2 max(0, t_ij)^2 - sum_j alpha_j/2 q_j^2,
+    t_ij = lambda_i - g_ij - q_j,      f_ij = alpha_j max(0, t_ij),
+
+which is concave, once differentiable and piecewise quadratic: a pair is used exactly where t_ij > 0. Its semismooth
+Newton step solves the system of `laplacian.py` on the current support, in min(n, m) unknowns, and the signs of t there
+are the next support. The step lands on the maximum when the support is the right one, hence the method ends after
+finitely many steps. Full steps are taken while they work; after `_FULL_STEPS` of them each is halved until Psi still
+rises at its end, which makes the method globally convergent (a concave C^1 function, ascent directions from a
+positive definite K).
+
+Cost of one step with k pairs in use a user: n m to look at all pairs, n k min(k, m) + min(n, m)^3 / 3 for the
+system; memory: the offsets, a copy of them, and little more (`pairs.py`).
+
+References: potential: Guo, Bai, Jin, "Pricing Online LLM Services with Data-Calibrated Stackelberg Routing Game", AAAI
+2026, eqs. 4-5, doi 10.1609/aaai.v40i20.38748. Semismooth Newton: Qi, Sun, Mathematical Programming 58 (1993) 353-367,
+doi 10.1007/BF01581275.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from prillm_or.errors import ConvergenceError
+from prillm_or.market.market import Array, Market, Mask, all_prices
+from prillm_or.users.laplacian import Laplacian
+from prillm_or.users.pairs import Pairs, below
+from prillm_or.users.threads import over_blocks
+
+_log = logging.getLogger(__name__)
+
+AMPLE = 1e3
+"""A capacity above this many times the total demand is ample: no load congests it."""
+
+_GUESS_ROUNDS = 2
+_FULL_STEPS = 20
+_MOST_STEPS = 500
+_ROUNDING = 16 * np.finfo(np.float64).eps
+
+
+@dataclass(frozen=True, eq=False)
+class UserProblem:
+    """The users' side of a market in scaled money, ready to be solved at many prices of the leader.
+
+    Parameters
+    ----------
+    base
+        Shape (n, m): offsets g_ij with the leader's prices at 0, less `shift`.
+    shift
+        Shape (n,): each user's smallest offset. A cost common to all of a user's choices changes nothing but rounding.
+    sensitivity
+        Shape (n,): w_p,i / w_q,i, the rise of g_ij per unit of price.
+    capacity, demand
+        Shapes (m,) and (n,).
+    leader
+        Positions of the leader's providers.
+    scale
+        Shape (n,): w_q,i, scaled money times this is user i's own money.
+    """
+
+    base: Array
+    shift: Array
+    sensitivity: Array
+    capacity: Array
+    demand: Array
+    leader: tuple[int, ...]
+    scale: Array
+
+    def offsets(self, leader_prices: Array) -> Array:
+        """Offsets g less the shift, shape (n, m), at the leader's prices, shape (len(leader),)."""
+        offsets = self.base.copy()
+        for j, price in zip(self.leader, leader_prices, strict=True):
+            offsets[:, j] += self.sensitivity * price
+        return offsets
+
+
+def user_problem(market: Market) -> UserProblem:
+    """Scale `market`'s users as the module docstring says."""
+    prices = all_prices(market, 0.0)
+    value = market.value - market.value.min()  # first, for the digits of huge values with small differences
+    own = market.price_weight[:, None] * prices + market.delay_weight[:, None] * market.delay - value
+    base = own / market.congestion_weight[:, None]
+    shift = base.min(axis=1)
+    return UserProblem(
+        base=base - shift[:, None],
+        shift=shift - market.value.min() / market.congestion_weight,
+        sensitivity=market.price_weight / market.congestion_weight,
+        capacity=market.capacity,
+        demand=market.demand,
+        leader=market.leader,
+        scale=market.congestion_weight,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Equilibrium:
+    """Who routes what where, once no user gains by moving.
+
+    Flows and loads are worked out when they are first asked for, to more digits than `congestion` has.
+
+    Parameters
+    ----------
+    users
+        Whose equilibrium it is.
+    prices
+        Shape (len(leader),): the leader's prices it belongs to.
+    level, congestion
+        Shapes (n,) and (m,): scaled multipliers less the users' shift, and q; the maximum of Psi.
+    laplacian
+        The linear system on its support: where a next solve starts.
+    """
+
+    users: UserProblem
+    prices: Array
+    level: Array
+    congestion: Array
+    laplacian: Laplacian
+
+    @property
+    def support(self) -> Mask:
+        """The pairs in use, shape (n, m), and at a kink some whose flow is zero."""
+        return self.laplacian.support
+
+    @property
+    def multiplier(self) -> Array:
+        """User i's own marginal cost, shape (n,), in its own money per volume unit."""
+        return (self.level + self.users.shift) * self.users.scale
+
+    @cached_property
+    def load(self) -> Array:
+        """Loads, shape (m,), volume units."""
+        return self.laplacian.pairs.sums(self._used)[1]
+
+    @cached_property
+    def flow(self) -> Array:
+        """Flows, shape (n, m), volume units, rows summing to the demand."""
+        return self.laplacian.pairs.matrix(self._used)
+
+    @cached_property
+    def _used(self) -> Array:
+        """Flows of the laplacian's pairs that meet the demands to the last digits; slacks are small differences."""
+        pairs, laplacian, demand = self.laplacian.pairs, self.laplacian, self.users.demand
+        offsets = pairs.take(self.users.offsets(self.prices))
+        flow = laplacian.weight * (pairs.of_users(self.level) - offsets - pairs.of_providers(self.congestion))
+        routed, load = pairs.sums(flow)
+        if np.count_nonzero(np.abs(demand - routed) > 1e-13 * demand):
+            level, change = laplacian.solve(demand - routed, load - self.users.capacity * self.congestion)
+            correction = laplacian.weight * (pairs.of_users(level) - pairs.of_providers(change))
+            flow = np.maximum(flow + correction, 0.0)
+            routed, _ = pairs.sums(flow)
+        return np.maximum(flow, 0.0) * pairs.of_users(demand / routed)
+
+
+def equilibrium(market: Market, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
+    """Find the users' equilibrium at the leader's prices; see `solve_users`."""
+    return solve_users(user_problem(market), leader_prices, start)
+
+
+def solve_users(users: UserProblem, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
+    """Find the users' equilibrium at the leader's prices.
+
+    Parameters
+    ----------
+    users
+        From `user_problem`.
+    leader_prices
+        Shape (len(leader),), currency per volume unit.
+    start
+        An equilibrium of the same users at other prices; near ones save most of the work.
+
+    Raises
+    ------
+    ConvergenceError
+        When no support can be settled in double precision.
+    """
+    prices = np.array(leader_prices, dtype=np.float64)
+    offsets = users.offsets(prices)
+    if start is None:
+        laplacian = Laplacian(_first_guess(offsets, users.capacity, users.demand), users.capacity)
+    else:
+        laplacian = start.laplacian
+    (level, congestion), laplacian = _newton(offsets, users.capacity, users.demand, laplacian)
+    return Equilibrium(users, prices, level, congestion, laplacian)
+
+
+def nearest(equilibria: Sequence[Equilibrium], leader_prices: Array) -> Equilibrium | None:
+    """That at the prices nearest to `leader_prices`, shape (len(leader),); None of none."""
+    if not equilibria:
+        return None
+    away = np.abs(np.array([found.prices for found in equilibria]) - leader_prices).max(axis=1)
+    return equilibria[int(away.argmin())]
+
+
+def load_slopes(users: UserProblem, laplacian: Laplacian) -> Array:
+    """Derivatives of the leader's loads by its prices on a support, shape (len(leader), len(leader)).
+
+    Entry (a, b) is the change of the load of the leader's provider a per unit of the price of its provider b: one of
+    the one-sided derivatives at a kink, the derivative elsewhere.
+    """
+    slopes = []
+    for j in users.leader:
+        _, congestion = laplacian.solve(*price_pull(users, laplacian, [j]))
+        slopes.append((users.capacity * congestion)[list(users.leader)])
+    return np.array(slopes).T
+
+
+def price_pull(users: UserProblem, laplacian: Laplacian, columns: Sequence[int]) -> tuple[Array, Array]:
+    """Right-hand side of K whose solution is how levels and congestion answer the prices of `columns` rising together.
+
+    Shapes (n,) and (m,): each user of such a provider is pulled by alpha rho_i, the provider the other way.
+    """
+    user, provider = np.zeros_like(users.demand), np.zeros_like(users.capacity)
+    for j in columns:
+        pull = laplacian.pairs.column(laplacian.weight, j) * users.sensitivity
+        user += pull
+        provider[j] = -pull.sum()
+    return user, provider
+
+
+def _first_guess(offsets: Array, capacity: Array, demand: Array) -> Mask:
+    """Support to start from: congestion as if all users were one at each provider's best offset, then each its own.
+
+    n equal users with offsets h_j and multiplier l load provider j with alpha_j n/(n+1) max(0, l - h_j); l meets the
+    total demand. Each user's level given that congestion is approached from above (Michelot's algorithm, cut short).
+    """
+    share = len(demand) / (len(demand) + 1.0)
+    best = offsets.min(axis=0)
+    congestion = share * np.maximum(_fill(best, share * capacity, demand.sum()) - best, 0.0)
+
+    def guess(block: slice) -> Mask:
+        cost = offsets[block] + congestion
+        level = (demand[block] + cost @ capacity) / capacity.sum()
+        for _ in range(_GUESS_ROUNDS):
+            weight = (cost < level[:, None]) * capacity
+            level = (demand[block] + (weight * cost).sum(axis=1)) / weight.sum(axis=1)
+        used: Mask = cost < level[:, None]
+        return used
+
+    return np.concatenate(list(over_blocks(guess, offsets.shape)))
+
+
+def _fill(floor: Array, width: Array, volume: float) -> float:
+    """Water level l with sum_j width_j max(0, l - floor_j) = volume."""
+    order = np.argsort(floor)
+    floor, width = floor[order], width[order]
+    levels = (volume + np.cumsum(width * floor)) / np.cumsum(width)
+    return float(levels[np.searchsorted(levels[:-1] < floor[1:], True)])
+
+
+def _newton(
+    offsets: Array, capacity: Array, demand: Array, laplacian: Laplacian
+) -> tuple[tuple[Array, Array], Laplacian]:
+    """Maximise Psi, first on the support of `laplacian`; return levels and congestion there, and the laplacian."""
+    point, ample = None, ample_provider(capacity, demand)
+    for number in range(_MOST_STEPS):
+        user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(offsets))
+        target = laplacian.solve(demand + user, -provider)
+        after = below(offsets, target[1], target[0])
+        all_stay = ample is None or _leave_ample(offsets, demand, laplacian, target, ample, after)
+        if all_stay and _settled(offsets, laplacian.support, after, target):
+            if not (np.isfinite(target[0]).all() and np.isfinite(target[1]).all()):
+                raise ConvergenceError("the users' equilibrium is beyond double precision: scales too far apart")
+            return target, laplacian
+        if number >= _FULL_STEPS and point is not None:
+            point, after = _damped(offsets, capacity, demand, point, target)
+        else:
+            point = target
+        _log.info("equilibrium: step %d", number + 1)
+        laplacian = Laplacian(after, capacity)
+    raise ConvergenceError(f"the users' equilibrium did not settle in {_MOST_STEPS} Newton steps")
+
+
+def ample_provider(capacity: Array, demand: Array) -> int | None:
+    """The provider that no load congests, such as an outside option: the largest of several, None where there is none.
+
+    The slack of a pair with it, flow over capacity, drowns in the rounding of levels; `rest` has the digits.
+    """
+    largest = int(capacity.argmax())
+    if capacity.item(largest) <= AMPLE * demand.item(0):  # no sum where one demand tells, in each small equilibrium
+        return None
+    return largest if capacity.item(largest) > AMPLE * demand.sum() else None
+
+
+def rest(pairs: Pairs, flow: Array, ample: int, volume: Array | float) -> Array:
+    """What the flows on pairs, but for those to the ample provider, leave of a volume, shape (n,)."""
+    routed, _ = pairs.sums(flow)
+    return volume - (routed - pairs.column(flow, ample))
+
+
+def _leave_ample(
+    offsets: Array, demand: Array, laplacian: Laplacian, point: tuple[Array, Array], ample: int, after: Mask
+) -> bool:
+    """Let users leave the ample provider by the signs of their flows, in place in `after`; whether all stay."""
+    pairs, weight, used = laplacian.pairs, laplacian.weight, laplacian.support[:, ample]
+    flow = weight * (pairs.of_users(point[0]) - pairs.take(offsets) - pairs.of_providers(point[1]))
+    noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())  # in all levels, and what it moves elsewhere
+    others = pairs.sums(weight)[0] - pairs.column(weight, ample)
+    stays: Mask = rest(pairs, flow, ample, demand) >= -noise * others
+    after[used, ample] = stays[used]
+    return bool(stays[used].all())
+
+
+def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Array]) -> bool:
+    """Whether the slacks on a support confirm it, but for pairs that are zero within rounding."""
+    changed = support != after
+    if not np.count_nonzero(changed):
+        return True
+    i, j = np.divmod(np.flatnonzero(changed), support.shape[1])
+    noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())
+    return bool(np.abs(point[0][i] - offsets[i, j] - point[1][j]).max() <= noise)
+
+
+def _damped(
+    offsets: Array, capacity: Array, demand: Array, point: tuple[Array, Array], target: tuple[Array, Array]
+) -> tuple[tuple[Array, Array], Mask]:
+    """Go from `point` towards `target`, as far as 1, 1/2, 1/4, ... of the way, to where Psi still rises.
+
+    Psi is concave along the way, so this is at least half of the exact line search. Users left without a provider are
+    raised to a level at which they ask for their demand at most: Psi rises with it.
+    """
+    d_level, d_congestion = target[0] - point[0], target[1] - point[1]
+
+    def slope(length: float) -> float:
+        congestion = point[1] + length * d_congestion
+        level = point[0] + length * d_level
+
+        def asked(block: slice) -> tuple[Array, Array]:
+            wanted = capacity * np.maximum(level[block, None] - offsets[block] - congestion, 0.0)
+            return wanted.sum(axis=1), wanted.sum(axis=0)
+
+        routed, load = zip(*over_blocks(asked, offsets.shape), strict=True)
+        unmet = demand - np.concatenate(routed)
+        return float(unmet @ d_level + (sum(load) - capacity * congestion) @ d_congestion)
+
+    length, enough = 1.0, -1e-9 * slope(0.0)
+    while slope(length) < enough and length > 1e-9:
+        length /= 2
+    level, congestion = point[0] + length * d_level, point[1] + length * d_congestion
+    least = (offsets + congestion).min(axis=1)
+    level = np.where(level > least, level, least + demand / capacity.sum())
+    return (level, congestion), below(offsets, congestion, level)

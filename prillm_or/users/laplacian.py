@@ -1,0 +1,182 @@
+r"""Linear algebra on a fixed support: the grounded Laplacian that turns residuals into multipliers and congestion.
+
+In scaled money (each user's costs divided by its congestion weight) an equilibrium on the support S satisfies, with
+g_ij the offset, q_j = x_j / alpha_j the congestion and f_ij = alpha_j (lambda_i - g_ij - q_j) on S,
+
+    sum_j f_ij = D_i                 for every user i,
+    sum_i f_ij = alpha_j q_j         for every provider j.
+
+Differentiating, a change (d lambda, d q) meets residuals (u, v) when K (d lambda, d q) = (u, v) with
+
+    K = [ diag(s)      -A            ]     A_ij = alpha_j on S, else 0;   s_i = sum_j A_ij,
+        [ -A^T    diag(alpha (1+k))  ]     k_j = number of users of provider j.
+
+K is the Laplacian of the support graph with edge weights alpha_j, grounded at each provider by alpha_j: symmetric,
+diagonally dominant, positive definite as soon as every user has a provider. Eliminating the longer side leaves a system
+in min(n, m) unknowns, and moving one pair (i, j) in or out of S changes K by the rank-one term
++-alpha_j (e_i - e_j)(e_i - e_j)^T, so its inverse follows by Sherman and Morrison's formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from prillm_or.errors import ConvergenceError
+from prillm_or.market.market import Array, Mask
+from prillm_or.users.pairs import Pairs, pairs_of
+
+_SMALL = 64
+
+Solver = Callable[[Array], Array]
+
+
+class Laplacian:
+    """K on one support, solved as often as one likes.
+
+    Parameters
+    ----------
+    support
+        Shape (n, m): the pairs in use; every user has one at least.
+    capacity
+        Shape (m,).
+
+    Attributes
+    ----------
+    weight
+        Values of A on `pairs`.
+    user, provider
+        The diagonal of K, shapes (n,) and (m,).
+    """
+
+    def __init__(self, support: Mask, capacity: Array) -> None:
+        self.pairs = pairs_of(support)
+        self.weight: Array = self.pairs.take(support) * self.pairs.of_providers(capacity)
+        self.user, provider = self.pairs.sums(self.weight)
+        self.provider = capacity + provider
+        self.by_provider = len(capacity) <= len(support)
+        self._short: Solver | None = None
+
+    @property
+    def support(self) -> Mask:
+        """Shape (n, m): the pairs in use."""
+        return self.pairs.mask(self.weight)
+
+    def count(self, j: int) -> int:
+        """Number of provider j's users."""
+        return int(np.count_nonzero(self.pairs.column(self.weight, j)))
+
+    @property
+    def short(self) -> Solver:
+        """The system that is left of K with the longer side eliminated, as a function of its right-hand side."""
+        if self._short is None:
+            if self.by_provider:
+                schur, diagonal = self.pairs.gram(self.weight, -1.0 / self.user), self.provider
+            else:
+                schur, diagonal = self.pairs.gram_users(self.weight, -1.0 / self.provider), self.user
+            np.einsum("ii->i", schur)[:] += diagonal
+            self._short = _solver(schur)
+        return self._short
+
+    def solve(self, user: Array, provider: Array) -> tuple[Array, Array]:
+        """Solve K (a, b) = (user, provider), shapes (n,) and (m,), eliminating the longer side.
+
+        Cost of the first with k pairs a user: n k min(k, m) + m^3 / 3, providers being the shorter side; of others
+        n k + m^2.
+        """
+        weight, pairs, short = self.weight, self.pairs, self.short
+        if self.by_provider:
+            b = short(provider + pairs.times_users(user / self.user, weight))
+            return (user + pairs.times(weight, b)) / self.user, b
+        a = short(user + pairs.times(weight, provider / self.provider))
+        return a, (provider + pairs.times_users(a, weight)) / self.provider
+
+
+class SupportInverse:
+    """K's inverse, kept up to date while pairs enter and leave the support.
+
+    On the shorter side it is H - V^T diag(kappa) V, with H the inverse at the start and one row of V for each move.
+
+    Parameters
+    ----------
+    laplacian
+        K at the start.
+    capacity
+        Shape (m,).
+    pairs
+        The pairs in use and those that may come to be.
+    most
+        How many moves there may be.
+    """
+
+    def __init__(self, laplacian: Laplacian, capacity: Array, pairs: Pairs, most: int) -> None:
+        self.pairs = pairs
+        self.support = laplacian.support
+        self.weight: Array = pairs.take(self.support) * pairs.of_providers(capacity)
+        self._capacity = capacity
+        self._user, self._provider = laplacian.user.copy(), laplacian.provider.copy()
+        self._by_provider, self._start = laplacian.by_provider, laplacian.short
+        self._moves = np.empty((most, min(self.support.shape)))
+        self._kappa = np.empty(most)
+        self._count = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no move is left."""
+        return self._count == len(self._kappa)
+
+    def edge(self, pair: int) -> tuple[Array, Array]:
+        """Solve K (a, b) = e_i - e_j for the pair (i, j): how multipliers and congestion answer a pull along it."""
+        i, j = self.pairs.position(pair)
+        if self._by_provider:
+            row = self.pairs.row(self.weight, i) / self._user[i]
+            row[j] -= 1.0
+            b = self._short(row)
+            a = self.pairs.times(self.weight, b)
+            a[i] += 1.0
+            return a / self._user, b
+        column = self.pairs.column(self.weight, j) / -self._provider[j]
+        column[i] += 1.0
+        a = self._short(column)
+        b = self.pairs.times_users(a, self.weight)
+        b[j] -= 1.0
+        return a, b / self._provider
+
+    def flip(self, pair: int, edge: tuple[Array, Array]) -> float:
+        """Move a pair in or out of the support; `edge` is what `edge(pair)` answered before.
+
+        Returns
+        -------
+        kappa
+            Of the update K'^-1 = K^-1 - kappa edge edge^T, negative when the pair leaves.
+        """
+        i, j = self.pairs.position(pair)
+        a, b = edge
+        step = -self._capacity[j] if self.support[i, j] else self._capacity[j]
+        kappa = float(step / (1.0 + step * (a[i] - b[j])))
+        self._moves[self._count], self._kappa[self._count] = b if self._by_provider else a, kappa
+        self._count += 1
+        self.support[i, j] = step > 0
+        self.weight.flat[pair] = max(step, 0.0)
+        self._user[i] += step
+        self._provider[j] += step
+        return kappa
+
+    def _short(self, right: Array) -> Array:
+        moves = self._moves[: self._count]
+        return self._start(right) - (self._kappa[: self._count] * (moves @ right)) @ moves
+
+
+def _solver(matrix: Array) -> Solver:
+    """Solution of a positive definite system: small, by its inverse, which costs no more than one solution."""
+    try:
+        if len(matrix) <= _SMALL:
+            inverse = np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+            return lambda right: inverse @ right
+        from scipy.linalg import cho_factor, cho_solve
+
+        factor = cho_factor(matrix, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        raise ConvergenceError("a support's linear system is singular: scales too far apart") from None
+    return lambda right: np.asarray(cho_solve(factor, right, check_finite=False))

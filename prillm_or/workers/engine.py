@@ -1,0 +1,306 @@
+"""Engine: independent units of work one after the other, on several processes, or on the workers of a Dask cluster.
+
+A unit is a function of one item, importable by name; calling it again gives the same. Results come as they are ready,
+each with its item's number. A worker that dies takes nothing with it but its unit, which runs again; a unit that keeps
+killing its workers is given up, the others are not.
+
+Processes are loky's, as joblib ships it; scheduling on a cluster is Dask's own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import islice
+from threading import Thread
+from typing import Any, TypeVar
+
+from prillm_or.errors import CombinationError, PrillmError, UnavailableError
+from prillm_or.users.threads import cores
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+_log = logging.getLogger(__name__)
+
+_PACKAGE = "prillm-or"
+_CONNECT_S = 5.0
+_AHEAD = 4
+_LOOK_S = 0.5
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where units run.
+
+    Parameters
+    ----------
+    jobs
+        Processes on this machine; one is this one.
+    address
+        Of a Dask scheduler, as in tcp://127.0.0.1:8786, or None for this machine.
+    """
+
+    jobs: int = 1
+    address: str | None = None
+
+    @property
+    def here(self) -> bool:
+        """Whether units run in this process, one after the other."""
+        return self.address is None and self.jobs == 1
+
+
+@dataclass(frozen=True)
+class Lost:
+    """In place of the result of a unit whose worker died each time it ran."""
+
+    message: str
+
+
+def engine_of(name: str, jobs: int, address: str | None) -> Engine:
+    """Engine as the command line asks for it.
+
+    Raises
+    ------
+    CombinationError
+        When name, jobs and address do not go together.
+    UnavailableError
+        When Dask is asked for and missing.
+    """
+    if name == "local":
+        if address is not None:
+            raise CombinationError(f"--address {address}: only with --engine dask")
+        return Engine(jobs)
+    if address is None:
+        raise CombinationError("--engine dask: give the scheduler's --address, as in --address tcp://127.0.0.1:8786")
+    if jobs != 1:
+        raise CombinationError(f"--jobs {jobs}: with --engine dask the cluster's workers say how many; leave it out")
+    if find_spec("distributed") is None:
+        raise UnavailableError("--engine dask: distributed is missing; pip install 'prillm-or[cluster]'")
+    return Engine(address=address)
+
+
+def spread(engine: Engine, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[tuple[int, Made | Lost]]:
+    """Yield the number of each item and what `work` makes of it, as they are done.
+
+    Parameters
+    ----------
+    items
+        On a cluster taken one by one as workers become free, so that they need not all be in memory.
+
+    Raises
+    ------
+    PrillmError
+        When a scheduler cannot be reached, is lost on the way, or is not of our version.
+    Exception
+        Whatever `work` raises.
+    """
+    if engine.address is not None:
+        return _on_cluster(work, items, engine.address)
+    if engine.jobs == 1:
+        return ((number, work(item)) for number, item in enumerate(items))
+    return _in_processes(work, items, engine.jobs)
+
+
+def _in_processes(
+    work: Callable[[Item], Made], items: Iterable[Item], jobs: int
+) -> Iterator[tuple[int, Made | Lost]]:
+    """All together, again from where a process died; at the end those alone that were there two times when one did."""
+    together, alone = dict(enumerate(items)), {}
+    seen: Counter[int] = Counter()
+    while together:
+        for number in (yield from _pool(work, together, jobs)):
+            seen[number] += 1
+            if seen[number] == 2:
+                alone[number] = together.pop(number)
+    for number, item in alone.items():
+        if (yield from _pool(work, {number: item}, 1)):
+            yield number, Lost("its process died each of three times: out of memory, or killed")
+
+
+def _pool(
+    work: Callable[[Item], Made], waiting: dict[int, Item], jobs: int
+) -> Generator[tuple[int, Made], None, list[int]]:
+    """Work off what waits until all is done or a process dies; return what was running then, most likely.
+
+    Processes take units in order, so these are the first that are not done. No more are handed over than loky sends
+    to its processes at once: it cannot be shut down in silence while it holds more.
+    """
+    from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+    from multiprocessing import resource_tracker
+
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    size = min(jobs, len(waiting))
+    threads = {name: os.environ.get(name, str(max(1, cores() // jobs))) for name in _THREADS}
+    pool: Any = ProcessPoolExecutor(size, initializer=_prepare_worker, initargs=(os.getpid(),), env=threads)
+    running: dict[Any, int] = {}
+    unsent = iter(list(waiting))
+    idle = False
+    try:
+        while True:
+            resource_tracker.ensure_running()  # where loky begins it, it would end the silence
+            with without_ctrl_c():
+                for number in islice(unsent, 2 * size - len(running)):
+                    running[pool.submit(work, waiting[number])] = number
+            if idle := not running:
+                return []
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=lambda future: future.exception() is not None):
+                made = future.result()
+                number = running.pop(future)
+                del waiting[number]
+                yield number, made
+    except BrokenExecutor:
+        return list(waiting)[:size]
+    finally:
+        pool.shutdown(wait=True, kill_workers=not idle)
+
+
+@contextmanager
+def without_ctrl_c() -> Iterator[None]:
+    """Ctrl-C waits until the end.
+
+    Processes begun meanwhile do not hear it from their first instruction on, before they could ignore it; and packages
+    in C++, which abort when they are interrupted while they are loaded, get loaded.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _prepare_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    import multiprocessing
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if "fork" in multiprocessing.get_all_start_methods():
+        # So that locks, Pyomo's for one, leave no name behind when this process is killed, which would be warned of.
+        multiprocessing.set_start_method("fork", force=True)
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_S)
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
+
+
+def _on_cluster(work: Callable[[Item], Made], items: Iterable[Item], address: str) -> Iterator[tuple[int, Made | Lost]]:
+    """All together; at the end those alone whose workers died each time, as Dask blames all that run on a worker."""
+    with _silent_client(address) as client:
+        _check_versions(client, address)
+        for number, item in (yield from _flight(work, enumerate(items), client, address)):
+            if (yield from _flight(work, [(number, item)], client, address)):
+                yield number, Lost("its worker died each time: out of memory, or killed")
+
+
+@contextmanager
+def _silent_client(address: str) -> Iterator[Any]:
+    """A client whose package does not log tracebacks of what we tell in a line, nor warn of large markets."""
+    from distributed import Client
+    from distributed.comm import get_address_host_port
+
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        try:
+            get_address_host_port(address)  # a client that is given nonsense would not end
+            client = Client(address, timeout=_CONNECT_S, set_as_default=False)
+        except (OSError, TypeError, ValueError) as failure:
+            raise PrillmError(f"--address {address}: no Dask scheduler answers there ({failure})") from None
+        with client, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            yield client
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _check_versions(client: Any, address: str) -> None:
+    """Other versions would give other results, or none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        ours = version(_PACKAGE)
+    except PackageNotFoundError:  # run from a copy of the sources
+        return
+    found = {f"worker {name}": theirs for name, theirs in client.run(version, _PACKAGE, on_error="return").items()}
+    try:
+        found["the scheduler"] = client.run_on_scheduler(version, _PACKAGE)
+    except PackageNotFoundError as failure:
+        found["the scheduler"] = failure
+    for who, theirs in found.items():
+        if theirs != ours:
+            has = f"has prillm-or {theirs}" if isinstance(theirs, str) else "has no prillm-or"
+            raise PrillmError(f"--address {address}: {who} {has}; install {ours} there, as here")
+
+
+def _flight(
+    work: Callable[[Item], Made], units: Iterable[tuple[int, Item]], client: Any, address: str
+) -> Generator[tuple[int, Made], None, list[tuple[int, Item]]]:
+    """Work off units, a few for each of the cluster's threads at a time; return those whose workers died."""
+    from concurrent.futures import CancelledError
+
+    from distributed import KilledWorker, as_completed
+    from distributed.client import ClosedClientError
+    from distributed.comm import CommClosedError
+
+    unsent, room = iter(units), 0
+    flying: dict[Any, tuple[int, Item]] = {}
+    killed: list[tuple[int, Item]] = []
+    ready = as_completed(loop=client.loop)
+    try:
+        while True:
+            if len(flying) <= room // 2:
+                room = _room(client, address)
+                for number, item in islice(unsent, max(0, room - len(flying))):
+                    # Equal units are not one: repeats are there to be run.
+                    future = client.submit(work, item, pure=False)
+                    flying[future] = number, item
+                    ready.add(future)
+            if not flying:
+                return killed
+            future = next(ready)
+            number, item = flying.pop(future)
+            try:
+                made = future.result()
+            except KilledWorker:
+                killed.append((number, item))
+                continue
+            yield number, made
+    except (CancelledError, ClosedClientError, CommClosedError):
+        raise _lost(address) from None
+
+
+def _room(client: Any, address: str) -> int:
+    """How many units to have on the cluster; workers may come and go."""
+    try:
+        threads = int(sum(client.nthreads().values()))
+    except OSError:
+        raise _lost(address) from None
+    if threads == 0:
+        _log.warning("--address %s: no worker there; waiting for one", address)
+    return max(1, _AHEAD * threads)
+
+
+def _lost(address: str) -> PrillmError:
+    return PrillmError(
+        f"--address {address}: the scheduler was lost before all was done; --resume goes on with what was kept"
+    )
