@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import Document
-from prillm_or.comparison.summary import seconds
 from prillm_or.output.canvas import drawing
+from prillm_or.output.numbers import seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

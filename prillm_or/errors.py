@@ -1,13 +1,52 @@
-"""What can go wrong through no fault of ours: each error says the cause and the way out."""
+"""What can go wrong through no fault of ours: each error says the cause and the way out.
+
+A message that speaks of an argument marks it by `argument`. Whoever calls from Python reads `solver='highs'`; the
+command line, for which it is a flag, renders the same message by `with_flags`: `--solver highs`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec
+
+_MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue001]*)\ue001([^\ue002]*)\ue002")
+"""Name, value in Python and value on a command line, between characters that no message holds otherwise."""
+
+
+def argument(name: str, value: object = None) -> str:
+    """Mark an argument in a message.
+
+    Parameters
+    ----------
+    name
+        As in Python; on the command line its underscores are dashes.
+    value
+        The value it has or should have; None for the argument alone.
+    """
+    return f"\ue000{name}\ue001{'' if value is None else repr(value)}\ue001{'' if value is None else value}\ue002"
+
+
+def with_flags(text: str) -> str:
+    """A message for the command line: arguments are flags."""
+    return _MARKED.sub(lambda found: f"--{found[1].replace('_', '-')} {found[3]}".rstrip(), text)
+
+
+def with_arguments(text: str) -> str:
+    """A message for Python: arguments are keywords."""
+    return _MARKED.sub(lambda found: f"{found[1]}={found[2]}" if found[2] else f"`{found[1]}`", text)
 
 
 class PrillmError(Exception):
     """A mistake the user can mend; the command line prints it without a traceback and exits with 2."""
+
+    @property
+    def message(self) -> str:
+        """The text with its arguments marked, to be put into another message or rendered by `with_flags`."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        return with_arguments(self.message)
 
 
 class FaultsError(PrillmError):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prillm_or.comparison.summary import Line, Section, percent, seconds
+from prillm_or.comparison.summary import Line, Section
+from prillm_or.output.numbers import percent, seconds
 
 LABEL = "paper, on its own data"
 HEADINGS = ("in the paper", "profit", "time", "here", "our profit", "our time")

@@ -9,6 +9,7 @@ from statistics import median
 from prillm_or.comparison.comparison import Comparison
 from prillm_or.comparison.plan import Record
 from prillm_or.files.markets import MarketFile
+from prillm_or.output.numbers import figure, percent, seconds
 from prillm_or.result import Status
 
 HEADINGS = ("method", "price", "profit", "% of proven optimum", "proven gap", "time, median", "time, %", "status")
@@ -121,23 +122,6 @@ def cells(line: Line) -> tuple[str, ...]:
         percent(line.time_share, 0).removesuffix(" %"),
         line.status.replace("_", " "),
     )
-
-
-def figure(value: float | None, digits: int) -> str:
-    """A number of so many significant digits; '-' for none."""
-    return "-" if value is None else f"{value:.{digits}g}"
-
-
-def percent(share: float | None, decimals: int = 2) -> str:
-    """A share as percents; '-' for none."""
-    return "-" if share is None else f"{100 * share:,.{decimals}f} %"
-
-
-def seconds(value: float | None) -> str:
-    """A time for people."""
-    if value is None:
-        return "-"
-    return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
 
 
 def _prices(prices: Mapping[str, float]) -> str:

@@ -13,8 +13,8 @@ from prillm_or.calibration.calibration import Calibration, MethodScores
 from prillm_or.calibration.identifiability import Identifiability
 from prillm_or.calibration.scores import Scores, scores
 from prillm_or.calibration.specification import Specification
-from prillm_or.comparison.summary import figure, percent, seconds
 from prillm_or.market.market import Array, Mask
+from prillm_or.output.numbers import figure, percent, seconds
 from prillm_or.report.calibration_pictures import (
     MOST,
     flow_picture,

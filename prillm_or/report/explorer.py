@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from prillm_or import __version__
-from prillm_or.comparison.summary import figure
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.effects import RIVAL_KEYS
 from prillm_or.explanation.explanation import Explanation
 from prillm_or.explanation.words import sentences
 from prillm_or.market.market import Market
 from prillm_or.market.outside import OUTSIDE
+from prillm_or.output.numbers import figure
 from prillm_or.report.explorer_data import Movement, document, movement
 from prillm_or.report.templates import fill
 from prillm_or.result import Result

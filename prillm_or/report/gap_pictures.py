@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from prillm_or.comparison.summary import Line, Section, figure, seconds
+from prillm_or.comparison.summary import Line, Section
 from prillm_or.curves.price_axis import mark_today, price_axis
 from prillm_or.curves.profit_plot import draw_profit
 from prillm_or.limits import Limits
 from prillm_or.output.canvas import drawing
+from prillm_or.output.numbers import figure, seconds
 from prillm_or.report.curve import Curve
 
 if TYPE_CHECKING:

@@ -1,0 +1,30 @@
+"""Numbers as people read them: significant digits, shares, times; '-' stands for what there is not."""
+
+from __future__ import annotations
+
+
+def figure(value: float | None, digits: int = 7) -> str:
+    """A number of so many significant digits."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A change, with its sign."""
+    return "-" if value is None else f"{value:+.{digits}g}"
+
+
+def percent(share: float | None, decimals: int = 2) -> str:
+    """A share as percents with so many decimals, as in a column of them."""
+    return "-" if share is None else f"{100 * share:,.{decimals}f} %"
+
+
+def rounded_percent(share: float, digits: int = 3, *, sign: bool = False) -> str:
+    """A share as percents of so many significant digits, as in a sentence."""
+    return f"{100 * share:{'+' if sign else ''}.{digits}g} %"
+
+
+def seconds(value: float | None) -> str:
+    """A time, in the unit that suits it."""
+    if value is None:
+        return "-"
+    return f"{1000 * value:.3g} ms" if value < 1 else f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
