@@ -19,7 +19,6 @@ from benchmarks.report import Table, Target, span, target_table
 from prillm_or.abstraction.registry import AbstractionChoice
 from prillm_or.files.markets import read_market
 from prillm_or.files.names import find
-from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import Shape, generate
 from prillm_or.result import Result
@@ -173,4 +172,4 @@ def _crossing_row(market: Market) -> CrossingRow:
 
 def _run(market: Market, name: str | None, keep: int) -> Result:
     abstraction = None if name is None else AbstractionChoice(name, keep)
-    return solve(market, solver="highs", model="kkt-bigm", limits=Limits(time_limit=_LIMIT), abstraction=abstraction)
+    return solve(market, solver="highs", model="kkt-bigm", time_limit=_LIMIT, abstraction=abstraction)

@@ -24,7 +24,6 @@ from prillm_or.competition.rounds import End
 from prillm_or.competition.search import compete
 from prillm_or.competition.setting import Setting, setting_of
 from prillm_or.curves.trace import best_on_piece, trace
-from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import Shape
 from prillm_or.solvers.ascent import ascend
@@ -35,7 +34,7 @@ _GROUPS = (((4, 3), False, 20), ((8, 5), False, 40), ((8, 5), True, 20), ((20, 1
 _POINTS, _BLOCK = 10_000, 512
 _GAIN = 1e-8
 _ZERO = 1e-10
-_CHECK = Limits(gap=1e-6, time_limit=60.0)
+_CHECK_GAP, _CHECK_S = 1e-6, 60.0
 _FALSE = 1e-7
 _STILL = 1e-12
 
@@ -90,7 +89,7 @@ def measure(quick: bool) -> Iterator[Table]:
     note = f"{settled} of {total} markets settled; rounds: from the first start that settled, median and most"
     yield Table("best responses in turn", rows, note)
     several = [_several_row(prices, 3 if quick else 12) for prices in (2, 3)]
-    note = f"kkt-bigm on HiGHS, gap {_CHECK.gap:g}; worse: by more than {_GAIN:g}; a false bound is below a profit"
+    note = f"kkt-bigm on HiGHS, gap {_CHECK_GAP:g}; worse: by more than {_GAIN:g}; a false bound is below a profit"
     yield Table("owners of several prices", several, note)
     figures = {
         "largest relative gain at a claimed equilibrium": _largest(row.gain for row in rows),
@@ -188,7 +187,7 @@ def _several_row(prices: int, each: int) -> SeveralRow:
         starts = (np.minimum(market.price[list(market.leader)], market.price_cap), np.zeros(prices), market.price_cap)
         ours = max(ascend(market, users, start)[1] for start in starts)
         single = max(_one_at_a_time(market, users, start) for start in starts)
-        theirs = solve(market, solver="highs", model="kkt-bigm", limits=_CHECK)
+        theirs = solve(market, solver="highs", model="kkt-bigm", gap=_CHECK_GAP, time_limit=_CHECK_S)
         best = max(ours, single, theirs.profit)
         losses.append(1 - ours / best)
         alone.append(1 - single / best)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from benchmarks.markets import sample, size
 from benchmarks.report import Table
-from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.result import Result, Status
 from prillm_or.solving.run import solve
@@ -83,5 +82,5 @@ def _ratio(slow: Run, fast: Run) -> str:
 
 def _run(market: Market, model: str, limit: float) -> Run:
     began = time.perf_counter()
-    result = solve(market, solver=_SOLVER, model=model, limits=Limits(gap=_GAP, time_limit=limit))
+    result = solve(market, solver=_SOLVER, model=model, gap=_GAP, time_limit=limit)
     return Run(result, time.perf_counter() - began)

@@ -15,14 +15,13 @@ import numpy as np
 from benchmarks.markets import SHAPES, sample, size
 from benchmarks.report import Table, Target, target_table
 from prillm_or.curves.trace import best_on_piece, trace
-from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.result import Result, Status
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import user_problem
 
 _METHODS = (("ipopt", "mpec"), ("ipopt", "smooth"), ("grid", None), ("odca", None), ("spgce", None))
-_LIMITS = Limits(time_limit=60.0)
+_LIMIT_S = 60.0
 _WORSE = 1e-4
 _AGREE = 1e-9
 _DIP = 1e-9
@@ -108,7 +107,7 @@ def count_maxima(values: Sequence[float], dip: float) -> int:
 
 
 def _solve(market: Market, solver: str, model: str | None = None) -> Result:
-    return solve(market, solver=solver, model=model, limits=_LIMITS)
+    return solve(market, solver=solver, model=model, time_limit=_LIMIT_S)
 
 
 def _name(solver: str, model: str | None) -> str:

@@ -15,7 +15,6 @@ from benchmarks.markets import sample
 from benchmarks.report import Table, Target, target_table
 from prillm_or.errors import PrillmError
 from prillm_or.files.markets import read_market
-from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.registry import MODELS, model_needs
@@ -100,7 +99,7 @@ def _run(market: Market, solver: str, model: str | None, limit: float) -> Run:
     name = solver if model is None else f"{solver}:{model}"
     began = time.perf_counter()
     try:
-        result = solve(market, solver=solver, model=model, limits=Limits(gap=_GAP, time_limit=limit))
+        result = solve(market, solver=solver, model=model, gap=_GAP, time_limit=limit)
     except PrillmError as failure:
         return Run(name, None, time.perf_counter() - began, type(failure).__name__)
     return Run(name, result, time.perf_counter() - began)

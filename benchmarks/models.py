@@ -15,7 +15,6 @@ from benchmarks.markets import sample
 from benchmarks.report import Table, Target, target_table
 from prillm_or.errors import PrillmError
 from prillm_or.files.markets import read_market
-from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import generate
 from prillm_or.result import Result, Status
@@ -93,7 +92,7 @@ def measure(quick: bool) -> Iterator[Table]:
 def _solve(market: Market, solver: str, model: str | None = None, limit: float | None = 120.0) -> tuple[Result, float]:
     """Result and wall-clock seconds."""
     began = time.perf_counter()
-    result = solve(market, solver=solver, model=model, limits=Limits(gap=_GAP, time_limit=limit))
+    result = solve(market, solver=solver, model=model, gap=_GAP, time_limit=limit)
     return result, time.perf_counter() - began
 
 

@@ -28,7 +28,6 @@ from benchmarks.peers import PEERS, PeerError, Programme
 from benchmarks.report import Table, Target, span, target_table
 from prillm_or.curves.trace import Piece, trace
 from prillm_or.errors import PrillmError
-from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import generate
 from prillm_or.result import Status
@@ -208,7 +207,7 @@ def _ways(market: Market, limit: float) -> list[Way]:
 
 def _solve(market: Market, solver: str, model: str | None, limit: float) -> Found:
     try:
-        result = solve(market, solver=solver, model=model, limits=Limits(gap=GAP, time_limit=limit))
+        result = solve(market, solver=solver, model=model, gap=GAP, time_limit=limit)
     except PrillmError as refusal:
         return Found(None, note=str(refusal).partition(";")[0])
     (price,) = result.prices.values()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from prillm_or.errors import check_count, check_number
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -13,17 +15,29 @@ class Limits:
     Parameters
     ----------
     gap
-        Relative optimality gap to reach.
+        Relative optimality gap to reach, >= 0.
     time_limit
-        Seconds, or None.
+        Seconds, >= 0, or None.
     threads, seed
-        Handed to algebraic solvers; the native ones are deterministic and use numpy's threads.
+        Handed to algebraic solvers; the native ones are deterministic and use numpy's threads. At least 1 and 0.
+
+    Raises
+    ------
+    ArgumentError
+        When one is out of its range or no number.
     """
 
     gap: float = 1e-4
     time_limit: float | None = None
     threads: int = 1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_number("gap", self.gap)
+        if self.time_limit is not None:
+            check_number("time_limit", self.time_limit)
+        check_count("threads", self.threads, 1)
+        check_count("seed", self.seed, 0)
 
 
 class Deadline:

@@ -142,7 +142,7 @@ def test_a_licence_counts_for_the_small_market_only(draw_market: MakeMarket) -> 
 def test_a_time_limit_is_told_and_the_small_bound_is_not(draw_market: MakeMarket) -> None:
     market = draw_market("heavy", 8, 9, 1)
     for choice in (ANCHORED, REFINED):
-        result = solve(market, solver="bisect", abstraction=choice, limits=Limits(gap=1e-9, time_limit=0.0))
+        result = solve(market, solver="bisect", abstraction=choice, gap=1e-9, time_limit=0.0)
         assert (result.status, result.upper_bound) == (Status.TIME_LIMIT, None)
 
 

@@ -16,7 +16,7 @@ from prillm_or.competition.search import compete
 from prillm_or.competition.setting import Owner, Setting, setting_of
 from prillm_or.competition.unilateral import gains, stand
 from prillm_or.errors import MarketError
-from prillm_or.limits import Deadline, Limits
+from prillm_or.limits import Deadline
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.result import Result
@@ -167,7 +167,7 @@ def test_the_certificate_finds_what_an_owner_gains() -> None:
     certificate, moved = gains(setting, prices)
     for number, owner in enumerate(setting.owners):
         market = setting.seat(number, prices)
-        best = solve(market, solver="bisect", limits=Limits(gap=1e-9))
+        best = solve(market, solver="bisect", gap=1e-9)
         assert best.today is not None
         wanted = best.profit - best.today.profit
         assert certificate[owner.name].gain == pytest.approx(wanted, rel=1e-6, abs=1e-8)
@@ -204,7 +204,7 @@ def test_time_that_is_up_is_said() -> None:
 def test_several_prices_are_as_good_as_an_algebraic_model_proves(shape: str, seed: int, prices: int) -> None:
     market = led(generate(6, 4, shape, seed), tuple(range(4 - prices, 4)))  # type: ignore[arg-type]
     found = best_response(market)
-    theirs = solve(market, solver="highs", model="kkt-bigm", limits=Limits(gap=1e-6))
+    theirs = solve(market, solver="highs", model="kkt-bigm", gap=1e-6)
     assert theirs.upper_bound is not None
     assert theirs.profit * (1 - 1e-8) <= found.profit <= theirs.upper_bound * (1 + 1e-7)
     assert found.profit == pytest.approx(profit_of(market, found.prices, equilibrium(market, found.prices).load))

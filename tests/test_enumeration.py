@@ -99,7 +99,7 @@ def test_without_time_it_proves_nothing(hand_answers: Mapping[str, Any]) -> None
     assert proposal.ended is Ended.TIME_LIMIT
     assert proposal.upper_bound is None
     assert proposal.prices == market.today  # nothing better is known
-    assert solve(market, solver="enumerate", limits=Limits(time_limit=0.0)).status == "time_limit"
+    assert solve(market, solver="enumerate", time_limit=0.0).status == "time_limit"
 
 
 def test_ctrl_c_keeps_what_was_found(hand_answers: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

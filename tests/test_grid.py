@@ -73,7 +73,7 @@ def test_it_goes_along_with_highs_whatever_the_threads(hand_answers: Mapping[str
     # HiGHS has one pool of threads a process, and answers nothing to a second solve with another number of them.
     market = hand_answers["kink"].market
     for solver in ("grid", "highs", "enumerate", "highs", "grid"):
-        result = solve(market, solver=solver, limits=Limits(threads=threads))
+        result = solve(market, solver=solver, threads=threads)
         assert result.profit == pytest.approx(7.5, rel=1e-3), solver
 
 

@@ -301,6 +301,6 @@ def test_solve_judges_its_price_and_claims_nothing(hand_answers: Mapping[str, An
 
 
 def test_solve_keeps_the_price_at_hand_at_the_time_limit(draw_market: MakeMarket) -> None:
-    result = solve(draw_market("heavy", 6, 6, 0), solver="ipopt", model="mpec", limits=Limits(time_limit=0.0))
+    result = solve(draw_market("heavy", 6, 6, 0), solver="ipopt", model="mpec", time_limit=0.0)
     assert result.status is Status.TIME_LIMIT
     assert result.upper_bound is None

@@ -45,7 +45,7 @@ def profit_at(market: Market, prices: Array) -> float:
 
 def check_against(market: Market, best: float, solver: str, model: str = "kkt-bigm") -> None:
     """Optimal within the gap, with a bound that is none of the best profit's business to cross."""
-    result = solve(market, solver=solver, model=model, limits=Limits(gap=GAP))
+    result = solve(market, solver=solver, model=model, gap=GAP)
     assert result.status is Status.OPTIMAL
     assert result.upper_bound is not None
     assert result.gap == relative_gap(result.upper_bound, result.profit)
@@ -155,7 +155,7 @@ def test_gurobi_refuses_what_its_licence_does_not_reach_in_one_line(draw_market:
 @pytest.mark.parametrize("kind", ["heavy", "weights", "degenerate"], indirect=True)
 def test_miqp_and_outer_approximation_agree(draw_market: MakeMarket, kind: str) -> None:
     market = tamed(draw_market(kind, 4, 4, 5))
-    whole = solve(market, solver="gurobi", limits=Limits(gap=1e-6))
+    whole = solve(market, solver="gurobi", gap=1e-6)
     assert "one model, solved as it is" in whole.notes
 
     class LinearGurobi(Gurobi):

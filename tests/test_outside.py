@@ -19,7 +19,6 @@ from prillm_or.abstraction.registry import AbstractionChoice
 from prillm_or.cli import run
 from prillm_or.curves.trace import trace
 from prillm_or.errors import CombinationError, MarketError
-from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.market.outside import OUTSIDE, OUTSIDE_CAPACITY, with_outside, without_delay
 from prillm_or.solving.pricer import Pricer
@@ -91,7 +90,7 @@ def captive() -> Market:
 @pytest.mark.parametrize("solver", ["path", "bisect", "enumerate"])
 def test_in_a_captive_market_the_best_price_no_longer_runs_to_the_cap(solver: str) -> None:
     # Alone, marginal cost at the leader is p + (2/2) f <= 10 + 4 < 1000: f = 4 at every price, best at the cap, 40.
-    alone = solve(captive(), solver=solver, limits=Limits(gap=1e-10))
+    alone = solve(captive(), solver=solver, gap=1e-10)
     assert alone.prices["lead"] == 10.0
     assert alone.profit == pytest.approx(40.0, rel=1e-12)
 
@@ -100,7 +99,7 @@ def test_in_a_captive_market_the_best_price_no_longer_runs_to_the_cap(solver: st
     # p f has its top midway between its zeros: p = 3 + 2 e, profit (3 + 2 e)^2/(1 + e), about 9.
     e = Fraction(2, 4_000_000)
     price, profit = 3 + 2 * e, (3 + 2 * e) ** 2 / (1 + e)
-    found = solve(with_outside(captive(), -6.0), solver=solver, limits=Limits(gap=1e-10))
+    found = solve(with_outside(captive(), -6.0), solver=solver, gap=1e-10)
     assert found.prices["lead"] == pytest.approx(float(price), rel=1e-4 if solver == "bisect" else 1e-11)
     assert found.profit == pytest.approx(float(profit), rel=1e-9)
 
@@ -130,7 +129,7 @@ def test_path_agrees_with_bisect_and_a_price_grid(draw_market: MakeMarket, kind:
         market = draw_market(kind, *size, 11)
         market = with_outside(market, worth(market, share))
         exact = solve(market)
-        certified = solve(market, solver="bisect", limits=Limits(gap=1e-9))
+        certified = solve(market, solver="bisect", gap=1e-9)
         tolerance = rounding(market)
         assert (exact.status.value, certified.status.value) == ("optimal", "optimal")
         assert certified.profit == pytest.approx(exact.profit, rel=2e-9, abs=tolerance)

@@ -52,15 +52,14 @@ COMBINATIONS = [(solver, None) for solver in PROVING] + [p for p in PAIRS if goe
 def check_answer(answer: Any, solver: str, model: str | None) -> None:
     """The hand answer is met within the gap, and the result hangs together."""
     gap = 1e-4 if model == "kkt-bigm-naive" else 1e-6  # with M = 1e4 a solver's tolerances cost more than 1e-6
-    limits = Limits(gap=gap, threads=1, seed=3)
-    result = solve(answer.market, solver=solver, model=model, limits=limits)
+    result = solve(answer.market, solver=solver, model=model, gap=gap, threads=1, seed=3)
     profit = float(answer.profit)
     assert result.status is Status.OPTIMAL
     assert result.profit == pytest.approx(profit, rel=2 * gap, abs=1e-9)
     assert result.upper_bound is not None
     assert result.gap is not None
     assert result.upper_bound >= max(result.profit, profit * (1 - 1e-7))
-    assert 0 <= result.gap <= limits.gap
+    assert 0 <= result.gap <= gap
     prices = np.array(list(result.prices.values()))
     assert tuple(result.prices) == tuple(result.loads) == answer.market.leader_ids
     assert (prices >= 0).all()
@@ -110,7 +109,7 @@ def test_prices_of_unique_answers_are_the_hand_ones(hand_answers: Mapping[str, A
     for name, answer in hand_answers.items():
         if name in ("tie", "nobody"):
             continue  # other prices earn as much
-        result = solve(answer.market, limits=Limits(gap=1e-9))
+        result = solve(answer.market, gap=1e-9)
         expected = [float(price) for price in answer.prices]
         # At the top of a parabola a gap of 1e-9 leaves its square root to the price.
         np.testing.assert_allclose(list(result.prices.values()), expected, rtol=1e-4)
@@ -270,7 +269,7 @@ def test_a_proposal_is_judged_in_the_market_not_believed(hand_answers: Mapping[s
 def test_no_time_is_told(draw_market: MakeMarket) -> None:
     market = draw_market("uniform", 8, 8, 0)
     for solver in ("path", "bisect", "highs", "gurobi", "scip"):
-        result = solve(market, solver=solver, limits=Limits(gap=1e-9, time_limit=0.0))
+        result = solve(market, solver=solver, gap=1e-9, time_limit=0.0)
         best = solve(market).profit
         assert result.status is Status.TIME_LIMIT
         assert result.profit <= best * (1 + 1e-12)
@@ -314,5 +313,5 @@ def test_solving_writes_nothing_to_standard_output(
 @pytest.mark.parametrize("solver", list(SOLVERS))
 def test_the_same_run_gives_the_same_answer(draw_market: MakeMarket, solver: str) -> None:
     market = draw_market("heavy", 4, 4, 3)
-    first, second = (solve(market, solver=solver, limits=Limits(seed=7)) for _ in range(2))
+    first, second = (solve(market, solver=solver, seed=7) for _ in range(2))
     assert (first.prices, first.profit, first.upper_bound) == (second.prices, second.profit, second.upper_bound)

@@ -95,7 +95,7 @@ def test_a_ridge_stops_it(draw_market: MakeMarket) -> None:
 def test_two_prices_against_the_proven_bound_and_a_grid(name: str) -> None:
     market = read_market(find("instances", name)).market
     profit = earned(market, best_prices(market))
-    result = solve(market, solver="highs", model="kkt-bigm", limits=Limits(gap=1e-3))
+    result = solve(market, solver="highs", model="kkt-bigm", gap=1e-3)
     assert result.upper_bound is not None
     assert 0.999 * result.upper_bound <= profit <= result.upper_bound * (1 + 1e-9)
     grid = Grid().solve(market, Limits()).prices

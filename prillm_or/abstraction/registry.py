@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -155,3 +156,24 @@ def load_abstraction(name: str) -> Callable[..., Abstraction]:
     module, function = ABSTRACTIONS[name].home
     found: Callable[..., Abstraction] = getattr(import_module(module), function)
     return found
+
+
+def parse_abstraction(text: str) -> AbstractionChoice | None:
+    """Read `NAME[@K][+refine]`, as in `learned@2+refine`; None for `none`. Two rivals are left where no K is given.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no abstraction of that name.
+    CombinationError
+        When the text is of another form, or what it asks for does not go together.
+    """
+    parts = re.fullmatch(r"([\w-]+)(?:@(\d+))?(\+refine)?", text)
+    if parts is None:
+        raise CombinationError(f"abstraction {text!r}: expected NAME[@K][+refine], as in anchored@2+refine")
+    name, keep, refined = parts.groups()
+    if name != "none":
+        return AbstractionChoice(name, int(keep or 2), refined is not None)
+    if keep or refined:
+        raise CombinationError(f"abstraction {text!r}: none keeps all rivals; leave @K and +refine out")
+    return None

@@ -38,7 +38,7 @@ def command(
     for instance in read:
         market = instance.market
         with progress(market.name, verbose=verbose):
-            result = solve(market, sha256=instance.sha256)
+            result = solve(instance)
             if result.interrupted:
                 raise KeyboardInterrupt
             if result.status is Status.ERROR:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 
 from prillm_or import __version__
@@ -12,7 +13,6 @@ from prillm_or.comparison.method import MethodSpec
 from prillm_or.comparison.plan import Record, Row, Unit
 from prillm_or.errors import PrillmError
 from prillm_or.files.results import RESULT_FORMAT, result_to_json
-from prillm_or.limits import Limits
 from prillm_or.market.synthetic import generate
 from prillm_or.result import Status
 from prillm_or.solving.run import solve
@@ -35,12 +35,11 @@ def run_unit(unit: Unit) -> Record:
     method, instance = unit.method, unit.instance
     try:
         result = solve(
-            instance.market,
+            replace(instance, read_s=0.0),
             solver=method.solver,
             model=method.model,
-            limits=unit.limits,
             abstraction=method.abstraction,
-            sha256=instance.sha256,
+            **vars(unit.limits),
         )
     except PrillmError as error:
         return failed(unit, "refused", str(error), time.perf_counter() - began)
@@ -134,6 +133,6 @@ def _warm_up(method: MethodSpec) -> None:
             generate(2, rivals + 1, "uniform", 0),
             solver=method.solver,
             model=method.model,
-            limits=Limits(time_limit=_WARM_UP_S),
+            time_limit=_WARM_UP_S,
             abstraction=method.abstraction,
         )

@@ -17,7 +17,6 @@ from prillm_or.competition.best_response import best_response
 from prillm_or.competition.competition import Gain, Standing
 from prillm_or.competition.setting import Setting
 from prillm_or.errors import CombinationError, ConvergenceError, UnavailableError
-from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.result import Status
 from prillm_or.solving.run import solve
@@ -25,7 +24,7 @@ from prillm_or.users.certificate import certify, profit_of
 from prillm_or.users.equilibrium import Equilibrium, equilibrium
 
 _SMALL = 60
-_CHECK = Limits(gap=1e-6, time_limit=30.0)
+_CHECK_GAP, _CHECK_S = 1e-6, 30.0
 _CERTIFIED = 1e-6
 _SHORTFALL = 1e-7
 
@@ -105,7 +104,7 @@ def _checked(market: Market, response: Array, best: float) -> tuple[Array, float
     if market.n * market.m > _SMALL:
         return response, best, None, f"{heuristic}: too large to be checked by highs:kkt-bigm"
     try:
-        result = solve(market, solver="highs", model="kkt-bigm", limits=_CHECK)
+        result = solve(market, solver="highs", model="kkt-bigm", gap=_CHECK_GAP, time_limit=_CHECK_S)
     except (CombinationError, UnavailableError):
         return response, best, None, f"{heuristic}: highs:kkt-bigm takes no such market"
     if result.profit > best:

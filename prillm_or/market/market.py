@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prillm_or.errors import MarketError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -26,12 +30,17 @@ class Units:
     period: str = "day"
 
 
+def _left_out() -> Array:
+    return _LEFT_OUT
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Market:
     """One instance: n users, m providers, and the leader who prices some of the providers.
 
     Arrays are copied, converted to float64 and made read-only; `dataclasses.replace` gives a changed market, checked
-    like a new one, that shares the arrays that stay.
+    like a new one, that shares the arrays that stay. A pandas Series or frame is read by its labels, whatever their
+    order: they have to be the ids. From frames alone: `from_frames`.
 
     Parameters
     ----------
@@ -47,15 +56,16 @@ class Market:
     capacity
         Shape (m,), volume units per congestion unit, > 0.
     value
-        Shape (m,), currency per volume unit, of any sign: what users hold a provider to be worth.
+        Shape (m,), currency per volume unit, of any sign: what users hold a provider to be worth; 0 if left out.
     unit_cost
-        Shape (m,), currency per volume unit, >= 0.
+        Shape (m,), currency per volume unit, >= 0; 0 if left out.
     delay
         Shape (n, m), in the delay unit, >= 0.
     price_weight, congestion_weight, delay_weight
-        Shape (n,): each user's weights; the first two > 0, the last >= 0.
+        Shape (n,): each user's weights; the first two > 0, the last >= 0; 1 if left out.
     leader
-        Positions of the leader's providers in `provider_ids`: at least one, and at least one rival is left.
+        Positions of the leader's providers in `provider_ids`, or their ids: at least one, and at least one rival is
+        left.
     price_cap
         Shape (len(leader),), currency per volume unit, >= 0: the highest price of each of the leader's providers.
     units, description
@@ -73,25 +83,70 @@ class Market:
     demand: Array
     price: Array
     capacity: Array
-    value: Array
-    unit_cost: Array
+    value: Array = field(default_factory=_left_out)
+    unit_cost: Array = field(default_factory=_left_out)
     delay: Array
-    price_weight: Array
-    congestion_weight: Array
-    delay_weight: Array
+    price_weight: Array = field(default_factory=_left_out)
+    congestion_weight: Array = field(default_factory=_left_out)
+    delay_weight: Array = field(default_factory=_left_out)
     leader: tuple[int, ...]
     price_cap: Array
     units: Units = field(default_factory=Units)
     description: str = ""
 
     def __post_init__(self) -> None:
+        problems: list[str] = []
+        for name in ("user_ids", "provider_ids"):
+            object.__setattr__(self, name, _ids(name, getattr(self, name), problems))
+        object.__setattr__(self, "leader", _positions(self.leader, self.provider_ids, problems))
         for name in _ARRAYS:
-            object.__setattr__(self, name, _frozen(getattr(self, name)))
-        for name in ("user_ids", "provider_ids", "leader"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        problems = _shape_problems(self) or _value_problems(self)
+            object.__setattr__(self, name, _frozen(name, self, problems))
+        problems = problems or _shape_problems(self) or _value_problems(self)
         if problems:
             raise MarketError(self.name, problems)
+
+    @classmethod
+    def from_frames(
+        cls,
+        users: DataFrame,
+        providers: DataFrame,
+        delays: DataFrame,
+        *,
+        leader: str | Sequence[str],
+        price_cap: float | Mapping[str, float],
+        name: str = "market",
+        units: Units | None = None,
+        description: str = "",
+    ) -> Market:
+        """Make a market of pandas frames, read by their labels alone.
+
+        Parameters
+        ----------
+        users
+            A row for each user, indexed by id: `demand`, and if wanted `price_weight`, `congestion_weight` and
+            `delay_weight`, which are 1 otherwise.
+        providers
+            A row for each provider, indexed by id: `price` and `capacity`, and if wanted `value` and `unit_cost`, which
+            are 0 otherwise. An empty price of one of the leader's is a price today that is not known.
+        delays
+            Users by providers, in the delay unit; rows and columns may be in any order.
+        leader
+            Id of the leader's provider, or ids of several.
+        price_cap
+            Highest price, currency per volume unit: one for all of the leader's providers, or one for each id.
+        name, units, description
+            As in `Market`.
+
+        Raises
+        ------
+        MarketError
+            When a column is missing or unknown, labels are not those of the other frames, or a number breaks a rule of
+            `Market`; it lists every fault.
+        """
+        from prillm_or.market.frames import market_from_frames
+
+        fields = market_from_frames(users, providers, delays, leader, price_cap, name)
+        return cls(name=name, units=units or Units(), description=description, **fields)
 
     @property
     def n(self) -> int:
@@ -140,9 +195,34 @@ _ARRAYS = (*_USER_ARRAYS, *_PROVIDER_ARRAYS, "delay", "price_cap")
 _POSITIVE = ("demand", "capacity", "price_weight", "congestion_weight")
 _MOST_FAULTS = 20
 _NON_NEGATIVE = ("price", "unit_cost", "delay", "delay_weight", "price_cap")
+_LEFT_OUT = np.empty(0)
+"""Stands for an argument that was not given, and for none that is of this shape."""
+_DEFAULTS = {"price_weight": 1.0, "congestion_weight": 1.0, "delay_weight": 1.0, "value": 0.0, "unit_cost": 0.0}
 
 
-def _frozen(values: ArrayLike) -> Array:
+def _ids(name: str, given: Any, problems: list[str]) -> tuple[str, ...]:
+    """Ids as a tuple; a text alone would become one of letters."""
+    if isinstance(given, str) or not all(isinstance(each, str) for each in given):
+        problems.append(f"{name}: expected a sequence of texts, got {given!r}")
+        return ()
+    return tuple(given)
+
+
+def _positions(leader: Any, provider_ids: Sequence[str], problems: list[str]) -> tuple[int, ...]:
+    """Positions of the leader's providers, which may be given by id."""
+    given = (leader,) if isinstance(leader, (str, int, np.integer)) else tuple(leader)
+    positions = []
+    for each in given:
+        if isinstance(each, str) and each not in provider_ids:
+            problems.append(f"leader.providers: no provider has the id {each!r}")
+        else:
+            positions.append(provider_ids.index(each) if isinstance(each, str) else int(each))
+    return tuple(positions)
+
+
+def _frozen(name: str, market: Market, problems: list[str]) -> Array:
+    """One of the market's arrays, read-only."""
+    values: Any = getattr(market, name)
     if (
         isinstance(values, np.ndarray)
         and values.dtype == np.float64
@@ -150,9 +230,37 @@ def _frozen(values: ArrayLike) -> Array:
         and not values.flags.writeable
     ):
         return values  # of another market: nobody changes it
-    array = np.array(values, dtype=np.float64)
+    if values is _LEFT_OUT:
+        values = np.full(market.n if name in _USER_ARRAYS else market.m, _DEFAULTS[name])
+    elif hasattr(values, "reindex"):
+        values = _by_label(name, market, values, problems)
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        problems.append(f"{name}: expected an array of numbers, got {type(values).__name__}")
+        array = np.empty(0)
     array.flags.writeable = False
     return array
+
+
+def _by_label(name: str, market: Market, values: Any, problems: list[str]) -> Any:
+    """A pandas Series or frame in the market's order: a position in it means nothing."""
+    providers = market.provider_ids
+    if name == "price_cap":
+        providers = tuple(providers[j] for j in market.leader if 0 <= j < market.m)
+    labels = {"index": market.user_ids if name in (*_USER_ARRAYS, "delay") else providers}
+    if name == "delay":
+        labels["columns"] = providers
+    for axis, ids in labels.items():
+        found = list(getattr(values, axis, ()))
+        if sorted(map(repr, found)) != sorted(map(repr, ids)):
+            problems.append(f"{name}: expected the ids as its labels, {_some(ids)}, got {_some(found)}")
+            return np.empty(0)
+    return values.reindex(**{axis: list(ids) for axis, ids in labels.items()})
+
+
+def _some(labels: Sequence[object]) -> str:
+    return ", ".join(map(repr, labels[:3])) + (", ..." if len(labels) > 3 else "") if labels else "none"
 
 
 def _shape_problems(market: Market) -> list[str]:
@@ -208,9 +316,17 @@ def _value_problems(market: Market) -> list[str]:
             allowed, rule = allowed & ~(values < 0), "a finite number >= 0"
         faults = np.argwhere(~allowed).tolist()
         problems += [
-            f"{name}[{', '.join(map(str, where))}]: expected {rule}, got {values[tuple(where)]}"
+            f"{name}[{_place(market, name, where)}]: expected {rule}, got {values[tuple(where)]}"
             for where in faults[:_MOST_FAULTS]
         ]
         if len(faults) > _MOST_FAULTS:  # a list of a million helps nobody
             problems.append(f"{name}: ... and {len(faults) - _MOST_FAULTS} more")
     return problems
+
+
+def _place(market: Market, name: str, where: Sequence[int]) -> str:
+    """Ids of an entry of an array."""
+    if name == "delay":
+        return f"{market.user_ids[where[0]]}, {market.provider_ids[where[1]]}"
+    ids = market.user_ids if name in _USER_ARRAYS else market.provider_ids
+    return (market.leader_ids if name == "price_cap" else ids)[where[0]]

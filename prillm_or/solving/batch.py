@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,20 +80,16 @@ def solve_task(task: Task) -> Result:
     KeyboardInterrupt
         When Ctrl-C comes before any price was found.
     """
-    began = time.perf_counter()
-    instance = task.instance or read_market(find("instances", task.name))
-    read_s = time.perf_counter() - began
-    settings = task.settings
-    market = instance.market if settings.outside is None else with_outside(instance.market, settings.outside)
+    settings, file = task.settings, task.instance or read_market(find("instances", task.name))
+    if settings.outside is not None:
+        file = replace(file, market=with_outside(file.market, settings.outside))
     return solve(
-        market,
+        file,
         solver=settings.solver,
         model=settings.model,
-        limits=settings.limits,
         abstraction=settings.abstraction,
         certify=settings.certify,
-        sha256=instance.sha256,
-        read_s=read_s,
+        **vars(settings.limits),
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from prillm_or import __version__
 from prillm_or.errors import CombinationError
+from prillm_or.files.markets import AnyMarket, opened
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
@@ -32,6 +33,7 @@ from prillm_or.solvers.registry import (
     solvers_for,
     solvers_with,
 )
+from prillm_or.solvers.starts import starts
 from prillm_or.users.certificate import certify, profit_of, relative_gap
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, nearest, solve_users, user_problem
 
@@ -45,36 +47,39 @@ _PREFERRED = ("highs", "scip", "gurobi", "ipopt")
 
 
 def solve(
-    market: Market,
+    market: AnyMarket,
     *,
     solver: str = "auto",
     model: str | None = None,
-    limits: Limits | None = None,
-    abstraction: AbstractionChoice | None = None,
+    gap: float = 1e-4,
+    time_limit: float | None = None,
+    threads: int = 1,
+    seed: int = 0,
+    abstraction: str | AbstractionChoice | None = None,
     certify: bool = False,
-    sha256: str | None = None,
-    read_s: float = 0.0,
 ) -> Result:
     """Find the leader's best prices and what is proven of them.
 
     Parameters
     ----------
     market
-        The market.
+        A market, one with its file, the path of a file, or the name of a shipped one.
     solver
         A name of `prillm-or solvers`, with a profile (`highs/stock`) or the path of one, or `auto`: the fastest that
         proves the gap.
     model
         A name of `prillm-or models` or the path of a profile, for algebraic solvers; without one, the first that the
         solver takes.
-    limits
-        Gap, time, threads, seed.
+    gap
+        Relative optimality gap to prove, >= 0.
+    time_limit
+        Seconds, or None.
+    threads, seed
+        For algebraic solvers.
     abstraction
-        Which rivals to leave out or merge first, or None.
+        Which rivals to leave out or merge first, as in `learned@2+refine` or `anchored` (which leaves two), or None.
     certify
         Whether to prove a bound by `bisect` where the method proves none; one price only.
-    sha256, read_s
-        What the reader knows of the file, for the result.
 
     Returns
     -------
@@ -83,6 +88,8 @@ def solve(
 
     Raises
     ------
+    ArgumentError
+        When an argument is out of its range.
     CombinationError
         When solver, model and market do not go together; the message names what would.
     UnavailableError
@@ -98,35 +105,61 @@ def solve(
     ('optimal', 'path')
     """
     began = time.perf_counter()
-    limits = limits or Limits()
+    market, file = opened(market)
+    read_s = 0.0 if file is None else file.read_s
+    opened_s = time.perf_counter() - began
+    limits = Limits(gap, time_limit, threads, seed)
     deadline = Deadline(limits.time_limit)
+    chosen = _abstraction(abstraction)
     if certify:
         _refuse_several_prices(market)
     abstract_s = 0.0
-    if abstraction is None:
+    if chosen is None:
         method, proposal = _propose(market, choose(market, solver, model), limits)
-    elif len(market.rivals) <= abstraction.keep:
+    elif len(market.rivals) <= chosen.keep:
         method, proposal = _propose(market, choose(market, solver, model), limits)
-        method = replace(method, abstraction=abstraction.label, keep=abstraction.keep)
-        proposal = replace(proposal, notes=(f"at most {abstraction.keep} rivals: solved as it is", *proposal.notes))
+        method = replace(method, abstraction=chosen.label, keep=chosen.keep)
+        proposal = replace(proposal, notes=(f"at most {chosen.keep} rivals: solved as it is", *proposal.notes))
     else:
-        method, proposal, abstract_s = _propose_abstracted(market, solver, model, abstraction, limits, deadline)
+        method, proposal, abstract_s = _propose_abstracted(market, solver, model, chosen, limits, deadline)
     if proposal.prices is None:
-        raise KeyboardInterrupt
+        proposal = _fallen_back(market, proposal)
     proposed = time.perf_counter()
     if certify and proposal.upper_bound is None and proposal.ended is not Ended.INTERRUPTED:
         proposal = _proven(market, proposal, replace(limits, time_limit=deadline.left()))
     result = judge(market, user_problem(market), proposal, method, limits)
     ended = time.perf_counter()
     times = Times(
-        total=ended - began + read_s,
+        total=ended - began - opened_s + read_s,
         read=read_s,
         build=proposal.build_s,
         abstract=abstract_s,
-        solve=proposed - began - proposal.build_s - abstract_s,
+        solve=proposed - began - opened_s - proposal.build_s - abstract_s,
         verify=ended - proposed,
     )
-    return replace(result, instance_sha256=sha256, time_s=times)
+    return replace(result, instance_sha256=None if file is None else file.sha256, time_s=times)
+
+
+def _abstraction(asked: str | AbstractionChoice | None) -> AbstractionChoice | None:
+    if not isinstance(asked, str):
+        return asked
+    from prillm_or.abstraction.registry import parse_abstraction
+
+    return parse_abstraction(asked)
+
+
+def _fallen_back(market: Market, proposal: Proposal) -> Proposal:
+    """The proposal with today's prices where none were found, so that there is a profit to tell.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When Ctrl-C is why: then nothing was found yet.
+    """
+    if proposal.ended is Ended.INTERRUPTED:
+        raise KeyboardInterrupt
+    note = "no price was found: this one is what a search begins with"
+    return replace(proposal, prices=starts(market)[0], notes=(*proposal.notes, note))
 
 
 @dataclass(frozen=True)
