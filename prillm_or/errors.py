@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from numbers import Integral, Real
 
-_MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue001]*)\ue001([^\ue002]*)\ue002")
-"""Name, value in Python and value on a command line, between characters that no message holds otherwise."""
+_MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
+"""How Python and how a command line write an argument, between characters that no message holds otherwise."""
 
 
-def argument(name: str, value: object = None) -> str:
+def argument(name: str, value: object = None, *, flag: str | None = None) -> str:
     """Mark an argument in a message.
 
     Parameters
@@ -24,18 +24,22 @@ def argument(name: str, value: object = None) -> str:
         As in Python; on the command line its underscores are dashes.
     value
         The value it has or should have; None for the argument alone.
+    flag
+        What the command line says in its place, where that is more than another way to write it.
     """
-    return f"\ue000{name}\ue001{'' if value is None else repr(value)}\ue001{'' if value is None else value}\ue002"
+    python = f"`{name}`" if value is None else f"{name}={value!r}"
+    flag = flag or f"--{name.replace('_', '-')}" + ("" if value is None else f" {value}")
+    return f"\ue000{python}\ue001{flag}\ue002"
 
 
 def with_flags(text: str) -> str:
     """A message for the command line: arguments are flags."""
-    return _MARKED.sub(lambda found: f"--{found[1].replace('_', '-')} {found[3]}".rstrip(), text)
+    return _MARKED.sub(lambda found: found[2], text)
 
 
 def with_arguments(text: str) -> str:
     """A message for Python: arguments are keywords."""
-    return _MARKED.sub(lambda found: f"{found[1]}={found[2]}" if found[2] else f"`{found[1]}`", text)
+    return _MARKED.sub(lambda found: found[1], text)
 
 
 class PrillmError(Exception):

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from prillm_or.output.answer import Answer
+from prillm_or.output.numbers import figure
+from prillm_or.output.saving import writable
+from prillm_or.output.tables import Part, Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+RESULT_FORMAT = "prillm-or/result@1"
 
 
 class Status(StrEnum):
@@ -33,6 +45,10 @@ class Method:
     model: str | None = None
     abstraction: str | None = None
     keep: int | None = None
+
+    def __str__(self) -> str:
+        name = "/".join(filter(None, (self.solver, self.model)))
+        return name if self.abstraction is None else f"{name}, {self.abstraction}, keep {self.keep}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(Answer):
     """What a run answers.
 
     Parameters
@@ -102,3 +118,61 @@ class Result:
     version: str
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def price(self) -> float:
+        """The price found, currency per volume unit, of a leader with one.
+
+        Raises
+        ------
+        AttributeError
+            When there are several: they are in `prices`.
+        """
+        if len(self.prices) != 1:
+            raise AttributeError(f"{self.instance}: the leader has {len(self.prices)} prices; see `prices`")
+        return next(iter(self.prices.values()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the file format, in its order; numbers that JSON cannot write become null."""
+        fields = dataclasses.asdict(self)
+        del fields["notes"], fields["interrupted"]  # for people, not part of the format
+        document: dict[str, Any] = writable({"format": RESULT_FORMAT, **fields})
+        return document
+
+    def to_frame(self) -> DataFrame:
+        """A row for each of the leader's providers: its price, its price today, and its load at the price found."""
+        from pandas import DataFrame
+
+        today = {} if self.today is None else self.today.prices
+        rows = [(price, today.get(name), self.loads[name]) for name, price in self.prices.items()]
+        index = list(self.prices)
+        return DataFrame(rows, index=index, columns=["price", "today", "load"], dtype=float).rename_axis("provider")
+
+    def parts(self, note: str = "") -> Iterator[Part]:
+        """See `results_parts`."""
+        return results_parts([self], note)
+
+
+def results_parts(results: Sequence[Result], note: str = "", *, verbose: bool = False) -> Iterator[Part]:
+    """What several results are shown by: a table, and their notes where one failed or `verbose` asks for them."""
+    columns = ("instance", "method", "status", "price", "profit", "today", "bound", "gap", "KKT", "regret", "time")
+    rows = [
+        (
+            result.instance,
+            str(result.method),
+            result.status.value,
+            " ".join(f"{provider}={figure(price)}" for provider, price in result.prices.items()),
+            figure(result.profit),
+            figure(None if result.today is None else result.today.profit),
+            figure(result.upper_bound),
+            figure(result.gap, 2),
+            figure(result.certificate.kkt_residual, 2),
+            figure(result.certificate.max_regret, 2),
+            f"{result.time_s.total:.3f} s",
+        )
+        for result in results
+    ]
+    yield Table(f"best prices{note}", columns, rows, columns[4:])
+    for result in results:
+        if verbose or result.status is Status.ERROR:
+            yield from (f"{result.instance}: {line}" for line in result.notes)

@@ -32,7 +32,6 @@ from prillm_or.comparison.summary import sections
 from prillm_or.errors import CombinationError, ConvergenceError, PrillmError, UnknownNameError
 from prillm_or.files.markets import MarketFile, read_market
 from prillm_or.files.names import find
-from prillm_or.files.results import result_to_json
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.report.gap_tables import markdown
@@ -118,7 +117,7 @@ def test_what_is_no_method_is_refused(text: str, error: type[PrillmError]) -> No
 
 def test_rows_are_results_with_repeat_and_shares() -> None:
     done = compare(plan(["tiny/kink"], ["path", "highs:kkt-bigm"], repeats=2))
-    fields = set(result_to_json(solve(instance("tiny/kink").market)))
+    fields = set(solve(instance("tiny/kink").market).to_dict())
     document = done.document()
     assert list(document) == ["format", "environment", "rows"]
     assert document["format"] == "prillm-or/report@1"

@@ -25,7 +25,7 @@ from prillm_or.cli import run
 from prillm_or.errors import CombinationError, ConvergenceError, PrillmError
 from prillm_or.files.markets import write_market
 from prillm_or.files.names import find
-from prillm_or.files.results import result_from_json, result_to_json
+from prillm_or.files.results import result_from_json
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import generate
 from prillm_or.result import Result, Status
@@ -403,5 +403,5 @@ def test_resume_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_result_comes_back_from_its_json() -> None:
     for solver in ("path", "spiter"):  # the second proves no bound
-        document = result_to_json(solve_task(Task("tiny/kink", Settings(solver))))
-        assert result_to_json(result_from_json(document)) == document
+        document = solve_task(Task("tiny/kink", Settings(solver))).to_dict()
+        assert result_from_json(document).to_dict() == document

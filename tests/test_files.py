@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 
 from prillm_or.errors import MarketError, PrillmError
 from prillm_or.files.markets import read_market, write_market
-from prillm_or.files.results import result_to_json
 from prillm_or.market.market import Market, Units
 from prillm_or.market.schema import instance_schema
 from prillm_or.output.saving import write_json
@@ -580,7 +579,7 @@ def test_a_result_has_the_fields_of_the_contract_in_their_order() -> None:
         version="0.1.0",
         notes=("for people",),
     )
-    assert json.dumps(result_to_json(result)) == (
+    assert json.dumps(result.to_dict()) == (
         '{"format": "prillm-or/result@1", "instance": "coding-13", "instance_sha256": "00ff", '
         '"today": {"prices": {"a": 3.0}, "profit": 151.2}, '
         '"method": {"solver": "highs", "solver_version": "1.16.0", "model": "kkt-bigm", "abstraction": null, '
@@ -589,7 +588,7 @@ def test_a_result_has_the_fields_of_the_contract_in_their_order() -> None:
         '"time_s": {"total": 1.0, "read": 0.0, "build": 0.0, "abstract": 0.0, "solve": 0.0, "verify": 0.0}, '
         '"seed": 0, "threads": 1, "version": "0.1.0"}'
     )
-    assert result_to_json(replace(result, today=None))["today"] is None
+    assert replace(result, today=None).to_dict()["today"] is None
 
 
 def test_the_shipped_schema_is_the_generated_one() -> None:

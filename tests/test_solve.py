@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
+from prillm_or.files.markets import MarketFile
 from prillm_or.files.names import names
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
@@ -278,7 +280,7 @@ def test_no_time_is_told(draw_market: MakeMarket) -> None:
 
 def test_today_and_the_hash_are_told(hand_answers: Mapping[str, Any]) -> None:
     market = replace(hand_answers["one-rival"].market, price=np.array([2.0, 2.0]))
-    result = solve(market, sha256="abc", read_s=0.25)
+    result = solve(MarketFile(market, "abc", Path("one-rival.json"), read_s=0.25))
     assert result.today is not None
     assert list(result.today.prices.values()) == [2.0]
     assert result.today.profit == pytest.approx(4.0)

@@ -30,7 +30,7 @@ from prillm_or.cli import (
     validate,
     watch,
 )
-from prillm_or.errors import PrillmError
+from prillm_or.errors import PrillmError, with_flags
 
 app = typer.Typer(
     name="prillm-or",
@@ -82,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
         print(f"{error.format_message()}\nTry `prillm-or --help`, or --help after a command.", file=sys.stderr)
         return 2
     except PrillmError as error:
-        print(error, file=sys.stderr)
+        print(with_flags(error.message), file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted: nothing was found yet", file=sys.stderr)

@@ -18,22 +18,19 @@ from prillm_or.cli.common import (
     Outside,
     Verbose,
     check_shipped,
-    console,
-    number,
     outside_field,
     outside_note,
     progress,
     read_instance,
     report,
     save,
-    table,
 )
 from prillm_or.cli.robust import solve_robust
 from prillm_or.errors import CombinationError, PrillmError
-from prillm_or.files.results import result_to_json
 from prillm_or.limits import Limits
 from prillm_or.models.registry import load_build, model_profile
-from prillm_or.result import Method, Result, Status
+from prillm_or.output.tables import show
+from prillm_or.result import Result, Status, results_parts
 from prillm_or.solving.batch import Kept, Refused, Settings, Task, result_of, solve_all, solve_task
 from prillm_or.workers.engine import Engine, engine_of
 
@@ -134,8 +131,8 @@ def command(
         code = 2
     results = [made for _, made in sorted(done.items(), key=lambda item: item[0]) if isinstance(made, Result)]
     if json != "-" and results:
-        _show(results, outside, verbose=verbose)
-    documents = [result_to_json(result) | outside_field(outside) for result in results]
+        show(results_parts(results, outside_note(outside), verbose=verbose))
+    documents = [result.to_dict() | outside_field(outside) for result in results]
     if not documents and (interrupted or code):
         return 130 if interrupted else code
     if len(instances) > 1:
@@ -240,34 +237,3 @@ def _code(result: Result | Refused, gap_asked: bool) -> int:
     if result.status is Status.OPTIMAL or (result.status is Status.HEURISTIC and not gap_asked):
         return 0
     return 1
-
-
-def _method(method: Method) -> str:
-    name = "/".join(filter(None, (method.solver, method.model)))
-    return name if method.abstraction is None else f"{name}, {method.abstraction}, keep {method.keep}"
-
-
-def _show(results: Sequence[Result], outside: float | None, *, verbose: bool) -> None:
-    screen = console()
-    columns = ("instance", "method", "status", "price", "profit", "today", "bound", "gap", "KKT", "regret", "time")
-    rows = [
-        (
-            result.instance,
-            _method(result.method),
-            result.status.value,
-            " ".join(f"{provider}={number(price)}" for provider, price in result.prices.items()),
-            number(result.profit),
-            "-" if result.today is None else number(result.today.profit),
-            number(result.upper_bound),
-            number(result.gap, 2),
-            number(result.certificate.kkt_residual, 2),
-            number(result.certificate.max_regret, 2),
-            f"{result.time_s.total:.3f} s",
-        )
-        for result in results
-    ]
-    screen.print(table(f"best prices{outside_note(outside)}", columns, rows, right=columns[4:]))
-    for result in results:
-        lines = result.notes if verbose or result.status is Status.ERROR else ()
-        for line in lines:
-            screen.print(f"{result.instance}: {line}")

@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Any
 from prillm_or.cli.common import OneInstance, Outside, outside_field, read_instance, report
 from prillm_or.errors import ConvergenceError, FaultsError
 from prillm_or.files.markets import MarketFile
-from prillm_or.files.results import result_to_json
 from prillm_or.market.outside import OUTSIDE, without_delay
 from prillm_or.result import Result, Status
 
@@ -95,8 +94,8 @@ def _document(result: Result, pricer: Pricer, outside: float | None) -> dict[str
     """The result as JSON holds it, with the value of the outside option by now, if it was asked for and is left."""
     market = pricer.market
     if outside is None or OUTSIDE not in market.provider_ids:
-        return result_to_json(result)
-    return result_to_json(result) | outside_field(float(market.value[market.provider_ids.index(OUTSIDE)]))
+        return result.to_dict()
+    return result.to_dict() | outside_field(float(market.value[market.provider_ids.index(OUTSIDE)]))
 
 
 def _code(result: Result) -> int:

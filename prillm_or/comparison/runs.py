@@ -12,9 +12,8 @@ from prillm_or import __version__
 from prillm_or.comparison.method import MethodSpec
 from prillm_or.comparison.plan import Record, Row, Unit
 from prillm_or.errors import PrillmError
-from prillm_or.files.results import RESULT_FORMAT, result_to_json
 from prillm_or.market.synthetic import generate
-from prillm_or.result import Status
+from prillm_or.result import RESULT_FORMAT, Status
 from prillm_or.solving.run import solve
 from prillm_or.users.threads import cores
 from prillm_or.workers.engine import Engine, Lost, spread
@@ -47,7 +46,7 @@ def run_unit(unit: Unit) -> Record:
         return failed(unit, "crashed", f"{type(error).__name__}: {error}", time.perf_counter() - began)
     if result.interrupted:
         raise KeyboardInterrupt
-    row = result_to_json(result) | _besides(unit)
+    row = result.to_dict() | _besides(unit)
     if result.status is Status.ERROR:
         row["message"] = "; ".join(result.notes)
     return Record(unit, row)

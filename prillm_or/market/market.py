@@ -189,6 +189,16 @@ def all_prices(market: Market, leader_prices: ArrayLike) -> Array:
     return prices
 
 
+def by_provider(market: Market, values: ArrayLike) -> dict[str, float]:
+    """Numbers by the ids of all providers, from shape (m,)."""
+    return dict(zip(market.provider_ids, np.asarray(values).tolist(), strict=True))
+
+
+def by_leader(market: Market, values: ArrayLike) -> dict[str, float]:
+    """Numbers by the ids of the leader's providers, from shape (len(leader),)."""
+    return dict(zip(market.leader_ids, np.asarray(values).tolist(), strict=True))
+
+
 _USER_ARRAYS = ("demand", "price_weight", "congestion_weight", "delay_weight")
 _PROVIDER_ARRAYS = ("price", "capacity", "value", "unit_cost")
 _ARRAYS = (*_USER_ARRAYS, *_PROVIDER_ARRAYS, "delay", "price_cap")

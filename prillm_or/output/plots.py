@@ -22,7 +22,7 @@ _FORMS: dict[str, Literal["svg", "png", "pdf"]] = {".svg": "svg", ".png": "png",
 ENDINGS = tuple(_FORMS)
 
 
-def save_plot(path: Path, draw: Callable[[Axes], None], height: float = HEIGHT) -> None:
+def save_plot(path: Path, draw: Callable[[Axes], object], height: float = HEIGHT) -> None:
     """Draw on new axes, with the legend below, and write the file whole or not at all; the same plot, the same bytes.
 
     Parameters
@@ -44,3 +44,13 @@ def save_plot(path: Path, draw: Callable[[Axes], None], height: float = HEIGHT) 
         draw(axes)
         content = finished(axes, form)
     replace_file(path, content)
+
+
+def axes_or_new(ax: Axes | None) -> Axes:
+    """The axes given, or new ones of pyplot, which a notebook shows."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    _, axes = pyplot.subplots(figsize=(_WIDE, HEIGHT), layout="constrained")
+    return axes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from prillm_or.errors import PrillmError
 
@@ -75,3 +78,14 @@ def write_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: 
         sys.stdout.flush()
     else:
         replace_file(Path(path), text.encode())
+
+
+def writable(value: object) -> Any:
+    """A value as JSON can hold it: plain numbers, and None for those that are not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): writable(item) for key, item in value.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -13,7 +13,7 @@ from prillm_or import __version__
 from prillm_or.errors import PrillmError
 from prillm_or.files.markets import MarketFile, read_market
 from prillm_or.files.names import find
-from prillm_or.files.results import result_from_json, result_to_json
+from prillm_or.files.results import result_from_json
 from prillm_or.limits import Limits
 from prillm_or.market.outside import with_outside
 from prillm_or.models.registry import model_profile
@@ -170,7 +170,7 @@ class Kept:
     def add(self, result: Result) -> None:
         """Keep a result, on disk before this returns; one that failed or Ctrl-C cut short is to be found again."""
         if not result.interrupted and result.status is not Status.ERROR:
-            self._lines.add({"settings": self._settings, "result": result_to_json(result)})
+            self._lines.add({"settings": self._settings, "result": result.to_dict()})
 
     def remove(self) -> None:
         """Remove the file, once all results are where they belong."""
