@@ -30,10 +30,9 @@ from prillm_or.comparison.shares import with_shares
 from prillm_or.comparison.store import FILE
 from prillm_or.comparison.summary import sections
 from prillm_or.errors import CombinationError, ConvergenceError, PrillmError, UnknownNameError
-from prillm_or.files.markets import MarketFile, read_market
+from prillm_or.files.markets import AnyMarket, MarketFile, as_market, read_market
 from prillm_or.files.names import find
 from prillm_or.limits import Limits
-from prillm_or.market.market import Market
 from prillm_or.report.gap_tables import markdown
 from prillm_or.result import Result
 from prillm_or.solvers.registry import SOLVERS
@@ -165,8 +164,8 @@ def test_an_abstraction_that_is_missing_gives_a_row(monkeypatch: pytest.MonkeyPa
 def test_methods_run_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[tuple[str, str]] = []
 
-    def watched(market: Market, **how: Any) -> Result:
-        order.append((market.name, how["solver"]))
+    def watched(market: AnyMarket, **how: Any) -> Result:
+        order.append((as_market(market).name, how["solver"]))
         return solve(market, **how)
 
     monkeypatch.setattr(runs, "solve", watched)
@@ -199,7 +198,7 @@ def test_a_method_that_does_not_fit_gives_a_row_and_the_others_go_on() -> None:
 
 
 def test_a_run_that_breaks_gives_a_row_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(market: Market, **how: Any) -> Result:
+    def broken(market: AnyMarket, **how: Any) -> Result:
         if how["solver"] == "bisect":
             raise ConvergenceError("a degenerate breakpoint")
         return solve(market, **how)

@@ -23,10 +23,9 @@ from prillm_or.abstraction.training.anchor import example
 from prillm_or.abstraction.training.examples import computed
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError, ConvergenceError, PrillmError
-from prillm_or.files.markets import write_market
+from prillm_or.files.markets import MarketFile, write_market
 from prillm_or.files.names import find
 from prillm_or.files.results import result_from_json
-from prillm_or.market.market import Market
 from prillm_or.market.synthetic import generate
 from prillm_or.result import Result, Status
 from prillm_or.solving.batch import Kept, Settings, Task, solve_task
@@ -297,8 +296,8 @@ def test_markets_on_several_processes_come_out_in_order(tmp_path: Path) -> None:
 def test_a_market_that_breaks_a_run_does_not_cost_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def breaks_one(market: Market, **options: Any) -> Result:
-        if market.name == "tie":
+    def breaks_one(market: MarketFile, **options: Any) -> Result:
+        if market.market.name == "tie":
             raise ConvergenceError("not certified")
         return solve(market, **options)
 

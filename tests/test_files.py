@@ -592,7 +592,7 @@ def test_a_result_has_the_fields_of_the_contract_in_their_order() -> None:
 
 
 def test_the_shipped_schema_is_the_generated_one() -> None:
-    shipped = (ROOT / "prillm_or" / "files" / "market.schema.json").read_text()
+    shipped = (ROOT / "prillm_or" / "market" / "market.schema.json").read_text()
     assert shipped == json.dumps(instance_schema(), indent=2) + "\n"
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.errors import ObservationsError
 from prillm_or.files.documents import parse_json
-from prillm_or.files.tables import Column, Kind, Table, csv_text, find_table, parquet_bytes, read_table
+from prillm_or.files.tables import Column, Kind, Table, csv_text, find_table, frame_table, parquet_bytes, read_table
 from prillm_or.market import schema
 from prillm_or.market.checks import check_fields, check_links
 from prillm_or.market.faults import Faults, shown
 from prillm_or.market.market import Array, Mask, Units
 from prillm_or.output.saving import new_folder
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Form = Literal["csv", "parquet"]
 
@@ -70,24 +73,37 @@ def read_observations(folder: str | os.PathLike[str]) -> Observations:
     faults = Faults()
     tables = {stem: _table(folder, stem, faults) for stem in _COLUMNS}
     units, leader = _beside(folder, tables["providers"], faults)
+    fields = _fields(tables, str(folder), faults)
+    return Observations(name=folder.resolve().name, units=units, leader=leader, **fields)
+
+
+def fields_of_frames(flows: DataFrame, providers: DataFrame, delays: DataFrame, name: str) -> dict[str, Any]:
+    """Give the fields of `Observations` that frames with the columns of the three tables hold.
+
+    Raises
+    ------
+    ObservationsError
+        When one breaks a rule; it lists every fault with frame, row and value.
+    """
+    faults = Faults()
+    frames = {"flows": flows, "providers": providers, "delays": delays}
+    tables = {stem: frame_table(frame, stem, _COLUMNS[stem], _KEYS, faults) for stem, frame in frames.items()}
+    return _fields(tables, name, faults)
+
+
+def _fields(tables: Mapping[str, Table | None], source: str, faults: Faults) -> dict[str, Any]:
+    """Names and arrays of observations from the three tables, with every refusal at once."""
     flows, providers, delays = (tables[stem] for stem in ("flows", "providers", "delays"))
     _check_links(flows, providers, delays, faults)
     if flows is None or providers is None or delays is None or faults.lines():
-        raise ObservationsError(str(folder), faults.lines())
+        raise ObservationsError(source, faults.lines())
     axes = _axes(flows, providers)
-    observations = _arrays(flows, providers, delays, axes)
-    _check_delays(observations, axes, delays, faults)
+    arrays = _arrays(flows, providers, delays, axes)
+    _check_delays(arrays, axes, delays, faults)
     if faults.lines():
-        raise ObservationsError(str(folder), faults.lines())
-    return Observations(
-        name=folder.resolve().name,
-        days=tuple(axes.days),
-        user_ids=tuple(axes.users),
-        provider_ids=tuple(axes.providers),
-        units=units,
-        leader=leader,
-        **observations,
-    )
+        raise ObservationsError(source, faults.lines())
+    names = {"days": tuple(axes.days), "user_ids": tuple(axes.users), "provider_ids": tuple(axes.providers)}
+    return names | arrays
 
 
 def write_observations(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +13,9 @@ from numpy.typing import ArrayLike
 from prillm_or.errors import ObservationsError
 from prillm_or.files.tables import is_day
 from prillm_or.market.market import Array, Market, Mask, Units
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _ARRAYS = ("flow", "price", "capacity", "delay")
 _MOST_FAULTS = 20
@@ -94,6 +98,48 @@ class Observations:
         problems = problems or [*_value_problems(self), *_leader_problems(self)]
         if problems:
             raise ObservationsError(self.name, problems)
+
+    @classmethod
+    def from_frames(
+        cls,
+        flows: DataFrame,
+        providers: DataFrame,
+        delays: DataFrame,
+        *,
+        name: str = "observations",
+        units: Units | None = None,
+        leader: str | Sequence[str] = (),
+        price_cap: float | Mapping[str, float] = 0.0,
+    ) -> Observations:
+        """Make observations of pandas frames with the columns of an observation folder's tables.
+
+        Parameters
+        ----------
+        flows
+            Columns day, user, provider, flow; a (day, user, provider) without a row is zero flow.
+        providers
+            Columns day, provider, price, capacity: a row for each day on which a provider is offered.
+        delays
+            Columns user, provider, delay, and day where they differ from day to day.
+        name, units
+            As in `Observations`.
+        leader
+            Id of the leader's provider, or ids of several; needed to make markets alone.
+        price_cap
+            Highest price of the leader's providers: one for all, or one for each id.
+
+        Raises
+        ------
+        ObservationsError
+            When a frame breaks a rule; it lists every fault with frame, row and value.
+        """
+        from prillm_or.calibration.observation_files import fields_of_frames
+
+        fields = fields_of_frames(flows, providers, delays, name)
+        leads = (leader,) if isinstance(leader, str) else tuple(leader)
+        caps = tuple(price_cap.get(each, np.nan) if isinstance(price_cap, Mapping) else price_cap for each in leads)
+        who = Leader(leads, caps) if leads else None
+        return cls(name=name, units=units or Units(), leader=who, **fields)
 
     @property
     def T(self) -> int:

@@ -141,14 +141,35 @@ def read_table(
         reason = refusal.strerror if isinstance(refusal, OSError) and refusal.strerror else refusal
         faults.add((), f"{path.name}: cannot be read: {reason}")
         return None
-    if not _check_header(path.name, raw, columns, faults, others):
+    return _checked(path.name, raw, columns, keys, faults, others)
+
+
+def frame_table(
+    frame: Any, name: str, columns: Sequence[Column], keys: Sequence[str], faults: Faults
+) -> Table | None:
+    """Check a pandas frame as `read_table` checks a file; its first row is row 1."""
+    if not hasattr(frame, "columns"):
+        faults.add((), f"{name}: expected a pandas frame, got {type(frame).__name__}")
+        return None
+    repeated = {column for column in frame.columns if list(frame.columns).count(column) > 1}
+    if repeated:
+        faults.add((), f"{name}: column {shown(str(min(repeated)))} appears twice; keep one")
+        return None
+    cells = {str(column): frame[column].tolist() for column in frame.columns}
+    return _checked(name, _Raw(range(1, len(frame) + 1), cells), columns, keys, faults, others=False)
+
+
+def _checked(
+    name: str, raw: _Raw, columns: Sequence[Column], keys: Sequence[str], faults: Faults, others: bool
+) -> Table | None:
+    if not _check_header(name, raw, columns, faults, others):
         return None
     there = [column for column in columns if column.name in raw.columns]
     if not raw.rows:
         if raw.complete:
-            faults.add((), f"{path.name}: no rows; expected at least one")
+            faults.add((), f"{name}: no rows; expected at least one")
         return None
-    table = _check_cells(path.name, raw, there, faults)
+    table = _check_cells(name, raw, there, faults)
     _check_repeats(table, [key for key in keys if key in table.texts], faults)
     return table
 

@@ -95,7 +95,7 @@ class DelaysFile(Part):
     npy: Text = Field(description="Relative path of an .npy file that may not leave the folder of this file.")
 
 
-class MarketFields(Part):
+class MarketFields(Part, title="MarketFile"):
     """One market: who wants what, who offers what, who leads."""
 
     format: Literal["prillm-or/market@1"]
