@@ -147,7 +147,7 @@ def test_a_child_reports_time_and_memory() -> None:
 
 def test_a_child_that_fails_says_why() -> None:
     found = growth.measured("path", "uniform", (0, 10))
-    assert found == "prillm_or.errors.PrillmError: users: expected at least 1, got 0"
+    assert found == "prillm_or.errors.ArgumentError: `users`: expected a whole number >= 1, got 0"
 
 
 @pytest.mark.parametrize("shape", ["uniform", "heavy"])

@@ -39,6 +39,13 @@ def environment(plan: Plan, engine: Engine) -> dict[str, Any]:
     }
 
 
+def show_versions() -> None:
+    """Print what a report of a fault should hold: system, Python, and versions of all packages that may take part."""
+    lines = {"python": platform.python_version(), "system": _system(), "processor": _processor(), "cores": cores()}
+    for name, value in {**lines, **_versions()}.items():
+        print(f"{name}: {value}")
+
+
 def _versions() -> dict[str, str]:
     """Versions of what this package needs and of its solvers, where installed."""
     packages = {entry.package for entry in SOLVERS.values() if entry.package is not None}

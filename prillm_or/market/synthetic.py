@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from prillm_or.errors import PrillmError
+from prillm_or.errors import ArgumentError, argument, check_count
 from prillm_or.market.market import Array, Market
 
 Shape = Literal["uniform", "heavy", "market"]
@@ -19,7 +19,9 @@ _REGIONS = 32
 _TRIPS, _SECONDS_PER_SIDE = 3, 0.2
 
 
-def generate(users: int, providers: int, shape: Shape, seed: int, latency: Latency | None = None) -> Market:
+def generate(
+    users: int, providers: int, shape: Shape = "uniform", seed: int = 0, latency: Latency | None = None
+) -> Market:
     """Draw a market; the same arguments give the same market.
 
     Parameters
@@ -36,12 +38,12 @@ def generate(users: int, providers: int, shape: Shape, seed: int, latency: Laten
 
     Raises
     ------
-    PrillmError
+    ArgumentError
         When a size is too small, the seed negative, or the shape or latency unknown.
     """
     _refuse_bad_sizes(users, providers, seed)
     if latency not in (None, "network"):
-        raise PrillmError(f"latency: expected network, got {latency!r}")
+        raise ArgumentError(f"{argument('latency')}: expected network, got {latency!r}")
     waits = None if latency is None else latency_network(users, providers, seed)
     rng = np.random.default_rng(seed)
     if shape in ("uniform", "heavy"):
@@ -50,7 +52,7 @@ def generate(users: int, providers: int, shape: Shape, seed: int, latency: Laten
     elif shape == "market":
         market = _market(users, providers, waits, rng)
     else:
-        raise PrillmError(f"shape: expected uniform, heavy or market, got {shape!r}")
+        raise ArgumentError(f"{argument('shape')}: expected uniform, heavy or market, got {shape!r}")
     made = f"shape {shape}, {users} users, {providers} providers, seed {seed}"
     made += "" if latency is None else f", latency {latency}"
     name = f"{shape}-{users}x{providers}-{seed}" + ("" if latency is None else f"-{latency}")
@@ -67,7 +69,7 @@ def latency_network(users: int, providers: int, seed: int) -> Array:
 
     Raises
     ------
-    PrillmError
+    ArgumentError
         When a size is too small or the seed negative.
     """
     _refuse_bad_sizes(users, providers, seed)
@@ -92,9 +94,8 @@ def _region_distances(points: Array) -> Array:
 
 
 def _refuse_bad_sizes(users: int, providers: int, seed: int) -> None:
-    for what, least, given in (("users", 1, users), ("providers", 2, providers), ("seed", 0, seed)):
-        if given < least:
-            raise PrillmError(f"{what}: expected at least {least}, got {given}")
+    for name, given, least in (("users", users, 1), ("providers", providers, 2), ("seed", seed, 0)):
+        check_count(name, given, least)
 
 
 def _plain(n: int, m: int, heavy: bool, rng: np.random.Generator) -> Market:

@@ -1,7 +1,7 @@
 """Apps choosing among models: one day for each market, from a snapshot of about 30 days.
 
 The markets, and what is taken for their prices, delays and capacities, are those of the instances shipped under the
-same names (`instances/build_real.py`), before anything is fitted.
+same names (`benchmarks/real_instances.py`), before anything is fitted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""Build the illustrative real markets from public tables: `python instances/build_real.py TABLES_DIR`.
+r"""Build the illustrative real markets from public tables: `python -m benchmarks.real_instances TABLES_DIR`.
 
 Who uses what is observed, what users want is not. Per market the script
 
@@ -37,6 +37,7 @@ from scipy.optimize import least_squares
 from prillm_or.files.markets import read_market
 from prillm_or.market.market import Market
 from prillm_or.users.equilibrium import equilibrium, load_slopes, user_problem
+from prillm_or.users.laplacian import Laplacian
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -408,7 +409,7 @@ def _slopes(observed: Observed, weight: Array, support: Mask) -> Array:
         price_cap=observed.list_price[:1],
     )
     everyone = replace(user_problem(market), leader=tuple(range(m)))
-    return np.diag(load_slopes(everyone, support))
+    return np.diag(load_slopes(everyone, Laplacian(support, observed.capacity)))
 
 
 def fit(observed: Observed) -> Fit:

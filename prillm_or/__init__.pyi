@@ -1,0 +1,37 @@
+from .abstraction.training.outcome import Trained as Trained
+from .abstraction.training.train import train as train
+from .calibration.calibration import Calibration as Calibration
+from .calibration.observations import Observations as Observations
+from .calibration.procedure import calibrate as calibrate
+from .comparison.environment import show_versions as show_versions
+from .competition.game import Game as Game
+from .competition.game import compete as compete
+from .curves.profit_curve import ProfitCurve as ProfitCurve
+from .curves.profit_curve import curve as curve
+from .errors import ArgumentError as ArgumentError
+from .errors import CombinationError as CombinationError
+from .errors import ConvergenceError as ConvergenceError
+from .errors import MarketError as MarketError
+from .errors import ObservationsError as ObservationsError
+from .errors import PrillmError as PrillmError
+from .errors import UnavailableError as UnavailableError
+from .errors import UnknownNameError as UnknownNameError
+from .explanation.derive import explain as explain
+from .explanation.explanation import Explanation as Explanation
+from .files.markets import MarketFile as MarketFile
+from .files.markets import load as load
+from .files.markets import read_market as read_market
+from .files.markets import write_market as write_market
+from .market.market import Market as Market
+from .market.market import Units as Units
+from .market.synthetic import generate as generate
+from .result import Result as Result
+from .result import Status as Status
+from .robustness.prices import RobustPrices as RobustPrices
+from .robustness.pricing import robust as robust
+from .solving.pricer import Pricer as Pricer
+from .solving.run import solve as solve
+from .users.user_equilibrium import UserEquilibrium as UserEquilibrium
+from .users.user_equilibrium import equilibrium as equilibrium
+
+__version__: str

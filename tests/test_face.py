@@ -1,0 +1,205 @@
+"""The public surface: what `import prillm_or as po` shows, and that every door refuses what it cannot take, in a line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import prillm_or as po
+
+VERBS = {"load", "solve", "equilibrium", "curve", "explain", "compete", "calibrate", "robust", "train", "generate"}
+HEAVY = ("pyomo", "torch", "scipy", "pandas", "matplotlib", "highspy")
+
+
+def frames() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The market of `instances/tiny/one-rival.json`'s size: two users, a rival and us."""
+    users = pd.DataFrame({"demand": [3.0, 2.0]}, index=["a", "b"])
+    providers = pd.DataFrame({"price": [1.0, np.nan], "capacity": [2.0, 3.0]}, index=["rival", "us"])
+    delays = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], index=["a", "b"], columns=["rival", "us"])
+    return users, providers, delays
+
+
+def test_every_verb_is_there_and_nothing_that_is_not_public() -> None:
+    assert set(po.__all__) >= VERBS | {"Market", "Observations", "Pricer", "Result", "show_versions"}
+    assert set(dir(po)) == set(po.__all__)
+    for name in po.__all__:
+        assert getattr(po, name) is not None
+
+
+def test_all_verbs_are_imported_at_once_without_a_heavy_package() -> None:
+    code = (
+        "import sys, time; began = time.perf_counter(); import prillm_or as po; "
+        f"verbs = [getattr(po, name) for name in {sorted(VERBS)!r}]; took = time.perf_counter() - began; "
+        "print([name for name in sys.argv[1:] if name in sys.modules], took)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code, *HEAVY], capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(3)
+    ]
+    assert {run[0] for run in runs} == {"[]"}
+    assert min(float(run[1]) for run in runs) < 0.3
+
+
+def test_help_shows_the_verbs() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", "import prillm_or; help(prillm_or)"], capture_output=True, text=True, check=True
+    ).stdout
+    for name in VERBS:
+        assert f"    {name}(" in shown
+
+
+@pytest.mark.parametrize("given", [None, 3, {"name": "x"}, ["coding-13"]])
+def test_what_is_no_market_is_refused(given: Any) -> None:
+    for verb in (po.solve, po.equilibrium, po.curve, po.explain, po.compete, po.Pricer):
+        with pytest.raises(po.ArgumentError, match="`market`: expected a Market, the path of a file or a name"):
+            verb(given)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "says"),
+    [
+        ({"gap": -1}, "`gap`: expected a number >= 0, got -1"),
+        ({"gap": float("nan")}, "`gap`: expected a number >= 0, got nan"),
+        ({"gap": "small"}, "`gap`: expected a number >= 0, got 'small'"),
+        ({"time_limit": -3}, "`time_limit`: expected a number >= 0, got -3"),
+        ({"threads": 0}, "`threads`: expected a whole number >= 1, got 0"),
+        ({"seed": 1.5}, "`seed`: expected a whole number >= 0, got 1.5"),
+        ({"abstraction": "nobody@2"}, "abstraction 'nobody': expected one of none"),
+        ({"abstraction": "learned@"}, "abstraction 'learned@': expected NAME"),
+        ({"abstraction": "anchored@0"}, "expected to keep at least 1 rival, got 0"),
+    ],
+)
+def test_solve_names_the_argument_and_its_rule(keywords: dict[str, Any], says: str) -> None:
+    with pytest.raises(po.PrillmError) as caught:
+        po.solve("tiny/kink", **keywords)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("prices", "says"),
+    [
+        ({"nobody": 1.0}, "`prices`: no provider has the id 'nobody'"),
+        ({"lead": -1.0}, "`prices`: expected a finite number >= 0, got -1.0 for 'lead'"),
+        ({"lead": float("nan")}, "`prices`: expected a finite number >= 0, got nan for 'lead'"),
+        ({"lead": "cheap"}, "`prices`: expected a finite number >= 0, got 'cheap' for 'lead'"),
+        ([1.0], "`prices`: expected prices by id, got list"),
+        (1.0, "`prices`: expected prices by id, got float"),
+    ],
+)
+def test_equilibrium_takes_prices_by_id(prices: Any, says: str) -> None:
+    with pytest.raises(po.ArgumentError) as caught:
+        po.equilibrium("tiny/one-rival", prices)
+    assert says in str(caught.value)
+
+
+def test_an_equilibrium_has_labels() -> None:
+    """lead's load at price p on tiny/one-rival is 4 - p (instances/tiny/README.md): 2 at price 2, profit 4."""
+    state = po.equilibrium("tiny/one-rival", {"lead": 2.0})
+    assert state.loads["lead"] == pytest.approx(2.0)
+    assert state.flows.loc[:, "lead"].sum() == pytest.approx(2.0)
+    assert state.profit == pytest.approx(4.0)
+    assert set(state.to_frame().columns) == {"user", "provider", "flow"}
+    assert "KKT residual" in str(state)
+
+
+def test_the_best_price_of_a_market_of_frames_does_not_depend_on_the_order_of_rows() -> None:
+    users, providers, delays = frames()
+    market = po.Market.from_frames(users, providers, delays, leader="us", price_cap=10.0)
+    turned = po.Market.from_frames(users[::-1], providers, delays.iloc[::-1, ::-1], leader="us", price_cap={"us": 10.0})
+    assert turned.user_ids == ("b", "a")
+    assert turned.delay.tolist() == [[3.0, 4.0], [1.0, 2.0]]
+    assert po.solve(turned).price == pytest.approx(po.solve(market).price)
+
+
+def test_a_market_reads_a_series_by_its_labels() -> None:
+    users, providers, delays = frames()
+    market = po.Market.from_frames(users, providers, delays, leader="us", price_cap=10.0)
+    fields: dict[str, Any] = {
+        "name": "m", "user_ids": ("a", "b"), "provider_ids": ("rival", "us"), "leader": ("us",), "price_cap": [10.0],
+        "demand": users["demand"][::-1], "price": providers["price"][::-1], "capacity": providers["capacity"],
+        "delay": delays.iloc[::-1, ::-1],
+    }  # fmt: skip
+    again = po.Market(**fields)
+    for name in ("demand", "price", "capacity", "delay"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(market, name))
+    with pytest.raises(po.MarketError, match="demand: expected the ids as its labels, 'a', 'b', got 0, 1"):
+        po.Market(**fields | {"demand": users["demand"].reset_index(drop=True)})
+    with pytest.raises(po.MarketError, match="capacity: expected an array of numbers, got dict"):
+        po.Market(**fields | {"capacity": {"rival": 2.0, "us": 3.0}})
+    with pytest.raises(po.MarketError, match=r"leader\.providers: no provider has the id 'you'"):
+        po.Market(**fields | {"leader": ("you",)})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda u, p, d: (u.rename(columns={"demand": "demnd"}), p, d), "users: column demand is missing"),
+        (lambda u, p, d: (u, p.assign(colour=1), d), "providers: unknown column 'colour'"),
+        (lambda u, p, d: (u, p.reset_index(), d), "providers: expected ids as its index, got 0"),
+        (lambda u, p, d: (u, p, d.drop(columns="us")), "delays: columns: provider 'us' is missing"),
+        (lambda u, p, d: (u, p, d.rename(index={"a": "z"})), "delays: rows: no user has the id 'z'"),
+        (lambda u, p, d: (u, p.assign(price=["cheap", 1]), d), "price of 'rival': expected a number, got 'cheap'"),
+        (lambda u, p, d: (pd.concat([u, u]), p, d), "users: 'a' appears more than once in its index"),
+        (lambda u, p, d: (u * -1, p, d), "demand[a]: expected a finite number > 0, got -3.0"),
+        (lambda u, p, d: (u, p.drop(index="rival"), d.drop(columns="rival")), "the leader owns every provider"),
+        (lambda u, p, d: (None, p, d), "users: expected a pandas frame, got NoneType"),
+    ],
+)
+def test_a_faulty_frame_is_named(spoil: Callable[..., Any], says: str) -> None:
+    with pytest.raises(po.MarketError) as caught:
+        po.Market.from_frames(*spoil(*frames()), leader="us", price_cap=10.0)
+    assert says in str(caught.value)
+
+
+def test_a_market_takes_the_defaults_of_the_file(tmp_path: Path) -> None:
+    users, providers, delays = frames()
+    market = po.Market.from_frames(users, providers.assign(price=[1.0, 2.0]), delays, leader="us", price_cap=10.0)
+    document = {
+        "format": "prillm-or/market@1",
+        "name": "market",
+        "leader": {"providers": ["us"], "price_cap": 10.0},
+        "users": [{"id": "a", "demand": 3.0}, {"id": "b", "demand": 2.0}],
+        "providers": [{"id": "rival", "price": 1.0, "capacity": 2.0}, {"id": "us", "price": 2.0, "capacity": 3.0}],
+        "delays": [[1.0, 2.0], [3.0, 4.0]],
+    }
+    path = tmp_path / "market.json"
+    path.write_text(json.dumps(document))
+    read = po.load(path)
+    for name in ("value", "unit_cost", "price_weight", "congestion_weight", "delay_weight"):
+        np.testing.assert_array_equal(getattr(market, name), getattr(read, name))
+
+
+def test_a_result_is_printed_as_its_command_prints_it_and_saved_as_it_writes_it(tmp_path: Path) -> None:
+    result = po.solve("tiny/one-rival")
+    assert result.price == pytest.approx(2.0)
+    assert list(result.to_frame().index) == ["lead"]
+    result.save(tmp_path / "result.json")
+    assert json.loads((tmp_path / "result.json").read_text()) == result.to_dict()
+    shown = subprocess.run(["prillm-or", "solve", "tiny/one-rival"], capture_output=True, text=True, check=True).stdout
+    ours = str(result).splitlines()
+    assert ours[0].strip() == shown.splitlines()[0].strip()
+    assert ours[2].split() == shown.splitlines()[2].split()
+    assert "<table>" in result._repr_html_()  # what a notebook calls
+
+
+def test_a_price_of_several_has_no_single_one() -> None:
+    result = po.solve("tiny/two-prices")
+    with pytest.raises(AttributeError, match="2 prices; see `prices`"):
+        _ = result.price
+
+
+def test_no_price_in_time_is_a_result_and_no_ctrl_c() -> None:
+    began = time.perf_counter()
+    result = po.solve("tiny/kink", solver="ipopt", model="smooth", time_limit=0)
+    assert result.status is po.Status.TIME_LIMIT
+    assert result.profit == pytest.approx(po.equilibrium("tiny/kink", result.prices).profit)
+    assert time.perf_counter() - began < 30
