@@ -1,4 +1,4 @@
-"""The public surface: what `import prillm_or as po` shows, and that every door refuses what it cannot take, in a line."""
+"""The public surface: what `import prillm_or as po` shows, and that every door refuses, in a line, what it cannot take."""
 
 from __future__ import annotations
 
