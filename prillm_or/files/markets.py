@@ -21,6 +21,7 @@ import numpy as np
 from prillm_or.errors import MarketError, PrillmError
 from prillm_or.files.delays import check_delays
 from prillm_or.files.documents import parse_json
+from prillm_or.files.names import find
 from prillm_or.market.checks import check_fields, check_links
 from prillm_or.market.faults import Faults
 from prillm_or.market.market import Array, Market, Units
@@ -44,6 +45,13 @@ class MarketFile:
     market: Market
     sha256: str
     path: Path
+
+
+def as_market(given: Market | MarketFile | str | os.PathLike[str]) -> Market:
+    """The market itself, that of a market file, or the one that a path or the name of a shipped file stands for."""
+    if isinstance(given, Market):
+        return given
+    return given.market if isinstance(given, MarketFile) else read_market(find("instances", os.fspath(given))).market
 
 
 def read_market(path: str | os.PathLike[str]) -> MarketFile:
