@@ -127,11 +127,13 @@ class ProfitCurve(Answer):
 
     def load(self, prices: ArrayLike) -> Array:
         """Load of the provider whose price moves, at prices of any shape; NaN where none was traced."""
-        return self._loads(np.asarray(prices, dtype=np.float64))[self.decision]
+        load: Array = self._loads(np.asarray(prices, dtype=np.float64))[self.decision]
+        return load
 
     def slope(self, prices: ArrayLike) -> Array:
         """Slope of that load, on the piece that each price is on or starts."""
-        return self._slope[self._piece(np.asarray(prices, dtype=np.float64)), self.decision]
+        slope: Array = self._slope[self._piece(np.asarray(prices, dtype=np.float64)), self.decision]
+        return slope
 
     def profit(self, prices: ArrayLike) -> Array:
         """Profit of all of the leader's providers, at prices of any shape; NaN where none was traced."""

@@ -105,9 +105,8 @@ def curve_around(market: Market, price: float) -> ProfitCurve:
 
     The leader has one price.
     """
-    cap = float(market.price_cap[0])
     try:
-        curve = curve_between(market, 0, 0.0, cap, PATIENCE_S)
+        curve = curve_between(market, 0, 0.0, float(market.price_cap[0]), PATIENCE_S)
     except ConvergenceError:
         return _near(market, price)
     return curve if curve.complete else _near(market, price)

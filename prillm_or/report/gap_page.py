@@ -19,7 +19,7 @@ _GAP_CAPTION = "Time against gap (hollow: distance to the best proven profit)"
 
 
 def html_page(comparison: Comparison) -> str:
-    """Fill `gap_page.html.jinja`: for each instance pictures and table, then the paper's figures and the environment."""
+    """Fill `gap_page.html.jinja`: for each market pictures and table, then the paper's figures and the environment."""
     found = sections(comparison)
     return fill(
         "gap_page.html.jinja",
