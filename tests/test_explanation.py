@@ -368,7 +368,7 @@ def test_in_a_large_market_only_the_greatest_effects_are_worked_out(monkeypatch:
 def test_a_curve_too_long_is_looked_at_near_the_price(monkeypatch: pytest.MonkeyPatch) -> None:
     market = generate(20, 20, "heavy", 6)
     whole = explain(market)
-    monkeypatch.setattr("prillm_or.explanation.pieces._PATIENCE_S", 0.0)
+    monkeypatch.setattr("prillm_or.explanation.derive.PATIENCE_S", 0.0)
     near = explain(market)
     assert whole.searched == (0.0, 12.0)
     assert near.searched == pytest.approx((0.99 * whole.price, 1.01 * whole.price))

@@ -46,7 +46,7 @@ def shares(seeds: range, keep: int, sizes: Sizes) -> list[float]:
         prices = PathSolver().solve(learned.abstract(market, keep).market, Limits()).prices
         assert prices is not None
         profit = float((prices[0] - curve.unit_cost) * equilibrium(market, prices).load[market.leader[0]])
-        found.append(profit / curve.best_profit)
+        found.append(profit / curve.best.profit)
     return found
 
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from prillm_or.abstraction.learned_paper import abstract, abstract_with, merge
 from prillm_or.abstraction.paper_network import FEATURES, PaperNetwork, Scores, plan, rival_features
 from prillm_or.abstraction.set_attention import SetAttentionBlock
-from prillm_or.abstraction.training.curves import Curve, exact_curve
+from prillm_or.abstraction.training.curves import exact_curve
 from prillm_or.abstraction.training.examples import stack
 from prillm_or.abstraction.training.learned_paper import PRICES, PaperTask, curve_losses, example_of
 from prillm_or.abstraction.weights import write_weights
+from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import Shape, generate
 from prillm_or.users.equilibrium import equilibrium
@@ -31,7 +32,7 @@ class Lesson:
     """A market and its exact curve."""
 
     market: Market
-    curve: Curve
+    curve: ProfitCurve
 
 
 def lesson_of(market: Market) -> Lesson:
@@ -196,7 +197,7 @@ def test_loss_is_that_of_the_small_market(network: PaperNetwork, lessons: list[L
     assert all(low < high for low, high in pairwise(prices))
     exact = np.array([p * leader_load(full, p) for p in prices])
     approximate = np.array([p * leader_load(small, p) for p in prices])
-    scale = max(exact.max(), lessons[0].curve.best_profit)
+    scale = max(exact.max(), lessons[0].curve.best.profit)
     np.testing.assert_allclose(batch["profit"][0].numpy(), exact / scale, rtol=0, atol=1e-10)
     expected = np.mean(((approximate - exact) / scale) ** 2)
     # The network is in float32.

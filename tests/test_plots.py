@@ -23,23 +23,22 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from prillm_or.cli import run
+from prillm_or.curves.profit_curve import ProfitCurve, curve
 from prillm_or.curves.profit_plot import plot_profit
 from prillm_or.curves.support_plot import MOST_ROWS, plot_support, support_height, uses
-from prillm_or.curves.trace import trace
+from prillm_or.curves.turns import using
 from prillm_or.errors import PrillmError
 from prillm_or.explanation.derive import explain
 from prillm_or.explanation.effects_plot import MOST_BARS, effects_height, largest_bars, plot_effects
 from prillm_or.explanation.explanation import Explanation
-from prillm_or.explanation.pieces import Traced, using
 from prillm_or.files.markets import read_market, write_market
 from prillm_or.files.names import find
 from prillm_or.market.market import Array, Market, Units
 from prillm_or.output.canvas import finished, new_axes
 from prillm_or.output.look import DEMAND, LEADER, SHARED, letters, short, wide_letters
 from prillm_or.output.plots import save_plot
-from prillm_or.report.curve import profit_curve
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium, solve_users, user_problem
+from prillm_or.users.equilibrium import equilibrium
 from prillm_or.users.flows_plot import MOST, _crossing, _orders, flows_height, plot_flows
 
 Draw = Callable[[Axes], None]
@@ -57,19 +56,15 @@ def _odd(make_market: MakeMarket) -> Market:
     return make_market(user_ids=_ODD, provider_ids=_ODD, capacity=np.full(6, 5.0), units=units)
 
 
-def _traced(market: Market, which: int = 0) -> Traced:
-    prices = market.price[list(market.leader)]
-    prices[which] = 0.0
-    users = user_problem(market)
-    start = solve_users(users, prices)
-    return Traced(start, list(trace(users, prices, which, float(market.price_cap[which]), start)))
+def _traced(market: Market, which: int = 0) -> ProfitCurve:
+    return curve(market, market.leader_ids[which])
 
 
 def _all(market: Market) -> Iterator[tuple[Draw, float]]:
     traced = _traced(market)
     best = market.price_cap / 3
-    yield partial(plot_profit, market=market, pieces=traced.pieces), 3.8
-    yield partial(plot_support, market=market, traced=traced), support_height(market, traced)
+    yield partial(plot_profit, curve=traced), 3.8
+    yield partial(plot_support, curve=traced), support_height(traced)
     yield partial(plot_flows, market=market, found=equilibrium(market, best)), flows_height(market)
     if market.n * market.m < 500 and len(market.leader) == 1:
         explanation = explain(market)
@@ -117,7 +112,7 @@ def _legend(axes: Axes) -> str:
 
 def test_the_profit_curve_is_that_of_equilibria(axes: Axes, coding: Market) -> None:
     traced = _traced(coding)
-    plot_profit(axes, coding, traced.pieces)
+    plot_profit(axes, traced)
     price, profit = _curve(axes)
     for k in range(0, len(price), 40):
         prices = np.array([price[k]])
@@ -134,7 +129,7 @@ def test_the_profit_curve_is_that_of_equilibria(axes: Axes, coding: Market) -> N
 
 def test_the_best_price_and_other_maxima_are_those_by_hand(axes: Axes, hand_answers: Mapping[str, Any]) -> None:
     by_hand = hand_answers["two-maxima"]
-    plot_profit(axes, by_hand.market, _traced(by_hand.market).pieces)
+    plot_profit(axes, _traced(by_hand.market))
     best = _labelled(axes, "best price: 20, profit 20").get_xydata()
     assert best == pytest.approx(np.array([[float(by_hand.prices[0]), float(by_hand.profit)]]))
     assert _labelled(axes, "other local maximum: 8").get_xydata() == pytest.approx(np.array([[8.0, 16.0]]))
@@ -142,14 +137,14 @@ def test_the_best_price_and_other_maxima_are_those_by_hand(axes: Axes, hand_answ
 
 def test_the_picture_ends_where_nobody_is_left_and_says_where_the_cap_is(axes: Axes) -> None:
     market = _shipped("tiny/two-maxima")
-    plot_profit(axes, market, _traced(market).pieces)
+    plot_profit(axes, _traced(market))
     assert 24 < axes.get_xlim()[1] < 30
     assert "price cap: 40, beyond the picture" in _legend(axes)
 
 
 def test_losses_below_the_unit_cost_do_not_squeeze_the_curve(axes: Axes, make_market: MakeMarket) -> None:
     market = make_market(unit_cost=np.array([1.5, 0.0, 0.0]), price_cap=np.array([4.0]))
-    plot_profit(axes, market, _traced(market).pieces)
+    plot_profit(axes, _traced(market))
     ((_, best),) = _labelled(axes, "best price").get_xydata()
     assert best > 0
     assert min(_curve(axes)[1]) < -best
@@ -158,16 +153,14 @@ def test_losses_below_the_unit_cost_do_not_squeeze_the_curve(axes: Axes, make_ma
 
 def test_a_cap_of_zero_leaves_one_point(axes: Axes, make_market: MakeMarket) -> None:
     market = make_market(price_cap=np.zeros(1))
-    plot_profit(axes, market, _traced(market).pieces)
+    plot_profit(axes, _traced(market))
     assert _labelled(axes, "best price: 0, profit 0").get_xydata().tolist() == [[0.0, 0.0]]
-    curve = profit_curve(market)
-    assert curve is not None
-    assert set(curve.price) == set(curve.profit) == {0.0}
+    assert [set(values) for values in _traced(market).points(0.0)] == [{0.0}, {0.0}]
 
 
 def test_one_of_two_prices_counts_both_providers(axes: Axes) -> None:
     market = _shipped("tiny/two-prices")
-    plot_profit(axes, market, _traced(market, 1).pieces, 1)
+    plot_profit(axes, _traced(market, 1))
     price, profit = _curve(axes)
     assert market.today is not None
     for k in range(0, len(price), 50):
@@ -338,7 +331,7 @@ def test_nothing_to_show_is_said(axes: Axes) -> None:
 
 
 def test_rows_are_coloured_by_whom_the_user_uses(axes: Axes, coding: Market) -> None:
-    plot_support(axes, coding, _traced(coding))
+    plot_support(axes, _traced(coding))
     names = [label.get_text() for label in axes.get_yticklabels()]
     seen = {LEADER.lower(): (True, False), SHARED.lower(): (True, True), "#d4d4d4": (False, True)}
     bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
@@ -359,7 +352,7 @@ def test_users_who_use_the_leader_are_those_of_the_explanation(kind: str, draw_m
     market = draw_market(kind, 9, 6, 4)
     traced = _traced(market)
     turns = using(traced, market.leader[0])
-    for i, spans in enumerate(uses(market, traced)):
+    for i, spans in enumerate(uses(traced)):
         assert [span[1] for span in spans[:-1]] == [span[0] for span in spans[1:]]
         begins = [turns[i][0][1], *(begins for at, begins in turns[i][1:])]
         leads = [span[2] != "rivals only" for span in spans]
@@ -369,11 +362,11 @@ def test_users_who_use_the_leader_are_those_of_the_explanation(kind: str, draw_m
 def test_of_many_users_those_are_drawn_who_ever_use_the_leader(axes: Axes, draw_market: MakeMarket) -> None:
     market = draw_market("heavy", 120, 30, 1)
     traced = _traced(market)
-    plot_support(axes, market, traced)
+    plot_support(axes, traced)
     names = [label.get_text() for label in axes.get_yticklabels()]
     ever = {
         market.user_ids[i]
-        for i, spans in enumerate(uses(market, traced))
+        for i, spans in enumerate(uses(traced))
         if any(span[2] != "rivals only" for span in spans)
     }
     assert set(names) <= ever
@@ -458,7 +451,7 @@ def test_a_file_is_written_by_its_ending_and_the_same_twice(
     traced = _traced(coding)
     files = [tmp_path / f"{name}.{ending}" for name in "ab"]
     for file in files:
-        save_plot(file, partial(plot_support, market=coding, traced=traced), support_height(coding, traced))
+        save_plot(file, partial(plot_support, curve=traced), support_height(traced))
     assert files[0].read_bytes().startswith(head)
     assert files[0].read_bytes() == files[1].read_bytes()
     assert sorted(tmp_path.iterdir()) == files
@@ -499,10 +492,9 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_cap_without_meaning_costs_no_points(axes: Axes, coding: Market) -> None:
     free = replace(coding, price_cap=np.array([1e9]))
-    curve = profit_curve(free)
-    assert curve is not None
-    assert len(curve.price) < 1000
-    plot_profit(axes, free, _traced(free).pieces)
+    traced = _traced(free)
+    assert len(traced.points(traced.cap)[0]) < 1000
+    plot_profit(axes, traced)
     assert len(_curve(axes)[0]) < 1000
 
 

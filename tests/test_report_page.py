@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from prillm_or.comparison.comparison import Comparison, compare
@@ -17,11 +16,8 @@ from prillm_or.comparison.plan import Plan
 from prillm_or.comparison.summary import Line
 from prillm_or.files.markets import read_market
 from prillm_or.files.names import find
-from prillm_or.report.curve import profit_curve
 from prillm_or.report.gap_folder import write_report
 from prillm_or.report.gap_pictures import shown_gap
-from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -114,18 +110,6 @@ def test_ids_are_text_and_never_markup(tmp_path: Path) -> None:
     assert "<b>" not in text
     assert "<i>" not in text
     assert "&lt;b&gt;$x$" in text
-
-
-def test_the_curve_is_that_of_the_market() -> None:
-    market = read_market(find("instances", "coding-13")).market
-    curve = profit_curve(market)
-    assert curve is not None
-    assert (curve.pieces, curve.whole) == (14, True)
-    assert (curve.price[0], curve.price[-1]) == (0.0, market.price_cap[0])
-    for k in range(0, len(curve.price), 40):
-        prices = np.array([curve.price[k]])
-        assert curve.profit[k] == pytest.approx(profit_of(market, prices, equilibrium(market, prices).load), rel=1e-9)
-    assert profit_curve(read_market(find("instances", "tiny/two-prices")).market) is None
 
 
 @pytest.mark.parametrize(("gap", "share", "shown"), [(1e-3, 0.5, 1e-3), (None, 0.8, 0.25), (None, 1.1, 0.0)])

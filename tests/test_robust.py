@@ -23,6 +23,7 @@ from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.calibration.preferences import EVERYONE, Preferences, market_with
 from prillm_or.calibration.specification import Specification, parameters_of
 from prillm_or.cli import run
+from prillm_or.curves.profit_curve import ProfitCurve, curve
 from prillm_or.errors import CombinationError, ConvergenceError, MarketError
 from prillm_or.files.markets import read_market, write_market
 from prillm_or.market.market import Market
@@ -30,7 +31,7 @@ from prillm_or.market.outside import with_outside
 from prillm_or.market.synthetic import generate
 from prillm_or.robustness import pricing as robust_module
 from prillm_or.robustness.best import best_mean, best_worst, top_of_lowest
-from prillm_or.robustness.parabolas import Curve, Parabolas, breakpoints, curve, profits
+from prillm_or.robustness.parabolas import Parabolas, breakpoints, profits
 from prillm_or.robustness.prices import RobustPrices, robust_to_json
 from prillm_or.robustness.pricing import robust_prices
 from prillm_or.solving.run import solve
@@ -320,9 +321,9 @@ def test_profits_are_those_of_equilibria_in_every_draw(some: tuple[Market, list[
 def test_pieces_that_contradict_the_equilibria_are_an_error(
     some: tuple[Market, list[Market]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(market: Market) -> Curve:
+    def wrong(market: Market) -> ProfitCurve:
         true = curve(market)
-        return replace(true, load=true.load * (1 + 1e-8))
+        return replace(true, pieces=tuple(replace(piece, load=piece.load * (1 + 1e-8)) for piece in true.pieces))
 
     monkeypatch.setattr(robust_module, "curve", wrong)
     with pytest.raises(ConvergenceError, match="differ in profit"):

@@ -71,8 +71,8 @@ def test_curve_is_the_profit_at_equilibrium(seed: int) -> None:
     assert curve is not None
     prices = np.linspace(0, 0.999, 7) * market.price_cap[0]
     exact = [(p - curve.unit_cost) * equilibrium(market, [p]).load[market.leader[0]] for p in prices]
-    np.testing.assert_allclose(curve.profit(prices), exact, atol=1e-9 * curve.best_profit)
-    assert curve.best_profit == pytest.approx(solve(market, solver="path").profit, rel=1e-10)
+    np.testing.assert_allclose(curve.profit(prices), exact, atol=1e-9 * curve.best.profit)
+    assert curve.best.profit == pytest.approx(solve(market, solver="path").profit, rel=1e-10)
 
 
 def test_best_below_a_cap_is_the_best_of_the_market_with_that_cap() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prillm_or.curves.parabola import vertex
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.ascent import ascend
 from prillm_or.solvers.path import Search
@@ -75,7 +76,7 @@ def _top(market: Market, search: Search) -> float:
     slope = float(load_slopes(found.users, found.laplacian)[0, 0])
     if slope >= 0:
         return price
-    top = price - (search.bounds.point(found).load + (price - cost) * slope) / (2 * slope)
+    top = price + vertex(search.bounds.point(found).load + (price - cost) * slope, slope)
     if not 0 <= top <= market.price_cap[0] or abs(top - price) > _DIGITS * price:
         return price
     profit = (top - cost) * search.bounds.point(search.look(top)).load

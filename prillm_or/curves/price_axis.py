@@ -2,47 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from prillm_or.curves.trace import Piece
-from prillm_or.market.market import Market
 from prillm_or.output.look import DARK, QUIET, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from prillm_or.curves.profit_curve import ProfitCurve
+
 _BEYOND = 1.15
 _NEARLY = 0.75
 
 
-def last_shown(market: Market, pieces: Sequence[Piece], which: int) -> float:
+def last_shown(curve: ProfitCurve) -> float:
     """Where the axis ends: at the cap, unless nobody uses the provider, or not today, at most prices below it."""
-    cap, today = float(market.price_cap[which]), market.price[market.leader[which]]
-    used = max((piece.end for piece in pieces if piece.load[which] > 0), default=cap)
-    end = _BEYOND * max(used, today) if today <= cap else _BEYOND * used
-    return float(end if 0 < end < _NEARLY * cap else cap)
+    cap, today = curve.cap, curve.today
+    used = max((piece.end for piece in curve.pieces if piece.load[curve.decision] > 0), default=cap)
+    end = _BEYOND * (max(used, today) if today is not None and today <= cap else used)
+    return end if 0 < end < _NEARLY * cap else cap
 
 
-def price_axis(ax: Axes, market: Market, which: int, end: float) -> None:
+def price_axis(ax: Axes, curve: ProfitCurve, end: float) -> None:
     """Name the axis, and let it end at `end`."""
-    units = market.units
-    name = short(market.leader_ids[which])
-    ax.set_xlabel(f"price of {name}, {units.currency} per {units.volume}", parse_math=False)
+    units = curve.market.units
+    ax.set_xlabel(f"price of {short(curve.provider)}, {units.currency} per {units.volume}", parse_math=False)
     if end > 0:
         ax.set_xlim(0.0, 1.01 * end)
 
 
-def mark_today(ax: Axes, market: Market, which: int, end: float) -> None:
+def mark_today(ax: Axes, curve: ProfitCurve, end: float) -> None:
     """Draw a line at today's price, where there is one."""
-    today = float(market.price[market.leader[which]])
-    if today >= 0:  # absent prices are NaN
-        _mark(ax, "price today", today, end, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
+    if curve.today is not None:
+        _mark(ax, "price today", curve.today, end, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
 
 
-def mark_cap(ax: Axes, market: Market, which: int, end: float) -> None:
+def mark_cap(ax: Axes, curve: ProfitCurve, end: float) -> None:
     """Draw a line at the price cap."""
-    _mark(ax, "price cap", float(market.price_cap[which]), end, color=DARK, linewidth=1.6, linestyle=":")
+    _mark(ax, "price cap", curve.cap, end, color=DARK, linewidth=1.6, linestyle=":")
 
 
 def _mark(ax: Axes, what: str, price: float, end: float, **style: Any) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from prillm_or.curves.price_axis import last_shown, mark_cap, mark_today, price_axis
-from prillm_or.curves.trace import Piece
-from prillm_or.explanation.pieces import SAME, local_maxima
-from prillm_or.market.market import Array, Market
+from prillm_or.curves.profit_curve import SAME, ProfitCurve
 from prillm_or.output.look import DARK, LEADER
-from prillm_or.report.curve import best_point, profit_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,64 +14,54 @@ if TYPE_CHECKING:
 _LOSS_SHOWN = 0.4
 """Losses at prices below the unit cost are drawn down to this share of the best profit."""
 
-
 _TICK = 0.02
 """Height at which the ends of pieces are marked, as a share of the picture's."""
 
 
-def plot_profit(ax: Axes, market: Market, pieces: Sequence[Piece], which: int = 0) -> None:
+def plot_profit(ax: Axes, curve: ProfitCurve) -> None:
     """Draw the profit over the price.
 
-    Besides it: the ends of its pieces, as short lines on the axis, the best price, today's, the price cap, and, where
-    the leader has one price, the other local maxima. `ax.legend()` says which is which.
-
-    Parameters
-    ----------
-    pieces
-        From `trace`.
-    which
-        Which of the leader's prices moves; its others are as today.
+    Besides it: the ends of its pieces, as short lines on the axis, the best price, today's, the price cap, and the
+    other local maxima. `ax.legend()` says which is which.
     """
-    end = last_shown(market, pieces, which)
-    best = best_point(market, pieces, which)
-    draw_profit(ax, market, *profit_points(market, pieces, which, end))
-    price_axis(ax, market, which, end)
-    _mark_pieces(ax, pieces)
-    mark_today(ax, market, which, end)
-    mark_cap(ax, market, which, end)
-    if len(market.leader) == 1:
-        _mark_maxima(ax, market, pieces, best[0])
+    end, best = last_shown(curve), curve.best
+    draw_profit(ax, curve, end)
+    price_axis(ax, curve, end)
+    _mark_pieces(ax, curve)
+    mark_today(ax, curve, end)
+    mark_cap(ax, curve, end)
+    _mark_maxima(ax, curve)
     ax.plot(
-        [best[0]],
-        [best[1]],
+        [best.price],
+        [best.profit],
         "o",
         color=LEADER,
         markersize=8,
         zorder=4,
-        label=f"best price: {best[0]:.4g}, profit {best[1]:.4g}",
+        label=f"best price: {best.price:.4g}, profit {best.profit:.4g}",
     )
-    if best[1] > 0 and ax.get_ylim()[0] < -_LOSS_SHOWN * best[1]:
-        ax.set_ylim(bottom=-_LOSS_SHOWN * best[1])
+    if best.profit > 0 and ax.get_ylim()[0] < -_LOSS_SHOWN * best.profit:
+        ax.set_ylim(bottom=-_LOSS_SHOWN * best.profit)
 
 
-def draw_profit(ax: Axes, market: Market, price: Array, profit: Array) -> None:
-    """Draw the curve alone, through its points, and name the axes."""
-    units = market.units
-    ax.plot(price, profit, color=DARK, linewidth=1.3, zorder=2)
+def draw_profit(ax: Axes, curve: ProfitCurve, span: float) -> None:
+    """Draw the curve alone, in a picture of this width, and name the axis of profits."""
+    units = curve.market.units
+    ax.plot(*curve.points(span), color=DARK, linewidth=1.3, zorder=2)
     ax.set_ylabel(f"profit, {units.currency} per {units.period}", parse_math=False)
 
 
-def _mark_pieces(ax: Axes, pieces: Sequence[Piece]) -> None:
-    starts = [piece.start for piece in pieces[1:]]
-    if starts:
-        place, label = ax.get_xaxis_transform(), f"ends of the {len(pieces)} exact pieces"
+def _mark_pieces(ax: Axes, curve: ProfitCurve) -> None:
+    starts = curve.starts[1:]
+    if len(starts):
+        place, label = ax.get_xaxis_transform(), f"ends of the {len(curve.pieces)} exact pieces"
         height = [_TICK] * len(starts)
         ax.plot(starts, height, "|", transform=place, color=DARK, markersize=8, markeredgewidth=0.7, label=label)
 
 
-def _mark_maxima(ax: Axes, market: Market, pieces: Sequence[Piece], best: float) -> None:
-    cap, unit_cost = float(market.price_cap[0]), float(market.unit_cost[market.leader[0]])
-    others = [one for one in local_maxima(pieces, unit_cost, cap) if abs(one.price - best) > SAME * best]
+def _mark_maxima(ax: Axes, curve: ProfitCurve) -> None:
+    best = curve.best.price
+    others = [one for one in curve.local_maxima if abs(one.price - best) > SAME * best]
     if others:
         count = len(others)
         label = f"other local maxima: {count}" if count > 1 else f"other local maximum: {others[0].price:.4g}"

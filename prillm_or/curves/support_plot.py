@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prillm_or.curves.price_axis import last_shown, mark_today, price_axis
-from prillm_or.explanation.pieces import Traced
+from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Market, Mask
 from prillm_or.output.look import LEADER, SHARED, letters_beside, short
-from prillm_or.report.curve import best_point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,23 +35,15 @@ Span = tuple[float, float, Use]
 """From one price to another."""
 
 
-def plot_support(ax: Axes, market: Market, traced: Traced, which: int = 0) -> None:
+def plot_support(ax: Axes, curve: ProfitCurve) -> None:
     """Draw a row for each user, coloured by whom it uses as the price rises; users who stay with the leader are on top.
 
     Of more than 40 users at most 40 are drawn, those of largest demand that use the leader at some price. `ax.legend()`
     says what the colours mean.
-
-    Parameters
-    ----------
-    traced
-        The pieces and where they start.
-    which
-        Which of the leader's prices moves; its others are as today.
     """
     from matplotlib.ticker import NullLocator
 
-    end = last_shown(market, traced.pieces, which)
-    spans = uses(market, traced)
+    market, end, spans = curve.market, last_shown(curve), uses(curve)
     chosen = _chosen(market, spans)
     for use, colour in _COLOURS.items():
         bars = [(row, span) for row, i in enumerate(chosen) for span in spans[i] if span[2] is use]
@@ -61,10 +52,10 @@ def plot_support(ax: Axes, market: Market, traced: Traced, which: int = 0) -> No
             starts = np.array([span[0] for span in shown])
             widths = np.array([span[1] for span in shown]) - starts
             ax.barh(rows, widths, 0.8, starts, color=colour, linewidth=0, zorder=2, label=str(use))
-    price_axis(ax, market, which, end)
-    best = best_point(market, traced.pieces, which)[0]
+    price_axis(ax, curve, end)
+    best = curve.best.price
     ax.axvline(best, color="black", linewidth=1.4, zorder=3, label=f"best price: {best:.4g}")
-    mark_today(ax, market, which, end)
+    mark_today(ax, curve, end)
     ax.set_yticks(range(len(chosen)), [short(market.user_ids[i]) for i in chosen], parse_math=False)
     ax.set_ylim(len(chosen) - 0.4, -0.6)
     ax.yaxis.set_minor_locator(NullLocator())
@@ -73,24 +64,24 @@ def plot_support(ax: Axes, market: Market, traced: Traced, which: int = 0) -> No
     ax.set_ylabel(_shown(market, spans, len(chosen)))
 
 
-def support_height(market: Market, traced: Traced) -> float:
+def support_height(curve: ProfitCurve) -> float:
     """Inches that the rows need."""
-    return _AXIS + _ROW * max(len(_chosen(market, uses(market, traced))), 6)
+    return _AXIS + _ROW * max(len(_chosen(curve.market, uses(curve))), 6)
 
 
-def uses(market: Market, traced: Traced) -> list[list[Span]]:
+def uses(curve: ProfitCurve) -> list[list[Span]]:
     """For each user whom it uses along the price, without gaps."""
-    leader = np.zeros(market.m, dtype=bool)
-    leader[list(market.leader)] = True
-    support = traced.start.support.copy()
-    begun: list[list[tuple[float, Use]]] = [[(traced.pieces[0].start, _use(row, leader))] for row in support]
-    for piece in traced.pieces:
+    leader = np.zeros(curve.market.m, dtype=bool)
+    leader[list(curve.market.leader)] = True
+    support, (low, high) = curve.support.copy(), curve.searched
+    begun: list[list[tuple[float, Use]]] = [[(low, _use(row, leader))] for row in support]
+    for piece in curve.pieces:
         for i, j in piece.moved:
             support[i, j] = not support[i, j]
         for i in {i for i, _ in piece.moved}:
             if (use := _use(support[i], leader)) is not begun[i][-1][1]:
                 begun[i].append((piece.start, use))
-    return [_spans(turns, traced.pieces[-1].end) for turns in begun]
+    return [_spans(turns, high) for turns in begun]
 
 
 def _use(used: Mask, leader: Mask) -> Use:

@@ -35,6 +35,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prillm_or.curves.parabola import vertex
 from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Array, Mask
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, ample_provider, price_pull, rest, solve_users
@@ -75,7 +76,7 @@ class Piece:
 
 
 def trace(
-    users: UserProblem, prices: Array, which: int, end: float, start: Equilibrium | None = None
+    users: UserProblem, prices: Array, decision: int, end: float, start: Equilibrium | None = None
 ) -> Iterator[Piece]:
     """Yield the pieces of the leader's loads as one of its prices rises.
 
@@ -85,8 +86,8 @@ def trace(
         From `user_problem`.
     prices
         Shape (len(leader),): the leader's prices; the one that moves starts here.
-    which
-        Which of the leader's prices moves.
+    decision
+        Position among the leader's providers of the one whose price moves.
     end
         The price to stop at.
     start
@@ -97,7 +98,7 @@ def trace(
     ConvergenceError
         When a degenerate breakpoint does not resolve in double precision; `bisect` needs no breakpoints.
     """
-    state = _State(users, prices, which, end, start)
+    state = _State(users, prices, decision, end, start)
     if state.price >= end:
         yield Piece(state.price, state.price, *state.loads())
         return
@@ -106,10 +107,11 @@ def trace(
     while True:
         pair = state.next_pair()
         reached = state.price + state.distance(pair)
+        # Where nobody uses the provider, a dearer price changes nothing: the last piece reaches to the end.
         last = reached >= end or not state.using
         stop = end if last else reached
         if stop > state.horizon and state.using:
-            state.watch_anew()
+            state.watch_anew()  # beyond the horizon an unwatched pair may come first; the piece goes on
             continue
         if stop > begin:
             yield Piece(begin, stop, *loads, tuple(moved))
@@ -125,25 +127,41 @@ def trace(
 class _State:
     """The trace at one price: support, slacks and their slopes on the pairs that are watched.
 
-    `room` and `rate` hold the slacks and their slopes, with the sign of pairs off the support turned, so that a support
-    stays right while every room is >= 0. `using` counts the users of the provider whose price moves.
+    Between calls the following holds, but for rounding, which `_synchronise` removes:
+
+    * `_prices` are the leader's, the moving one is `price`; `_level` and `_congestion` are the equilibrium's there,
+      `_d_level` and `_d_congestion` their slopes as long as the support stays.
+    * `_inverse` holds the support. `using` counts the users of the provider whose price moves.
+    * `_pairs` are the pairs watched: all in use, and all that can come into use before the price `horizon`.
+    * `room`, `rate` and `_sign` have an entry for each of them: the slack and its slope, both times the sign, which is
+      1 in use and -1 out of use. So a support is right while every room is >= 0, and only pairs of rate < 0 limit the
+      price.
+    * `_zero` is the room that counts as none, `_watch` the length of the present watch, `_tied_flips` how many pairs
+      were moved at this price.
+
+    `advance` goes along the piece: `_prices`, `_level`, `_congestion` and `room` follow the slopes, which stay. `flip`
+    stands still and changes the support: slopes, `rate` and `_sign` follow it, while levels and rooms stay, for the
+    pair it moves has no room. `watch_anew` advances and chooses other pairs. Only `_synchronise` sets all of these,
+    from `_prices` and the support alone; whatever else there is never changes.
 
     Where a provider's capacity is ample, slacks of its users are too small for their digits. Their rooms and rates are
-    in flow over the sum of the other capacities, and kept equal to what the users' other flows leave of their demands.
+    in flow over the sum of the other capacities, that is their sign, and kept equal to what the users' other flows
+    leave of their demands.
     """
 
     def __init__(
-        self, users: UserProblem, prices: Array, which: int, end: float, start: Equilibrium | None
+        self, users: UserProblem, prices: Array, decision: int, end: float, start: Equilibrium | None
     ) -> None:
         self._users = users
-        self._which = which
-        self._column = users.leader[which]
+        self._decision = decision
+        self._column = users.leader[decision]
         self._prices = np.array(prices, dtype=np.float64)
         self._leader = np.array(users.leader)
         self._own_capacity = users.capacity[self._leader]
         self._ample = ample_provider(users.capacity, users.demand)
         self._others = float(np.delete(users.capacity, self._ample).sum()) if self._ample is not None else 0.0
         self._tied_flips = 0
+        # No slack is faster than twice the largest sensitivity: so small a part of it is rounding, no movement.
         self._still = _ZERO_RATE * float(users.sensitivity.max())
         self._speed = float(2 * users.sensitivity.max() - users.sensitivity.min())
         self._watch = _FIRST_WATCH * (end - self.price)
@@ -154,16 +172,16 @@ class _State:
 
     @property
     def price(self) -> float:
-        return float(self._prices[self._which])
+        return float(self._prices[self._decision])
 
     def watch_anew(self) -> None:
         """Raise the price to the horizon, and choose the pairs to watch from there on."""
         self.advance(self.horizon)
-        self._watch *= 2
+        self._watch *= 2  # each watch costs a pass over all pairs: a longer one is tried, and halved if too long
         self._synchronise(Laplacian(self._inverse.support, self._users.capacity))
 
     def _synchronise(self, laplacian: Laplacian, found: Equilibrium | None = None) -> None:
-        """Compute everything from the support: at first, and for the digits lost in many small updates."""
+        """Compute everything from the support: at first, for a new watch, and for the digits lost in many updates."""
         users, pairs, column = self._users, laplacian.pairs, self._column
         offsets = users.offsets(self._prices)
         if found is None:
@@ -174,7 +192,7 @@ class _State:
         self._d_level, self._d_congestion = laplacian.solve(*price_pull(users, laplacian, [column]))
         self._zero = _ZERO_SLACK * float(np.abs(self._level).max() + np.abs(self._congestion).max())
         support = laplacian.support
-        self._pairs = self._watched(offsets, support)
+        self._pairs = self._watched(offsets, support)  # by the level and congestion just found
         self.using = laplacian.count(column)
         self._inverse = SupportInverse(laplacian, users.capacity, self._pairs, _REFRESH)
         slack = self._difference(self._level, self._congestion) - self._pairs.take(offsets)
@@ -184,6 +202,7 @@ class _State:
         self.room, self.rate = self._sign * slack, self._sign * d_slack
         if self._ample is not None:
             scale = users.capacity[self._ample] / self._others
+            # The unit is in the sign, too, so that a rate over its sign is the slope of a slack for every pair.
             self._pairs.lower(self._sign, self._ample, support[:, self._ample] * (1.0 - scale))
             self._close(self.room, users.demand)
             self._close(self.rate, 0.0)
@@ -219,6 +238,8 @@ class _State:
 
     def next_pair(self) -> int:
         """The pair, counted as in `room.flat`, that limits how far the price can rise on this support."""
+        # Most often one pass decides: the least ratio has the pair whose room ends first. Of pairs without room it
+        # would be the quickest, while Murty's rule asks for the first: these take a second look.
         pair = int((self.rate / np.maximum(self.room, self._zero)).argmin())
         if self.room.item(pair) > self._zero and self.rate.item(pair) < -self._still:
             return pair
@@ -246,7 +267,7 @@ class _State:
         load = self._own_capacity * self._congestion[self._leader]
         slope = self._own_capacity * self._d_congestion[self._leader]
         if not self.using:  # zero but for rounding, and nobody comes back to a dearer provider
-            load[self._which], slope[:] = 0.0, 0.0
+            load[self._decision], slope[:] = 0.0, 0.0
         return load, slope
 
     def advance(self, price: float) -> None:
@@ -254,17 +275,18 @@ class _State:
         length = price - self.price
         if length == 0:
             self._tied_flips += 1
+            # Murty's rule always ends, but not where rounding turns a rate: a trace must not stand still for ever.
             if self._tied_flips > _MOST_TIED_FLIPS:
                 raise ConvergenceError(f"degenerate breakpoint at price {self.price!r}: try the solver bisect")
             return
         self._tied_flips = 0
-        self._prices[self._which] = price
+        self._prices[self._decision] = price
         self._level = self._level + length * self._d_level
         self._congestion = self._congestion + length * self._d_congestion
         self.room += length * self.rate
 
     def flip(self, pair: int) -> None:
-        """Move the pair in or out of the support."""
+        """Move the pair, which has no room, in or out of the support."""
         support, (i, j) = self._inverse.support, self._pairs.position(pair)
         if self._inverse.full or (j == self._ample and support[i, j]):  # of the latter kappa would have few digits
             support[i, j] = not support[i, j]
@@ -273,34 +295,36 @@ class _State:
         a, b = edge = self._inverse.edge(pair)
         kappa = self._inverse.flip(pair, edge)
         if j == self._column:
-            self.using += 1 if kappa > 0 else -1
+            self.using += 1 if kappa > 0 else -1  # kappa is positive where the pair came into use
         step = kappa * self.rate.item(pair) / self._sign.item(pair)
         self._d_level = self._d_level - step * a
         self._d_congestion = self._d_congestion - step * b
         change = self._difference(step * a, step * b)
         change *= self._sign
         self.rate -= change
+        # The slope of its slack has kept its sign (module docstring), so that the rate turns positive with the sign.
         self._sign.flat[pair] *= -1.0
         self.room.flat[pair] = 0.0
         self.rate.flat[pair] *= -1.0
         if self._ample is not None:
             if j == self._ample:
+                # It came into use: one that leaves was seen to above.
                 self._sign.flat[pair] = self._users.capacity[j] / self._others
             self._close(self.rate, 0.0)
 
 
-def best_on_piece(piece: Piece, which: int, margins: Array, unit_cost: float) -> tuple[float, float]:
+def best_on_piece(piece: Piece, decision: int, margins: Array, unit_cost: float) -> tuple[float, float]:
     """Price and profit of the best point of a piece, the smallest price among equals.
 
-    `margins`, shape (len(leader),), holds price less unit cost of the leader's other providers; entry `which` is
+    `margins`, shape (len(leader),), holds price less unit cost of the leader's other providers; entry `decision` is
     unused.
     """
-    own_load, own_slope = float(piece.load[which]), float(piece.slope[which])
+    own_load, own_slope = float(piece.load[decision]), float(piece.slope[decision])
     other_profit = other_slope = 0.0
     if len(margins) > 1:
-        others = np.delete(margins, which)
-        other_profit = float(others @ np.delete(piece.load, which))
-        other_slope = float(others @ np.delete(piece.slope, which))
+        others = np.delete(margins, decision)
+        other_profit = float(others @ np.delete(piece.load, decision))
+        other_slope = float(others @ np.delete(piece.slope, decision))
     margin, length = piece.start - unit_cost, piece.end - piece.start
 
     def profit(h: float) -> float:
@@ -309,8 +333,8 @@ def best_on_piece(piece: Piece, which: int, margins: Array, unit_cost: float) ->
     best = (0.0, profit(0.0))
     candidates = [length]
     if own_slope < 0:
-        vertex = -(own_load + margin * own_slope + other_slope) / (2 * own_slope)
-        candidates = [min(max(vertex, 0.0), length), length]
+        top = vertex(own_load + margin * own_slope + other_slope, own_slope)
+        candidates = [min(max(top, 0.0), length), length]
     for h in candidates:
         if (earned := profit(h)) > best[1]:
             best = (h, earned)

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from prillm_or.curves.profit_curve import PATIENCE_S, SAME, LocalMaximum, ProfitCurve, curve_between
 from prillm_or.curves.trace import Piece, trace
-from prillm_or.errors import CombinationError
+from prillm_or.curves.turns import beside, switches_at, tolerance, using
+from prillm_or.errors import CombinationError, ConvergenceError
 from prillm_or.explanation.effects import Effects, effects, is_large
 from prillm_or.explanation.explanation import (
     NEAR,
     Explanation,
     Flip,
-    LocalMaximum,
     RivalPart,
     Sides,
     State,
@@ -22,7 +23,6 @@ from prillm_or.explanation.explanation import (
 )
 from prillm_or.explanation.flips import flips
 from prillm_or.explanation.influence import chains
-from prillm_or.explanation.pieces import SAME, Traced, beside, local_maxima, switches_at, tolerance, traced, using
 from prillm_or.market.market import Market, Mask
 from prillm_or.result import Result
 from prillm_or.solving.pricer import Pricer
@@ -70,12 +70,11 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
         raise CombinationError(f"{market.name}: the result's price {price:g} is not between 0 and the cap {cap:g}")
     users = user_problem(market)
     found = solve_users(users, [price])
-    curve = traced(market, users, price, NEAR)
+    curve = curve_around(market, price)
     left, right = beside(curve.pieces, price)
     at_cap = price >= cap - tolerance(curve.pieces, price)
     if at_cap:
         right = next(trace(users, found.prices, 0, 2 * cap or 1.0, found))
-    maxima = local_maxima(curve.pieces, unit_cost, cap)
     of_users, of_rivals = effects(market, pricer, found)
     load = float(found.load[market.leader[0]])
     steepest = float(market.capacity[market.leader[0]] * users.sensitivity.max())
@@ -95,10 +94,26 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
         cap_binds=at_cap and slopes[1] is not None and load + (price - unit_cost) * slopes[1] > 0,
         users=_user_parts(market, found, curve, unit_cost, of_users),
         rivals=_rival_parts(market, found, curve, of_rivals),
-        local_maxima=maxima,
-        flips=_flips(market, pricer, maxima),
+        local_maxima=curve.local_maxima,
+        flips=_flips(market, pricer, curve.local_maxima),
         searched=curve.searched,
     )
+
+
+def curve_around(market: Market, price: float) -> ProfitCurve:
+    """The whole curve; where that takes too long or does not resolve, the part `NEAR` the price.
+
+    The leader has one price.
+    """
+    try:
+        curve = curve_between(market, 0, 0.0, float(market.price_cap[0]), PATIENCE_S)
+    except ConvergenceError:
+        return _near(market, price)
+    return curve if curve.complete else _near(market, price)
+
+
+def _near(market: Market, price: float) -> ProfitCurve:
+    return curve_between(market, 0, (1 - NEAR) * price, min((1 + NEAR) * price, float(market.price_cap[0])))
 
 
 def _slope(piece: Piece | None, steepest: float) -> float | None:
@@ -122,7 +137,7 @@ def _marginal_revenue(price: float, load: float, slope: float | None) -> float |
     return None if not slope or load <= 0 else price + load / slope
 
 
-def _kink(market: Market, curve: Traced, price: float) -> tuple[Switch, ...]:
+def _kink(market: Market, curve: ProfitCurve, price: float) -> tuple[Switch, ...]:
     """Pairs that change at the price."""
     return tuple(
         Switch(market.user_ids[i], market.provider_ids[j], begins)
@@ -131,7 +146,7 @@ def _kink(market: Market, curve: Traced, price: float) -> tuple[Switch, ...]:
 
 
 def _user_parts(
-    market: Market, found: Equilibrium, curve: Traced, unit_cost: float, known: dict[int, Effects]
+    market: Market, found: Equilibrium, curve: ProfitCurve, unit_cost: float, known: dict[int, Effects]
 ) -> tuple[UserPart, ...]:
     s, price = market.leader[0], float(found.prices[0])
     alone = np.count_nonzero(found.flow > 0, axis=1) == 1
@@ -170,7 +185,7 @@ def _state(price: float, load: float, alone: bool, leaves: float | None, joins: 
 
 
 def _rival_parts(
-    market: Market, found: Equilibrium, curve: Traced, known: dict[int, Effects]
+    market: Market, found: Equilibrium, curve: ProfitCurve, known: dict[int, Effects]
 ) -> tuple[RivalPart, ...]:
     ways = chains(market, _used_around(found, curve))
     return tuple(
@@ -186,7 +201,7 @@ def _rival_parts(
     )
 
 
-def _used_around(found: Equilibrium, curve: Traced) -> Mask:
+def _used_around(found: Equilibrium, curve: ProfitCurve) -> Mask:
     """The pairs in use at the price, and at a kink those that change there."""
     used = found.flow > 0
     for pair in switches_at(curve, float(found.prices[0])):

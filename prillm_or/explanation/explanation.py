@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from prillm_or.curves.profit_curve import LocalMaximum
+
 EXPLANATION_FORMAT = "prillm-or/explanation@1"
 
 NEAR = 0.01
@@ -108,15 +110,6 @@ class RivalPart:
     def largest_effect(self) -> float:
         """How much 1 % more of its price, capacity or value changes the best profit at most; 0 where not known."""
         return max(map(abs, (self.profit_effect or {}).values()), default=0.0)
-
-
-@dataclass(frozen=True)
-class LocalMaximum:
-    """A price that earns more than its neighbours, with its load and profit."""
-
-    price: float
-    load: float
-    profit: float
 
 
 @dataclass(frozen=True)

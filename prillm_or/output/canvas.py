@@ -65,22 +65,28 @@ def new_axes(width: float, height: float, salt: str) -> Iterator[Axes]:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {**_STYLE, "font.sans-serif": ["DejaVu Sans", *_wide_fonts()], "svg.hashsalt": salt}
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context(_style() | {"svg.hashsalt": salt}):
         drawn = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(drawn)
         yield drawn.add_subplot()
+
+
+@contextmanager
+def shown_axes(width: float, height: float) -> Iterator[Axes]:
+    """The same on a figure of pyplot's, which a notebook shows by itself; at the end the legend is put below."""
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(_style()):
+        drawn, axes = plt.subplots(figsize=(width, height), layout="constrained")
+        yield axes
+        _put_legend_below(axes, drawn)
 
 
 def finished(axes: Axes, form: Literal["svg", "png", "pdf"]) -> bytes:
     """Put the legend below, for which the figure grows, and draw it; the same axes give the same bytes."""
     drawn = axes.get_figure(root=True)
     assert drawn is not None
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        labels = [textwrap.fill(label, int(drawn.get_figwidth() * _LETTERS)) for label in labels]
-        drawn.set_figheight(drawn.get_figheight() + _LINE * sum(label.count("\n") + 1 for label in labels))
-        drawn.legend(handles, labels, loc="outside lower left")
+    _put_legend_below(axes, drawn)
     _spare_room(drawn)
     stream = io.BytesIO()
     with warnings.catch_warnings():
@@ -88,6 +94,18 @@ def finished(axes: Axes, form: Literal["svg", "png", "pdf"]) -> bytes:
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         drawn.savefig(stream, format=form, dpi=_DPI, metadata=dict.fromkeys(_DATED[form]))
     return stream.getvalue()
+
+
+def _put_legend_below(axes: Axes, drawn: Figure) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        labels = [textwrap.fill(label, int(drawn.get_figwidth() * _LETTERS)) for label in labels]
+        drawn.set_figheight(drawn.get_figheight() + _LINE * sum(label.count("\n") + 1 for label in labels))
+        drawn.legend(handles, labels, loc="outside lower left")
+
+
+def _style() -> dict[Any, Any]:
+    return {**_STYLE, "font.sans-serif": ["DejaVu Sans", *_wide_fonts()]}
 
 
 def _wide_fonts() -> list[str]:

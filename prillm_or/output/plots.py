@@ -1,4 +1,4 @@
-"""Save: a plot as a file, as an SVG, PNG or PDF by its ending."""
+"""Plots: drawn on axes, given or new, or saved as an SVG, PNG or PDF by the file's ending."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from prillm_or.errors import PrillmError
-from prillm_or.output.canvas import finished, new_axes
+from prillm_or.output.canvas import finished, new_axes, shown_axes
 from prillm_or.output.saving import replace_file
 
 if TYPE_CHECKING:
@@ -20,6 +20,16 @@ _WIDE = 7.2
 _FORMS: dict[str, Literal["svg", "png", "pdf"]] = {".svg": "svg", ".png": "png", ".pdf": "pdf"}
 
 ENDINGS = tuple(_FORMS)
+
+
+def on_axes(ax: Axes | None, draw: Callable[[Axes], object], height: float = HEIGHT) -> Axes:
+    """Draw on the axes and return them; where there are none on new ones, of this height in inches, with a legend."""
+    if ax is not None:
+        draw(ax)
+        return ax
+    with shown_axes(_WIDE, height) as axes:
+        draw(axes)
+    return axes
 
 
 def save_plot(path: Path, draw: Callable[[Axes], object], height: float = HEIGHT) -> None:
@@ -44,13 +54,3 @@ def save_plot(path: Path, draw: Callable[[Axes], object], height: float = HEIGHT
         draw(axes)
         content = finished(axes, form)
     replace_file(path, content)
-
-
-def axes_or_new(ax: Axes | None) -> Axes:
-    """The axes given, or new ones of pyplot, which a notebook shows."""
-    if ax is not None:
-        return ax
-    from matplotlib import pyplot
-
-    _, axes = pyplot.subplots(figsize=(_WIDE, HEIGHT), layout="constrained")
-    return axes

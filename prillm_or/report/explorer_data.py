@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from prillm_or.curves.profit_curve import ProfitCurve
+from prillm_or.curves.turns import using
 from prillm_or.errors import CombinationError
-from prillm_or.explanation.explanation import NEAR, Explanation
-from prillm_or.explanation.pieces import Traced, traced, using
+from prillm_or.explanation.derive import curve_around
+from prillm_or.explanation.explanation import Explanation
 from prillm_or.market.market import Array, Market
 from prillm_or.users.certificate import certify
-from prillm_or.users.equilibrium import solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +93,7 @@ def movement(market: Market, explanation: Explanation, room: int) -> Movement:
         When the curve has so many pieces that they do not fit, however few users and rivals are named.
     """
     users = user_problem(market)
-    curve = traced(market, users, explanation.price, NEAR)
+    curve = curve_around(market, explanation.price)
     price, bends = _ends(market, explanation, curve)
     size = next((size for size in _SIZES if len(price) * _cells(market, size) <= room), None)
     if size is None:
@@ -101,15 +103,14 @@ def movement(market: Market, explanation: Explanation, room: int) -> Movement:
         )
     who, providers = _users(market, curve, size), _providers(market, explanation, size)
     load, flow, residual = [], [], 0.0
-    found = curve.start
+    found: Equilibrium | None = None
     for count, at in enumerate(price.tolist(), start=1):
         found = solve_users(users, [at], found)
         load.append(float(found.load[market.leader[0]]))
         residual = max(residual, certify(market, [at], found.flow).kkt_residual)
         flow.append(providers.summed(who.summed(found.flow).T).T)
         _log.info("flows: %d of %d prices", count, len(price))
-    to_cap = _reaches_cap(market, curve)
-    return Movement(price, bends, np.array(load), np.array(flow), who, providers, to_cap, residual)
+    return Movement(price, bends, np.array(load), np.array(flow), who, providers, curve.complete, residual)
 
 
 def _cells(market: Market, size: int) -> int:
@@ -117,7 +118,7 @@ def _cells(market: Market, size: int) -> int:
     return min(market.n, size + 1) * min(market.m, size + 2)
 
 
-def _users(market: Market, curve: Traced, size: int) -> Group:
+def _users(market: Market, curve: ProfitCurve, size: int) -> Group:
     """By demand; those that use the leader at some price are named before all others."""
     turns = using(curve, market.leader[0])
     wanted = [any(begins for _, begins in turn) for turn in turns]
@@ -138,7 +139,7 @@ def _group(order: Sequence[int], size: int) -> Group:
     return Group(tuple(order[:named]), tuple(order[named:]))
 
 
-def _ends(market: Market, explanation: Explanation, curve: Traced) -> tuple[Array, tuple[float, ...]]:
+def _ends(market: Market, explanation: Explanation, curve: ProfitCurve) -> tuple[Array, tuple[float, ...]]:
     """All prices to solve at, and those of them where pieces meet."""
     low, high = curve.searched
     marks = [explanation.price, *(maximum.price for maximum in explanation.local_maxima)]
@@ -149,10 +150,6 @@ def _ends(market: Market, explanation: Explanation, curve: Traced) -> tuple[Arra
     high = min(high, _BEYOND * used) if used > low else high
     bends = tuple(piece.start for piece in curve.pieces[1:] if piece.start < high)
     return np.unique([low, high, *marks, *bends]), bends
-
-
-def _reaches_cap(market: Market, curve: Traced) -> bool:
-    return curve.searched[0] == 0 and curve.searched[1] >= market.price_cap[0]
 
 
 def document(market: Market, explanation: Explanation, moved: Movement) -> dict[str, Any]:

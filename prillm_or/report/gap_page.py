@@ -7,7 +7,9 @@ from prillm_or.comparison.method import about
 from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
 from prillm_or.comparison.published import LABEL, citation, paper_tables
 from prillm_or.comparison.summary import HEADINGS, TIME_NOTE, Section, cells, sections
-from prillm_or.report.curve import profit_curve
+from prillm_or.curves.profit_curve import PATIENCE_S, ProfitCurve, curve
+from prillm_or.errors import ConvergenceError
+from prillm_or.market.market import Market
 from prillm_or.report.gap_pictures import NARROW, WIDE, curve_picture, gap_picture, shown_gap
 from prillm_or.report.gap_tables import facts, overview
 from prillm_or.report.templates import fill
@@ -36,14 +38,14 @@ def html_page(comparison: Comparison) -> str:
 
 def _section(section: Section, comparison: Comparison, place: int) -> dict[str, object]:
     market = section.instance.market
-    curve = profit_curve(market)
+    traced = _curve(market)
     limits = comparison.plan.limits
     sizes = (("wide", WIDE), ("narrow", NARROW))
     pictures = []
-    if curve is not None:
-        drawn = {form: curve_picture(section, curve, size, f"c{place}{form[0]}") for form, size in sizes}
-        cut = "" if curve.whole else ", cut off before the price cap"
-        pictures.append({"caption": f"Profit over price: {curve.pieces} exact pieces{cut}", "forms": drawn})
+    if traced is not None:
+        drawn = {form: curve_picture(section, traced, size, f"c{place}{form[0]}") for form, size in sizes}
+        cut = "" if traced.complete else ", cut off before the price cap"
+        pictures.append({"caption": f"Profit over price: {len(traced.pieces)} exact pieces{cut}", "forms": drawn})
     if any(line.time_s is not None and shown_gap(line) is not None for line in section.lines):
         drawn = {form: gap_picture(section, limits, size, f"g{place}{form[0]}") for form, size in sizes}
         pictures.append({"caption": _GAP_CAPTION, "forms": drawn})
@@ -51,8 +53,18 @@ def _section(section: Section, comparison: Comparison, place: int) -> dict[str, 
         "name": section.name,
         "about": f"Users: {market.n}; providers: {market.m}; leader: {', '.join(market.leader_ids)}.",
         "description": market.description,
-        "no_curve": _NO_CURVE if curve is None else None,
+        "no_curve": _NO_CURVE if traced is None else None,
         "pictures": pictures,
         "rows": [cells(line) for line in section.lines],
         "messages": section.messages,
     }
+
+
+def _curve(market: Market) -> ProfitCurve | None:
+    """The curve of the leader's one price, as far as there is patience; None where there is no piece of it."""
+    if len(market.leader) > 1:
+        return None
+    try:
+        return curve(market, time_limit=PATIENCE_S)
+    except ConvergenceError:
+        return None

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from prillm_or.comparison.summary import Line, Section
 from prillm_or.curves.price_axis import mark_today, price_axis
+from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.curves.profit_plot import draw_profit
 from prillm_or.limits import Limits
 from prillm_or.output.canvas import drawing
 from prillm_or.output.numbers import figure, seconds
-from prillm_or.report.curve import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,18 +28,17 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _SIGNS = ("o", "s", "D", "^", "v", "P", "X", "p", "<", ">", "h")
 
 
-def curve_picture(section: Section, curve: Curve, width: float, name: str) -> str:
+def curve_picture(section: Section, curve: ProfitCurve, width: float, name: str) -> str:
     """Draw the profit curve, today's price, and the price of every method; methods at one point share a mark."""
-    market = section.instance.market
-    end = float(curve.price[-1])
+    _, end = curve.searched
     with drawing(width, name) as (axes, done):
-        draw_profit(axes, market, curve.price, curve.profit)
-        mark_today(axes, market, 0, end)
+        draw_profit(axes, curve, curve.cap)
+        mark_today(axes, curve, end)
         for index, lines in _points(section.lines):
             (price,) = lines[0].prices.values()
             names = ", ".join(line.method for line in lines)
             axes.plot([price], [lines[0].profit or 0.0], label=f"{names}: {figure(price, 4)}", **_mark(index))
-        price_axis(axes, market, 0, end)
+        price_axis(axes, curve, end)
     return done[0]
 
 

@@ -17,14 +17,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Array
-from prillm_or.robustness.parabolas import Curve, Parabolas, blocks, breakpoints, parabolas
+from prillm_or.robustness.parabolas import Parabolas, blocks, breakpoints, parabolas
 
 _SAME = 1e-13
 """Profits that differ by less, relative, are equal; of equals the cheapest price counts."""
 
 
-def best_mean(curves: Sequence[Curve], cap: float) -> tuple[float, float]:
+def best_mean(curves: Sequence[ProfitCurve], cap: float) -> tuple[float, float]:
     """Price from 0 to the cap with the highest mean profit, and that mean."""
     prices, profits = [], []
     for block in blocks(curves, breakpoints(curves, cap)):
@@ -39,7 +40,7 @@ def best_mean(curves: Sequence[Curve], cap: float) -> tuple[float, float]:
     return _cheapest_best(np.concatenate(prices), np.concatenate(profits))
 
 
-def best_worst(curves: Sequence[Curve], cap: float) -> tuple[float, float]:
+def best_worst(curves: Sequence[ProfitCurve], cap: float) -> tuple[float, float]:
     """Price from 0 to the cap with the highest smallest profit, and that profit."""
     points = breakpoints(curves, cap)
     bounds, prices, profits = [], [], []

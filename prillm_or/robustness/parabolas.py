@@ -1,4 +1,4 @@
-r"""The profit of one market over all prices of its leader, and those of several markets between two breakpoints.
+r"""The profits of several markets between two breakpoints of their curves.
 
 On a piece from p_0 the load is L + S (p - p_0), S <= 0, and with the unit cost k the profit at a price a + h of it
 
@@ -14,34 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.curves.trace import trace
-from prillm_or.market.market import Array, Market
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.curves.parabola import tops
+from prillm_or.curves.profit_curve import ProfitCurve
+from prillm_or.market.market import Array
 
 _BLOCK = 1_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Loads of the leader over its price, in pieces; the first starts at price 0.
-
-    Parameters
-    ----------
-    start, load, slope
-        Shape (pieces,): where a piece starts, and the load there and its slope.
-    unit_cost
-        Of the leader's provider.
-    """
-
-    start: Array
-    load: Array
-    slope: Array
-    unit_cost: float
-
-    def load_and_slope(self, prices: Array) -> tuple[Array, Array]:
-        """Load at each price, and its slope on the piece that the price is on or starts."""
-        piece = np.searchsorted(self.start, prices, "right") - 1
-        return self.load[piece] + self.slope[piece] * (prices - self.start[piece]), self.slope[piece]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,36 +45,21 @@ class Parabolas:
 
     def tops(self) -> Array:
         """Where each is highest, shape (N, B); the cheapest such place."""
-        bent = self.second < 0
-        vertex = -self.first / np.where(bent, 2 * self.second, 1.0)
-        end = np.where(self.first > 0, self.length, 0.0)
-        return np.where(bent, np.clip(vertex, 0.0, self.length), end)
+        return tops(self.first, self.second, self.length)
 
 
-def curve(market: Market) -> Curve:
-    """Trace the leader's load over all its prices, from 0 to the cap."""
-    pieces = list(trace(user_problem(market), np.zeros(1), 0, float(market.price_cap[0])))
-    return Curve(
-        start=np.array([piece.start for piece in pieces]),
-        load=np.array([piece.load[0] for piece in pieces]),
-        # No load rises with its own price; a slope that is positive is zero but for rounding.
-        slope=np.minimum([piece.slope[0] for piece in pieces], 0.0),
-        unit_cost=float(market.unit_cost[market.leader[0]]),
-    )
-
-
-def breakpoints(curves: Sequence[Curve], cap: float) -> Array:
+def breakpoints(curves: Sequence[ProfitCurve], cap: float) -> Array:
     """Where a piece of any curve starts, ascending, and the cap; at least two, also where the cap is 0."""
-    points = np.unique(np.concatenate([*(one.start for one in curves), [cap]]))
+    points = np.unique(np.concatenate([*(one.starts for one in curves), [cap]]))
     return points if len(points) > 1 else np.repeat(points, 2)
 
 
-def profits(curves: Sequence[Curve], prices: Array) -> Array:
+def profits(curves: Sequence[ProfitCurve], prices: Array) -> Array:
     """Profits, shape (N, len(prices))."""
-    return np.array([(prices - one.unit_cost) * one.load_and_slope(prices)[0] for one in curves])
+    return np.array([one.profit(prices) for one in curves])
 
 
-def blocks(curves: Sequence[Curve], points: Array) -> Iterator[Parabolas]:
+def blocks(curves: Sequence[ProfitCurve], points: Array) -> Iterator[Parabolas]:
     """The parabolas on the intervals between points, from cheap to dear, in blocks of bounded memory."""
     start, length = points[:-1], np.diff(points)
     size = max(1, _BLOCK // len(curves))
@@ -106,9 +68,10 @@ def blocks(curves: Sequence[Curve], points: Array) -> Iterator[Parabolas]:
         yield parabolas(curves, start[block], length[block])
 
 
-def parabolas(curves: Sequence[Curve], start: Array, length: Array) -> Parabolas:
+def parabolas(curves: Sequence[ProfitCurve], start: Array, length: Array) -> Parabolas:
     """The parabolas on some intervals."""
-    found = [one.load_and_slope(start) for one in curves]
-    load, slope = np.array([load for load, _ in found]), np.array([slope for _, slope in found])
+    load = np.array([one.load(start) for one in curves])
+    # No load rises with its own price; a slope that is positive is zero but for rounding.
+    slope = np.minimum([one.slope(start) for one in curves], 0.0)
     margin = start - np.array([[one.unit_cost] for one in curves])
     return Parabolas(start, length, margin * load, load + margin * slope, slope)

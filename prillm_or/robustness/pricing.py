@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from prillm_or.curves.profit_curve import ProfitCurve, curve
 from prillm_or.errors import CombinationError, ConvergenceError
 from prillm_or.market.market import Array, Market
 from prillm_or.result import Certificate
 from prillm_or.robustness.best import best_mean, best_worst, is_better
-from prillm_or.robustness.parabolas import Curve, breakpoints, curve, profits
+from prillm_or.robustness.parabolas import breakpoints, profits
 from prillm_or.robustness.prices import RobustPrice, RobustPrices
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certify, profit_of
@@ -59,7 +60,7 @@ def robust_prices(market: Market, draws: Sequence[Market]) -> RobustPrices:
     curves = []
     for number, draw in enumerate(draws, start=1):
         curves.append(curve(draw))
-        _log.info("draw %d of %d: %d pieces", number, len(draws), len(curves[-1].start))
+        _log.info("draw %d of %d: %d pieces", number, len(draws), len(curves[-1].pieces))
     mean_price, _ = best_mean(curves, cap)
     worst_price, worst = best_worst(curves, cap)
     if not is_better(worst, float(profits(curves, np.array([mean_price])).min())):
@@ -118,7 +119,7 @@ def _certified(markets: Sequence[Market], prices: Array) -> tuple[Array, Certifi
     return earned, worst
 
 
-def _check_agreement(draws: Sequence[Market], curves: Sequence[Curve], prices: Array, earned: Array) -> None:
+def _check_agreement(draws: Sequence[Market], curves: Sequence[ProfitCurve], prices: Array, earned: Array) -> None:
     """What the pieces say must be what the equilibria earn, but for rounding."""
     turnover = np.array([[(draw.price_cap[0] + draw.unit_cost.max()) * draw.demand.sum()] for draw in draws])
     wrong = np.abs(profits(curves, prices) - earned) > np.maximum(_AGREED * np.abs(earned), _ROUNDING * turnover)

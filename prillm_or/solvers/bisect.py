@@ -20,8 +20,9 @@ from itertools import count
 import numpy as np
 
 from prillm_or import __version__
+from prillm_or.curves.parabola import vertex
 from prillm_or.limits import Deadline, Limits
-from prillm_or.market.market import Array, Market
+from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.monotone import Monotone
@@ -103,8 +104,8 @@ class _Search:
         # Of the loads, which have more digits than a slope by the linear system where a capacity is huge.
         slope = float((high.load - low.load)[self._column] / (high.prices[0] - low.prices[0]))
         if slope < 0:
-            margin, load = low.prices[0] - self._unit_cost, low.load[self._column]
-            top: Array = low.prices - (load + margin * slope) / (2 * slope)
-            if low.prices[0] < top[0] < high.prices[0]:
-                self.best.offer(top, low)
+            price, load = float(low.prices[0]), float(low.load[self._column])
+            top = price + vertex(load + (price - self._unit_cost) * slope, slope)
+            if price < top < high.prices[0]:
+                self.best.offer(np.array([top]), low)
                 self.equilibria += 1

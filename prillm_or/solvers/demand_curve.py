@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prillm_or.curves.parabola import tops
 from prillm_or.market.market import Array
 
 _ROUNDING = 1e-12
@@ -105,8 +106,8 @@ def best_price(curves: Knots, cap: float, unit_cost: float) -> tuple[float, floa
     length = np.diff(start)
     load, slope = load[:-1], slope[:-1]
     margin = start[:-1] - unit_cost
-    top = np.divide(-(load + margin * slope), 2 * slope, out=np.zeros_like(load), where=slope < 0)
-    step = np.column_stack([np.zeros_like(length), np.clip(top, 0.0, length), length]).ravel()
+    top = tops(load + margin * slope, slope, length)
+    step = np.column_stack([np.zeros_like(length), top, length]).ravel()
     piece = np.repeat(np.arange(len(length)), 3)
     profit = (margin[piece] + step) * (load[piece] + slope[piece] * step)
     scale = (cap + unit_cost) * float(curves.demand.sum())

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from prillm_or import __version__
+from prillm_or.curves.parabola import vertex
 from prillm_or.curves.trace import Piece, best_on_piece, trace
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Market
@@ -144,7 +145,7 @@ class Search:
             load, slope = self._points[price].load, float(load_slopes(self._users, found.laplacian)[0, 0])
             if slope >= 0 or self.best_profit <= before:
                 return
-            price = min(max(price - (load + (price - k) * slope) / (2 * slope), 0.0), self._cap)
+            price = min(max(price + vertex(load + (price - k) * slope, slope), 0.0), self._cap)
 
     def steps(self) -> Iterator[None]:
         """Go up to the cap, piece by piece and leap by leap, and stop after each for the caller to look."""

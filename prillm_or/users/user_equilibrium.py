@@ -16,7 +16,7 @@ from prillm_or.market.checks import meant
 from prillm_or.market.market import Market, by_provider
 from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure
-from prillm_or.output.plots import axes_or_new
+from prillm_or.output.plots import on_axes
 from prillm_or.output.tables import Part, Table
 from prillm_or.result import Certificate
 from prillm_or.users.certificate import certify, profit_of
@@ -122,11 +122,9 @@ class UserEquilibrium(Answer):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the flows, on new axes if none are given; see `flows_plot.py`."""
-        from prillm_or.users.flows_plot import plot_flows
+        from prillm_or.users.flows_plot import flows_height, plot_flows
 
-        axes = axes_or_new(ax)
-        plot_flows(axes, self.market, self.found)
-        return axes
+        return on_axes(ax, lambda axes: plot_flows(axes, self.market, self.found), flows_height(self.market))
 
 
 def equilibrium(market: AnyMarket, prices: Mapping[str, float] | None = None) -> UserEquilibrium:

@@ -35,14 +35,15 @@ def example(seed: int) -> Example | None:
     if curve is None:
         return None
     guess, features = market_features(market, users)
-    prices = guess * np.exp(np.linspace(-SPAN, SPAN, POINTS))
+    # No anchor lies beyond the cap.
+    prices = np.minimum(guess * np.exp(np.linspace(-SPAN, SPAN, POINTS)), curve.cap)
     read = {field.name: single(getattr(features, field.name)) for field in fields(features)}
     return {
         **read,
         "user_mask": np.ones(market.n, dtype=bool),
         "rival_mask": np.ones(len(market.rivals), dtype=bool),
-        "shares": single(np.clip(curve.profit(prices) / curve.best_profit, 0.0, 1.0)),
-        "target": _log_ratio(curve.best_price, guess),
+        "shares": single(np.clip(curve.profit(prices) / curve.best.profit, 0.0, 1.0)),
+        "target": _log_ratio(curve.best.price, guess),
         "cap": _log_ratio(float(market.price_cap[0]), guess),
         "guess": np.array(guess),
         "seed": np.array(seed),

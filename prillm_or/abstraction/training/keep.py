@@ -22,10 +22,11 @@ from prillm_or.abstraction.encoder import Encoded
 from prillm_or.abstraction.features import rival_features
 from prillm_or.abstraction.networks import REACHES, KeepNetwork
 from prillm_or.abstraction.substitution import substitution
-from prillm_or.abstraction.training.curves import Curve, best_up_to, exact_curve
+from prillm_or.abstraction.training.curves import best_up_to, exact_curve
 from prillm_or.abstraction.training.examples import Example, single
 from prillm_or.abstraction.training.fit import Batch
 from prillm_or.abstraction.training.scenarios import scenario
+from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Array, Market
 from prillm_or.users.equilibrium import solve_users, user_problem
 
@@ -71,11 +72,11 @@ def _sets(gains: Array, rng: np.random.Generator) -> NDArray[np.bool_]:
     return np.array(sets)
 
 
-def _shares(market: Market, small: Market, curve: Curve, caps: Array) -> Array:
+def _shares(market: Market, small: Market, curve: ProfitCurve, caps: Array) -> Array:
     """Share of the best profit that the small market's best price earns in the full one, for each cap of the price."""
     unit_cost = float(market.unit_cost[market.leader[0]])
     prices = best_up_to(small, caps, unit_cost)
-    return np.clip(curve.profit(prices) / curve.best_profit, 0.0, 1.0)
+    return np.clip(curve.profit(prices) / curve.best.profit, 0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ from prillm_or.abstraction.learned_paper import abstract_with
 from prillm_or.abstraction.paper_network import PaperNetwork, Plan, plan, rival_features
 from prillm_or.abstraction.small_equilibrium import small_equilibria
 from prillm_or.abstraction.training.course import Course
-from prillm_or.abstraction.training.curves import Curve, exact_curve, share_of
+from prillm_or.abstraction.training.curves import exact_curve, share_of
 from prillm_or.abstraction.training.examples import Example, computed, single
 from prillm_or.abstraction.training.fit import Batch, fit
 from prillm_or.abstraction.training.outcome import Trained, score
 from prillm_or.abstraction.training.scenarios import scenario
+from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Market
 from prillm_or.users.equilibrium import user_problem
 
@@ -79,16 +80,16 @@ def example(seed: int) -> Example | None:
     return None if curve is None else example_of(market, curve, np.random.default_rng(seed))
 
 
-def example_of(market: Market, curve: Curve, rng: np.random.Generator) -> Example:
+def example_of(market: Market, curve: ProfitCurve, rng: np.random.Generator) -> Example:
     """Example of a market of a leader with one provider, its prices drawn by `rng`.
 
     Prices are spread over [0, min(cap, 2 x best price)], one drawn from each of L equal parts.
     """
     users, rivals, own = user_problem(market), list(market.rivals), market.leader[0]
-    top = min(float(market.price_cap[0]), 2.0 * curve.best_price)
+    top = min(float(market.price_cap[0]), 2.0 * curve.best.price)
     price = top * (np.arange(PRICES) + rng.random(PRICES)) / PRICES
     profit = curve.profit(price)
-    scale = max(float(np.abs(profit).max()), curve.best_profit)
+    scale = max(float(np.abs(profit).max()), curve.best.profit)
     return {
         "features": single(rival_features(market)),
         "is_rival": np.ones(len(rivals), dtype=bool),

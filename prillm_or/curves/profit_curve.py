@@ -1,0 +1,338 @@
+r"""Profit curve: the leader's load and profit over one of its prices, exact, with the best price and all local maxima.
+
+On a piece from p_0 the load of the provider whose price p moves is x(p) = x_0 + b (p - p_0), its profit (p - k) x(p),
+and each other provider of the leader adds its margin, held at today's, times a load that is linear, too. So the profit
+is a parabola with the derivative d(p) = x(p) + (p - k) b + (what the others gain per unit of p). It has a local maximum
+where d passes from above zero to below it: inside a piece at its vertex, between two at a kink, at the cap where d is
+still above zero there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prillm_or.curves.trace import Piece, best_on_piece, trace
+from prillm_or.errors import CombinationError, ConvergenceError, argument, check_number
+from prillm_or.files.markets import AnyMarket, as_market
+from prillm_or.limits import Deadline
+from prillm_or.market.market import Array, Market, Mask
+from prillm_or.output.answer import Answer
+from prillm_or.output.numbers import figure
+from prillm_or.output.plots import on_axes
+from prillm_or.output.tables import Part, Table
+from prillm_or.users.equilibrium import solve_users, user_problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+CURVE_FORMAT = "prillm-or/curve@1"
+
+PATIENCE_S = 30.0
+"""Seconds that who shows a curve besides other things waits for it, before a part must do."""
+
+SAME = 1e-9
+"""Prices this near, relatively, are one: a solver's price sits on a kink up to rounding."""
+
+_COLUMNS = ("from", "to", "load", "slope")
+_POINTS = 300
+
+
+@dataclass(frozen=True)
+class BestPrice:
+    """The price with the highest profit, the smallest of equals, and that profit."""
+
+    price: float
+    profit: float
+
+
+@dataclass(frozen=True)
+class LocalMaximum:
+    """A price that earns more than its neighbours, with its load and profit."""
+
+    price: float
+    load: float
+    profit: float
+
+
+@dataclass(frozen=True, eq=False)
+class ProfitCurve(Answer):
+    """The leader's load and profit over one of its prices, the others as today.
+
+    Parameters
+    ----------
+    market
+        The market it was traced in.
+    decision
+        Which of the leader's prices moves, by position in `market.leader`.
+    pieces
+        From `trace`, without holes, prices rising.
+    support
+        Shape (n, m): the pairs in use where the first piece starts; `moved` of the pieces says how that changes.
+    """
+
+    market: Market
+    decision: int
+    pieces: tuple[Piece, ...]
+    support: Mask
+
+    @property
+    def provider(self) -> str:
+        """Id of the provider whose price moves."""
+        return self.market.leader_ids[self.decision]
+
+    @property
+    def column(self) -> int:
+        """Position of that provider in the market."""
+        return self.market.leader[self.decision]
+
+    @property
+    def unit_cost(self) -> float:
+        """Of that provider, currency per volume unit."""
+        return float(self.market.unit_cost[self.column])
+
+    @property
+    def cap(self) -> float:
+        """Cap of its price, currency per volume unit."""
+        return float(self.market.price_cap[self.decision])
+
+    @property
+    def today(self) -> float | None:
+        """Its price today, None where the market has none."""
+        price = float(self.market.price[self.column])
+        return None if np.isnan(price) else price
+
+    @property
+    def searched(self) -> tuple[float, float]:
+        """The prices that the pieces reach from and to."""
+        return self.pieces[0].start, self.pieces[-1].end
+
+    @property
+    def complete(self) -> bool:
+        """Whether the pieces cover all prices, from 0 to the cap."""
+        low, high = self.searched
+        return low == 0.0 and high >= self.cap
+
+    @cached_property
+    def starts(self) -> Array:
+        """Shape (pieces,): where each piece starts."""
+        return np.array([piece.start for piece in self.pieces])
+
+    def load(self, prices: ArrayLike) -> Array:
+        """Load of the provider whose price moves, at prices of any shape; NaN where none was traced."""
+        load: Array = self._loads(np.asarray(prices, dtype=np.float64))[self.decision]
+        return load
+
+    def slope(self, prices: ArrayLike) -> Array:
+        """Slope of that load, on the piece that each price is on or starts."""
+        slope: Array = self._slope[self._piece(np.asarray(prices, dtype=np.float64)), self.decision]
+        return slope
+
+    def profit(self, prices: ArrayLike) -> Array:
+        """Profit of all of the leader's providers, at prices of any shape; NaN where none was traced."""
+        prices = np.asarray(prices, dtype=np.float64)
+        return self._earned(prices, self._loads(prices))
+
+    @cached_property
+    def best(self) -> BestPrice:
+        """The best of all prices that were traced."""
+        points = (best_on_piece(piece, self.decision, self._margins, self.unit_cost) for piece in self.pieces)
+        return BestPrice(*max(points, key=lambda point: point[1]))
+
+    @cached_property
+    def local_maxima(self) -> tuple[LocalMaximum, ...]:
+        """Local maxima with a profit above zero, best first."""
+        found: list[LocalMaximum] = []
+        for piece, following in zip(self.pieces, (*self.pieces[1:], None), strict=True):
+            if self._derivative(piece, piece.start) <= 0:
+                continue
+            if self._derivative(piece, piece.end) > 0:
+                if following is None and piece.end < self.cap * (1 - SAME):
+                    continue  # not the end of all prices, only of those looked at
+                if following is not None and self._derivative(following, following.start) > 0:
+                    continue
+            price, profit = best_on_piece(piece, self.decision, self._margins, self.unit_cost)
+            if profit > 0 and not (found and price - found[-1].price <= SAME * price):
+                found.append(LocalMaximum(price, self._load_on(piece, price), profit))
+        return tuple(sorted(found, key=lambda maximum: -maximum.profit))
+
+    def points(self, span: float) -> tuple[Array, Array]:
+        """Prices, rising, and profits to draw the curve through, shape (points,) each.
+
+        Parameters
+        ----------
+        span
+            The width of what is drawn: it gets some 300 points, besides two for each piece.
+        """
+        prices, profits = [], []
+        for piece in self.pieces:
+            within = (piece.end - piece.start) / span if span > 0 else 0.0
+            price = np.linspace(piece.start, piece.end, 2 + int(_POINTS * min(within, 1.0)))
+            prices.append(price)
+            profits.append(self._earned(price, piece.load[:, None] + piece.slope[:, None] * (price - piece.start)))
+        return np.concatenate(prices), np.concatenate(profits)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the profit over the price, on new axes if none are given; the axes."""
+        from prillm_or.curves.profit_plot import plot_profit
+
+        return on_axes(ax, lambda axes: plot_profit(axes, self))
+
+    def plot_support(self, ax: Axes | None = None) -> Axes:
+        """Draw whom each user uses at each price, on new axes if none are given; the axes."""
+        from prillm_or.curves.support_plot import plot_support, support_height
+
+        return on_axes(ax, lambda axes: plot_support(axes, self), support_height(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of `curve@1`."""
+        return {
+            "format": CURVE_FORMAT,
+            "provider": self.provider,
+            "pieces": [dict(zip(_COLUMNS, row, strict=True)) for row in self._rows()],
+            "best": {"price": self.best.price, "profit": self.best.profit},
+        }
+
+    def to_frame(self) -> DataFrame:
+        """A row for each piece: from, to, load, slope; on it the load at a price p is load + slope (p - from)."""
+        import pandas as pd
+
+        return pd.DataFrame(self._rows(), columns=list(_COLUMNS))
+
+    def parts(self, note: str = "") -> Iterator[Part]:
+        """The pieces, and the best price."""
+        rows = [[figure(value) for value in row] for row in self._rows()]
+        yield Table(f"{self.market.name}{note}: {self.provider}", _COLUMNS, rows, numbers=_COLUMNS)
+        if not self.complete:
+            low, high = map(figure, self.searched)
+            yield f"only prices from {low} to {high} were traced; the cap is {figure(self.cap)}"
+        yield f"best price {figure(self.best.price, 10)}, profit {figure(self.best.profit, 10)}"
+
+    def _rows(self) -> list[tuple[float, float, float, float]]:
+        k = self.decision
+        return [(piece.start, piece.end, float(piece.load[k]), float(piece.slope[k])) for piece in self.pieces]
+
+    @cached_property
+    def _load(self) -> Array:
+        """Shape (pieces, len(leader)): of each provider of the leader, where the pieces start."""
+        return np.array([piece.load for piece in self.pieces])
+
+    @cached_property
+    def _slope(self) -> Array:
+        return np.array([piece.slope for piece in self.pieces])
+
+    @cached_property
+    def _margins(self) -> Array:
+        """Margins of the leader's providers whose prices are held, shape (len(leader),); 0 for the one that moves."""
+        leader = list(self.market.leader)
+        margins = self.market.price[leader] - self.market.unit_cost[leader]
+        margins[self.decision] = 0.0
+        return margins
+
+    def _piece(self, prices: Array) -> NDArray[np.intp]:
+        """Number of the piece that each price is on or starts."""
+        return np.clip(np.searchsorted(self.starts, prices, "right") - 1, 0, len(self.pieces) - 1)
+
+    def _loads(self, prices: Array) -> Array:
+        """Of all of the leader's providers, shape (len(leader), *prices.shape)."""
+        low, high = self.searched
+        piece = self._piece(prices)
+        load = self._load[piece] + self._slope[piece] * (prices - self.starts[piece])[..., None]
+        # A best price found elsewhere may lie beyond the end by rounding.
+        traced = (prices >= low * (1 - SAME)) & (prices <= high * (1 + SAME))
+        return np.moveaxis(np.where(traced[..., None], np.maximum(load, 0.0), np.nan), -1, 0)
+
+    def _earned(self, prices: Array, loads: Array) -> Array:
+        """Profit at prices, given the loads of all of the leader's providers, shape (len(leader), *prices.shape)."""
+        held = np.tensordot(self._margins, loads, axes=1)
+        return np.asarray((prices - self.unit_cost) * loads[self.decision] + held)
+
+    def _load_on(self, piece: Piece, price: float) -> float:
+        return float(piece.load[self.decision] + piece.slope[self.decision] * (price - piece.start))
+
+    def _derivative(self, piece: Piece, price: float) -> float:
+        """Of the profit by the price, on a piece."""
+        own = self._load_on(piece, price) + (price - self.unit_cost) * float(piece.slope[self.decision])
+        return own + float(self._margins @ piece.slope)
+
+
+def curve(
+    market: AnyMarket,
+    decision: str | None = None,
+    *,
+    time_limit: float | None = None,
+) -> ProfitCurve:
+    """Trace the leader's load and profit over all prices of one of its providers, from 0 to the cap.
+
+    Cost: one equilibrium, and that of the pieces, see `trace`.
+
+    Parameters
+    ----------
+    market
+        A market, one with its file, the path of a file, or the name of a shipped one.
+    decision
+        Id of the leader's provider whose price moves; needed where it has several, whose other prices stay as today.
+    time_limit
+        Seconds, after which the curve ends where it is; it also ends at a breakpoint that does not resolve.
+        Without a limit it runs to the cap.
+
+    Raises
+    ------
+    ArgumentError
+        When the time limit is no number of seconds.
+    CombinationError
+        When the leader has several providers and none is named, another's is named, or another price to be held is
+        absent.
+    ConvergenceError
+        When an equilibrium could not be certified, or, without a time limit, when a breakpoint does not resolve.
+    """
+    if time_limit is not None:
+        check_number("time_limit", time_limit)
+    market = as_market(market)
+    moving = _position(market, decision)
+    return curve_between(market, moving, 0.0, float(market.price_cap[moving]), time_limit)
+
+
+def curve_between(
+    market: Market, decision: int, low: float, high: float, time_limit: float | None = None
+) -> ProfitCurve:
+    """Trace the part of a curve between two prices; as `curve`, of the decision at that position."""
+    deadline = Deadline(time_limit)
+    users = user_problem(market)
+    start = solve_users(users, _held_prices(market, decision, low))
+    pieces: list[Piece] = []
+    try:
+        for piece in trace(users, start.prices, decision, high, start):
+            pieces.append(piece)
+            if deadline.passed():
+                break
+    except ConvergenceError:
+        if time_limit is None or not pieces:
+            raise
+    return ProfitCurve(market, decision, tuple(pieces), start.support)
+
+
+def _position(market: Market, provider: str | None) -> int:
+    """Position among the leader's providers; None names the only one."""
+    if provider is None and len(market.leader) == 1:
+        return 0
+    if provider not in market.leader_ids:
+        name, ids = argument("decision", flag="--provider"), ", ".join(market.leader_ids)
+        raise CombinationError(f"{market.name}: {name}: expected one of {ids} (the leader's), got {provider}")
+    return market.leader_ids.index(provider)
+
+
+def _held_prices(market: Market, decision: int, low: float) -> Array:
+    """The leader's prices today, the moving one at `low`."""
+    prices = market.price[list(market.leader)]
+    prices[decision] = low
+    if np.isnan(prices).any():
+        absent = market.leader_ids[int(np.isnan(prices).argmax())]
+        raise CombinationError(f"{market.name}: provider {absent} has no price today for the curve to hold it at")
+    return prices
