@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -79,6 +79,8 @@ class Result:
         (upper_bound - profit) / max(|profit|, 1e-9), or None.
     certificate
         Of the equilibrium at `prices`.
+    stats
+        Figures of the search by name (nodes, pieces, equilibria, rounds, ...); counts are whole numbers.
     interrupted
         Whether Ctrl-C ended the run. Not part of the file format.
     notes
@@ -100,5 +102,6 @@ class Result:
     seed: int
     threads: int
     version: str
+    stats: Mapping[str, float] = field(default_factory=dict)
     interrupted: bool = False
     notes: tuple[str, ...] = ()

@@ -80,6 +80,7 @@ def failed(unit: Unit, failure: str, message: str, seconds: float) -> Record:
         "seed": unit.limits.seed,
         "threads": unit.limits.threads,
         "version": __version__,
+        "stats": {},
         **_besides(unit),
         "message": message,
     }

@@ -81,6 +81,18 @@ class Bounds:
         """Pairs that are always used, shape (n, m)."""
         return self.flow_low > 0
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs there are, and of them are never, always, or not known to be either."""
+        never, always = int((~self.possible).sum()), int(self.certain.sum())
+        pairs = self.possible.size
+        return {
+            "pairs": pairs,
+            "pairs_never_used": never,
+            "pairs_always_used": always,
+            "pairs_free": pairs - never - always,
+        }
+
 
 def derive_bounds(market: Market, price_low: Array, price_high: Array) -> Bounds:
     """Bounds that hold at every price vector of the box, shape (len(leader),) each, as the module docstring derives."""

@@ -113,10 +113,10 @@ def _checked(loose: Bounds, derived: Bounds, money: float) -> Bounds:
 
 def _notes(bounds: Bounds, money: float) -> tuple[str, ...]:
     """What `--verbose` shows of the derivation."""
-    free = bounds.possible & ~bounds.certain
+    free, counts = bounds.possible & ~bounds.certain, bounds.counts
     lines = [
-        f"pairs: {bounds.possible.size}, never used {int((~bounds.possible).sum())}, always used "
-        f"{int(bounds.certain.sum())}, free {int(free.sum())}",
+        f"pairs: {counts['pairs']}, never used {counts['pairs_never_used']}, always used "
+        f"{counts['pairs_always_used']}, free {counts['pairs_free']}",
         f"prices considered: {_range(bounds.price_low * money)} to {_range(bounds.price_high * money)}",
     ]
     if free.any():

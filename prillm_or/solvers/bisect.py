@@ -55,8 +55,9 @@ class Bisect:
                 search.split()
         except KeyboardInterrupt:
             ended = Ended.INTERRUPTED
+        stats = {"equilibria": search.equilibria, "intervals": len(search.queue)}
         note = f"{search.equilibria} equilibria, {len(search.queue)} intervals left"
-        return Proposal(search.best.prices, search.bound(), ended, (note,))
+        return Proposal(search.best.prices, search.bound(), ended, (note,), stats=stats)
 
 
 class _Search:

@@ -75,7 +75,8 @@ class Enumerate:
         if prices is None and ended is not Ended.INTERRUPTED:
             prices = starts(market)[0]
         note = f"{search.patterns} complete patterns, {search.checks} partial ones checked"
-        return Proposal(prices, profit if ended is Ended.FINISHED else None, ended, (note,))
+        stats = {"patterns": search.patterns, "checks": search.checks}
+        return Proposal(prices, profit if ended is Ended.FINISHED else None, ended, (note,), stats=stats)
 
 
 class _Rows:

@@ -88,7 +88,9 @@ class Highs:
         if has_values:
             programme.load(np.array(solution.col_value))
         _, tolerance = solver.getOptionValue("mip_feasibility_tolerance")
-        return Answer(ended, _bound(programme, information, ended, tolerance), has_values)
+        # Without binaries HiGHS has no nodes and says -1.
+        stats = {"nodes": max(0, information.mip_node_count), "iterations": information.simplex_iteration_count}
+        return Answer(ended, _bound(programme, information, ended, tolerance), has_values, stats)
 
 
 def _run(solver: highspy.Highs) -> bool:

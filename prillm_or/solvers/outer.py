@@ -13,6 +13,7 @@ Reference: Duran, Grossmann, Mathematical Programming 36 (1986) 307-339, doi 10.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -48,6 +49,7 @@ def outer_approximation(
     _seed(formulation, best)
     bound, ended = formulation.upper_bound, Ended.FINISHED
     rounds, state = 0, None
+    counts: Counter[str] = Counter()
     while rounds < _MOST_ROUNDS:
         rounds += 1
         before, added, prices = state, 0, None
@@ -58,6 +60,7 @@ def outer_approximation(
         if answer.bound is not None:
             bound = min(bound, answer.bound)
         ended = answer.ended
+        counts.update(answer.stats)
         if answer.has_values:
             added = profit.add_tangents(violated_only=True)
             prices = formulation.prices() / formulation.money
@@ -72,8 +75,10 @@ def outer_approximation(
         state = (bound, best.profit, None if prices is None else tuple(prices))
         if added == 0 and state == before:
             break  # the solver's tolerances are exhausted: more rounds would bring the same
-    notes = (f"outer approximation: {rounds} rounds, {len(formulation.model.tangents)} tangents",)
-    return Proposal(best.prices, formulation.proven(bound), ended, notes)
+    tangents = len(formulation.model.tangents)
+    notes = (f"outer approximation: {rounds} rounds, {tangents} tangents",)
+    stats = {"rounds": rounds, "tangents": tangents, **counts}
+    return Proposal(best.prices, formulation.proven(bound), ended, notes, stats=stats)
 
 
 def _seed(formulation: Formulation, best: Incumbent) -> None:

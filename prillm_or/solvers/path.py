@@ -68,7 +68,7 @@ class Path:
         except KeyboardInterrupt:
             ended = Ended.INTERRUPTED
         prices = None if search.best_price is None else np.array([search.best_price])
-        return Proposal(prices, search.upper_bound, ended, (search.note,))
+        return Proposal(prices, search.upper_bound, ended, (search.note,), stats=search.stats)
 
 
 class Search:
@@ -118,8 +118,13 @@ class Search:
         return list(self._known.values())
 
     @property
+    def stats(self) -> dict[str, int]:
+        """Pieces traced and equilibria solved so far."""
+        return {"pieces": self._pieces, "equilibria": len(self._known)}
+
+    @property
     def note(self) -> str:
-        """What it took, for people."""
+        """The same in words."""
         return f"{self._pieces} pieces, {len(self._known)} equilibria"
 
     def look(self, price: float) -> Equilibrium:

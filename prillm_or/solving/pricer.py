@@ -124,7 +124,8 @@ def _priced(market: Market, before: _State | None, began: float) -> _State:
     for _ in search.steps():
         pass
     assert search.best_price is not None
-    proposal = Proposal(np.array([search.best_price]), search.upper_bound, Ended.FINISHED, (search.note,))
+    prices = np.array([search.best_price])
+    proposal = Proposal(prices, search.upper_bound, Ended.FINISHED, (search.note,), stats=search.stats)
     solved = time.perf_counter()
     result = judge(market, users, proposal, Method("path", __version__), Limits(), search.known)
     ended = time.perf_counter()
