@@ -37,8 +37,8 @@ from prillm_or.abstraction.small_market import (
     foremost,
     least_offset,
     new_name,
+    unreduced,
     weights_of,
-    whole,
 )
 from prillm_or.abstraction.substitution import Substitution, substitution
 from prillm_or.market.market import Array, Market, Mask
@@ -66,7 +66,7 @@ def abstract(
         An equilibrium at other prices to start from.
     """
     if len(market.rivals) <= keep:
-        return whole(market)
+        return unreduced(market)
     users = user_problem(market)
     anchor = capacity_anchor(market) if anchor is None else anchor
     _log.info("anchored: equilibrium at the anchor")

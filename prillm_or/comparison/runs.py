@@ -105,9 +105,9 @@ def run_all(units: Sequence[Unit], engine: Engine, on_begin: Callable[[Unit], No
             on_begin(unit)
             yield run_unit(unit)
         return
-    for number, made in spread(engine, _row_of, units):
+    for number, answer in spread(engine, _row_of, units):
         unit = units[number]
-        yield failed(unit, "crashed", made.message, 0.0) if isinstance(made, Lost) else Record(unit, *made)
+        yield failed(unit, "crashed", answer.message, 0.0) if isinstance(answer, Lost) else Record(unit, *answer)
 
 
 def _row_of(unit: Unit) -> tuple[Row, str | None]:

@@ -48,14 +48,14 @@ class Knots:
     demand: Array
 
 
-def knots(offsets: Array, which: int, sensitivity: Array, width: Array, demand: Array) -> Knots:
-    """Knots of each buyer's demand at provider `which`, from its closed form.
+def knots(offsets: Array, moving: int, sensitivity: Array, width: Array, demand: Array) -> Knots:
+    """Knots of each buyer's demand at the provider `moving`, from its closed form.
 
     Parameters
     ----------
     offsets
-        Shape (n, m): g, with the price of `which` at 0.
-    which
+        Shape (n, m): g, with the price of `moving` at 0.
+    moving
         The provider whose price moves.
     sensitivity
         Shape (n,): rho, the rise of g_s per unit of price, > 0.
@@ -64,17 +64,19 @@ def knots(offsets: Array, which: int, sensitivity: Array, width: Array, demand: 
     demand
         Shape (n,): D, > 0.
     """
-    level, open_width, taken = _in_order(np.delete(offsets, which, axis=1), np.delete(width, which), demand)
+    level, open_width, taken = _in_order(np.delete(offsets, moving, axis=1), np.delete(width, moving), demand)
     last = (taken < demand[:, None]).sum(axis=1) - 1  # at the lowest level rivals take nothing: last >= 0
     rows, place = np.arange(len(demand)), np.arange(level.shape[1] + 1)
-    gone = level[rows, last] + (demand - taken[rows, last]) / open_width[rows, last]
-    level = np.column_stack([np.minimum(level, gone[:, None]), gone])
-    left = np.column_stack([np.maximum(demand[:, None] - taken, 0.0), np.zeros(len(demand))])
-    price = np.maximum.accumulate((level - offsets[:, [which]] - left / width[which]) / sensitivity[:, None], axis=1)
-    slope = -sensitivity[:, None] * open_width / (1 + open_width / width[which])
+    left_at = level[rows, last] + (demand - taken[rows, last]) / open_width[rows, last]
+    level = np.column_stack([np.minimum(level, left_at[:, None]), left_at])
+    remaining = np.column_stack([np.maximum(demand[:, None] - taken, 0.0), np.zeros(len(demand))])
+    offset = level - offsets[:, [moving]] - remaining / width[moving]
+    # p(l) never falls in exact arithmetic; the running maximum keeps rounding from undoing that.
+    price = np.maximum.accumulate(offset / sensitivity[:, None], axis=1)
+    slope = -sensitivity[:, None] * open_width / (1 + open_width / width[moving])
     slope = np.where(place[:-1] <= last[:, None], slope, 0.0)
-    there = place <= last[:, None] + 1
-    return Knots(price[there], np.diff(slope, axis=1, prepend=0.0, append=0.0)[there], demand)
+    bends = place <= last[:, None] + 1
+    return Knots(price[bends], np.diff(slope, axis=1, prepend=0.0, append=0.0)[bends], demand)
 
 
 def _in_order(offsets: Array, width: Array, demand: Array) -> tuple[Array, Array, Array]:

@@ -213,14 +213,14 @@ class _Feasibility:
         count, columns = rows.matrix.shape
         low, high = np.zeros(columns), np.full(columns, highspy.kHighsInf)
         low[rows.level], high[0] = -highspy.kHighsInf, 1.0
-        where = np.nonzero(rows.matrix)
+        entries = np.nonzero(rows.matrix)
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = columns, count
         lp.col_cost_, lp.col_lower_, lp.col_upper_ = np.zeros(columns), low, high
         lp.row_lower_ = lp.row_upper_ = rows.right
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(where[0], minlength=count))])
-        lp.a_matrix_.index_, lp.a_matrix_.value_ = where[1], rows.matrix[where]
+        lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(entries[0], minlength=count))])
+        lp.a_matrix_.index_, lp.a_matrix_.value_ = entries[1], rows.matrix[entries]
         with quiet():  # HiGHS greets at birth
             self._solver = highspy.Highs()
         self._solver.silent()

@@ -235,9 +235,9 @@ def _propose_abstracted(
     if abstraction.refine:
         proposal = refine(market, abstraction, solve_small)
     else:
-        made = abstraction.abstract(market)
-        proposal = solve_small(made.market)
-        proposal = replace(proposal, upper_bound=None, notes=(*made.notes, *proposal.notes))
+        abstracted = abstraction.abstract(market)
+        proposal = solve_small(abstracted.market)
+        proposal = replace(proposal, upper_bound=None, notes=(*abstracted.notes, *proposal.notes))
     if method is None:  # interrupted before a small market was solved
         method = _method(choose(market, solver, model))
     method = replace(method, abstraction=abstraction.label, keep=abstraction.keep)

@@ -27,7 +27,7 @@ from prillm_or.errors import CombinationError, PrillmError, UnavailableError
 from prillm_or.users.threads import cores
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Done = TypeVar("Done")
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def engine_of(name: str, jobs: int, address: str | None) -> Engine:
     return Engine(address=address)
 
 
-def spread(engine: Engine, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[tuple[int, Made | Lost]]:
+def spread(engine: Engine, work: Callable[[Item], Done], items: Iterable[Item]) -> Iterator[tuple[int, Done | Lost]]:
     """Yield the number of each item and what `work` makes of it, as they are done.
 
     Parameters
@@ -111,9 +111,7 @@ def spread(engine: Engine, work: Callable[[Item], Made], items: Iterable[Item]) 
     return _in_processes(work, items, engine.jobs)
 
 
-def _in_processes(
-    work: Callable[[Item], Made], items: Iterable[Item], jobs: int
-) -> Iterator[tuple[int, Made | Lost]]:
+def _in_processes(work: Callable[[Item], Done], items: Iterable[Item], jobs: int) -> Iterator[tuple[int, Done | Lost]]:
     """All together, again from where a process died; at the end those alone that were there two times when one did."""
     together, alone = dict(enumerate(items)), {}
     seen: Counter[int] = Counter()
@@ -128,8 +126,8 @@ def _in_processes(
 
 
 def _pool(
-    work: Callable[[Item], Made], waiting: dict[int, Item], jobs: int
-) -> Generator[tuple[int, Made], None, list[int]]:
+    work: Callable[[Item], Done], waiting: dict[int, Item], jobs: int
+) -> Generator[tuple[int, Done], None, list[int]]:
     """Work off what waits until all is done or a process dies; return what was running then, most likely.
 
     Processes take units in order, so these are the first that are not done. No more are handed over than loky sends
@@ -156,10 +154,10 @@ def _pool(
                 return []
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in sorted(done, key=lambda future: future.exception() is not None):
-                made = future.result()
+                output = future.result()
                 number = running.pop(future)
                 del waiting[number]
-                yield number, made
+                yield number, output
     except BrokenExecutor:
         return list(waiting)[:size]
     finally:
@@ -200,7 +198,7 @@ def _prepare_worker(parent: int) -> None:
     Thread(target=follow, daemon=True).start()
 
 
-def _on_cluster(work: Callable[[Item], Made], items: Iterable[Item], address: str) -> Iterator[tuple[int, Made | Lost]]:
+def _on_cluster(work: Callable[[Item], Done], items: Iterable[Item], address: str) -> Iterator[tuple[int, Done | Lost]]:
     """All together; at the end those alone whose workers died each time, as Dask blames all that run on a worker."""
     with _silent_client(address) as client:
         _check_versions(client, address)
@@ -253,8 +251,8 @@ def _check_versions(client: Any, address: str) -> None:
 
 
 def _flight(
-    work: Callable[[Item], Made], units: Iterable[tuple[int, Item]], client: Any, address: str
-) -> Generator[tuple[int, Made], None, list[tuple[int, Item]]]:
+    work: Callable[[Item], Done], units: Iterable[tuple[int, Item]], client: Any, address: str
+) -> Generator[tuple[int, Done], None, list[tuple[int, Item]]]:
     """Work off units, a few for each of the cluster's threads at a time; return those whose workers died."""
     from concurrent.futures import CancelledError
 
@@ -280,11 +278,11 @@ def _flight(
             future = next(ready)
             number, item = flying.pop(future)
             try:
-                made = future.result()
+                output = future.result()
             except KilledWorker:
                 killed.append((number, item))
                 continue
-            yield number, made
+            yield number, output
     except (CancelledError, ClosedClientError, CommClosedError):
         raise _lost(address) from None
 
