@@ -58,6 +58,7 @@ def prepare(market: Market, best_profit: float, big_m: float | None = None) -> P
     CombinationError
         When `big_m` is below the largest derived value.
     """
+    # The window rests on monotone demand, which is known of one price; a given M is to be compared without its help.
     low, high = np.zeros(len(market.leader)), market.price_cap
     if big_m is None and len(market.leader) == 1:
         low, high = price_window(market, best_profit)
@@ -93,6 +94,7 @@ def formulate(
 
 
 def _first_bound(market: Market) -> float:
+    # Below its unit cost the leader earns nothing; from there on its load is no more than at that price (L2).
     margin = float(market.price_cap[0] - market.unit_cost[market.leader[0]])
     if len(market.leader) > 1 or margin < 0:
         return np.inf

@@ -65,6 +65,7 @@ def knots(offsets: Array, moving: int, sensitivity: Array, width: Array, demand:
         Shape (n,): D, > 0.
     """
     level, open_width, taken = _in_order(np.delete(offsets, moving, axis=1), np.delete(width, moving), demand)
+    # The rival opened last before the demand is gone; from its level on, the open width takes what is left of it.
     last = (taken < demand[:, None]).sum(axis=1) - 1  # at the lowest level rivals take nothing: last >= 0
     rows, place = np.arange(len(demand)), np.arange(level.shape[1] + 1)
     left_at = level[rows, last] + (demand - taken[rows, last]) / open_width[rows, last]
@@ -74,6 +75,7 @@ def knots(offsets: Array, moving: int, sensitivity: Array, width: Array, demand:
     # p(l) never falls in exact arithmetic; the running maximum keeps rounding from undoing that.
     price = np.maximum.accumulate(offset / sensitivity[:, None], axis=1)
     slope = -sensitivity[:, None] * open_width / (1 + open_width / width[moving])
+    # Once a buyer has left, dearer prices change nothing: only the knots up to that price count.
     slope = np.where(place[:-1] <= last[:, None], slope, 0.0)
     bends = place <= last[:, None] + 1
     return Knots(price[bends], np.diff(slope, axis=1, prepend=0.0, append=0.0)[bends], demand)
@@ -111,6 +113,7 @@ def best_price(curves: Knots, cap: float, unit_cost: float) -> tuple[float, floa
     step = np.column_stack([np.zeros_like(length), np.clip(top, 0.0, length), length]).ravel()
     piece = np.repeat(np.arange(len(length)), 3)
     profit = (margin[piece] + step) * (load[piece] + slope[piece] * step)
+    # Equal but for rounding counts as equal, so that the smallest of the best prices is the answer.
     scale = (cap + unit_cost) * float(curves.demand.sum())
     chosen = int((profit >= profit.max() - _ROUNDING * scale).argmax())
     return float(start[piece[chosen]] + step[chosen]), float(profit[chosen])
@@ -122,7 +125,7 @@ def _total(curves: Knots, cap: float) -> tuple[Array, Array, Array]:
     price, slope = curves.price[order], np.cumsum(curves.bend[order])
     total = float(curves.demand.sum())
     load = total + np.concatenate([[0.0], np.cumsum(slope[:-1] * np.diff(price))])
-    slope[-1] = 0.0
+    slope[-1] = 0.0  # all buyers have left: what the sums leave here and below is rounding
     load[load < _ROUNDING * total] = 0.0
     inside = (price > 0) & (price < cap)
     before = int((price <= 0).sum()) - 1

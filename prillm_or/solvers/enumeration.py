@@ -113,6 +113,7 @@ class _Rows:
     def line(self, used: Mask) -> tuple[Array, Array]:
         """On a complete pattern, shape (n, m): all columns but u as values at u = 0 and rates by u, 0 where fixed."""
         columns = self.matrix.shape[1]
+        # Of each pair one column is fixed, and u is the parameter: as many columns are left as there are rows.
         free = np.ones(columns, dtype=np.bool_)
         free[0] = False
         free[self.flow[~used]] = free[self.reduced[used]] = False
@@ -127,6 +128,7 @@ class _Rows:
         moves = np.abs(rate) > _STILL
         if (value[~moves] < -_STILL).any():
             return np.inf, -np.inf
+        # Neighbouring patterns share the ends of their intervals: widened a little, no price falls between two.
         zero = -(value[moves] + _ROUNDING) / rate[moves]
         rises = rate[moves] > 0
         return float(zero[rises].max(initial=0.0)), float(zero[~rises].min(initial=1.0))
@@ -198,6 +200,7 @@ class _Search:
             return
         load, slope = values[rows.load][rows.leader], rates[rows.load][rows.leader]
         candidates = [low, high]
+        # Profit is (cap u - k)(load + slope u), a concave parabola of u where the load falls.
         if slope * rows.cap < 0:
             top = (rows.unit_cost * slope - rows.cap * load) / (2 * rows.cap * slope)
             candidates.append(min(max(float(top), low), high))

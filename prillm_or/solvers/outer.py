@@ -1,8 +1,8 @@
 """Outer approximation: a concave profit through a solver that knows only linear programmes with binaries.
 
 Each convex term of the objective is replaced by a variable above its tangents, so that every programme overestimates
-profit and its *dual bound* is a proven bound on the best profit (its incumbent value is none while its own gap is
-open). After each round tangents are added where its solution was, and at the equilibrium of the price it proposed;
+profit and its *dual bound* is a proven bound on the best profit (the value of its incumbent is not, while its own gap
+is open). After each round tangents are added where its solution was, and at the equilibrium of the price it proposed;
 that equilibrium gives the profit truly earned. First tangents come from equilibria at a few prices, so that the first
 round already knows the shape of the objective. Rounds end when the best bound meets the best profit within the gap;
 there are finitely many supports, and on each the tangents converge, so for any gap > 0 they do end.
@@ -55,6 +55,7 @@ def outer_approximation(
         before, added, prices = state, 0, None
         assert best.equilibrium is not None
         formulation.start_from(best.equilibrium)
+        # A part of the gap is left to the tangents: a programme solved to the whole gap could leave them none.
         budget = Limits(_SHARE_OF_GAP * limits.gap, deadline.left(), limits.threads, limits.seed)
         answer = solver.run(formulation, budget, options)
         if answer.bound is not None:

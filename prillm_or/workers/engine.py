@@ -113,6 +113,8 @@ def spread(engine: Engine, work: Callable[[Item], Done], items: Iterable[Item]) 
 
 def _in_processes(work: Callable[[Item], Done], items: Iterable[Item], jobs: int) -> Iterator[tuple[int, Done | Lost]]:
     """All together, again from where a process died; at the end those alone that were there two times when one did."""
+    # Which of the units that ran brought a process down is not known. Those there twice are suspect, and run alone, where
+    # they can take no other with them.
     together, alone = dict(enumerate(items)), {}
     seen: Counter[int] = Counter()
     while together:
@@ -146,13 +148,15 @@ def _pool(
     idle = False
     try:
         while True:
-            resource_tracker.ensure_running()  # where loky begins it, it would end the silence
+            # Started by loky inside the block below, it would unblock Ctrl-C there.
+            resource_tracker.ensure_running()
             with without_ctrl_c():
                 for number in islice(unsent, 2 * size - len(running)):
                     running[pool.submit(work, waiting[number])] = number
             if idle := not running:
                 return []
             done, _ = wait(running, return_when=FIRST_COMPLETED)
+            # Results first: a dead process shows as an exception, after which none of them would be handed out.
             for future in sorted(done, key=lambda future: future.exception() is not None):
                 output = future.result()
                 number = running.pop(future)
@@ -219,7 +223,7 @@ def _silent_client(address: str) -> Iterator[Any]:
         logger.setLevel(logging.CRITICAL)
     try:
         try:
-            get_address_host_port(address)  # a client that is given nonsense would not end
+            get_address_host_port(address)  # a client would wait for ever at a malformed address
             client = Client(address, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, TypeError, ValueError) as failure:
             raise PrillmError(f"--address {address}: no Dask scheduler answers there ({failure})") from None
@@ -266,10 +270,11 @@ def _flight(
     ready = as_completed(loop=client.loop)
     try:
         while True:
+            # Refilled only when half empty, so that the cluster is not asked for its size after each unit.
             if len(flying) <= room // 2:
                 room = _room(client, address)
                 for number, item in islice(unsent, max(0, room - len(flying))):
-                    # Equal units are not one: repeats are there to be run.
+                    # Dask takes equal pure calls for one and runs it once, but repeats are there to be run.
                     future = client.submit(work, item, pure=False)
                     flying[future] = number, item
                     ready.add(future)
