@@ -77,7 +77,7 @@ class Misfit:
         self._pulled = days.cells if shrinkage > 0 else np.zeros_like(days.cells)
         self._independent = independent_flows(days)[self._pulled]
         self._pull = np.sqrt(shrinkage * by_cell[self._pulled] / variation)
-        # The residuals of the last two sums are linear in theta: their rows of the Jacobian are the same at every theta.
+        # The residuals of the last two sums are linear in theta, so that their derivatives are the same everywhere.
         self._own = np.zeros((len(parameters.shrunk), parameters.size))
         self._own[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(own)
         self._stay = np.sqrt(_STAY) * np.eye(parameters.size)

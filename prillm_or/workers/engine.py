@@ -113,8 +113,8 @@ def spread(engine: Engine, work: Callable[[Item], Done], items: Iterable[Item]) 
 
 def _in_processes(work: Callable[[Item], Done], items: Iterable[Item], jobs: int) -> Iterator[tuple[int, Done | Lost]]:
     """All together, again from where a process died; at the end those alone that were there two times when one did."""
-    # Which of the units that ran brought a process down is not known. Those there twice are suspect, and run alone, where
-    # they can take no other with them.
+    # Which of the units that ran brought a process down is not known. Those there twice are suspect, and run alone,
+    # where they can take no other with them.
     together, alone = dict(enumerate(items)), {}
     seen: Counter[int] = Counter()
     while together:
