@@ -98,7 +98,7 @@ def run_all(units: Sequence[Unit], engine: Engine, on_begin: Callable[[Unit], No
     Parameters
     ----------
     on_begin
-        Told of each unit that begins, where they run one after the other in this process.
+        Called with each unit that begins, where they run one after the other in this process.
     """
     if engine.here:
         for unit in units:

@@ -78,7 +78,7 @@ class Answer:
     has_values
         Whether a feasible point was loaded into the model.
     stats
-        Counts that the solver tells of its work: `nodes`, `iterations`.
+        The solver's counts of its own work: `nodes`, `iterations`.
     """
 
     ended: Ended

@@ -42,7 +42,7 @@ def solve_relaxed(
     Parameters
     ----------
     build
-        Builds the formulation, a `Relaxed`; it is told of no profit already found.
+        Builds the formulation, a `Relaxed`; no profit already found is handed to it.
     options
         Of the solver's profile.
 

@@ -213,7 +213,7 @@ def _on_cluster(work: Callable[[Item], Done], items: Iterable[Item], address: st
 
 @contextmanager
 def _silent_client(address: str) -> Iterator[Any]:
-    """A client whose package does not log tracebacks of what we tell in a line, nor warn of large markets."""
+    """A client whose package neither logs tracebacks of errors that we report in a line nor warns of large markets."""
     from distributed import Client
     from distributed.comm import get_address_host_port
 
