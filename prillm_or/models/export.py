@@ -19,8 +19,8 @@ def export_model(market: Market, build: Callable[[Market, float], Formulation], 
     Parameters
     ----------
     build
-        Builds the formulation, given the market and the profit of an equilibrium already found: here 0, so that no price
-        is left out.
+        Builds the formulation, given the market and the profit of an equilibrium already found: 0 here, so that no
+        price is left out.
     path
         Ends in .lp, .mps or .nl; written whole or not at all.
 

@@ -156,8 +156,8 @@ class SupportInverse:
         i, j = self.pairs.position(pair)
         a, b = edge
         step = -self._capacity[j] if self.support[i, j] else self._capacity[j]
-        # With w = e_i - e_j, K' = K + step w w^T and w^T K^-1 w = a_i - b_j. The denominator is det K' / det K, positive
-        # as long as the user of a pair that leaves has another.
+        # With w = e_i - e_j, K' = K + step w w^T and w^T K^-1 w = a_i - b_j. So the denominator is det K' / det K,
+        # positive as long as the user of a pair that leaves has another.
         kappa = float(step / (1.0 + step * (a[i] - b[j])))
         self._moves[self._count], self._kappa[self._count] = b if self._by_provider else a, kappa
         self._count += 1
