@@ -279,7 +279,7 @@ def _act(action: str, market: Market) -> Callable[[], str]:
     if action in _ABSTRACTIONS:
         return partial(_abstracted, action, market)
     solver = Path() if action == "path" else Bisect()
-    return lambda: ", ".join(solver.solve(market, Limits()).notes)
+    return lambda: ", ".join(f"{count} {name}" for name, count in solver.solve(market, Limits()).stats.items())
 
 
 def _abstracted(name: str, market: Market) -> str:

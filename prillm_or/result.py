@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +95,8 @@ class Result(Answer):
         (upper_bound - profit) / max(|profit|, 1e-9), or None.
     certificate
         Of the equilibrium at `prices`.
+    stats
+        Figures of the search by name (nodes, pieces, equilibria, rounds, ...); counts are whole numbers.
     interrupted
         Whether Ctrl-C ended the run. Not part of the file format.
     notes
@@ -116,6 +118,7 @@ class Result(Answer):
     seed: int
     threads: int
     version: str
+    stats: Mapping[str, float] = field(default_factory=dict)
     interrupted: bool = False
     notes: tuple[str, ...] = ()
 

@@ -61,7 +61,7 @@ def test_patterns_of_a_market_by_hand(hand_answers: Mapping[str, Any]) -> None:
     # need p + 4 <= 2. `kink`: `near` and the leader, these and `far`, and the rivals alone.
     for name, patterns in {"cap-binds": 1, "one-rival": 2, "kink": 3}.items():
         proposal = Enumerate().solve(hand_answers[name].market, Limits())
-        assert proposal.notes[0].startswith(f"{patterns} complete patterns")
+        assert proposal.stats["patterns"] == patterns
 
 
 @pytest.mark.parametrize(("cap", "profit"), [(5.0, -1.5), (7.0, 0.0), (0.0, -24.0)])

@@ -23,10 +23,13 @@ from hypothesis import strategies as st
 
 from prillm_or.errors import MarketError, PrillmError
 from prillm_or.files.markets import read_market, write_market
+from prillm_or.files.results import result_from_json
 from prillm_or.market.market import Market, Units
 from prillm_or.market.schema import instance_schema
+from prillm_or.market.synthetic import generate
 from prillm_or.output.saving import write_json
 from prillm_or.result import Certificate, Method, Result, Status, Times, Today
+from prillm_or.solving.run import solve
 
 FAULTS = Path(__file__).parent / "data" / "faults"
 ROOT = Path(__file__).parent.parent
@@ -577,6 +580,7 @@ def test_a_result_has_the_fields_of_the_contract_in_their_order() -> None:
         seed=0,
         threads=1,
         version="0.1.0",
+        stats={"pieces": 3, "expected_profit": np.float64(1.5)},
         notes=("for people",),
     )
     assert json.dumps(result.to_dict()) == (
@@ -586,9 +590,18 @@ def test_a_result_has_the_fields_of_the_contract_in_their_order() -> None:
         '"keep": null}, "status": "feasible", "prices": {"a": 2.358877}, "profit": 174.0, "upper_bound": null, '
         '"gap": null, "loads": {"a": 73.78}, "certificate": {"kkt_residual": 2.1e-13, "max_regret": 3e-14}, '
         '"time_s": {"total": 1.0, "read": 0.0, "build": 0.0, "abstract": 0.0, "solve": 0.0, "verify": 0.0}, '
-        '"seed": 0, "threads": 1, "version": "0.1.0"}'
+        '"seed": 0, "threads": 1, "version": "0.1.0", "stats": {"pieces": 3, "expected_profit": 1.5}}'
     )
     assert replace(result, today=None).to_dict()["today"] is None
+
+
+def test_a_result_is_read_as_it_was_written_also_without_stats() -> None:
+    result = solve(generate(3, 3, "uniform", 0))
+    document = json.loads(json.dumps(result.to_dict()))
+    assert result_from_json(document) == replace(result, notes=())
+    assert result.stats["pieces"] >= 1
+    del document["stats"]  # as files had none before
+    assert result_from_json(document).stats == {}
 
 
 def test_the_shipped_schema_is_the_generated_one() -> None:

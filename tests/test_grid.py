@@ -37,7 +37,7 @@ def test_it_is_near_the_optimum_and_never_above(draw_market: MakeMarket, kind: s
         profit, _ = judged(market, proposal)
         assert proposal.ended is Ended.FINISHED
         assert proposal.upper_bound is None
-        assert " 0 failed" in proposal.notes[0]
+        assert proposal.stats["failed"] == 0
         assert profit <= best + 1e-11 * abs(best)
         # Loads fall with the price: the grid price next below the best one loses at most one step's margin on its load.
         noise = 1e-9 * (market.price_cap[0] + market.unit_cost.max()) * market.demand.sum()

@@ -64,7 +64,9 @@ def toy(start: tuple[float, float] = (0.1, 0.2)) -> pyo.ConcreteModel:
 
 def test_a_linear_objective_on_a_disc(run: Solve) -> None:
     model = toy()
-    assert run(model) == Answer(Ended.FINISHED, None, True)
+    answer = run(model)
+    assert answer == Answer(Ended.FINISHED, None, True)
+    assert answer.stats["iterations"] > 0
     assert (model.x.value, model.y.value) == pytest.approx((1, 2), abs=1e-7)
 
 

@@ -157,6 +157,8 @@ def test_miqp_and_outer_approximation_agree(draw_market: MakeMarket, kind: str) 
     market = tamed(draw_market(kind, 4, 4, 5))
     whole = solve(market, solver="gurobi", gap=1e-6)
     assert "one model, solved as it is" in whole.notes
+    assert {"nodes", "iterations"} <= set(whole.stats)
+    assert "rounds" not in whole.stats
 
     class LinearGurobi(Gurobi):
         """Gurobi, as if it knew no squares."""
@@ -168,6 +170,8 @@ def test_miqp_and_outer_approximation_agree(draw_market: MakeMarket, kind: str) 
 
     proposal = solve_algebraic(market, model, LinearGurobi(), Limits(gap=1e-6), {})
     assert any("outer approximation" in note for note in proposal.notes)
+    assert proposal.stats["rounds"] >= 1
+    assert proposal.stats["tangents"] > 0
     assert proposal.ended is Ended.FINISHED
     assert proposal.prices is not None
     assert proposal.upper_bound is not None

@@ -28,7 +28,7 @@ def proposed(market: Market) -> tuple[float, float]:
     assert proposal.upper_bound is None
     assert proposal.prices is not None
     assert "reconstruction" in proposal.notes[0]
-    return float(proposal.prices[0]), float(proposal.notes[1].rsplit(" ", 1)[1])
+    return float(proposal.prices[0]), proposal.stats["expected_profit"]
 
 
 def true_profit(market: Market, price: float) -> float:

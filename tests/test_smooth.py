@@ -195,6 +195,7 @@ def test_each_epsilon_starts_where_the_last_one_ended_and_only_the_last_counts(o
     assert proposal.prices == pytest.approx([2.5], rel=1e-12)  # 2.5 * 3.5 / 2 > 4 * 2 / 2; not polished to 3
     assert proposal.upper_bound is None
     assert proposal.ended is Ended.FINISHED
+    assert (proposal.stats["starts"], proposal.stats["programmes"]) == (2, 4)
     assert proposal.notes == ("start 1: prices 4, profit 4, finished", "start 2: prices 2.5, profit 4.375, finished")
 
 

@@ -15,14 +15,21 @@ import pytest
 
 from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
 from prillm_or.files.markets import MarketFile
-from prillm_or.files.names import names
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
-from prillm_or.models.registry import MODELS, model_needs, model_options, model_profile
+from prillm_or.models.registry import MODELS, model_needs, model_options, model_profile, model_profile_names
 from prillm_or.result import Method, Status
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.solvers.registry import SOLVERS, SolverEntry, load_algebraic, load_native, solver_profile, solvers_for
+from prillm_or.solvers.registry import (
+    SOLVERS,
+    SolverEntry,
+    load_algebraic,
+    load_native,
+    solver_profile,
+    solver_profile_names,
+    solvers_for,
+)
 from prillm_or.solving.run import _bounded, _status, choose, judge, solve
 from prillm_or.users.equilibrium import equilibrium, user_problem
 
@@ -30,8 +37,8 @@ MakeMarket = Callable[..., Market]
 
 NATIVE = [name for name, entry in SOLVERS.items() if not entry.algebraic]
 ALGEBRAIC = [name for name, entry in SOLVERS.items() if entry.algebraic]
-MODEL_PROFILES = [name for name in names("models", (".toml",)) if not name.startswith("abstraction/")]
-SOLVER_PROFILES = names("solvers")
+MODEL_PROFILES = model_profile_names()
+SOLVER_PROFILES = solver_profile_names()
 PROVING = ("path", "bisect", "enumerate")
 """Native solvers that prove what they find; `highs` and the like do so with every exact formulation they take."""
 SEARCHING = ("spiter", "grid", "odca", "spgce", "ipopt")
@@ -123,7 +130,20 @@ def test_every_registered_solver_and_model_is_walked() -> None:
     assert {model_profile(profile).formulation for profile in MODEL_PROFILES} == set(MODELS)
     for name in ALGEBRAIC:
         assert f"{name}/default" in SOLVER_PROFILES
-        assert solver_profile(name).solver == name
+        for default in (name, f"{name}/default"):
+            assert (solver_profile(default).solver, solver_profile(default).options) == (name, {})
+    for name in MODELS:
+        assert (model_profile(name).formulation, model_profile(name).options) == (name, model_options(name)())
+
+
+def test_a_file_of_a_default_profiles_name_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "solvers/highs").mkdir(parents=True)
+    (tmp_path / "models/kkt-bigm.toml").write_text('formulation = "kkt-bigm"\n[options]\nseeds = 2\n')
+    (tmp_path / "solvers/highs/default.toml").write_text('solver = "highs"\n[options]\npresolve = "off"\n')
+    assert model_profile("kkt-bigm").options.seeds == 2
+    assert solver_profile("highs").options == solver_profile("highs/default").options == {"presolve": "off"}
 
 
 def test_every_registered_solver_says_who_it_is() -> None:

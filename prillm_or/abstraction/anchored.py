@@ -37,8 +37,8 @@ from prillm_or.abstraction.small_market import (
     foremost,
     least_offset,
     new_name,
+    unreduced,
     weights_of,
-    whole,
 )
 from prillm_or.abstraction.substitution import Substitution, substitution
 from prillm_or.market.market import Array, Market, Mask
@@ -66,7 +66,7 @@ def abstract(
         An equilibrium at other prices to start from.
     """
     if len(market.rivals) <= keep:
-        return whole(market)
+        return unreduced(market)
     users = user_problem(market)
     anchor = capacity_anchor(market) if anchor is None else anchor
     _log.info("anchored: equilibrium at the anchor")
@@ -97,6 +97,7 @@ def merge_at(
     level = found.multiplier / users.scale - users.shift
     flow = found.flow @ np.isin(np.arange(market.m), merged).astype(float)
     total = float(flow.sum())
+    # A flow that is zero but for rounding counts as none: that user gets the offset that keeps it away.
     used = flow > _USED * users.demand
     support = np.column_stack([found.support[:, stay], used])
     capacity = _matching(users, support, stay, _total_capacity(market, found, merged), answer)
@@ -127,9 +128,11 @@ def _matching(users: UserProblem, support: Mask, stay: list[int], total: float, 
         capacity = np.append(users.capacity[stay], np.exp(log_capacity))
         return float(_answer(support, capacity, users.sensitivity, leader)[leader].sum()) - target
 
+    # Nobody uses the leader, so that any capacity answers alike.
     if target >= 0:
         return total
     middle = float(np.log(total))
+    # Outward on both sides in steps of a factor e: the first change of sign is the nearest to the sum, within a step.
     last = {side: miss(middle) for side in (-1, 1)}
     for step in range(_RANGE):
         for side in (-1, 1):

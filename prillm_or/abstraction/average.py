@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from prillm_or.abstraction.small_market import Abstraction, MergedRival, compose, means, new_name, weights_of, whole
+from prillm_or.abstraction.small_market import Abstraction, MergedRival, compose, means, new_name, unreduced, weights_of
 from prillm_or.market.market import Market
 
 
 def abstract(market: Market, keep: int) -> Abstraction:
     """Leave `keep` rivals, all alike."""
     if len(market.rivals) <= keep:
-        return whole(market)
+        return unreduced(market)
     rivals = list(market.rivals)
     price, cost = means(market, rivals, np.full(len(rivals), 1.0 / len(rivals)))
     capacity, weights = float(market.capacity[rivals].mean()), weights_of(market, rivals, np.ones(len(rivals)))

@@ -20,8 +20,8 @@ from prillm_or.abstraction.small_market import (
     foremost,
     means,
     new_name,
+    unreduced,
     weights_of,
-    whole,
 )
 from prillm_or.market.market import Market
 
@@ -29,7 +29,7 @@ from prillm_or.market.market import Market
 def abstract(market: Market, keep: int) -> Abstraction:
     """Leave `keep` rivals."""
     if len(market.rivals) <= keep:
-        return whole(market)
+        return unreduced(market)
     capacity = market.capacity[list(market.rivals)]
     kept = foremost(market, 1.0 + np.log(capacity / capacity.min()), keep - 1)  # digits of the small beside the huge
     merged = [j for j in market.rivals if j not in kept]

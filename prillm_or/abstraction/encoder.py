@@ -100,13 +100,13 @@ class Encoder(nn.Module):
         token = token * is_rival.unsqueeze(-1)
 
         of_rivals = self.from_rival(token).masked_fill(~is_rival.unsqueeze(-1), _UNUSED)
-        heard = users.new_empty(*users.shape[:2], 3 * self._widths.hidden)  # pieces of it would leave gaps in memory
+        pooled = users.new_empty(*users.shape[:2], 3 * self._widths.hidden)  # pieces of it would leave gaps in memory
         for block in blocks:
-            heard[:, block] = self._heard(embedded(block) if block.start else phi, of_rivals, is_rival)
-        told = self.user(torch.cat((heard, users, market[:, None].expand(-1, n, -1)), -1))
+            pooled[:, block] = self._pooled(embedded(block) if block.start else phi, of_rivals, is_rival)
+        by_user = self.user(torch.cat((pooled, users, market[:, None].expand(-1, n, -1)), -1))
 
-        whole = ((by_share @ told).flatten(1), token.sum(1) / is_rival.sum(1, keepdim=True), market)
-        return Encoded(token, torch.cat(whole, -1))
+        parts = ((by_share @ by_user).flatten(1), token.sum(1) / is_rival.sum(1, keepdim=True), market)
+        return Encoded(token, torch.cat(parts, -1))
 
     def _embedding(self, batch: Mapping[str, Tensor]) -> Callable[[slice], Tensor]:
         """Phi of the pairs of a block of users, shape (B, block, m, hidden).
@@ -127,7 +127,7 @@ class Encoder(nn.Module):
 
         return embedded
 
-    def _heard(self, phi: Tensor, of_rivals: Tensor, is_rival: Tensor) -> Tensor:
+    def _pooled(self, phi: Tensor, of_rivals: Tensor, is_rival: Tensor) -> Tensor:
         """Mean, maximum and weighted sum over rivals of mu, shape (B, block, 3 hidden)."""
         message = (self.from_pair(phi) + of_rivals[:, None]).relu_()
         weight = self.attention(message).squeeze(-1).masked_fill(~is_rival[:, None], _UNUSED).softmax(-1)

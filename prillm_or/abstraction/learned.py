@@ -29,7 +29,7 @@ from prillm_or.abstraction.anchored import merge_at
 from prillm_or.abstraction.anchors import capacity_anchor
 from prillm_or.abstraction.features import Features, market_features, rival_features
 from prillm_or.abstraction.networks import REACHES, SPAN, AnchorNetwork, KeepNetwork, LearnedNetworks
-from prillm_or.abstraction.small_market import Abstraction, whole
+from prillm_or.abstraction.small_market import Abstraction, unreduced
 from prillm_or.abstraction.substitution import substitution
 from prillm_or.abstraction.weights import load_network
 from prillm_or.market.market import Array, Market
@@ -65,7 +65,7 @@ def abstract(
         When the weights cannot be read.
     """
     if len(market.rivals) <= keep:
-        return whole(market)
+        return unreduced(market)
     return abstract_with(load_network("learned", LearnedNetworks, weights), market, keep, anchor, start)
 
 

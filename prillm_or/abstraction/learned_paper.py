@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from prillm_or.abstraction.paper_network import PaperNetwork, plan, rival_features
-from prillm_or.abstraction.small_market import Abstraction, MergedRival, compose, means, new_name, weights_of, whole
+from prillm_or.abstraction.small_market import Abstraction, MergedRival, compose, means, new_name, unreduced, weights_of
 from prillm_or.abstraction.weights import load_network
 from prillm_or.market.market import Array, Market
 
@@ -35,14 +35,14 @@ def abstract(market: Market, keep: int, *, weights: str | None = None) -> Abstra
         When the weights cannot be read.
     """
     if len(market.rivals) <= keep:
-        return whole(market)
+        return unreduced(market)
     return abstract_with(load_network("learned-paper", PaperNetwork, weights), market, keep)
 
 
 def abstract_with(network: PaperNetwork, market: Market, keep: int) -> Abstraction:
     """Leave `keep` rivals, scored by this network."""
     if len(market.rivals) <= keep:
-        return whole(market)
+        return unreduced(market)
     features = torch.from_numpy(np.float32(rival_features(market)))[None]
     present = torch.ones(features.shape[:2], dtype=torch.bool)
     with torch.no_grad():

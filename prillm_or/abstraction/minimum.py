@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from prillm_or.abstraction.small_market import Abstraction, compose, foremost, whole
+from prillm_or.abstraction.small_market import Abstraction, compose, foremost, unreduced
 from prillm_or.market.market import Market
 
 
 def abstract(market: Market, keep: int) -> Abstraction:
     """Leave the `keep` rivals of lowest price."""
     if len(market.rivals) <= keep:
-        return whole(market)
+        return unreduced(market)
     return compose(market, foremost(market, -market.price[list(market.rivals)], keep), [], "min")

@@ -61,9 +61,9 @@ class KeepNetwork(nn.Module):
     def reach(self, tokens: Encoded, kept: Tensor) -> Tensor:
         """Scores of `REACHES`, shape (B, S, len(REACHES)), for S sets of kept rivals a market, `kept` (B, S, m)."""
         kept = kept.to(tokens.rivals.dtype)
-        who = torch.einsum("bsm,bmh->bsh", kept, tokens.rivals)
+        chosen = torch.einsum("bsm,bmh->bsh", kept, tokens.rivals)
         market = tokens.market[:, None].expand(-1, kept.shape[1], -1)
-        scores: Tensor = self.reach_head(torch.cat((who, kept.sum(-1, keepdim=True), market), -1))
+        scores: Tensor = self.reach_head(torch.cat((chosen, kept.sum(-1, keepdim=True), market), -1))
         return scores
 
     def best(self, batch: Mapping[str, Tensor], keep: int) -> tuple[Tensor, Tensor]:

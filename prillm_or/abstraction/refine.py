@@ -10,7 +10,7 @@ gives up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -50,8 +50,9 @@ def refine(market: Market, choice: AbstractionChoice, solve_small: Callable[[Mar
     except KeyboardInterrupt:
         rounds.ended = Ended.INTERRUPTED
     best = None if rounds.best is None else rounds.best.prices
-    told = f"{len(rounds.anchors)} equilibria of the full market; of the last small market:"
-    return Proposal(best, None, rounds.ended, (told, *rounds.notes), rounds.build_s)
+    note = f"{len(rounds.anchors)} equilibria of the full market; of the last small market:"
+    stats = {**rounds.stats, "full_equilibria": len(rounds.anchors), "small_markets": rounds.small_markets}
+    return Proposal(best, None, rounds.ended, (note, *rounds.notes), rounds.build_s, stats)
 
 
 class _Rounds:
@@ -67,6 +68,8 @@ class _Rounds:
         self.anchors: list[Array] = []
         self.ended = Ended.FINISHED
         self.notes: tuple[str, ...] = ()
+        self.stats: Mapping[str, float] = {}
+        self.small_markets = 0
         self.build_s = 0.0
 
     def follow(self, anchor: Array | None) -> None:
@@ -77,12 +80,14 @@ class _Rounds:
         if self.ended is not Ended.FINISHED:
             return
         while self.ended is Ended.FINISHED and len(self.anchors) < MOST_EQUILIBRIA - 1 and not self._known(anchor):
-            made = self._choice.abstract(self._market, anchor, self._last)
-            assert made.equilibrium is not None, f"{self._choice.name} tells no equilibrium"
-            self._add(made.equilibrium)
-            proposal = self._solve_small(made.market)
+            small = self._choice.abstract(self._market, anchor, self._last)
+            assert small.equilibrium is not None, f"{self._choice.name} gives no equilibrium"
+            self._add(small.equilibrium)
+            proposal = self._solve_small(small.market)
+            self.small_markets += 1
             self.ended, self.build_s = proposal.ended, self.build_s + proposal.build_s
-            self.notes = (*made.notes, *proposal.notes)
+            self.notes = (*small.notes, *proposal.notes)
+            self.stats = proposal.stats
             anchor = proposal.prices
             if anchor is None:
                 return

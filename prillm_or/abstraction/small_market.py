@@ -74,7 +74,7 @@ class MergedRival:
     weights: Mapping[str, float]
 
 
-def whole(market: Market) -> Abstraction:
+def unreduced(market: Market) -> Abstraction:
     """The market itself, where there is nothing to leave out."""
     return Abstraction(market, tuple(market.provider_ids[j] for j in market.rivals), {})
 
@@ -111,9 +111,9 @@ def compose(
         price_cap=market.price_cap,
         units=replace(market.units, delay=f"{market.units.currency} per {market.units.volume}"),
     )
-    made = Abstraction(small, kept_names, {rival.name: rival.weights for rival in merged}, found)
-    description = "; ".join((f"{market.name} with fewer rivals, by {how}", *made.notes, "delays are in money"))
-    return replace(made, market=replace(small, description=f"{description}."))
+    abstraction = Abstraction(small, kept_names, {rival.name: rival.weights for rival in merged}, found)
+    description = "; ".join((f"{market.name} with fewer rivals, by {how}", *abstraction.notes, "delays are in money"))
+    return replace(abstraction, market=replace(small, description=f"{description}."))
 
 
 def means(market: Market, rivals: Sequence[int], weights: Array) -> tuple[float, Array]:

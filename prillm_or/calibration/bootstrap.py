@@ -69,6 +69,8 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
     shape = fit.days.demand.shape
     seen = np.asarray(fit.days.train.any(axis=2), dtype=bool)
     days_seen = int(np.count_nonzero(seen.any(axis=1)))
+    # All flows of a day share its noise through the loads, so that days are drawn as wholes, unless there are too few
+    # of them to show any spread.
     by_day = days_seen >= _DAYS_ENOUGH
     reference = fit.parameters.reference
     held = float(fit.preferences.value[reference])
@@ -81,9 +83,8 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
     wider = _widening(days_seen if by_day else int(np.count_nonzero(seen)))
     centre = _numbers(fit.preferences, reference, held)
     numbers = np.array([_numbers(preferences, reference, held) for preferences in drawn])
-    ends = centre + wider * np.quantile(
-        numbers - centre, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="weibull"
-    )
+    # Quantiles of the deviations, for widening is meant to stretch the draws and not to move the fit they belong to.
+    ends = centre + wider * np.quantile(numbers - centre, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="weibull")
     congestion, delay = np.exp(ends[:, 0]), np.maximum(ends[:, 1], 0.0)
     return Intervals(
         sample=tuple(_widened(preferences, fit.preferences, wider) for preferences in drawn),
@@ -95,6 +96,7 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
 
 
 def _numbers(preferences: Preferences, reference: int, held: float) -> Array:
+    # Only differences of values mean anything; a weight of congestion is positive, hence its logarithm.
     value = preferences.value - preferences.value[reference] + held
     return np.concatenate([[np.log(preferences.congestion), preferences.delay], value])
 
@@ -105,6 +107,7 @@ def _widened(drawn: Preferences, centre: Preferences, wider: float) -> Preferenc
     def factor(own: Array, common: Array) -> Array:
         return np.asarray(common * (own / common) ** wider)
 
+    # Positive weights are widened on a logarithmic scale, where they cannot become negative.
     value = centre.value + wider * (drawn.value - centre.value)
     return replace(
         drawn,

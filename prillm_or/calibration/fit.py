@@ -104,6 +104,7 @@ def fit_path(
         for shrinkage in wanted:
             fits.append(search.best(shrinkage, [*(fit.theta for fit in fits[-1:]), *starts]))
         return fits
+    # Stronger shrinkages than those asked for come first, if only as steps on the way: their ends are not returned.
     path = [shrinkage for shrinkage in SHRINKAGES if shrinkage > wanted[0]] + wanted
     theta = parameters.pack(search.best(path[0], starts).preferences)
     search = _Search(days, parameters, weight)
@@ -131,6 +132,7 @@ def starting_points(days: Days, parameters: Parameters) -> list[Array]:
 
 def _start(days: Days, parameters: Parameters, congestion: float) -> Array:
     """Values that explain the flows best at a given weight of congestion, delays counting for nothing at first."""
+    # The linear programme has a row for each cell of each day: for a start, a few days are enough, evenly spread.
     chosen = np.unique(np.linspace(0, len(days.flow) - 1, _START_DAYS).round().astype(int))
     n, flow = days.flow.shape[1], days.completed_flow()[chosen]
     found = initial_values(
@@ -171,7 +173,7 @@ class _Search:
     def descend(self, shrinkage: float, theta: Array, own: float = OWN, most: int = _MOST) -> Fit:
         """Least squares from one point."""
         low, high = self.parameters.bounds()
-        theta = np.clip(theta, low, high)
+        theta = np.clip(theta, low, high)  # a start by the linear programme or of another day knows no bounds
         misfit = Misfit(self.parameters, self.days, self.weight, shrinkage, theta, own)
         found = least_squares(
             misfit.residuals,

@@ -112,6 +112,7 @@ def initial_values(
         raise ValueError("price, delay, capacity, flow, weights: expected finite numbers where a provider is offered")
     least = np.where(pairs, cost, np.inf).min(axis=2, initial=np.inf, keepdims=True)
     height = np.where(pairs, cost - np.where(np.isfinite(least), least, 0.0), 0.0)
+    # A cost that all of a user's providers share moves its level alone. Without it costs have a scale.
     scale = float(height.max(initial=0.0)) or 1.0
     model = _model(height / scale, pairs, flow > 0)
     _solve(model, solver)
@@ -121,8 +122,9 @@ def initial_values(
         slack[pair] = scale * (model.short[pair].value + (model.over[pair].value if pair in model.over else 0.0))
     for user in model.users:
         level[user] = scale * model.level[user].value + least[user][0]
-    low = value.min(initial=np.inf) if value.size else 0.0  # 0 within the solver's tolerance
-    return InitialValues(np.maximum(value - low, 0.0), np.maximum(slack, 0.0), level - low)
+    # The least sum has a value of 0, but for the solver's tolerance; levels take up what the values lose.
+    low = value.min(initial=np.inf) if value.size else 0.0
+    return InitialValues(np.maximum(value - low, 0.0), np.maximum(slack, 0.0), level + low)
 
 
 def _marginal(
@@ -157,6 +159,7 @@ def _model(cost: Array, pairs: Mask, used: Mask) -> pyo.ConcreteModel:
 
     def stationary(_: pyo.ConcreteModel, t: int, i: int, j: int) -> object:
         height = float(cost[t, i, j]) - model.value[j] - model.level[t, i] + model.short[t, i, j]
+        # A used pair is to cost just the level, an unused one may cost more: hence `over` of used pairs alone.
         return height - model.over[t, i, j] == 0 if used[t, i, j] else height >= 0
 
     model.stationary = pyo.Constraint(model.pairs, rule=stationary)

@@ -72,10 +72,12 @@ class Misfit:
         variation, size = float(own_weight @ (self._seen - mean) ** 2), float(own_weight @ self._seen**2)
         if variation <= _ROUNDING * size:  # all flows alike: there is nothing but their size to measure by
             variation = size
+        # Residuals are the square roots of what the misfit adds up, hence their factors those of omega / V and so on.
         self._unit = np.sqrt(own_weight / variation)
         self._pulled = days.cells if shrinkage > 0 else np.zeros_like(days.cells)
         self._independent = independent_flows(days)[self._pulled]
         self._pull = np.sqrt(shrinkage * by_cell[self._pulled] / variation)
+        # The residuals of the last two sums are linear in theta, so that their derivatives are the same everywhere.
         self._own = np.zeros((len(parameters.shrunk), parameters.size))
         self._own[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(own)
         self._stay = np.sqrt(_STAY) * np.eye(parameters.size)
@@ -108,6 +110,7 @@ class Misfit:
         return np.asarray(self._at(theta).flow.numpy())
 
     def _at(self, theta: Array) -> Settled:
+        # Least squares asks for the residuals and then, where it accepts the step, for the Jacobian at the same theta.
         if self._theta is None or not np.array_equal(theta, self._theta):
             self._offsets = self._parameters.offsets(theta, self._days)
             self._settled = settle(torch.from_numpy(self._offsets), *self._tensors, warm=self._warm)

@@ -46,11 +46,14 @@ def choose_shrinkage(
     """
     train = observations.cells if train is None else train
     wrong = dict.fromkeys(SHRINKAGES, 0.0)
+    # Each cell seen is held out once. Errors are added up over all parts before they are compared, so that a part of
+    # small flows counts as little as it does in R^2.
     for number, part in enumerate(folds(train, seed)):
         days = days_of(observations, train & ~part, capacity_of_load=capacity_of_load)
         parameters = parameters_of(
             specification, days, observations.user_ids, observations.provider_ids, observations.name
         )
+        # One path serves all shrinkages, each fit starting where the stronger one before it ended.
         for fit in fit_path(days, parameters, SHRINKAGES, weight):
             missed = predicted_flows(fit.preferences, days)[part] - observations.flow[part]
             wrong[fit.shrinkage] += float(missed @ missed)

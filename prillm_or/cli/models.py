@@ -5,8 +5,7 @@ from __future__ import annotations
 from prillm_or.abstraction.registry import ABSTRACTIONS, need_abstraction
 from prillm_or.cli.common import Json, console, save, table
 from prillm_or.errors import UnavailableError
-from prillm_or.files.names import names
-from prillm_or.models.registry import MODELS, model_profile
+from prillm_or.models.registry import MODELS, model_profile, model_profile_names
 
 
 def command(json: Json = None) -> int:
@@ -18,7 +17,7 @@ def command(json: Json = None) -> int:
     Example:
       prillm-or models
     """
-    profiles = [model_profile(name) for name in names("models")]
+    profiles = [model_profile(name) for name in model_profile_names()]
     if json != "-":
         rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]
         screen = console()

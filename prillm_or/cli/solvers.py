@@ -6,8 +6,7 @@ from typing import Any
 
 from prillm_or.cli.common import Json, console, save, table
 from prillm_or.errors import UnavailableError
-from prillm_or.files.names import names
-from prillm_or.solvers.registry import SOLVERS, load_algebraic, load_native
+from prillm_or.solvers.registry import SOLVERS, load_algebraic, load_native, solver_profile_names
 
 
 def command(json: Json = None) -> int:
@@ -40,7 +39,7 @@ def _state(name: str) -> dict[str, Any]:
             version, able = native.version(), sorted(native.capabilities)
     except UnavailableError as error:
         state = str(error)
-    profiles = [profile for profile in names("solvers") if profile.startswith(f"{name}/")]
+    profiles = [profile for profile in solver_profile_names() if profile.startswith(f"{name}/")]
     return {
         "name": name,
         "about": entry.about,

@@ -78,6 +78,7 @@ def failed(unit: Unit, failure: str, message: str, seconds: float) -> Record:
         "seed": unit.limits.seed,
         "threads": unit.limits.threads,
         "version": __version__,
+        "stats": {},
         **_besides(unit),
         "message": message,
     }
@@ -95,16 +96,16 @@ def run_all(units: Sequence[Unit], engine: Engine, on_begin: Callable[[Unit], No
     Parameters
     ----------
     on_begin
-        Told of each unit that begins, where they run one after the other in this process.
+        Called with each unit that begins, where they run one after the other in this process.
     """
     if engine.here:
         for unit in units:
             on_begin(unit)
             yield run_unit(unit)
         return
-    for number, made in spread(engine, _row_of, units):
+    for number, answer in spread(engine, _row_of, units):
         unit = units[number]
-        yield failed(unit, "crashed", made.message, 0.0) if isinstance(made, Lost) else Record(unit, *made)
+        yield failed(unit, "crashed", answer.message, 0.0) if isinstance(answer, Lost) else Record(unit, *answer)
 
 
 def _row_of(unit: Unit) -> tuple[Row, str | None]:

@@ -89,6 +89,8 @@ def _round(
 def _moves(setting: Setting, own: list[int], prices: Array, answer: BestResponse) -> bool:
     if answer.gain > _NO_GAIN * abs(answer.profit) + _NOISE * setting.money:
         return True
+    # Near its best price a profit is flat, so that the last digits of a price gain less than rounding: they are moved
+    # whatever they gain, but only where somebody is there to pay.
     away = float(np.abs(answer.prices - prices[own]).max())
     return bool(answer.here.load[own].any()) and away <= _NEAR * setting.scale
 
@@ -100,6 +102,7 @@ def _apart(setting: Setting, a: Array, b: Array) -> float:
 
 def _period(setting: Setting, trail: Sequence[Array]) -> int:
     """Rounds after which the prices repeated themselves, a whole turn of them; 0 if they did not, or hardly move."""
+    # Prices about to settle are near those of any round before: that is no cycle.
     if _apart(setting, trail[-1], trail[-2]) <= _MOVING:
         return 0
     for period in range(2, min(_LONGEST_CYCLE, len(trail) // 2) + 1):

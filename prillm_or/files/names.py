@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
 """What the files of a kind end in, unless the caller asks for others."""
 
 
-def find(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> Path:
+def find(kind: Kind, name: str, suffixes: Sequence[str] | None = None, also: Iterable[str] = ()) -> Path:
     """File that a name such as `coding-13`, `tiny/kink` or `highs/stock` stands for.
 
     What is an existing file, ends in one of the suffixes, or starts like a path (`/`, `./`, `../`, `~`) is a path and
@@ -30,20 +30,24 @@ def find(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> Path:
     Raises
     ------
     UnknownNameError
-        When no folder has the name; it lists the nearest names.
+        When no folder has the name; it lists the nearest names, those of `also` among them, which need no file.
     """
-    suffixes = SUFFIXES[kind] if suffixes is None else suffixes
-    if _is_path(name, suffixes):
-        return Path(name).expanduser()
-    for folder in _folders(kind):
-        for suffix in suffixes:
-            if (path := folder / f"{name}{suffix}").is_file():
-                return path
-    known = names(kind, suffixes)
+    if (path := look_up(kind, name, suffixes)) is not None:
+        return path
+    known = sorted({*names(kind, suffixes), *also})
     near = get_close_matches(name, known, n=5, cutoff=0.4)
     near += [other for other in known if other.endswith(f"/{name}") and other not in near]
     hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
     raise UnknownNameError(f"{kind}: no file is called {name!r}; {hint}")
+
+
+def look_up(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> Path | None:
+    """File as by `find`, or None where no folder has the name."""
+    suffixes = SUFFIXES[kind] if suffixes is None else suffixes
+    if _is_path(name, suffixes):
+        return Path(name).expanduser()
+    paths = (folder / f"{name}{suffix}" for folder in _folders(kind) for suffix in suffixes)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def names(kind: Kind, suffixes: Sequence[str] | None = None) -> list[str]:

@@ -81,6 +81,18 @@ class Bounds:
         """Pairs that are always used, shape (n, m)."""
         return self.flow_low > 0
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs there are, and of them are never, always, or not known to be either."""
+        never, always = int((~self.possible).sum()), int(self.certain.sum())
+        pairs = self.possible.size
+        return {
+            "pairs": pairs,
+            "pairs_never_used": never,
+            "pairs_always_used": always,
+            "pairs_free": pairs - never - always,
+        }
+
 
 def derive_bounds(market: Market, price_low: Array, price_high: Array) -> Bounds:
     """Bounds that hold at every price vector of the box, shape (len(leader),) each, as the module docstring derives."""
@@ -100,9 +112,7 @@ def derive_bounds(market: Market, price_low: Array, price_high: Array) -> Bounds
         flow_high[:, own] = np.minimum(flow_high[:, own], cheap + margin)
         flow_low[:, own] = np.maximum(flow_low[:, own], dear - margin)
     reduced_high = np.maximum(cost_high + slope * load_high - level_low[:, None], 0.0)
-    return Bounds(
-        price_low, price_high, level_low, level_high, load_low, load_high, flow_low, flow_high, reduced_high
-    )
+    return Bounds(price_low, price_high, level_low, level_high, load_low, load_high, flow_low, flow_high, reduced_high)
 
 
 def loose_bounds(market: Market, big_m: float) -> Bounds:
@@ -138,6 +148,8 @@ def weight_ratio(market: Market) -> Array:
 def _monotone(market: Market, price_low: Array, price_high: Array) -> tuple[Array, Array, Array, Array]:
     cheap, dear = equilibrium(market, price_low), equilibrium(market, price_high)
     load_low, load_high = cheap.load.copy(), dear.load.copy()
+    # A provider of the leader has least load where it is dear and the leader's others are cheap, most where it is the
+    # other way round (L2, L4): each has two corners of its own.
     for a, j in enumerate(market.leader):
         least, most = price_low.copy(), price_high.copy()
         least[a], most[a] = price_high[a], price_low[a]
@@ -154,6 +166,7 @@ def _propagated(market: Market, price_low: Array, price_high: Array) -> tuple[Ar
         own = market.leader[0]
         load_low[own] = equilibrium(market, price_high).load[own]
         load_high[own] = equilibrium(market, price_low).load[own]
+    # Loads and levels bound each other in turn. Bounds only ever tighten, and are valid whenever this stops.
     for _ in range(_ROUNDS):
         level_low = _levels(cost_low, width, load_low, market.demand)
         level_high = _levels(cost_high, width, load_high, market.demand)
@@ -172,6 +185,8 @@ def _levels(cost: Array, width: Array, load: Array, demand: Array) -> Array:
     order = np.argsort(floor, axis=1)
     floor, width = np.take_along_axis(floor, order, axis=1), np.take_along_axis(width, order, axis=1)
     level = (demand[:, None] + np.cumsum(width * floor, axis=1)) / np.cumsum(width, axis=1)
+    # Entry k counts the k + 1 lowest floors. Its own floor lies below it for the first few entries, then never again;
+    # the last of these counts all floors below it and no other.
     last = (floor <= level).sum(axis=1) - 1
     found: Array = level[np.arange(len(level)), last]
     return found
@@ -180,6 +195,7 @@ def _levels(cost: Array, width: Array, load: Array, demand: Array) -> Array:
 def _loads(cost: Array, width: Array, level: Array) -> Array:
     """Load of each provider, given the multipliers: x = sum_i max(0, width_ij (l_i - c_ij) - x); shape (m,)."""
     wish = np.sort(width * (level[:, None] - cost), axis=0)[::-1]
+    # If the k largest wishes exceed x, x = sum of them - k x, so that x is their sum over k + 1.
     load = np.cumsum(wish, axis=0) / (np.arange(1, len(wish) + 1)[:, None] + 1)
     count = (wish > load).sum(axis=0)
     return np.where(count > 0, load[np.maximum(count - 1, 0), np.arange(load.shape[1])], 0.0)

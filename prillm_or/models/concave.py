@@ -66,6 +66,7 @@ class ConcaveProfit:
         self._spread = self._ratio / self._s - self._s
         model.load_square = pyo.Var(model.providers, domain=pyo.NonNegativeReals)
         model.flow_square = pyo.Var(model.pairs, domain=pyo.NonNegativeReals)
+        # With one ratio for all users W is 0, and needs no variable.
         model.rest = pyo.Var(model.providers if self._kappa > 0 else [], domain=pyo.NonNegativeReals)
         model.tangents = pyo.ConstraintList()
         self._linear = self._linear_part(market)
@@ -100,6 +101,7 @@ class ConcaveProfit:
 
     @staticmethod
     def _wanted(stands_for: pyo.Var, convex: float, violated_only: bool) -> bool:
+        # At 0 a tangent says no more than the variable's own bound.
         present = stands_for.value if violated_only else 0.0
         return convex > present + _TOUCHED
 
@@ -131,6 +133,7 @@ class ConcaveProfit:
     def _linear_part(self, market: Market) -> pyo.Expression:
         model, leader = self._model, set(market.leader)
         own = (market.delay_weight[:, None] * market.delay - market.value) / market.price_weight[:, None]
+        # The identity takes what rivals are paid off the revenue, the profit takes off the leader's unit costs.
         paid = [market.unit_cost[j] if j in leader else market.price[j] for j in range(market.m)]
         return (
             sum(float(market.demand[i]) * model.level[i] for i in model.users)
@@ -147,6 +150,7 @@ class ConcaveProfit:
         return loads + flows + rests
 
     def _convex_expression(self, j: int) -> pyo.Expression:
+        # The three terms of the identity added up: kappa cancels, and the whole is convex although -spread^2 is not.
         flow, ratio, users = self._model.flow, self._ratio, self._model.users_of[j]
         spread = sum(float(self._spread[i]) * flow[i, j] for i in users)
         return self._pull_expression(j) ** 2 / 4 - spread**2 / 4 + sum(float(ratio[i]) * flow[i, j] ** 2 for i in users)
@@ -178,6 +182,7 @@ class ConcaveProfit:
         model.tangents.add(model.load_square[j] >= 2 * here * self._pull_expression(j) - here**2)
 
     def _touch_rest(self, j: int, flow: dict[int, float]) -> None:
+        # W is a quadratic form, so its tangent at f0 is grad W(f0) f - W(f0).
         model = self._model
         spread = sum(float(self._spread[i]) * f for i, f in flow.items())
         gradient = {i: 2 * self._kappa * self._ratio[i] * f - self._spread[i] * spread / 2 for i, f in flow.items()}

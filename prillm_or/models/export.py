@@ -19,7 +19,7 @@ def export_model(market: Market, build: Callable[[Market, float], Formulation], 
     Parameters
     ----------
     build
-        Builds the formulation, given the market and the profit of an equilibrium already found: 0 is told, so that no
+        Builds the formulation, given the market and the profit of an equilibrium already found: 0 here, so that no
         price is left out.
     path
         Ends in .lp, .mps or .nl; written whole or not at all.

@@ -134,8 +134,8 @@ def binding_bounds(market: Market, bounds: Bounds, equilibrium: Equilibrium) -> 
     at_flow = free & used & (equilibrium.flow >= (1 - 1e-6) * bounds.flow_high)
     at_reduced = free & ~used & (reduced >= (1 - 1e-6) * bounds.reduced_high)
     names = [
-        f"{market.user_ids[i]}/{market.provider_ids[j]} ({what})"
-        for what, where in (("flow", at_flow), ("reduced cost", at_reduced))
-        for i, j in zip(*where.nonzero(), strict=True)
+        f"{market.user_ids[i]}/{market.provider_ids[j]} ({quantity})"
+        for quantity, reached in (("flow", at_flow), ("reduced cost", at_reduced))
+        for i, j in zip(*reached.nonzero(), strict=True)
     ]
     return (f"bounds of flows and reduced costs that bind at the answer: {', '.join(names) or 'none'}",)

@@ -69,7 +69,7 @@ def build(market: Market, options: MpecOptions, best_profit: float) -> Relaxed:
     options
         From a profile.
     best_profit
-        Ignored: a local method is told of no profit already found.
+        Ignored: a local method gets no profit already found.
     """
     scaled, money, volume = scaled_market(market)
     model, bounds = relaxed_core(scaled)

@@ -58,6 +58,7 @@ def prepare(market: Market, best_profit: float, big_m: float | None = None) -> P
     CombinationError
         When `big_m` is below the largest derived value.
     """
+    # The window rests on monotone demand, which is known of one price; a given M is to be compared without its help.
     low, high = np.zeros(len(market.leader)), market.price_cap
     if big_m is None and len(market.leader) == 1:
         low, high = price_window(market, best_profit)
@@ -93,6 +94,7 @@ def formulate(
 
 
 def _first_bound(market: Market) -> float:
+    # Below its unit cost the leader earns nothing; from there on its load is no more than at that price (L2).
     margin = float(market.price_cap[0] - market.unit_cost[market.leader[0]])
     if len(market.leader) > 1 or margin < 0:
         return np.inf
@@ -113,10 +115,10 @@ def _checked(loose: Bounds, derived: Bounds, money: float) -> Bounds:
 
 def _notes(bounds: Bounds, money: float) -> tuple[str, ...]:
     """What `--verbose` shows of the derivation."""
-    free = bounds.possible & ~bounds.certain
+    free, counts = bounds.possible & ~bounds.certain, bounds.counts
     lines = [
-        f"pairs: {bounds.possible.size}, never used {int((~bounds.possible).sum())}, always used "
-        f"{int(bounds.certain.sum())}, free {int(free.sum())}",
+        f"pairs: {counts['pairs']}, never used {counts['pairs_never_used']}, always used "
+        f"{counts['pairs_always_used']}, free {counts['pairs_free']}",
         f"prices considered: {_range(bounds.price_low * money)} to {_range(bounds.price_high * money)}",
     ]
     if free.any():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prillm_or.errors import CombinationError, need_package
-from prillm_or.files.names import find
+from prillm_or.files.names import find, look_up, names
 from prillm_or.files.profiles import read_profile
 from prillm_or.models.capabilities import Capability
 
@@ -70,7 +71,7 @@ class ModelProfile:
 
 
 def model_profile(name: str) -> ModelProfile:
-    """Profile called `name`, or in the file of that path; a formulation's own name is its default profile.
+    """Profile called `name`, or in the file of that path; a formulation's own name without a file gives its defaults.
 
     Raises
     ------
@@ -79,7 +80,9 @@ def model_profile(name: str) -> ModelProfile:
     CombinationError
         When the file names an unknown formulation or option.
     """
-    path = find("models", name)
+    path = model_file(name)
+    if path is None:
+        return ModelProfile(name, name, model_options(name)())
     content = read_profile(path, {"formulation": str, "options": dict})
     formulation = content.get("formulation")
     if formulation not in MODELS:
@@ -95,6 +98,22 @@ def model_profile(name: str) -> ModelProfile:
         return ModelProfile(name, formulation, kind(**wanted))
     except (TypeError, ValueError) as error:
         raise CombinationError(f"{path}: options: {error}") from None
+
+
+def model_file(name: str) -> Path | None:
+    """File of a profile; None where a formulation's own name has none and stands for its defaults.
+
+    Raises
+    ------
+    UnknownNameError
+        When there is no such profile.
+    """
+    return look_up("models", name) if name in MODELS else find("models", name, also=MODELS)
+
+
+def model_profile_names() -> list[str]:
+    """Sorted names of the profiles there are: the formulations' own, and those of files."""
+    return sorted({*MODELS, *names("models")})
 
 
 def model_options(name: str) -> Any:

@@ -61,7 +61,8 @@ def solve_algebraic(
     assert best.equilibrium is not None
     notes += formulation.binding(best.equilibrium)
     prices = best.equilibrium.prices * formulation.money
-    return Proposal(prices, proposal.upper_bound, proposal.ended, tuple(notes), build_s)
+    stats = {**formulation.bounds.counts, **proposal.stats}
+    return Proposal(prices, proposal.upper_bound, proposal.ended, tuple(notes), build_s, stats)
 
 
 def _refuse_beyond_licence(market: Market, solver: AlgebraicSolver) -> None:
@@ -121,4 +122,5 @@ def _solve_as_it_is(
         best.offer_near(formulation.prices() / formulation.money)
         best.polish()
     bound = min(formulation.upper_bound, np.inf if answer.bound is None else answer.bound)
-    return Proposal(best.prices, formulation.proven(bound), answer.ended, ("one model, solved as it is",))
+    notes = ("one model, solved as it is",)
+    return Proposal(best.prices, formulation.proven(bound), answer.ended, notes, stats=answer.stats)

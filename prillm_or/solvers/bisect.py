@@ -56,8 +56,9 @@ class Bisect:
                 search.split()
         except KeyboardInterrupt:
             ended = Ended.INTERRUPTED
+        stats = {"equilibria": search.equilibria, "intervals": len(search.queue)}
         note = f"{search.equilibria} equilibria, {len(search.queue)} intervals left"
-        return Proposal(search.best.prices, search.bound(), ended, (note,))
+        return Proposal(search.best.prices, search.bound(), ended, (note,), stats=stats)
 
 
 class _Search:
@@ -68,7 +69,7 @@ class _Search:
         self._unit_cost = float(market.unit_cost[market.leader[0]])
         self._column = market.leader[0]
         self._monotone = Monotone(market, self.best.users)
-        self._number = count()
+        self._number = count()  # decides between entries of one bound, so that the heap never compares equilibria
         self.queue: list[tuple[float, int, Equilibrium, Equilibrium]] = []
         self.equilibria = 2
         low, high = np.zeros(1), market.price_cap.copy()
@@ -90,6 +91,7 @@ class _Search:
     def _push(self, low: Equilibrium, high: Equilibrium) -> None:
         """Queue an interval, or settle it where its profit is a known parabola."""
         a, b = float(low.prices[0]), float(high.prices[0])
+        # A support that is right at both ends is right in between, for its prices are an interval (L1).
         if np.array_equal(low.support, high.support):
             if a < b:
                 self._settle(low, high)
@@ -97,6 +99,7 @@ class _Search:
         if b - a <= _NARROW * b:
             return  # neighbouring numbers: both ends have been offered, there is no price in between
         bounds = self._monotone
+        # Users are counted at the cheaper end: with common weights nobody joins as the price rises (L3).
         bound = bounds.between(bounds.point(low), bounds.point(high), bounds.sigma(low))
         heapq.heappush(self.queue, (-bound, next(self._number), low, high))
 

@@ -49,14 +49,14 @@ class Knots:
     demand: Array
 
 
-def knots(offsets: Array, which: int, sensitivity: Array, width: Array, demand: Array) -> Knots:
-    """Knots of each buyer's demand at provider `which`, from its closed form.
+def knots(offsets: Array, moving: int, sensitivity: Array, width: Array, demand: Array) -> Knots:
+    """Knots of each buyer's demand at the provider `moving`, from its closed form.
 
     Parameters
     ----------
     offsets
-        Shape (n, m): g, with the price of `which` at 0.
-    which
+        Shape (n, m): g, with the price of `moving` at 0.
+    moving
         The provider whose price moves.
     sensitivity
         Shape (n,): rho, the rise of g_s per unit of price, > 0.
@@ -65,17 +65,21 @@ def knots(offsets: Array, which: int, sensitivity: Array, width: Array, demand: 
     demand
         Shape (n,): D, > 0.
     """
-    level, open_width, taken = _in_order(np.delete(offsets, which, axis=1), np.delete(width, which), demand)
+    level, open_width, taken = _in_order(np.delete(offsets, moving, axis=1), np.delete(width, moving), demand)
+    # The rival opened last before the demand is gone; from its level on, the open width takes what is left of it.
     last = (taken < demand[:, None]).sum(axis=1) - 1  # at the lowest level rivals take nothing: last >= 0
     rows, place = np.arange(len(demand)), np.arange(level.shape[1] + 1)
-    gone = level[rows, last] + (demand - taken[rows, last]) / open_width[rows, last]
-    level = np.column_stack([np.minimum(level, gone[:, None]), gone])
-    left = np.column_stack([np.maximum(demand[:, None] - taken, 0.0), np.zeros(len(demand))])
-    price = np.maximum.accumulate((level - offsets[:, [which]] - left / width[which]) / sensitivity[:, None], axis=1)
-    slope = -sensitivity[:, None] * open_width / (1 + open_width / width[which])
+    left_at = level[rows, last] + (demand - taken[rows, last]) / open_width[rows, last]
+    level = np.column_stack([np.minimum(level, left_at[:, None]), left_at])
+    remaining = np.column_stack([np.maximum(demand[:, None] - taken, 0.0), np.zeros(len(demand))])
+    offset = level - offsets[:, [moving]] - remaining / width[moving]
+    # p(l) never falls in exact arithmetic; the running maximum keeps rounding from undoing that.
+    price = np.maximum.accumulate(offset / sensitivity[:, None], axis=1)
+    slope = -sensitivity[:, None] * open_width / (1 + open_width / width[moving])
+    # Once a buyer has left, dearer prices change nothing: only the knots up to that price count.
     slope = np.where(place[:-1] <= last[:, None], slope, 0.0)
-    there = place <= last[:, None] + 1
-    return Knots(price[there], np.diff(slope, axis=1, prepend=0.0, append=0.0)[there], demand)
+    bends = place <= last[:, None] + 1
+    return Knots(price[bends], np.diff(slope, axis=1, prepend=0.0, append=0.0)[bends], demand)
 
 
 def _in_order(offsets: Array, width: Array, demand: Array) -> tuple[Array, Array, Array]:
@@ -110,6 +114,7 @@ def best_price(curves: Knots, cap: float, unit_cost: float) -> tuple[float, floa
     step = np.column_stack([np.zeros_like(length), top, length]).ravel()
     piece = np.repeat(np.arange(len(length)), 3)
     profit = (margin[piece] + step) * (load[piece] + slope[piece] * step)
+    # Equal but for rounding counts as equal, so that the smallest of the best prices is the answer.
     scale = (cap + unit_cost) * float(curves.demand.sum())
     chosen = int((profit >= profit.max() - _ROUNDING * scale).argmax())
     return float(start[piece[chosen]] + step[chosen]), float(profit[chosen])
@@ -121,7 +126,7 @@ def _total(curves: Knots, cap: float) -> tuple[Array, Array, Array]:
     price, slope = curves.price[order], np.cumsum(curves.bend[order])
     total = float(curves.demand.sum())
     load = total + np.concatenate([[0.0], np.cumsum(slope[:-1] * np.diff(price))])
-    slope[-1] = 0.0
+    slope[-1] = 0.0  # all buyers have left: what the sums leave here and below is rounding
     load[load < _ROUNDING * total] = 0.0
     inside = (price > 0) & (price < cap)
     before = int((price <= 0).sum()) - 1

@@ -75,7 +75,8 @@ class Enumerate:
         if prices is None and ended is not Ended.INTERRUPTED:
             prices = starts(market)[0]
         note = f"{search.patterns} complete patterns, {search.checks} partial ones checked"
-        return Proposal(prices, profit if ended is Ended.FINISHED else None, ended, (note,))
+        stats = {"patterns": search.patterns, "checks": search.checks}
+        return Proposal(prices, profit if ended is Ended.FINISHED else None, ended, (note,), stats=stats)
 
 
 class _Rows:
@@ -112,6 +113,7 @@ class _Rows:
     def line(self, used: Mask) -> tuple[Array, Array]:
         """On a complete pattern, shape (n, m): all columns but u as values at u = 0 and rates by u, 0 where fixed."""
         columns = self.matrix.shape[1]
+        # Of each pair one column is fixed, and u is the parameter: as many columns are left as there are rows.
         free = np.ones(columns, dtype=np.bool_)
         free[0] = False
         free[self.flow[~used]] = free[self.reduced[used]] = False
@@ -126,6 +128,7 @@ class _Rows:
         moves = np.abs(rate) > _STILL
         if (value[~moves] < -_STILL).any():
             return np.inf, -np.inf
+        # Neighbouring patterns share the ends of their intervals: widened a little, no price falls between two.
         zero = -(value[moves] + _ROUNDING) / rate[moves]
         rises = rate[moves] > 0
         return float(zero[rises].max(initial=0.0)), float(zero[~rises].min(initial=1.0))
@@ -197,6 +200,7 @@ class _Search:
             return
         load, slope = values[rows.load][rows.leader], rates[rows.load][rows.leader]
         candidates = [low, high]
+        # Profit is (cap u - k)(load + slope u), a concave parabola of u where the load falls.
         if slope * rows.cap < 0:
             top = (rows.unit_cost * slope - rows.cap * load) / (2 * rows.cap * slope)
             candidates.append(min(max(float(top), low), high))
@@ -212,14 +216,14 @@ class _Feasibility:
         count, columns = rows.matrix.shape
         low, high = np.zeros(columns), np.full(columns, highspy.kHighsInf)
         low[rows.level], high[0] = -highspy.kHighsInf, 1.0
-        where = np.nonzero(rows.matrix)
+        entries = np.nonzero(rows.matrix)
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = columns, count
         lp.col_cost_, lp.col_lower_, lp.col_upper_ = np.zeros(columns), low, high
         lp.row_lower_ = lp.row_upper_ = rows.right
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(where[0], minlength=count))])
-        lp.a_matrix_.index_, lp.a_matrix_.value_ = where[1], rows.matrix[where]
+        lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(entries[0], minlength=count))])
+        lp.a_matrix_.index_, lp.a_matrix_.value_ = entries[1], rows.matrix[entries]
         with quiet():  # HiGHS greets at birth
             self._solver = highspy.Highs()
         self._solver.silent()

@@ -74,7 +74,7 @@ class Grid:
         if prices is None and ended is not Ended.INTERRUPTED:
             prices = starts(market)[0]
         note = f"{search.solved} quadratic programmes solved, {search.failed} failed; nothing is proven between points"
-        return Proposal(prices, None, ended, (note,))
+        return Proposal(prices, None, ended, (note,), stats={"programmes": search.solved, "failed": search.failed})
 
 
 class _Search:

@@ -103,7 +103,8 @@ class Gurobi:
             programme.load(variables.X)
         bound = float(model.ObjBound)
         ended = _ENDED.get(model.Status, Ended.UNKNOWN)
-        return Answer(ended, bound if abs(bound) < GRB.INFINITY else None, has_values)
+        stats = {"nodes": int(model.NodeCount), "iterations": int(model.IterCount)}
+        return Answer(ended, bound if abs(bound) < GRB.INFINITY else None, has_values, stats)
 
 
 @cache

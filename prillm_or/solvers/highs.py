@@ -36,6 +36,13 @@ _TOLERANCES = {
     "primal_feasibility_tolerance": 1e-9,
     "small_matrix_value": 1e-12,
 }
+# The start is already an equilibrium, so HiGHS need not look for solutions of its own.
+_DEFAULTS = {
+    "mip_heuristic_effort": 0.0,
+    "mip_heuristic_run_rins": False,
+    "mip_heuristic_run_rens": False,
+    "mip_detect_symmetry": False,
+}
 
 
 class Highs:
@@ -72,10 +79,10 @@ class Highs:
         solver.silent()
         _reset_pool(limits.threads)
         solver.passModel(_highs_model(programme))
-        settings = {"threads": limits.threads, "random_seed": limits.seed, "mip_rel_gap": limits.gap, **_TOLERANCES}
+        settings = {"threads": limits.threads, "random_seed": limits.seed, "mip_rel_gap": limits.gap}
         if limits.time_limit is not None:
             settings["time_limit"] = limits.time_limit
-        for name, value in {**settings, **options}.items():
+        for name, value in {**settings, **_TOLERANCES, **_DEFAULTS, **options}.items():
             if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
                 raise CombinationError(f"HiGHS refuses the option {name} = {value!r}")
         start = highspy.HighsSolution()
@@ -88,7 +95,9 @@ class Highs:
         if has_values:
             programme.load(np.array(solution.col_value))
         _, tolerance = solver.getOptionValue("mip_feasibility_tolerance")
-        return Answer(ended, _bound(programme, information, ended, tolerance), has_values)
+        # Without binaries HiGHS has no nodes and says -1.
+        stats = {"nodes": max(0, information.mip_node_count), "iterations": information.simplex_iteration_count}
+        return Answer(ended, _bound(programme, information, ended, tolerance), has_values, stats)
 
 
 def _run(solver: highspy.Highs) -> bool:

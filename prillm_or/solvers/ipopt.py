@@ -90,11 +90,11 @@ class Ipopt:
         functions = Functions(programme)
         with _stopping(Deadline(limits.time_limit)) as stop, quiet():
             x, status = _solve(functions, programme, stop, {**_SILENT, **options})
-        ended = _ended(status, stop)
+        ended, stats = _ended(status, stop), {"iterations": stop.iterations}
         if not np.isfinite(x).all():
-            return Answer(ended, None, False)
+            return Answer(ended, None, False, stats)
         programme.load(x)
-        return Answer(ended, None, functions.violation(x) <= _FEASIBLE)
+        return Answer(ended, None, functions.violation(x) <= _FEASIBLE, stats)
 
 
 class Functions:
@@ -207,10 +207,11 @@ def _summed(slots: Indices, values: Array, count: int) -> Array:
 
 
 class _Stop:
-    """Whether and why Ipopt is to stop; asked between iterations."""
+    """Whether and why Ipopt is to stop, asked between iterations, and how many of them there were."""
 
     def __init__(self, deadline: Deadline) -> None:
         self.interrupted = False
+        self.iterations = 0
         self._deadline = deadline
 
     @property
@@ -252,7 +253,8 @@ def _solve(functions: Functions, programme: Programme, stop: _Stop, options: Map
     def hessian(x: Array, multipliers: Array, factor: float, out: Array) -> None:
         out[:] = functions.hessian(multipliers, factor)
 
-    def go_on(*_: float) -> bool:
+    def go_on(mode: int, iteration: int, *_: float) -> bool:
+        stop.iterations = iteration
         return stop.ended is None
 
     count = len(programme.columns)

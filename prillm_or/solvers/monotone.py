@@ -61,8 +61,11 @@ class Monotone:
     def between(self, low: Point, high: Point, sigma: float) -> float:
         """Bound on the profit at prices between two points; `sigma` is that from some price up to `low`'s on."""
         k = self.unit_cost
+        # Below the unit cost a dear price and a small load lose least. Without sigma the load stands still.
         if high.price < k or not sigma:
             return (high.price - k) * (high.load if high.price < k else low.load)
+        # Up to `met`, where the two bounds of the load cross, the load at `low` is the smaller one, and what it bounds
+        # rises with the price. From there on the other gives a concave parabola; its top is clipped to what is left.
         met = max(low.price, high.price - max(low.load - high.load, 0.0) / sigma)
         top = min(max((k + high.price + high.load / sigma) / 2, met), high.price)
         return (top - k) * (high.load + sigma * (high.price - top))
@@ -71,4 +74,5 @@ class Monotone:
         """A price up to which the profit only rises, as a point says; 0 where it says nothing."""
         if point.load <= 0:
             return 0.0
+        # L8 asks for x_s(q) >= sigma (q - k). Below the point the load is no less, so that of the point will do.
         return max(min(point.price, self.unit_cost + (1 - _MARGIN) * point.load / self.sigma()), 0.0)

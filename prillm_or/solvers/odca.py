@@ -61,7 +61,8 @@ def propose(market: Market, users: UserProblem, limits: Limits) -> Proposal:
         "odca is a reconstruction: each user ignores the others",
         f"its model expects the profit {expected:.9g}",
     )
-    return Proposal(np.array([price]), None, Ended.FINISHED, notes)
+    stats = {"knots": curves.price.size, "expected_profit": expected}
+    return Proposal(np.array([price]), None, Ended.FINISHED, notes, stats=stats)
 
 
 def _curves(users: UserProblem, deadline: Deadline) -> Knots | None:

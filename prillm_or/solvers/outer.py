@@ -1,8 +1,8 @@
 """Outer approximation: a concave profit through a solver that knows only linear programmes with binaries.
 
 Each convex term of the objective is replaced by a variable above its tangents, so that every programme overestimates
-profit and its *dual bound* is a proven bound on the best profit (its incumbent value is none while its own gap is
-open). After each round tangents are added where its solution was, and at the equilibrium of the price it proposed;
+profit and its *dual bound* is a proven bound on the best profit (the value of its incumbent is not, while its own gap
+is open). After each round tangents are added where its solution was, and at the equilibrium of the price it proposed;
 that equilibrium gives the profit truly earned. First tangents come from equilibria at a few prices, so that the first
 round already knows the shape of the objective. Rounds end when the best bound meets the best profit within the gap;
 there are finitely many supports, and on each the tangents converge, so for any gap > 0 they do end.
@@ -13,6 +13,7 @@ Reference: Duran, Grossmann, Mathematical Programming 36 (1986) 307-339, doi 10.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -48,16 +49,19 @@ def outer_approximation(
     _seed(formulation, best)
     bound, ended = formulation.upper_bound, Ended.FINISHED
     rounds, state = 0, None
+    counts: Counter[str] = Counter()
     while rounds < _MOST_ROUNDS:
         rounds += 1
         before, added, prices = state, 0, None
         assert best.equilibrium is not None
         formulation.start_from(best.equilibrium)
+        # A part of the gap is left to the tangents: a programme solved to the whole gap could leave them none.
         budget = Limits(_SHARE_OF_GAP * limits.gap, deadline.left(), limits.threads, limits.seed)
         answer = solver.run(formulation, budget, options)
         if answer.bound is not None:
             bound = min(bound, answer.bound)
         ended = answer.ended
+        counts.update(answer.stats)
         if answer.has_values:
             added = profit.add_tangents(violated_only=True)
             prices = formulation.prices() / formulation.money
@@ -72,8 +76,10 @@ def outer_approximation(
         state = (bound, best.profit, None if prices is None else tuple(prices))
         if added == 0 and state == before:
             break  # the solver's tolerances are exhausted: more rounds would bring the same
-    notes = (f"outer approximation: {rounds} rounds, {len(formulation.model.tangents)} tangents",)
-    return Proposal(best.prices, formulation.proven(bound), ended, notes)
+    tangents = len(formulation.model.tangents)
+    notes = (f"outer approximation: {rounds} rounds, {tangents} tangents",)
+    stats = {"rounds": rounds, "tangents": tangents, **counts}
+    return Proposal(best.prices, formulation.proven(bound), ended, notes, stats=stats)
 
 
 def _seed(formulation: Formulation, best: Incumbent) -> None:

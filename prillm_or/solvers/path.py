@@ -69,7 +69,7 @@ class Path:
         except KeyboardInterrupt:
             ended = Ended.INTERRUPTED
         prices = None if search.best_price is None else np.array([search.best_price])
-        return Proposal(prices, search.upper_bound, ended, (search.note,))
+        return Proposal(prices, search.upper_bound, ended, (search.note,), stats=search.stats)
 
 
 class Search:
@@ -96,11 +96,16 @@ class Search:
         self._starts = list(starts)
         self._cap = float(market.price_cap[0])
         self.bounds = Monotone(market, users)
+        # Pieces that a leap must save to be worth its equilibrium; their mean length so far is `_traced` / `_pieces`.
         self._worth = _LEAP + _LEAP_BY_SIZE * min(market.n, market.m)
         self._pieces = 0
         self._traced = 0.0
+        # The dearest price from which an end was guessed: the next guess is made well beyond it, not on each piece.
         self._tried = -np.inf
+        # Between calls no price up to the point passed last earns more than the best, none beyond it more than
+        # `_beyond`. It is infinite while nothing is known of those, -infinite once there are none.
         self._beyond = np.inf
+        # The equilibria solved and the loads there, by price, in the order in which they were solved.
         self._known: dict[float, Equilibrium] = {}
         self._points: dict[float, Point] = {}
         self.best_price: float | None = None
@@ -119,8 +124,13 @@ class Search:
         return list(self._known.values())
 
     @property
+    def stats(self) -> dict[str, int]:
+        """Pieces traced and equilibria solved so far."""
+        return {"pieces": self._pieces, "equilibria": len(self._known)}
+
+    @property
     def note(self) -> str:
-        """What it took, for people."""
+        """The same in words."""
         return f"{self._pieces} pieces, {len(self._known)} equilibria"
 
     def look(self, price: float) -> Equilibrium:
@@ -145,12 +155,15 @@ class Search:
             load, slope = self._points[price].load, float(load_slopes(self._users, found.laplacian)[0, 0])
             if slope >= 0 or self.best_profit <= before:
                 return
+            # The top of the parabola of this piece (L5), though it may lie beyond the piece: it is only a guess.
             price = min(max(price + vertex(load + (price - k) * slope, slope), 0.0), self._cap)
 
     def steps(self) -> Iterator[None]:
         """Go up to the cap, piece by piece and leap by leap, and stop after each for the caller to look."""
+        # Below this price the profit only rises (L8), so that no price there is better.
         at = self.look(max(map(self.bounds.rising_to, self._points.values()), default=0.0))
         while True:
+            # Counted where a trace begins, sigma holds at all dearer prices: nobody joins, or all users were counted.
             point, sigma = self._points[float(at.prices[0])], self.bounds.sigma(at)
             self._pass(point)
             yield
@@ -181,28 +194,34 @@ class Search:
         """All prices up to that of a point are judged; say what is proven of those beyond."""
         if self._cap <= point.price:
             self._beyond, self.done = -np.inf, True
-        elif self._cap > self.bounds.unit_cost:  # else dearer prices lose less: the whole range must be seen
+        # Beyond the point the load is no more than there (L2), the margin no more than the cap's. Where that margin is
+        # negative, dearer prices lose less, and the whole range must be seen.
+        elif self._cap > self.bounds.unit_cost:
             self._beyond = (self._cap - self.bounds.unit_cost) * point.load
             self.done = self._beyond <= self.best_profit
         _log.info("price %.6g of %.6g, best %.6g, bound %.6g", point.price, self._cap, self.best_profit, self._beyond)
 
     def _onward(self, point: Point, slope: float, sigma: float) -> Equilibrium | None:
         """Where to leap to, no price in between being better, or None to trace on."""
+        # Without a profit to beat, no price above the unit cost can be ruled out.
         k, best = self.bounds.unit_cost, self.best_profit
         if best <= 0 or self._cap <= k:
             return None
+        # A price that was solved before costs nothing to leap to.
         for price, ahead in self._points.items():
             if price > point.price and self._leaves_none(point, ahead, sigma):
                 return self._known[price]
         worth = self._worth * (self._traced / self._pieces if self._pieces else _FIRST_LENGTH * point.price)
         if slope < 0 and point.price > self._tried + worth:
+            # The load expected at the end decides whether to solve the equilibrium there, the true one whether to leap.
             end = self._expected_end(point, slope)
             if self._leaves_none(point, end, sigma):
                 self._tried = point.price
                 found = self.look(end.price)
                 if self._leaves_none(point, self._points[end.price], sigma):
                     return found
-        # The margin lets the trace meet the best price known, or a cheaper one that earns as much.
+        # Up to k + best / load no price earns more than best, for the load never rises (L2); at a load of 0 `_pass` has
+        # ended the search. The margin lets the trace meet the best price known, or a cheaper one that earns as much.
         onward = min(k + (1 - _MARGIN) * best / point.load, self._cap)
         return self.look(onward) if onward - point.price > worth else None
 
@@ -212,6 +231,7 @@ class Search:
 
     def _expected_end(self, point: Point, slope: float) -> Point:
         """Where no dearer price is better, if the load goes on falling as it does at a point."""
+        # At a load of `last` not even the cap's margin earns the best profit.
         last = (1 - _MARGIN) * self.best_profit / (self._cap - self.bounds.unit_cost)
         price = min(point.price + (point.load - last) / -slope, self._cap)
         return Point(price, point.load + slope * (price - point.price))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,6 +42,8 @@ class Proposal:
         Lines for people who ask for more (`--verbose`).
     build_s
         Seconds spent building a model, part of the whole.
+    stats
+        Figures of the search by name (nodes, pieces, equilibria, rounds, ...); counts are whole numbers.
     """
 
     prices: Array | None
@@ -49,6 +51,7 @@ class Proposal:
     ended: Ended
     notes: tuple[str, ...] = ()
     build_s: float = 0.0
+    stats: Mapping[str, float] = field(default_factory=dict)
 
 
 class NativeSolver(Protocol):
@@ -74,11 +77,14 @@ class Answer:
         Proven upper bound on the programme's objective (all are maximised), or None.
     has_values
         Whether a feasible point was loaded into the model.
+    stats
+        The solver's counts of its own work: `nodes`, `iterations`.
     """
 
     ended: Ended
     bound: float | None
     has_values: bool
+    stats: Mapping[str, int] = field(default_factory=dict, compare=False)
 
 
 class AlgebraicSolver(Protocol):

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prillm_or.errors import CombinationError, need_package
-from prillm_or.files.names import find
+from prillm_or.files.names import find, look_up, names
 from prillm_or.files.profiles import read_profile
 from prillm_or.models.capabilities import Capability
-from prillm_or.models.registry import MODELS, model_needs
+from prillm_or.models.registry import MODELS, model_file, model_needs
 
 if TYPE_CHECKING:
     from prillm_or.solvers.protocols import AlgebraicSolver, NativeSolver
@@ -75,9 +75,12 @@ SOLVERS = {
 }
 
 
+_DEFAULT = "/default"
+
+
 @dataclass(frozen=True)
 class SolverProfile:
-    """A solver and its native options."""
+    """A solver, and native options beside or in place of its defaults."""
 
     name: str
     solver: str
@@ -86,6 +89,8 @@ class SolverProfile:
 
 def solver_profile(name: str) -> SolverProfile:
     """Profile `SOLVER`, `SOLVER/PROFILE` or a path; native solvers have no profiles.
+
+    `SOLVER` and `SOLVER/default` are one: without a file of that name, the solver with its defaults.
 
     Raises
     ------
@@ -96,7 +101,7 @@ def solver_profile(name: str) -> SolverProfile:
     """
     path = _solver_file(name)
     if path is None:
-        return SolverProfile(name, name)
+        return SolverProfile(name, name.removesuffix(_DEFAULT))
     content = read_profile(path, {"solver": str, "options": dict})
     solver = content.get("solver")
     if solver not in SOLVERS:
@@ -112,10 +117,16 @@ def profile_files(solver: str, model: str | None) -> list[Path]:
     UnknownNameError
         When there is no such profile.
     """
-    found = [_solver_file(name) for name in (SOLVERS if solver == "auto" else [solver])]
-    files = [path for path in found if path is not None]
-    models = [model] if model is not None else MODELS if files else []
-    return files + [find("models", name) for name in models]
+    native = solver in SOLVERS and not SOLVERS[solver].algebraic
+    solvers = list(SOLVERS) if solver == "auto" else [solver]
+    models = [model] if model is not None else [] if native else list(MODELS)
+    files = [*map(_solver_file, solvers), *map(model_file, models)]
+    return [path for path in files if path is not None]
+
+
+def solver_profile_names() -> list[str]:
+    """Sorted names of the profiles there are: `SOLVER/default` of each algebraic solver, and those of files."""
+    return sorted({*_default_names(), *names("solvers")})
 
 
 def load_native(name: str) -> NativeSolver:
@@ -162,10 +173,16 @@ def solvers_for(model: str) -> list[str]:
 
 
 def _solver_file(name: str) -> Path | None:
-    """None for native solvers, which have no profiles."""
-    if name not in SOLVERS:
-        return find("solvers", name)
-    return find("solvers", f"{name}/default") if SOLVERS[name].algebraic else None
+    """None for native solvers, which have no profiles, and where a default profile has no file."""
+    if name in SOLVERS and not SOLVERS[name].algebraic:
+        return None
+    default = name + _DEFAULT if name in SOLVERS else name
+    built_in = _default_names()
+    return look_up("solvers", default) if default in built_in else find("solvers", name, also=built_in)
+
+
+def _default_names() -> list[str]:
+    return [name + _DEFAULT for name, entry in SOLVERS.items() if entry.algebraic]
 
 
 def _class(name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -41,7 +42,7 @@ def solve_relaxed(
     Parameters
     ----------
     build
-        Builds the formulation, a `Relaxed`; it is told of no profit already found.
+        Builds the formulation, a `Relaxed`; no profit already found is handed to it.
     options
         Of the solver's profile.
 
@@ -58,18 +59,19 @@ def solve_relaxed(
         raise CombinationError(f"{solver.name} cannot take {formulation.name}: it lacks {', '.join(sorted(missing))}")
     build_s = time.perf_counter() - began
     best, endings = Incumbent(formulation.market), list[Ended]()
-    notes = list(formulation.notes)
+    notes, counts = list(formulation.notes), Counter[str]()
     try:
         for number, start in enumerate(formulation.starts or (None,), 1):
             _begin(formulation, best, start)
-            endings.append(_climb(formulation, solver, limits, deadline, options))
+            endings.append(_climb(formulation, solver, limits, deadline, options, counts))
             notes.append(f"start {number}: {_judged(formulation, best)}, {endings[-1]}")
             if endings[-1] in _STOPPED:
                 break
     except KeyboardInterrupt:  # between two calls of the solver
         endings.append(Ended.INTERRUPTED)
     prices = None if best.prices is None else best.prices * formulation.money
-    return Proposal(prices, None, _overall(endings), tuple(notes), build_s)
+    stats = {**formulation.bounds.counts, **counts}
+    return Proposal(prices, None, _overall(endings), tuple(notes), build_s, stats)
 
 
 def _begin(formulation: Relaxed, best: Incumbent, start: Array | None) -> None:
@@ -81,15 +83,22 @@ def _begin(formulation: Relaxed, best: Incumbent, start: Array | None) -> None:
 
 
 def _climb(
-    formulation: Relaxed, solver: AlgebraicSolver, limits: Limits, deadline: Deadline, options: Mapping[str, object]
+    formulation: Relaxed,
+    solver: AlgebraicSolver,
+    limits: Limits,
+    deadline: Deadline,
+    options: Mapping[str, object],
+    counts: Counter[str],
 ) -> Ended:
-    """Solve for each epsilon in turn; a failure at one of them does not end the schedule, only the last one counts."""
+    """Solve for each epsilon in turn, adding to `counts`; a failure at one but the last of them ends nothing."""
     ended = Ended.UNKNOWN
+    counts["starts"] += 1
     for epsilon in formulation.schedule:
         if deadline.passed():
             return Ended.TIME_LIMIT
         formulation.epsilon.set_value(epsilon)
         answer = solver.run(formulation, replace(limits, time_limit=deadline.left()), options)
+        counts.update({"programmes": 1, **answer.stats})
         ended = answer.ended if answer.has_values or answer.ended in _STOPPED else Ended.UNKNOWN
         _log.info("epsilon %.0e: %s, prices %s", epsilon, answer.ended, formulation.prices())
         if ended in _STOPPED:

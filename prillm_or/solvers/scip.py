@@ -85,7 +85,8 @@ class Scip:
             best = model.getBestSol()
             programme.load(np.array([model.getSolVal(best, column) for column in columns]))
         bound = float(model.getDualbound())
-        return Answer(ended, None if model.isInfinity(abs(bound)) else bound, has_values)
+        stats = {"nodes": int(model.getNTotalNodes()), "iterations": int(model.getNLPIterations())}
+        return Answer(ended, None if model.isInfinity(abs(bound)) else bound, has_values, stats)
 
 
 def _scip_model(programme: Programme) -> tuple[scip.Model, list[scip.Variable]]:

@@ -56,7 +56,8 @@ def propose(market: Market, users: UserProblem) -> Proposal:
         return Proposal(None, None, Ended.INTERRUPTED)
     _log.info("%d knots, price %.6g", crowd.price.size, price)
     notes = ("spgce is a reconstruction: all users are one crowd", f"its model expects the profit {expected:.9g}")
-    return Proposal(np.array([price]), None, Ended.FINISHED, notes)
+    stats = {"knots": crowd.price.size, "expected_profit": expected}
+    return Proposal(np.array([price]), None, Ended.FINISHED, notes, stats=stats)
 
 
 def _crowd(users: UserProblem) -> Knots:

@@ -60,7 +60,9 @@ class Spiter:
             ended = Ended.INTERRUPTED
         arrived = ended is Ended.FINISHED and ascent.finished
         what = "coordinate-wise maximum" if arrived else "stopped before a coordinate-wise maximum"
-        return Proposal(ascent.best.prices, None, ended, (f"{what}; {begun} starts, {ascent.traces} traces",))
+        note = f"{what}; {begun} starts, {ascent.traces} traces"
+        stats = {"starts": begun, "traces": ascent.traces}
+        return Proposal(ascent.best.prices, None, ended, (note,), stats=stats)
 
 
 class _Ascent:

@@ -102,8 +102,8 @@ def solve_all(engine: Engine, tasks: Sequence[Task]) -> Iterator[tuple[int, Resu
         When a cluster cannot be reached, or is lost.
     """
     units = tasks if engine.address is None else map(_with_content, tasks)
-    for number, made in spread(engine, result_of, units):
-        yield number, Refused(f"{tasks[number].name}: {made.message}", True) if isinstance(made, Lost) else made
+    for number, answer in spread(engine, result_of, units):
+        yield number, Refused(f"{tasks[number].name}: {answer.message}", True) if isinstance(answer, Lost) else answer
 
 
 def _with_content(task: Task) -> Task:

@@ -82,13 +82,13 @@ class Pricer:
             When an equilibrium of the changed market could not be certified.
         """
         began = time.perf_counter()
-        self._state = _priced_anyhow(apply(self.market, change), self._state, began)
+        self._state = _priced_after(apply(self.market, change), self._state, began)
         return self.result
 
     def what_if(self, change: Change) -> Result:
         """Price the market as a change would make it, and leave it as it is; see `update`."""
         began = time.perf_counter()
-        return _priced_anyhow(apply(self.market, change), self._state, began).result
+        return _priced_after(apply(self.market, change), self._state, began).result
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +101,8 @@ class _State:
     start: float
 
 
-def _priced_anyhow(market: Market, before: _State, began: float) -> _State:
-    """Price a market from where the last one ended; from nothing where that did not work, or leads nowhere."""
+def _priced_after(market: Market, before: _State, began: float) -> _State:
+    """Price a market from where the last one ended; afresh where that fails, or ends in an error."""
     if before.result.status is not Status.ERROR:
         with suppress(ConvergenceError):
             state = _priced(market, before, began)
@@ -124,7 +124,8 @@ def _priced(market: Market, before: _State | None, began: float) -> _State:
     for _ in search.steps():
         pass
     assert search.best_price is not None
-    proposal = Proposal(np.array([search.best_price]), search.upper_bound, Ended.FINISHED, (search.note,))
+    prices = np.array([search.best_price])
+    proposal = Proposal(prices, search.upper_bound, Ended.FINISHED, (search.note,), stats=search.stats)
     solved = time.perf_counter()
     result = judge(market, users, proposal, Method("path", __version__), Limits(), search.known)
     ended = time.perf_counter()
@@ -136,6 +137,8 @@ def _priced(market: Market, before: _State | None, began: float) -> _State:
 def _carried_over(before: _State, market: Market, users: UserProblem) -> list[Start]:
     """The equilibria before the change, each with a support that suits the market after it."""
     old = before.market
+    # An equilibrium is a start by its support alone. Its linear system stays right while nobody comes or goes and all
+    # capacities stand still; else a new one is made, if and when the start is used.
     if (old.user_ids, old.provider_ids) != (market.user_ids, market.provider_ids):
         suit = _Moves(old, market, users).support
     elif not np.array_equal(old.capacity, market.capacity):
@@ -158,6 +161,7 @@ class _Moves:
     def __init__(self, old: Market, new: Market, users: UserProblem) -> None:
         self._users = users
         self._rows, self._columns = _places(old.user_ids, new.user_ids), _places(old.provider_ids, new.provider_ids)
+        # Who uses the new rivals, by the first equilibrium that is asked for: near enough for a start from any other.
         self._at: Mask | None = None
         self._new_users, self._new_providers = np.flatnonzero(self._rows < 0), np.flatnonzero(self._columns < 0)
 
@@ -166,6 +170,7 @@ class _Moves:
 
         Whoever is left without a provider gets the cheapest.
         """
+        # Position -1, of whoever is new, picks the old support's last row or column, which is overwritten at once.
         support = found.support[self._rows][:, self._columns]
         support[self._new_users] = False
         support[:, self._new_providers] = self._drawn(found) if self._at is None else self._at
@@ -182,8 +187,10 @@ class _Moves:
         """
         users = self._users
         level = found.multiplier[self._rows] / users.scale - users.shift
-        level[self._new_users] = -np.inf
+        level[self._new_users] = -np.inf  # not known yet: a new user gets the cheapest provider instead
         lift = level[:, None] - users.base[:, self._new_providers]
+        # With the k largest lifts in use q is their sum over k + 1, which grows with k as long as the next lift exceeds
+        # it: the largest is the right one.
         best = np.maximum(np.sort(lift, axis=0)[::-1], 0.0)
         congestion = (np.cumsum(best, axis=0) / np.arange(2, len(level) + 2)[:, None]).max(axis=0, initial=0.0)
         self._at = lift > congestion

@@ -268,9 +268,9 @@ def _propose_abstracted(
     if abstraction.refine:
         proposal = refine(market, abstraction, solve_small)
     else:
-        made = abstraction.abstract(market)
-        proposal = solve_small(made.market)
-        proposal = replace(proposal, upper_bound=None, notes=(*made.notes, *proposal.notes))
+        abstracted = abstraction.abstract(market)
+        proposal = solve_small(abstracted.market)
+        proposal = replace(proposal, upper_bound=None, notes=(*abstracted.notes, *proposal.notes))
     if method is None:  # interrupted before a small market was solved
         method = _method(choose(market, solver, model))
     method = replace(method, abstraction=abstraction.label, keep=abstraction.keep)
@@ -295,7 +295,9 @@ def _proven(market: Market, proposal: Proposal, limits: Limits) -> Proposal:
     ended = proof.ended if proposal.ended is Ended.FINISHED else proposal.ended
     assert proof.prices is not None
     notes = (*proposal.notes, f"bound by bisect: {', '.join(proof.notes)}, best price met {proof.prices[0]:.7g}")
-    return replace(proposal, upper_bound=proof.upper_bound, ended=ended, notes=notes)
+    figures = {**proof.stats, "price": float(proof.prices[0])}
+    stats = {**proposal.stats, **{f"bisect_{name}": figure for name, figure in figures.items()}}
+    return replace(proposal, upper_bound=proof.upper_bound, ended=ended, notes=notes, stats=stats)
 
 
 def judge(
@@ -340,6 +342,7 @@ def judge(
         seed=limits.seed,
         threads=limits.threads,
         version=__version__,
+        stats=proposal.stats,
         interrupted=proposal.ended is Ended.INTERRUPTED,
         notes=tuple(notes),
     )

@@ -158,6 +158,8 @@ class Equilibrium:
         offsets = pairs.take(self.users.offsets(self.prices))
         flow = laplacian.weight * (pairs.of_users(self.level) - offsets - pairs.of_providers(self.congestion))
         routed, load = pairs.sums(flow)
+        # Slacks are small differences of large numbers. Where that cost digits, a step of iterative refinement brings
+        # them back: on the support the equations are linear, and their residuals say how far off the flows are.
         if np.count_nonzero(np.abs(demand - routed) > 1e-13 * demand):
             level, change = laplacian.solve(demand - routed, load - self.users.capacity * self.congestion)
             correction = laplacian.weight * (pairs.of_users(level) - pairs.of_providers(change))
@@ -233,7 +235,7 @@ def price_pull(users: UserProblem, laplacian: Laplacian, columns: Sequence[int])
 
 
 def _first_guess(offsets: Array, capacity: Array, demand: Array) -> Mask:
-    """Support to start from: congestion as if all users were one at each provider's best offset, then each its own.
+    """Support to start from: what each user would use at the congestion of n equal users with the least offsets.
 
     n equal users with offsets h_j and multiplier l load provider j with alpha_j n/(n+1) max(0, l - h_j); l meets the
     total demand. Each user's level given that congestion is approached from above (Michelot's algorithm, cut short).
@@ -244,6 +246,8 @@ def _first_guess(offsets: Array, capacity: Array, demand: Array) -> Mask:
 
     def guess(block: slice) -> Mask:
         cost = offsets[block] + congestion
+        # With all providers counted in, those that are too dear pull the level up; dropping them lowers it towards the
+        # right one. From above, so that pairs are too many rather than too few and no user is left without one.
         level = (demand[block] + cost @ capacity) / capacity.sum()
         for _ in range(_GUESS_ROUNDS):
             weight = (cost < level[:, None]) * capacity
@@ -259,6 +263,7 @@ def _fill(floor: Array, width: Array, volume: float) -> float:
     order = np.argsort(floor)
     floor, width = floor[order], width[order]
     levels = (volume + np.cumsum(width * floor)) / np.cumsum(width)
+    # Entry k is the level if the k + 1 lowest floors take part; the first that stays below the next floor is right.
     return float(levels[np.searchsorted(levels[:-1] < floor[1:], True)])
 
 
@@ -268,14 +273,18 @@ def _newton(
     """Maximise Psi, first on the support of `laplacian`; return levels and congestion there, and the laplacian."""
     point, ample = None, ample_provider(capacity, demand)
     for number in range(_MOST_STEPS):
+        # `target` is the top of the quadratic that Psi is where this support is right. Row i of the system says that
+        # user i's flows sum to D_i > 0, so that some slack of it is positive there: the next support serves everybody.
         user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(offsets))
         target = laplacian.solve(demand + user, -provider)
         after = below(offsets, target[1], target[0])
+        # The slack of a pair with the ample provider is lost in rounding, so that its sign must not decide who leaves.
         all_stay = ample is None or _leave_ample(offsets, demand, laplacian, target, ample, after)
         if all_stay and _settled(offsets, laplacian.support, after, target):
             if not (np.isfinite(target[0]).all() and np.isfinite(target[1]).all()):
                 raise ConvergenceError("the users' equilibrium is beyond double precision: scales too far apart")
             return target, laplacian
+        # Psi may fall along a full step. From the first damped step on it only rises, and the method converges.
         if number >= _FULL_STEPS and point is not None:
             point, after = _damped(offsets, capacity, demand, point, target)
         else:
@@ -288,10 +297,11 @@ def _newton(
 def ample_provider(capacity: Array, demand: Array) -> int | None:
     """The provider that no load congests, such as an outside option: the largest of several, None where there is none.
 
-    The slack of a pair with it, flow over capacity, drowns in the rounding of levels; `rest` has the digits.
+    The slack of a pair with it, flow over capacity, is less than the rounding of levels; `rest` gives its flow.
     """
     largest = int(capacity.argmax())
-    if capacity.item(largest) <= AMPLE * demand.item(0):  # no sum where one demand tells, in each small equilibrium
+    # The first demand alone often settles it, without a sum over all users.
+    if capacity.item(largest) <= AMPLE * demand.item(0):
         return None
     return largest if capacity.item(largest) > AMPLE * demand.sum() else None
 
@@ -308,15 +318,19 @@ def _leave_ample(
     """Let users leave the ample provider by the signs of their flows, in place in `after`; whether all stay."""
     pairs, weight, used = laplacian.pairs, laplacian.weight, laplacian.support[:, ample]
     flow = weight * (pairs.of_users(point[0]) - pairs.take(offsets) - pairs.of_providers(point[1]))
-    noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())  # in all levels, and what it moves elsewhere
+    # Its flow is the demand less what goes elsewhere. A level that is off by `noise` moves that by `noise` times the
+    # weights of the user's other pairs: only a flow more negative than this says that the user is to leave.
+    noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())
     others = pairs.sums(weight)[0] - pairs.column(weight, ample)
     stays: Mask = rest(pairs, flow, ample, demand) >= -noise * others
-    after[used, ample] = stays[used]
+    after[used, ample] = stays[used]  # whoever does not use it joins by the sign of its slack, as anywhere
     return bool(stays[used].all())
 
 
 def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Array]) -> bool:
     """Whether the slacks on a support confirm it, but for pairs that are zero within rounding."""
+    # A pair of slack zero carries no flow: with or without it the equilibrium is the same. Without this allowance such
+    # pairs would enter and leave for ever.
     changed = support != after
     if not np.count_nonzero(changed):
         return True
@@ -336,6 +350,7 @@ def _damped(
     d_level, d_congestion = target[0] - point[0], target[1] - point[1]
 
     def slope(length: float) -> float:
+        # Psi's gradient is the unmet demands, and the loads less alpha q.
         congestion = point[1] + length * d_congestion
         level = point[0] + length * d_level
 
@@ -347,6 +362,7 @@ def _damped(
         unmet = demand - np.concatenate(routed)
         return float(unmet @ d_level + (sum(load) - capacity * congestion) @ d_congestion)
 
+    # At the top itself the slope is zero but for rounding, hence a little below zero is enough.
     length, enough = 1.0, -1e-9 * slope(0.0)
     while slope(length) < enough and length > 1e-9:
         length /= 2

@@ -129,6 +129,8 @@ class SupportInverse:
     def edge(self, pair: int) -> tuple[Array, Array]:
         """Solve K (a, b) = e_i - e_j for the pair (i, j): how multipliers and congestion answer a pull along it."""
         i, j = self.pairs.position(pair)
+        # The rows of the longer side are diagonal in its own unknowns. They are eliminated with the present weights, so
+        # that the moves since the start need to be known on the shorter side alone.
         if self._by_provider:
             row = self.pairs.row(self.weight, i) / self._user[i]
             row[j] -= 1.0
@@ -154,6 +156,8 @@ class SupportInverse:
         i, j = self.pairs.position(pair)
         a, b = edge
         step = -self._capacity[j] if self.support[i, j] else self._capacity[j]
+        # With w = e_i - e_j, K' = K + step w w^T and w^T K^-1 w = a_i - b_j. So the denominator is det K' / det K,
+        # positive as long as the user of a pair that leaves has another.
         kappa = float(step / (1.0 + step * (a[i] - b[j])))
         self._moves[self._count], self._kappa[self._count] = b if self._by_provider else a, kappa
         self._count += 1
@@ -164,6 +168,8 @@ class SupportInverse:
         return kappa
 
     def _short(self, right: Array) -> Array:
+        # K's inverse between nodes of the shorter side is the inverse of what elimination leaves of K, and a move takes
+        # kappa times the product of the edge's entries off it: only these entries are kept.
         moves = self._moves[: self._count]
         return self._start(right) - (self._kappa[: self._count] * (moves @ right)) @ moves
 

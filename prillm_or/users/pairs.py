@@ -58,7 +58,7 @@ class Pairs(Protocol):
         """Values of provider j, shape (n,), zero elsewhere."""
 
     def lower(self, values: Array, j: int, a: Array) -> None:
-        """Take a_i off the values of provider j, in place."""
+        """Subtract a_i from the values of provider j, in place."""
 
     def position(self, pair: int) -> tuple[int, int]:
         """User and provider of a pair, counted as in `values.flat`."""
@@ -145,7 +145,7 @@ class ListedPairs:
     def __init__(self, mask: Mask) -> None:
         self._shape = mask.shape
         self._rows, self._columns = np.divmod(np.flatnonzero(mask), mask.shape[1])
-        self._starts = np.searchsorted(self._rows, np.arange(mask.shape[0] + 1))
+        self._starts = np.searchsorted(self._rows, np.arange(mask.shape[0] + 1))  # of each user's slice, and the end
 
     def of_users(self, a: Array) -> Array:
         """See `Pairs`."""
@@ -194,6 +194,7 @@ class ListedPairs:
 
     def column(self, values: Array, j: int) -> Array:
         """See `Pairs`."""
+        # Pairs lie user by user, so those of a provider must be picked out of all.
         mine = self._columns == j
         column = np.zeros(self._shape[0])
         column[self._rows[mine]] = values[mine]
@@ -221,6 +222,7 @@ class ListedPairs:
         return mask
 
     def _by_user(self, values: Array) -> Array:
+        # For a user without pairs reduceat would give the next user's first value, not 0: hence one pair at least.
         return np.asarray(np.add.reduceat(values, self._starts[:-1]))
 
     def _by_provider(self, values: Array) -> Array:
@@ -249,6 +251,7 @@ def below(matrix: Array, columns: Array, rows: Array) -> Mask:
         return np.less(matrix + columns, rows[:, None])
     found = np.empty(matrix.shape, dtype=np.bool_)
 
+    # Block by block, so that no second matrix of n m numbers is ever held.
     def compare(block: slice) -> None:
         np.less(matrix[block] + columns, rows[block, None], out=found[block])
 

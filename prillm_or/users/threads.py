@@ -32,8 +32,8 @@ def _threads() -> ThreadPoolExecutor:
     """As many as numpy was told to use, or one a core."""
     from concurrent.futures import ThreadPoolExecutor
 
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return ThreadPoolExecutor(int(told) if told.isdecimal() and int(told) > 0 else cores(), "pairs")
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return ThreadPoolExecutor(int(threads) if threads.isdecimal() and int(threads) > 0 else cores(), "pairs")
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive a fork

@@ -27,7 +27,7 @@ from prillm_or.errors import CombinationError, PrillmError, UnavailableError
 from prillm_or.users.threads import cores
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Done = TypeVar("Done")
 
 _log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def engine_of(name: str, jobs: int, address: str | None) -> Engine:
     return Engine(address=address)
 
 
-def spread(engine: Engine, work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[tuple[int, Made | Lost]]:
+def spread(engine: Engine, work: Callable[[Item], Done], items: Iterable[Item]) -> Iterator[tuple[int, Done | Lost]]:
     """Yield the number of each item and what `work` makes of it, as they are done.
 
     Parameters
@@ -111,10 +111,10 @@ def spread(engine: Engine, work: Callable[[Item], Made], items: Iterable[Item]) 
     return _in_processes(work, items, engine.jobs)
 
 
-def _in_processes(
-    work: Callable[[Item], Made], items: Iterable[Item], jobs: int
-) -> Iterator[tuple[int, Made | Lost]]:
+def _in_processes(work: Callable[[Item], Done], items: Iterable[Item], jobs: int) -> Iterator[tuple[int, Done | Lost]]:
     """All together, again from where a process died; at the end those alone that were there two times when one did."""
+    # Which of the units that ran brought a process down is not known. Those there twice are suspect, and run alone,
+    # where they can take no other with them.
     together, alone = dict(enumerate(items)), {}
     seen: Counter[int] = Counter()
     while together:
@@ -128,8 +128,8 @@ def _in_processes(
 
 
 def _pool(
-    work: Callable[[Item], Made], waiting: dict[int, Item], jobs: int
-) -> Generator[tuple[int, Made], None, list[int]]:
+    work: Callable[[Item], Done], waiting: dict[int, Item], jobs: int
+) -> Generator[tuple[int, Done], None, list[int]]:
     """Work off what waits until all is done or a process dies; return what was running then, most likely.
 
     Processes take units in order, so these are the first that are not done. No more are handed over than loky sends
@@ -148,18 +148,20 @@ def _pool(
     idle = False
     try:
         while True:
-            resource_tracker.ensure_running()  # where loky begins it, it would end the silence
+            # Started by loky inside the block below, it would unblock Ctrl-C there.
+            resource_tracker.ensure_running()
             with without_ctrl_c():
                 for number in islice(unsent, 2 * size - len(running)):
                     running[pool.submit(work, waiting[number])] = number
             if idle := not running:
                 return []
             done, _ = wait(running, return_when=FIRST_COMPLETED)
+            # Results first: a dead process shows as an exception, after which none of them would be handed out.
             for future in sorted(done, key=lambda future: future.exception() is not None):
-                made = future.result()
+                output = future.result()
                 number = running.pop(future)
                 del waiting[number]
-                yield number, made
+                yield number, output
     except BrokenExecutor:
         return list(waiting)[:size]
     finally:
@@ -200,7 +202,7 @@ def _prepare_worker(parent: int) -> None:
     Thread(target=follow, daemon=True).start()
 
 
-def _on_cluster(work: Callable[[Item], Made], items: Iterable[Item], address: str) -> Iterator[tuple[int, Made | Lost]]:
+def _on_cluster(work: Callable[[Item], Done], items: Iterable[Item], address: str) -> Iterator[tuple[int, Done | Lost]]:
     """All together; at the end those alone whose workers died each time, as Dask blames all that run on a worker."""
     with _silent_client(address) as client:
         _check_versions(client, address)
@@ -211,7 +213,7 @@ def _on_cluster(work: Callable[[Item], Made], items: Iterable[Item], address: st
 
 @contextmanager
 def _silent_client(address: str) -> Iterator[Any]:
-    """A client whose package does not log tracebacks of what we tell in a line, nor warn of large markets."""
+    """A client whose package neither logs tracebacks of errors that we report in a line nor warns of large markets."""
     from distributed import Client
     from distributed.comm import get_address_host_port
 
@@ -221,7 +223,7 @@ def _silent_client(address: str) -> Iterator[Any]:
         logger.setLevel(logging.CRITICAL)
     try:
         try:
-            get_address_host_port(address)  # a client that is given nonsense would not end
+            get_address_host_port(address)  # a client would wait for ever at a malformed address
             client = Client(address, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, TypeError, ValueError) as failure:
             raise PrillmError(f"--address {address}: no Dask scheduler answers there ({failure})") from None
@@ -253,8 +255,8 @@ def _check_versions(client: Any, address: str) -> None:
 
 
 def _flight(
-    work: Callable[[Item], Made], units: Iterable[tuple[int, Item]], client: Any, address: str
-) -> Generator[tuple[int, Made], None, list[tuple[int, Item]]]:
+    work: Callable[[Item], Done], units: Iterable[tuple[int, Item]], client: Any, address: str
+) -> Generator[tuple[int, Done], None, list[tuple[int, Item]]]:
     """Work off units, a few for each of the cluster's threads at a time; return those whose workers died."""
     from concurrent.futures import CancelledError
 
@@ -268,10 +270,11 @@ def _flight(
     ready = as_completed(loop=client.loop)
     try:
         while True:
+            # Refilled only when half empty, so that the cluster is not asked for its size after each unit.
             if len(flying) <= room // 2:
                 room = _room(client, address)
                 for number, item in islice(unsent, max(0, room - len(flying))):
-                    # Equal units are not one: repeats are there to be run.
+                    # Dask takes equal pure calls for one and runs it once, but repeats are there to be run.
                     future = client.submit(work, item, pure=False)
                     flying[future] = number, item
                     ready.add(future)
@@ -280,11 +283,11 @@ def _flight(
             future = next(ready)
             number, item = flying.pop(future)
             try:
-                made = future.result()
+                output = future.result()
             except KilledWorker:
                 killed.append((number, item))
                 continue
-            yield number, made
+            yield number, output
     except (CancelledError, ClosedClientError, CommClosedError):
         raise _lost(address) from None
 

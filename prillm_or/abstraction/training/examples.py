@@ -55,15 +55,15 @@ def computed(
     paths = {begin: folder / f"{name}-{begin}-{_key(items[begin : begin + _CHUNK])}.npz" for begin in begins}
     known = {begin: found for begin, path in paths.items() if path.is_file() and (found := unpack(path)) is not None}
     missing = [number for number in range(len(items)) if number // _CHUNK * _CHUNK not in known]
-    made: dict[int, dict[int, Example | None]] = {begin: {} for begin in begins}
+    chunks: dict[int, dict[int, Example | None]] = {begin: {} for begin in begins}
     # All at once, not chunk by chunk: processes are slow to start, and one that is done need not wait for the others.
-    for count, (place, one) in enumerate(spread(engine, compute, [items[number] for number in missing]), start=1):
+    for count, (place, example) in enumerate(spread(engine, compute, [items[number] for number in missing]), start=1):
         number = missing[place]
-        if isinstance(one, Lost):  # a set with a hole would not be the one that was asked for
-            raise PrillmError(f"example {items[number]}: {one.message}")
+        if isinstance(example, Lost):  # a set with a hole would not be the one that was asked for
+            raise PrillmError(f"example {items[number]}: {example.message}")
         begin = number // _CHUNK * _CHUNK
-        chunk = made[begin]
-        chunk[number] = one
+        chunk = chunks[begin]
+        chunk[number] = example
         if len(chunk) == min(_CHUNK, len(items) - begin):
             known[begin] = [each for _, each in sorted(chunk.items(), key=lambda item: item[0]) if each is not None]
             replace_file(paths[begin], pack(known[begin]))
@@ -79,7 +79,7 @@ def pack(chunk: Sequence[Example]) -> bytes:
     """Content of the .npz file of a chunk."""
     arrays: dict[str, NDArray[Any]] = {"count": np.array(len(chunk))}
     for key in chunk[0] if chunk else ():
-        values = [np.asarray(one[key]) for one in chunk]
+        values = [np.asarray(example[key]) for example in chunk]
         arrays[key] = np.concatenate([value.ravel() for value in values])
         arrays[f"{key}.shape"] = np.array([value.shape for value in values], dtype=np.int64)
     buffer = io.BytesIO()
@@ -113,7 +113,7 @@ def stack(batch: Sequence[Example]) -> dict[str, NDArray[Any]]:
     """One array a key, padded with zeros (False) to the largest shape of the batch."""
     stacked = {}
     for key in batch[0]:
-        values = [np.asarray(one[key]) for one in batch]
+        values = [np.asarray(example[key]) for example in batch]
         padded = np.zeros((len(batch), *np.max([value.shape for value in values], axis=0).astype(int)), values[0].dtype)
         for row, value in enumerate(values):
             within: tuple[int | slice, ...] = (row, *(slice(size) for size in value.shape))

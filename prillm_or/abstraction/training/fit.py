@@ -107,7 +107,7 @@ def fit(
     counts = {"training": len(training), "validation": len(validation), "version": __version__}
     run = json.dumps({**asdict(schedule), **counts})
     best, history = _load(checkpoint, run, network, optimiser) if checkpoint.is_file() else ({}, [])
-    sizes = np.array([sum(value.size for value in one.values()) for one in training], dtype=float)
+    sizes = np.array([sum(value.size for value in example.values()) for example in training], dtype=float)
     steps = schedule.epochs * math.ceil(len(training) / schedule.batch)
     while len(history) < schedule.epochs and not _stale(history, schedule.patience):
         network.train()
@@ -200,7 +200,7 @@ def _load(
     network.load_state_dict(parts["network"])
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in parts["optimiser"].items():
-        index, what = name.split(".")
-        state.setdefault(int(index), {})[what] = value
+        index, moment = name.split(".")
+        state.setdefault(int(index), {})[moment] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     return parts["best"], [Epoch(**epoch) for epoch in json.loads(notes["history"])]

@@ -48,8 +48,8 @@ def example(item: tuple[int, float]) -> Example | None:
     gains = answer.load[list(market.rivals)]
     kept = _sets(gains, np.random.default_rng(seed))
     caps = np.minimum(anchor * np.array(REACHES), market.price_cap[0])
-    small = [merge_at(market, users, found, answer, row, "anchored").market for row in kept]
-    shares = [_shares(market, one, curve, caps) for one in small]
+    reduced = [merge_at(market, users, found, answer, row, "anchored").market for row in kept]
+    shares = [_shares(market, small, curve, caps) for small in reduced]
     return {
         **{field.name: single(getattr(features, field.name)) for field in fields(features)},
         "user_mask": np.ones(market.n, dtype=bool),

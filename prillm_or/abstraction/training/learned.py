@@ -31,41 +31,41 @@ def train(course: Course, folder: Path) -> Trained:
     torch.set_num_threads(course.threads)
     networks = LearnedNetworks()
     learning, teaching, judging = (
-        computed(anchor.example, seeds, folder, f"anchor-{which}", course.engine)
-        for which, seeds in zip(("learn", "teach", "judge"), course.seeds(), strict=True)
+        computed(anchor.example, seeds, folder, f"anchor-{purpose}", course.engine)
+        for purpose, seeds in zip(("learn", "teach", "judge"), course.seeds(), strict=True)
     )
-    where = fit(anchor.AnchorTask(), learning, teaching, course.schedule, folder, "anchor")
-    networks.anchor.load_state_dict(where.weights)
+    anchor_fit = fit(anchor.AnchorTask(), learning, teaching, course.schedule, folder, "anchor")
+    networks.anchor.load_state_dict(anchor_fit.weights)
     choices, judged = (
-        computed(keep.example, _anchored(networks, found), folder, f"keep-{which}", course.engine)
-        for which, found in (("teach", teaching), ("judge", judging))
+        computed(keep.example, _anchored(networks, examples), folder, f"keep-{purpose}", course.engine)
+        for purpose, examples in (("teach", teaching), ("judge", judging))
     )
     # The second network has fewer examples to learn from, and less to learn.
     second = replace(course.schedule, rate=course.schedule.rate / 2)
-    whom = fit(keep.KeepTask(), choices, judged, second, folder, "keep")
-    networks.keep.load_state_dict(whom.weights)
+    keep_fit = fit(keep.KeepTask(), choices, judged, second, folder, "keep")
+    networks.keep.load_state_dict(keep_fit.weights)
     return Trained(
         networks.eval(),
-        {"anchor": where.history, "keep": whom.history},
+        {"anchor": anchor_fit.history, "keep": keep_fit.history},
         {"anchor": course.schedule, "keep": second},
         _scores(networks, judging),
         "the anchor network learns; it is stopped, and the keep network learns; that is stopped, and scores are taken",
     )
 
 
-def _shifts(networks: LearnedNetworks, found: Sequence[Example]) -> Array:
+def _shifts(networks: LearnedNetworks, examples: Sequence[Example]) -> Array:
     """Logarithms of anchor / guess, shape (len(found),)."""
     with torch.no_grad():
-        batches = (stack(found[t : t + 64]) for t in range(0, len(found), 64))
+        batches = (stack(examples[t : t + 64]) for t in range(0, len(examples), 64))
         parts = [networks.anchor({key: torch.from_numpy(value) for key, value in b.items()}) for b in batches]
-    caps = [float(one["cap"]) for one in found]
+    caps = [float(example["cap"]) for example in examples]
     return np.asarray(np.minimum(torch.cat(parts).double().numpy(), caps))
 
 
-def _anchored(networks: LearnedNetworks, found: Sequence[Example]) -> list[tuple[int, float]]:
+def _anchored(networks: LearnedNetworks, examples: Sequence[Example]) -> list[tuple[int, float]]:
     networks.anchor.cpu().eval()
-    anchors = np.exp(_shifts(networks, found)) * [float(one["guess"]) for one in found]
-    return [(int(one["seed"]), float(price)) for one, price in zip(found, anchors, strict=True)]
+    anchors = np.exp(_shifts(networks, examples)) * [float(example["guess"]) for example in examples]
+    return [(int(example["seed"]), float(price)) for example, price in zip(examples, anchors, strict=True)]
 
 
 def _scores(networks: LearnedNetworks, judging: Sequence[Example]) -> list[Score]:
@@ -73,15 +73,15 @@ def _scores(networks: LearnedNetworks, judging: Sequence[Example]) -> list[Score
     networks.cpu().eval()
     place = np.linspace(-SPAN, SPAN, anchor.POINTS)
     anchors = [
-        float(np.interp(shift, place, one["shares"]))
-        for shift, one in zip(_shifts(networks, judging), judging, strict=True)
+        float(np.interp(shift, place, example["shares"]))
+        for shift, example in zip(_shifts(networks, judging), judging, strict=True)
     ]
-    markets = [scenario(int(one["seed"])) for one in judging]
-    found = [(market, curve) for market in markets if (curve := exact_curve(market)) is not None]
+    markets = [scenario(int(example["seed"])) for example in judging]
+    curves = [(market, curve) for market in markets if (curve := exact_curve(market)) is not None]
     return [
         score("anchor alone", anchors),
         *(
-            score(f"K = {k}", [share_of(abstract_with(networks, market, k).market, curve) for market, curve in found])
+            score(f"K = {k}", [share_of(abstract_with(networks, market, k).market, curve) for market, curve in curves])
             for k in (1, 2)
         ),
     ]

@@ -46,8 +46,8 @@ def train(course: Course, folder: Path) -> Trained:
     torch.set_num_threads(course.threads)
     learning, teaching, judging = course.seeds()
     lessons, held_out = (
-        computed(example, seeds, folder, f"paper-{which}", course.engine)
-        for which, seeds in (("learn", learning), ("teach", teaching))
+        computed(example, seeds, folder, f"paper-{purpose}", course.engine)
+        for purpose, seeds in (("learn", learning), ("teach", teaching))
     )
     # Kept rivals get no gradient, so the loss is noisy: less patience would end the run before the rate has fallen.
     schedule = replace(course.schedule, rate=course.schedule.rate / 3, patience=course.schedule.epochs)
@@ -149,6 +149,6 @@ def _small_rivals(batch: Batch, chosen: Plan) -> tuple[Tensor, Tensor]:
     weight, share = chosen.weight.to(batch["offsets"].dtype), chosen.share.to(batch["capacity"].dtype)
     merged_offsets = batch["offsets"] @ weight[..., None]
     merged_capacity = (share * batch["capacity"]).sum(-1, keepdim=True)
-    where = chosen.kept[:, None].expand(-1, batch["offsets"].shape[1], -1)
-    offsets = torch.cat((batch["offsets"].gather(-1, where), merged_offsets), -1)
+    places = chosen.kept[:, None].expand(-1, batch["offsets"].shape[1], -1)
+    offsets = torch.cat((batch["offsets"].gather(-1, places), merged_offsets), -1)
     return offsets, torch.cat((batch["capacity"].gather(-1, chosen.kept), merged_capacity), -1)
