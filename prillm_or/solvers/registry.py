@@ -33,12 +33,15 @@ class SolverEntry:
         The package it needs besides this one's, as pip knows it, or None.
     algebraic
         Whether it takes a model (`--model`).
+    same_as
+        The solver that this is another name of: no message recommends it. Its results say which name was asked for.
     """
 
     home: tuple[str, str]
     about: str
     package: str | None = None
     algebraic: bool = False
+    same_as: str | None = None
 
 
 SOLVERS = {
@@ -49,17 +52,20 @@ SOLVERS = {
     "enumerate": SolverEntry(
         ("prillm_or.solvers.enumeration", "Enumerate"), "exact: brute force over KKT patterns, small ones", "highspy"
     ),
+    "ascent": SolverEntry(
+        ("prillm_or.solvers.ascent", "Ascent"), "local: uphill over several prices, ridges too; one price as path"
+    ),
     "spiter": SolverEntry(
-        ("prillm_or.solvers.spiter", "Spiter"), "local: one price after the other, each exact; one price as path"
+        ("prillm_or.solvers.ascent", "Ascent"),
+        "another name of ascent, which contains our reading of it",
+        same_as="ascent",
     ),
     "grid": SolverEntry(
         ("prillm_or.solvers.grid", "Grid"), "baseline: grid of one or two prices, a QP each", "highspy"
     ),
     "odca": SolverEntry(("prillm_or.solvers.odca", "Odca"), "baseline, reconstructed: users ignore each other"),
     "spgce": SolverEntry(("prillm_or.solvers.spgce", "Spgce"), "baseline, reconstructed: all users are one crowd"),
-    "highs": SolverEntry(
-        ("prillm_or.solvers.highs", "Highs"), "HiGHS: outer approximation", "highspy", algebraic=True
-    ),
+    "highs": SolverEntry(("prillm_or.solvers.highs", "Highs"), "HiGHS: outer approximation", "highspy", algebraic=True),
     "gurobi": SolverEntry(
         ("prillm_or.solvers.gurobi", "Gurobi"),
         "Gurobi: convex MIQP, outer approximation beyond its licence",
@@ -150,7 +156,11 @@ def capabilities(name: str) -> frozenset[Capability]:
 
 def solvers_with(capability: Capability) -> list[str]:
     """Names of the solvers, of those installed here, that can take a thing."""
-    ready = [name for name, entry in SOLVERS.items() if entry.package is None or find_spec(entry.package)]
+    ready = [
+        name
+        for name, entry in SOLVERS.items()
+        if entry.same_as is None and (entry.package is None or find_spec(entry.package))
+    ]
     return [name for name in ready if capability in capabilities(name)]
 
 
