@@ -15,11 +15,11 @@ from prillm_or.competition.rounds import End, play
 from prillm_or.competition.search import compete
 from prillm_or.competition.setting import Owner, Setting, setting_of
 from prillm_or.competition.unilateral import gains, stand
-from prillm_or.errors import MarketError
+from prillm_or.errors import ConvergenceError, MarketError
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
-from prillm_or.result import Result
+from prillm_or.result import Certificate, Result
 from prillm_or.solvers.ascent import ascend
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solving.run import solve
@@ -284,6 +284,13 @@ def test_standing_counts_everybodys_money(make_market: MakeMarket) -> None:
     assert standing.profit == pytest.approx([0.75 * 2 - 0.5, 0.75 * 2 - 1.0])
     assert standing.platform == pytest.approx(0.25 * 4)
     assert standing.users_cost == pytest.approx(2 * (2 * 2 + 1 + 1 / 3) / 2)
+
+
+def test_an_equilibrium_that_a_user_would_leave_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unilateral, "certify", lambda *_: Certificate(0.0, 1e-5))
+    setting = setting_of(generate(4, 3, "uniform", 1))
+    with pytest.raises(ConvergenceError, match=r"KKT residual 0.0e\+00, regret 1.0e-05"):
+        stand(setting, setting.start())
 
 
 def test_who_competes(make_market: MakeMarket) -> None:

@@ -21,7 +21,9 @@ from prillm_or.models.registry import MODELS, model_needs, model_options, model_
 from prillm_or.result import Method, Status
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.registry import SOLVERS, SolverEntry, load_algebraic, load_native, solver_profile, solvers_for
-from prillm_or.solving.run import _bounded, _status, choose, judge, solve
+from prillm_or.solving.choose import choose
+from prillm_or.solving.judge import _bounded, _status, judge
+from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium, user_problem
 
 MakeMarket = Callable[..., Market]

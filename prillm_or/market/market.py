@@ -134,6 +134,16 @@ def all_prices(market: Market, leader_prices: ArrayLike) -> Array:
     return prices
 
 
+def by_provider(market: Market, values: ArrayLike) -> dict[str, float]:
+    """Values of all providers, shape (m,), by their ids."""
+    return dict(zip(market.provider_ids, np.asarray(values).tolist(), strict=True))
+
+
+def by_leader(market: Market, values: ArrayLike) -> dict[str, float]:
+    """Values of the leader's providers, shape (len(leader),), by their ids."""
+    return dict(zip(market.leader_ids, np.asarray(values).tolist(), strict=True))
+
+
 _USER_ARRAYS = ("demand", "price_weight", "congestion_weight", "delay_weight")
 _PROVIDER_ARRAYS = ("price", "capacity", "value", "unit_cost")
 _ARRAYS = (*_USER_ARRAYS, *_PROVIDER_ARRAYS, "delay", "price_cap")
