@@ -11,7 +11,7 @@ import pytest
 from prillm_or.curves.trace import best_on_piece, trace
 from prillm_or.files.markets import read_market
 from prillm_or.files.names import find
-from prillm_or.limits import Limits
+from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.ascent import Ascent, Climb, ascend
@@ -148,6 +148,31 @@ def test_without_time_a_start_is_returned(hand_answers: Mapping[str, Any]) -> No
     assert proposal.ended is Ended.TIME_LIMIT
     assert proposal.prices is not None
     np.testing.assert_array_equal(proposal.prices, market.today)
+
+
+def test_whenever_the_time_runs_out_what_was_found_is_kept(
+    draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = draw_market("degenerate", 2, 4, 0, leaders=2)  # with a ridge
+    start = earned(market, starts(market)[0])
+
+    class Steps(Deadline):
+        left_over = 0
+
+        def passed(self) -> bool:
+            Steps.left_over -= 1
+            return Steps.left_over < 0
+
+    monkeypatch.setattr("prillm_or.solvers.ascent.Deadline", Steps)
+    profits = []
+    for Steps.left_over in range(0, 120, 3):  # looks at the clock until the time is up
+        proposal = Ascent().solve(market, Limits())
+        assert proposal.ended is Ended.TIME_LIMIT
+        assert proposal.prices is not None
+        profits.append(earned(market, proposal.prices))
+    assert min(profits) >= start
+    assert (np.diff(profits) >= -1e-12 * np.abs(profits[1:])).all()
+    assert profits[-1] > start
 
 
 def test_ctrl_c_keeps_what_was_found(hand_answers: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

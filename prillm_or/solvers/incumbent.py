@@ -50,7 +50,8 @@ class Incumbent:
         """Climb from the best prices: on a support profit is quadratic, its top, if it has one, a linear solve away.
 
         That point is tried first, then points half as far, until nothing improves; so the result is never worse.
-        Prices that a bound holds back stand still.
+        Prices that a bound holds back stand still. It is a step of `ascent.py` that costs a few equilibria and no
+        trace: cheap enough for models that are seeded at many prices.
         """
         cap = self.market.price_cap
         for _ in range(_MOST_POLISHES):
