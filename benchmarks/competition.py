@@ -23,10 +23,10 @@ from prillm_or.competition.competition import Competition
 from prillm_or.competition.rounds import End
 from prillm_or.competition.search import compete
 from prillm_or.competition.setting import Setting, setting_of
-from prillm_or.curves.trace import best_on_piece, trace
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import Shape
-from prillm_or.solvers.ascent import ascend
+from prillm_or.solvers.ascent import Climb, ascend
+from prillm_or.solvers.starts import starts
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import UserProblem, price_pull, solve_users, user_problem
 
@@ -36,7 +36,6 @@ _GAIN = 1e-8
 _ZERO = 1e-10
 _CHECK_GAP, _CHECK_S = 1e-6, 60.0
 _FALSE = 1e-7
-_STILL = 1e-12
 
 
 @dataclass(frozen=True)
@@ -184,9 +183,8 @@ def _several_row(prices: int, each: int) -> SeveralRow:
     markets = [_led_by(market, prices) for market in sample(8, 5, each)]
     for market in markets:
         users = user_problem(market)
-        starts = (np.minimum(market.price[list(market.leader)], market.price_cap), np.zeros(prices), market.price_cap)
-        ours = max(ascend(market, users, start)[1] for start in starts)
-        single = max(_one_at_a_time(market, users, start) for start in starts)
+        ours = ascend(market, users, starts(market)).profit
+        single = max(_one_at_a_time(market, users, start) for start in starts(market))
         theirs = solve(market, solver="highs", model="kkt-bigm", gap=_CHECK_GAP, time_limit=_CHECK_S)
         best = max(ours, single, theirs.profit)
         losses.append(1 - ours / best)
@@ -198,17 +196,12 @@ def _several_row(prices: int, each: int) -> SeveralRow:
 
 
 def _one_at_a_time(market: Market, users: UserProblem, prices: Array) -> float:
-    """Profit where no single price gains any more, by the same exact pieces as `ascent.py`."""
-    cost, prices, profit, before = market.unit_cost[list(market.leader)], prices.copy(), -np.inf, -np.inf
-    while profit == -np.inf or profit - before > _STILL * abs(profit):
-        before = profit
-        for which in range(len(prices)):
-            start = prices.copy()
-            start[which] = 0.0
-            pieces = trace(users, start, which, float(market.price_cap[which]))
-            points = (best_on_piece(piece, which, prices - cost, float(cost[which])) for piece in pieces)
-            prices[which], profit = max(points, key=lambda point: point[1])
-    return profit
+    """Profit where no single price gains any more: one step of `ascent.py` alone."""
+    climb, before = Climb(market, users, prices), -np.inf
+    while climb.best.profit > before:
+        before = climb.best.profit
+        climb.one_at_a_time()
+    return climb.best.profit
 
 
 def _led_by(market: Market, prices: int) -> Market:

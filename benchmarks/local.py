@@ -1,7 +1,7 @@
 """Local maxima are real: how often methods without a proof end below the best price on random markets, and how much.
 
 The profit curve is exact, from the pieces of `path`. Every price is judged by `solve`, at an equilibrium of the full
-market certified afresh; losses are relative to path's profit. `spiter` is left out: for one price it is `path`.
+market certified afresh; losses are relative to path's profit. `ascent` is left out: for one price it is `path`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from prillm_or.solvers.registry import solvers_for
 from prillm_or.solving.run import solve
 
 _INSTANCES = Path(__file__).parent.parent / "instances"
-_NATIVE = {1: ("path", "bisect"), 2: ("spiter",)}
+_NATIVE = {1: ("path", "bisect"), 2: ("ascent",)}
 _GAP = 1e-4
 _BROKEN = 1e-7
 

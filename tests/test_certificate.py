@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from prillm_or.market.market import Array, Market, all_prices
-from prillm_or.users.certificate import certify, profit_of, relative_gap
+from prillm_or.result import Certificate
+from prillm_or.users.certificate import CERTIFIED, certify, is_certified, profit_of, relative_gap
 from prillm_or.users.equilibrium import equilibrium
 
 MakeMarket = Callable[..., Market]
@@ -176,6 +177,12 @@ def test_profits_by_hand(hand_answers: Mapping[str, Any], make_market: MakeMarke
     # Two prices with costs, in the leader's order: (5 - 1) 2 + (3 - 4) 7 = 1.
     market = make_market(leader=(2, 0), unit_cost=[4.0, 9.0, 1.0])
     assert profit_of(market, [5.0, 3.0], np.array([7.0, 100.0, 2.0])) == 1.0
+
+
+def test_both_figures_decide_whether_an_equilibrium_is_certified() -> None:
+    assert is_certified(Certificate(CERTIFIED, CERTIFIED))
+    assert not is_certified(Certificate(2 * CERTIFIED, 0.0))
+    assert not is_certified(Certificate(0.0, 2 * CERTIFIED))
 
 
 def test_gaps_by_hand() -> None:

@@ -15,15 +15,16 @@ from prillm_or.competition.rounds import End, play
 from prillm_or.competition.search import compete
 from prillm_or.competition.setting import Owner, Setting, setting_of
 from prillm_or.competition.unilateral import gains, stand
-from prillm_or.errors import MarketError
+from prillm_or.errors import ConvergenceError, MarketError
 from prillm_or.limits import Deadline
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
-from prillm_or.result import Result
+from prillm_or.result import Certificate, Result
 from prillm_or.solvers.ascent import ascend
+from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium, user_problem
+from prillm_or.users.equilibrium import UserProblem, equilibrium, user_problem
 
 MakeMarket = Callable[..., Market]
 
@@ -215,9 +216,8 @@ def test_a_ridge_on_which_no_single_price_gains_is_climbed() -> None:
     """One price at a time stops at 0.9995 of what these prices, which HiGHS found, earn."""
     market = led(generate(8, 5, "uniform", 8), (3, 4))
     known = np.array([2.695, 2.752])
-    start = market.price[[3, 4]]
-    _, profit = ascend(market, user_problem(market), start)
-    assert profit > profit_of(market, known, equilibrium(market, known).load)
+    found = ascend(market, user_problem(market), [market.price[[3, 4]]])
+    assert found.profit > profit_of(market, known, equilibrium(market, known).load)
 
 
 def test_owners_of_several_prices_are_certified_by_a_model() -> None:
@@ -249,7 +249,13 @@ def test_a_bound_below_a_profit_at_hand_proves_nothing(monkeypatch: pytest.Monke
 def test_a_price_found_by_the_model_alone_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = setting_of(generate(4, 3, "uniform", 1), groups=[Owner("two", ("p1", "p2"))])
     known, _ = gains(setting, setting.start())
-    monkeypatch.setattr("prillm_or.competition.best_response.ascend", lambda market, users, start, near: (start, 0.0))
+
+    def caps_alone(market: Market, users: UserProblem, *_: object) -> Incumbent:
+        best = Incumbent(market, users)
+        best.offer(market.price_cap)
+        return best
+
+    monkeypatch.setattr("prillm_or.competition.best_response.ascend", caps_alone)
     found, _ = gains(setting, setting.start())
     assert found["two"].gain == pytest.approx(known["two"].gain, rel=1e-5)
 
@@ -278,6 +284,13 @@ def test_standing_counts_everybodys_money(make_market: MakeMarket) -> None:
     assert standing.profit == pytest.approx([0.75 * 2 - 0.5, 0.75 * 2 - 1.0])
     assert standing.platform == pytest.approx(0.25 * 4)
     assert standing.users_cost == pytest.approx(2 * (2 * 2 + 1 + 1 / 3) / 2)
+
+
+def test_an_equilibrium_that_a_user_would_leave_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unilateral, "certify", lambda *_: Certificate(0.0, 1e-5))
+    setting = setting_of(generate(4, 3, "uniform", 1))
+    with pytest.raises(ConvergenceError, match=r"KKT residual 0.0e\+00, regret 1.0e-05"):
+        stand(setting, setting.start())
 
 
 def test_who_competes(make_market: MakeMarket) -> None:

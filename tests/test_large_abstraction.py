@@ -135,7 +135,7 @@ def test_odca_sorts_no_more_rivals_than_it_takes_and_loses_none(
 MEASURED = """
 from pathlib import Path
 from prillm_or.abstraction import learned
-from prillm_or.generate import generate
+from prillm_or.market.synthetic import generate
 
 def peak():
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prillm_or.errors import MarketError
-from prillm_or.market.market import Market, all_prices
+from prillm_or.market.market import Market, all_prices, by_leader, by_provider
 
 MakeMarket = Callable[..., Market]
 
@@ -44,6 +44,14 @@ def test_all_prices_puts_the_leaders_in_place(make_market: MakeMarket) -> None:
     market = make_market(leader=(2, 0), price=[np.nan, 2.0, 3.0])
     assert all_prices(market, [7.0, 8.0]).tolist() == [8.0, 2.0, 7.0]
     assert market.price[2] == 3.0
+
+
+def test_values_by_id(make_market: MakeMarket) -> None:
+    market = make_market(leader=(2, 0))
+    assert by_provider(market, np.array([7.0, 8.0, 9.0])) == {"p1": 7.0, "p2": 8.0, "p3": 9.0}
+    assert by_leader(market, [9.0, 7.0]) == {"p3": 9.0, "p1": 7.0}
+    with pytest.raises(ValueError, match="zip"):
+        by_leader(market, np.zeros(3))
 
 
 def test_common_weights_are_seen_key_by_key(make_market: MakeMarket) -> None:

@@ -30,7 +30,9 @@ from prillm_or.solvers.registry import (
     solver_profile_names,
     solvers_for,
 )
-from prillm_or.solving.run import _bounded, _status, choose, judge, solve
+from prillm_or.solving.choose import choose
+from prillm_or.solving.judge import _bounded, _status, judge
+from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium, user_problem
 
 MakeMarket = Callable[..., Market]
@@ -41,7 +43,7 @@ MODEL_PROFILES = model_profile_names()
 SOLVER_PROFILES = solver_profile_names()
 PROVING = ("path", "bisect", "enumerate")
 """Native solvers that prove what they find; `highs` and the like do so with every exact formulation they take."""
-SEARCHING = ("spiter", "grid", "odca", "spgce", "ipopt")
+SEARCHING = ("ascent", "spiter", "grid", "odca", "spgce", "ipopt")
 """Solvers of which no proof is asked here: they have tests of their own."""
 LOCAL = frozenset({Capability.NLP})
 PAIRS = list(itertools.product(SOLVER_PROFILES, MODEL_PROFILES))
@@ -150,10 +152,11 @@ def test_every_registered_solver_says_who_it_is() -> None:
     for name, entry in SOLVERS.items():
         assert entry.about
         solver = load_algebraic(name) if entry.algebraic else load_native(name)
-        assert solver.name == name
+        assert solver.name == (entry.same_as or name)
         assert solver.version()[0].isdigit()
         assert Capability.ONE_PRICE in solver.capabilities
-        assert (Capability.SEVERAL_PRICES in solver.capabilities) == (entry.algebraic or name in ("spiter", "grid"))
+        several = entry.algebraic or name in ("ascent", "spiter", "grid")
+        assert (Capability.SEVERAL_PRICES in solver.capabilities) == several
     for name, model in MODELS.items():
         assert model.about
         assert model_options(name)() == model_options(name)()
@@ -314,8 +317,8 @@ def test_today_and_the_hash_are_told(hand_answers: Mapping[str, Any]) -> None:
 def test_the_exact_path_imports_nothing_heavy(solver: str) -> None:
     code = f"""
 import sys
-from prillm_or.generate import generate
-from prillm_or.solve import solve
+from prillm_or.market.synthetic import generate
+from prillm_or.solving.run import solve
 assert solve(generate(5, 4, "uniform", 1), solver={solver!r}).status == "optimal"
 print([name for name in ("pyomo", "torch", "scipy", "matplotlib", "highspy", "gurobipy", "pandas", "networkx")
        if name in sys.modules])

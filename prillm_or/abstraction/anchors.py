@@ -7,9 +7,8 @@ import numpy as np
 from prillm_or.abstraction import capacity
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
-from prillm_or.solvers.path import Path
-from prillm_or.solvers.protocols import Ended, NativeSolver, Proposal
-from prillm_or.solvers.spiter import Spiter
+from prillm_or.solvers.ascent import Ascent
+from prillm_or.solvers.protocols import Ended, Proposal
 
 
 def today_anchor(market: Market) -> Array:
@@ -20,15 +19,14 @@ def today_anchor(market: Market) -> Array:
 def capacity_anchor(market: Market) -> Array:
     """Best prices of the market's own coarsest `capacity` merge, shape (len(leader),).
 
-    One price by `path`, several by `spiter`, on n users and as many providers as the leader has, and mostly one.
+    By `ascent`, on n users and as many providers as the leader has, and mostly one.
     """
     return merged_anchor(capacity.coarsest(market).market)
 
 
 def merged_anchor(small: Market) -> Array:
     """Best prices of a market of few rivals, shape (len(leader),)."""
-    solver: NativeSolver = Path() if len(small.leader) == 1 else Spiter()
-    return best_prices(solver.solve(small, Limits()))
+    return best_prices(Ascent().solve(small, Limits()))
 
 
 def best_prices(proposal: Proposal) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prillm_or.market.market import Array, Market, Mask
-from prillm_or.users.equilibrium import AMPLE, Equilibrium, UserProblem
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, is_ample
 from prillm_or.users.threads import over_blocks
 
 _TIE = 1e-9
@@ -129,7 +129,7 @@ def ample(market: Market) -> Mask:
 
     None where all rivals are such.
     """
-    found: Mask = market.capacity > AMPLE * market.demand.sum()
+    found = is_ample(market.capacity, market.demand)
     found[list(market.leader)] = False
     return found if found.sum() < len(market.rivals) else np.zeros_like(found)
 

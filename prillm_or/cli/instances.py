@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prillm_or.cli.common import Json, console, number, read_instance, save, table
 from prillm_or.files.names import names
-from prillm_or.market.market import Market
+from prillm_or.market.market import Market, by_leader
 
 
 def command(json: Json = None) -> int:
@@ -28,5 +28,5 @@ def _today(market: Market) -> str:
 
 
 def _to_json(name: str, market: Market) -> dict[str, object]:
-    today = None if market.today is None else dict(zip(market.leader_ids, market.today.tolist(), strict=True))
+    today = None if market.today is None else by_leader(market, market.today)
     return {"name": name, "users": market.n, "providers": market.m, "leader": list(market.leader_ids), "today": today}

@@ -10,6 +10,7 @@ from prillm_or.curves.parabola import vertex
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.ascent import ascend
 from prillm_or.solvers.path import Search
+from prillm_or.solvers.starts import starts
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, load_slopes, solve_users, user_problem
 
@@ -84,13 +85,12 @@ def _top(market: Market, search: Search) -> float:
 
 
 def _several_prices(market: Market, near: Equilibrium | None) -> BestResponse:
-    """Uphill from today's prices, from costs and from caps; the best of the three."""
+    """Uphill from several starts, today's prices among them."""
     users, today = user_problem(market), _today(market)
     here = solve_users(users, today, near)
-    costs = np.minimum(market.unit_cost[list(market.leader)], market.price_cap)
-    ends = [ascend(market, users, start, here) for start in (today, costs, market.price_cap)]
-    prices, profit = max(ends, key=lambda end: end[1])
-    return BestResponse(prices, profit, profit_of(market, today, here.load), None, here)
+    best = ascend(market, users, starts(market), here)
+    assert best.prices is not None
+    return BestResponse(best.prices, best.profit, profit_of(market, today, here.load), None, here)
 
 
 def _today(market: Market) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 from prillm_or import __version__
 from prillm_or.competition.rounds import End
 from prillm_or.competition.setting import Setting
-from prillm_or.market.market import Array
+from prillm_or.market.market import Array, by_provider
 
 COMPETITION_FORMAT = "prillm-or/competition@1"
 
@@ -173,7 +173,7 @@ def competition_to_json(found: Competition) -> dict[str, Any]:
         "platform_fee": setting.fee,
         **(nothing if first is None else _equilibrium(setting, first)),
         "equilibria": [_equilibrium(setting, one) for one in found.equilibria],
-        "cycle": [_by_provider(setting, prices) for prices in found.cycle],
+        "cycle": [by_provider(setting.market, prices) for prices in found.cycle],
         "unsettled": [{"start": failure.start, "end": str(failure.end)} for failure in found.failures],
         "rounds": found.rounds,
         "starts": found.starts,
@@ -212,14 +212,10 @@ def _standing(setting: Setting, standing: Standing) -> dict[str, Any]:
         for owner, places in zip(setting.owners, setting.places, strict=True)
     }
     return {
-        "prices": _by_provider(setting, standing.prices),
-        "loads": _by_provider(setting, standing.load),
+        "prices": by_provider(setting.market, standing.prices),
+        "loads": by_provider(setting.market, standing.load),
         "profits": profits,
         "users_cost": standing.users_cost,
         "platform_revenue": standing.platform,
         "kkt_residual": standing.kkt_residual,
     }
-
-
-def _by_provider(setting: Setting, values: Array) -> dict[str, float]:
-    return dict(zip(setting.market.provider_ids, values.tolist(), strict=True))

@@ -12,7 +12,7 @@ import numpy as np
 from prillm_or.competition.setting import Owner, Setting, joint_name
 from prillm_or.errors import MarketError
 from prillm_or.market.changes import Change, apply
-from prillm_or.market.market import Array, Market
+from prillm_or.market.market import Array, Market, by_provider
 from prillm_or.market.outside import OUTSIDE
 
 EVERYBODY = "all"
@@ -90,9 +90,8 @@ def apply_counterfactual(setting: Setting, what: Counterfactual) -> Setting:
 
 def carried_over(before: Setting, prices: Array, after: Setting) -> Array:
     """Prices, shape (m,), of one setting as those of another: by id, of newcomers those they come with."""
-    known = dict(zip(before.market.provider_ids, prices.tolist(), strict=True))
-    own = zip(after.market.provider_ids, after.market.price.tolist(), strict=True)
-    return np.array([known.get(name, price) for name, price in own])
+    known, own = by_provider(before.market, prices), by_provider(after.market, after.market.price)
+    return np.array([known.get(name, price) for name, price in own.items()])
 
 
 def _moved(setting: Setting, what: Counterfactual) -> Setting:
@@ -106,7 +105,7 @@ def _moved(setting: Setting, what: Counterfactual) -> Setting:
     staying = [j for j, name in enumerate(market.provider_ids) if name not in what.exit]
     if not staying:
         raise MarketError(market.name, ["--exit: no provider would be left; keep one"])
-    caps = dict(zip(market.provider_ids, setting.cap.tolist(), strict=True))
+    caps = by_provider(market, setting.cap)
     first = staying[:1]  # leads from now on, since a leader could not leave
     market = replace(market, price=setting.start(), leader=tuple(first), price_cap=setting.cap[first])
     newcomers = []
@@ -116,10 +115,7 @@ def _moved(setting: Setting, what: Counterfactual) -> Setting:
     if what.exit:
         market = _changed(market, {"remove": {"providers": list(what.exit)}}, "--exit")
     highest = float(setting.cap.max())
-    cap = [
-        caps.get(name, max(highest, price))
-        for name, price in zip(market.provider_ids, market.price.tolist(), strict=True)
-    ]
+    cap = [caps.get(name, max(highest, price)) for name, price in by_provider(market, market.price).items()]
     owners = [*_left(setting, what.exit), *(Owner(name, (name,)) for name in newcomers)]
     return replace(setting, market=market, owners=tuple(owners), cap=np.array(cap))
 

@@ -19,14 +19,13 @@ from prillm_or.competition.setting import Setting
 from prillm_or.errors import CombinationError, ConvergenceError, UnavailableError
 from prillm_or.market.market import Array, Market
 from prillm_or.result import Status
+from prillm_or.solving.judge import contradicts, turnover
 from prillm_or.solving.run import solve
-from prillm_or.users.certificate import certify, profit_of
+from prillm_or.users.certificate import certify, is_certified, profit_of
 from prillm_or.users.equilibrium import Equilibrium, equilibrium
 
 _SMALL = 60
 _CHECK_GAP, _CHECK_S = 1e-6, 30.0
-_CERTIFIED = 1e-6
-_SHORTFALL = 1e-7
 
 
 def stand(setting: Setting, prices: Array) -> Standing:
@@ -53,10 +52,13 @@ def stand(setting: Setting, prices: Array) -> Standing:
 def _certified(market: Market, leader_prices: Array) -> tuple[Equilibrium, float]:
     """The users' equilibrium from no start, and its KKT residual."""
     found = equilibrium(market, leader_prices)
-    residual = certify(market, leader_prices, found.flow).kkt_residual
-    if residual > _CERTIFIED:
-        raise ConvergenceError(f"the users' equilibrium could not be certified: KKT residual {residual:.1e}")
-    return found, residual
+    certificate = certify(market, leader_prices, found.flow)
+    if not is_certified(certificate):
+        residual, regret = certificate.kkt_residual, certificate.max_regret
+        raise ConvergenceError(
+            f"the users' equilibrium could not be certified: KKT residual {residual:.1e}, regret {regret:.1e}"
+        )
+    return found, certificate.kkt_residual
 
 
 def _users_cost(market: Market, flow: Array) -> float:
@@ -112,6 +114,6 @@ def _checked(market: Market, response: Array, best: float) -> tuple[Array, float
     bound = result.upper_bound
     if result.status is Status.ERROR or bound is None:
         return response, best, None, f"{heuristic}: highs:kkt-bigm failed"
-    if best - bound > _SHORTFALL * abs(best):
+    if contradicts(bound, best, turnover(market)):
         return response, best, None, f"{heuristic}: the bound of highs:kkt-bigm is below a profit at hand, so false"
     return response, best, max(bound, best), f"{heuristic}, bound by highs:kkt-bigm"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from prillm_or.market.market import Market, Mask
-from prillm_or.users.equilibrium import AMPLE
+from prillm_or.users.equilibrium import is_ample
 
 
 def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:
@@ -31,7 +31,7 @@ def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:
     """
     import networkx as nx
 
-    ample = market.capacity > AMPLE * market.demand.sum()
+    ample = is_ample(market.capacity, market.demand)
     graph = nx.DiGraph()
     graph.add_nodes_from(("provider", j) for j in range(market.m))
     graph.add_edges_from((("user", i), ("provider", j)) for i, j in np.argwhere(used).tolist())

@@ -25,7 +25,7 @@ from prillm_or.files.documents import parse_json
 from prillm_or.files.names import find
 from prillm_or.market.checks import check_fields, check_links
 from prillm_or.market.faults import Faults
-from prillm_or.market.market import Array, Market, Units
+from prillm_or.market.market import Array, Market, Units, by_leader
 from prillm_or.market.schema import FORMAT, MarketFields
 from prillm_or.output.saving import replace_file
 
@@ -200,7 +200,7 @@ def _to_document(market: Market, delays: object) -> dict[str, Any]:
         "delay": market.delay_weight.tolist(),
     }
     common = {key: Counter(weights).most_common(1)[0][0] for key, weights in own.items()}
-    caps = dict(zip(market.leader_ids, market.price_cap.tolist(), strict=True))
+    caps = by_leader(market, market.price_cap)
     return {
         "format": FORMAT,
         "name": market.name,

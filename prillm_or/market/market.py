@@ -190,12 +190,12 @@ def all_prices(market: Market, leader_prices: ArrayLike) -> Array:
 
 
 def by_provider(market: Market, values: ArrayLike) -> dict[str, float]:
-    """Numbers by the ids of all providers, from shape (m,)."""
+    """Values of all providers, shape (m,), by their ids."""
     return dict(zip(market.provider_ids, np.asarray(values).tolist(), strict=True))
 
 
 def by_leader(market: Market, values: ArrayLike) -> dict[str, float]:
-    """Numbers by the ids of the leader's providers, from shape (len(leader),)."""
+    """Values of the leader's providers, shape (len(leader),), by their ids."""
     return dict(zip(market.leader_ids, np.asarray(values).tolist(), strict=True))
 
 

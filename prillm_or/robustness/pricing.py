@@ -16,12 +16,11 @@ from prillm_or.robustness.best import best_mean, best_worst, is_better
 from prillm_or.robustness.parabolas import breakpoints, profits
 from prillm_or.robustness.prices import RobustPrice, RobustPrices
 from prillm_or.solving.run import solve
-from prillm_or.users.certificate import certify, profit_of
+from prillm_or.users.certificate import certify, is_certified, profit_of
 from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
 
 _log = logging.getLogger(__name__)
 
-_CERTIFIED = 1e-6
 _AGREED = 1e-9
 _ROUNDING = 1e-12
 
@@ -114,7 +113,7 @@ def _certified(markets: Sequence[Market], prices: Array) -> tuple[Array, Certifi
             worst = Certificate(
                 max(worst.kkt_residual, seen.kkt_residual), max(worst.max_regret, seen.max_regret)
             )
-    if max(worst.kkt_residual, worst.max_regret) > _CERTIFIED:
+    if not is_certified(worst):
         raise ConvergenceError(f"{markets[0].name}: an equilibrium at a robust price could not be certified")
     return earned, worst
 

@@ -1,115 +1,206 @@
 r"""ascent: several prices of one owner, uphill to a point that no piece around it improves on.
 
-The profit is continuous and quadratic on pieces (`docs/mathematics.md`, L1, L5). Two steps take turns:
+The profit is continuous and quadratic on pieces (`docs/mathematics.md`, L1, L5). Three steps take turns, each of which
+only ever raises it:
 
 * one price at a time, each to its best over its whole range, exactly, by the pieces of `curves/trace.py`;
-* where no single price helps, the point may sit on a ridge, between pieces that fall off on both sides, with a way up
-  along it. A vector of least norm among the mixtures of the gradients of all pieces around is 0 where there is no way
-  up, and else points along the ridge: gradient sampling. Gradients are exact, of the supports at prices a little off.
+* all prices at once to the top of the piece at hand, by Newton steps (`Incumbent.polish`);
+* where neither helps, the point may sit on a ridge, between pieces that fall off on both sides, with a way up along it.
+  A vector of least norm among the mixtures of the gradients of all pieces around is 0 where there is no way up, and
+  else points along the ridge: gradient sampling. Gradients are exact, of the supports at prices a little off.
 
-Both only ever raise the profit. What is found is a local maximum, and no bound is proven: this is a heuristic, tried
-from several starts. Literature: Burke, Lewis, Overton, "A robust gradient sampling algorithm for nonsmooth, nonconvex
-optimization", SIAM Journal on Optimization 15 (2005) 751-779, doi 10.1137/030601296.
+What is found is a local maximum, and no bound is proven: this is a heuristic, tried from several starts (`starts.py`).
+One price needs none of it: that is `path`, exact, with its bound.
+
+`spiter` is another name of it, after SPITER (segmentation-based pricing with iterative optimization; Jin, Guo, Bai, Wu,
+Liu, Wu, Computer Networks 246 (2024) 110405), of which we could read the abstract only: it promises a local maximum of
+a leader with several prices. Read so, segments are the pieces of one price, and iterating is one price after the other.
+That alone, the first step above, stops at ridges: on 32 markets of two or three prices it was never better, and on 4
+worse by 4e-8 to 1e-6.
+
+Literature: Burke, Lewis, Overton, "A robust gradient sampling algorithm for nonsmooth, nonconvex optimization", SIAM
+Journal on Optimization 15 (2005) 751-779, doi 10.1137/030601296.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
+from prillm_or import __version__
 from prillm_or.curves.trace import best_on_piece, trace
+from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
+from prillm_or.models.capabilities import Capability
+from prillm_or.solvers.incumbent import Incumbent
+from prillm_or.solvers.path import Path
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solvers.starts import starts
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, user_problem
 
-_BETTER = 1e-13
+_log = logging.getLogger(__name__)
 _STANDSTILL = 1e-12
-_MOST_PASSES = 200
+_MOST_ROUNDS = 200
 _OFF = (1e-4, 1e-6)
 _FLAT = 1e-9
 _HEAVY = 1e4
 
 
-def ascend(market: Market, users: UserProblem, prices: Array, near: Equilibrium | None = None) -> tuple[Array, float]:
-    """Go uphill from the leader's prices; where it ends, and the profit there.
+class Ascent:
+    """Ascents from several starts; `path` for one price."""
+
+    name = "ascent"
+    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES})
+
+    def version(self) -> str:
+        """Version of this package."""
+        return __version__
+
+    def solve(self, market: Market, limits: Limits) -> Proposal:
+        """Find the best price, or the best local maximum of several."""
+        if len(market.leader) == 1:
+            return Path().solve(market, limits)
+        users, deadline = user_problem(market), Deadline(limits.time_limit)
+        climbs: list[Climb] = []
+        ended = Ended.FINISHED
+        try:
+            for prices in starts(market):
+                climbs.append(Climb(market, users, prices, deadline=deadline))
+                climbs[-1].run()
+                if deadline.passed():
+                    ended = Ended.TIME_LIMIT
+                    break
+        except KeyboardInterrupt:
+            ended = Ended.INTERRUPTED
+        best = max((climb.best for climb in climbs), key=lambda best: best.profit, default=None)
+        return Proposal(None if best is None else best.prices, None, ended, (_note(climbs),), stats=_stats(climbs))
+
+
+def ascend(market: Market, users: UserProblem, begin: Iterable[Array], near: Equilibrium | None = None) -> Incumbent:
+    """Climb from several starts to the end, and keep the best end.
 
     Parameters
     ----------
     market, users
         The market, whose leader has several prices, and its users by `user_problem`.
-    prices
-        Shape (len(leader),): where to start, within the caps.
+    begin
+        The starts, at least one, each of shape (len(leader),) and within the caps.
     near
         An equilibrium of the same users to look for others from.
     """
-    hill = _Hill(market, users, near)
-    profit = hill.profit(prices)
-    for _ in range(_MOST_PASSES):
-        before = profit
-        prices, profit = hill.one_at_a_time(prices, profit)
-        if profit - before <= _STANDSTILL * abs(profit):
-            ridge, higher = hill.along_ridge(prices, profit)
-            if higher - profit <= _STANDSTILL * abs(profit):
+    climbs = [Climb(market, users, prices, near) for prices in begin]
+    for climb in climbs:
+        climb.run()
+    return max((climb.best for climb in climbs), key=lambda best: best.profit)
+
+
+class Climb:
+    """A way up from one start.
+
+    Parameters
+    ----------
+    market, users, near
+        As of `ascend`.
+    prices
+        The start.
+    deadline
+        When to stop.
+
+    Attributes
+    ----------
+    best
+        The highest point so far.
+    traces, ridges
+        Steps of one price, and steps along ridges.
+    arrived
+        Whether there is no way up any more.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        users: UserProblem,
+        prices: Array,
+        near: Equilibrium | None = None,
+        deadline: Deadline | None = None,
+    ) -> None:
+        self._market = market
+        self._deadline = deadline or Deadline(None)
+        self.best = Incumbent(market, users)
+        self.best.offer(prices, near)
+        self.traces = self.ridges = 0
+        self.arrived = False
+
+    def run(self) -> None:
+        """Climb until there is no way up, or the time is up."""
+        with suppress(_TimeUp):
+            for _ in range(_MOST_ROUNDS):
+                before = self.best.profit
+                self.one_at_a_time()
+                self.best.polish()
+                if self._stands_at(before):
+                    self._along_ridge()
+                    if self._stands_at(before):
+                        self.arrived = True
+                        return
+                _log.info("prices %s, profit %.6g", self.best.prices, self.best.profit)
+
+    def one_at_a_time(self) -> None:
+        """Bring each price in turn to its best, all others held."""
+        for which in range(len(self._market.leader)):
+            if self._deadline.passed():
+                raise _TimeUp
+            at = self._highest()
+            prices = at.prices.copy()
+            prices[which] = self._best_along(at, which)
+            self.best.offer(prices)
+
+    def _best_along(self, at: Equilibrium, which: int) -> float:
+        """Best value of one price, the others held; of the part that was seen when the time runs out."""
+        self.traces += 1
+        cost = self._market.unit_cost[list(self._market.leader)]
+        low = at.prices.copy()
+        low[which] = 0.0
+        price, best = 0.0, -np.inf
+        for piece in trace(self.best.users, low, which, float(self._market.price_cap[which]), at):
+            top, profit = best_on_piece(piece, which, at.prices - cost, float(cost[which]))
+            if profit > best:
+                price, best = top, profit
+            if self._deadline.passed():
                 break
-            prices, profit = ridge, higher
-    return prices, profit
+        return price
 
-
-class _Hill:
-    """The profit of one market as a function of the leader's prices."""
-
-    def __init__(self, market: Market, users: UserProblem, near: Equilibrium | None) -> None:
-        self._market, self._users, self._near = market, users, near
-        self._own = list(market.leader)
-        self._cost = market.unit_cost[self._own]
-        self._cap = market.price_cap
-
-    def profit(self, prices: Array) -> float:
-        self._near = solve_users(self._users, prices, self._near)
-        return profit_of(self._market, prices, self._near.load)
-
-    def one_at_a_time(self, prices: Array, profit: float) -> tuple[Array, float]:
-        """Each price in turn to its best, all others held."""
-        for which in range(len(prices)):
-            low = prices.copy()
-            low[which] = 0.0
-            pieces = trace(self._users, low, which, float(self._cap[which]), self._near)
-            points = (best_on_piece(piece, which, prices - self._cost, float(self._cost[which])) for piece in pieces)
-            price, best = max(points, key=lambda point: point[1])
-            if best - profit > _BETTER * abs(profit):
-                prices, profit = prices.copy(), best
-                prices[which] = price
-        return prices, profit
-
-    def along_ridge(self, prices: Array, profit: float) -> tuple[Array, float]:
-        """A step along the ridge that prices may sit on; the same prices where there is no way up."""
+    def _along_ridge(self) -> None:
+        """Step along the ridge that the best prices may sit on."""
+        at, profit = self._highest(), self.best.profit
         for off in _OFF:
-            away = off * float(self._cap.max())
-            direction = self._way_up(prices, away)
+            away = off * float(self._market.price_cap.max())
+            direction = self._way_up(at, away)
             if direction is None:
                 continue
+            self.ridges += 1
 
             def height(step: float, way: Array = direction) -> float:
-                return self.profit(self._at(prices, way, step))
+                found = self._look(at.prices + step * way)
+                return profit_of(self._market, found.prices, found.load)
 
-            step, best = _furthest(height, profit, away)
-            if best > profit:
-                return self._at(prices, direction, step), best
-        return prices, profit
+            _go_far(height, profit, away)
+            if not self._stands_at(profit):
+                return
 
-    def _at(self, prices: Array, direction: Array, step: float) -> Array:
-        moved: Array = np.clip(prices + step * direction, 0.0, self._cap)
-        return moved
-
-    def _way_up(self, prices: Array, away: float) -> Array | None:
+    def _way_up(self, at: Equilibrium, away: float) -> Array | None:
         """Least mixture of the gradients `away` from prices, and of what 0 and the caps forbid, its largest entry 1."""
         from scipy.optimize import nnls
 
-        axes = np.eye(len(prices))
-        gradients = [self._gradient(self._at(prices, sign * axis, away)) for axis in axes for sign in (-1.0, 1.0)]
+        prices, axes = at.prices, np.eye(len(at.prices))
+        around = [prices + sign * away * axis for axis in axes for sign in (-1.0, 1.0)]
+        gradients = [self.best.gradient(self._look(point)) for point in around]
         size = max(float(np.abs(gradients).max()), np.finfo(np.float64).tiny)
-        walls = [*(axes[prices <= 0.0]), *(-axes[prices >= self._cap])]
+        walls = [*(axes[prices <= 0.0]), *(-axes[prices >= self._market.price_cap])]
         columns = np.array([*(gradient / size for gradient in gradients), *walls]).T
         shares = np.append(np.ones(len(gradients)), np.zeros(len(walls)))
         mixture, _ = nnls(np.vstack([columns, _HEAVY * shares]), np.append(np.zeros(len(prices)), _HEAVY))
@@ -117,30 +208,54 @@ class _Hill:
         longest = float(np.abs(direction).max())
         return None if longest < _FLAT else direction / longest
 
-    def _gradient(self, prices: Array) -> Array:
-        found = solve_users(self._users, prices, self._near)
-        slopes = load_slopes(self._users, found.laplacian)
-        gradient: Array = found.load[self._own] + slopes.T @ (prices - self._cost)
-        return gradient
+    def _look(self, prices: Array) -> Equilibrium:
+        """The equilibrium at prices, brought within the caps; kept where it is the best."""
+        if self._deadline.passed():
+            raise _TimeUp
+        return self.best.offer(prices)
+
+    def _highest(self) -> Equilibrium:
+        assert self.best.equilibrium is not None, "the start was offered"
+        return self.best.equilibrium
+
+    def _stands_at(self, profit: float) -> bool:
+        return self.best.profit - profit <= _STANDSTILL * abs(profit)
 
 
-def _furthest(height: Callable[[float], float], start: float, first: float) -> tuple[float, float]:
-    """Step and height of a good point: as far as it rises, in doubled steps, or the top of the last three's parabola.
+class _TimeUp(Exception):
+    """The time limit has come."""
 
-    `height` at 0 is `start`; the step is 0 where not even a small one rises.
+
+def _go_far(height: Callable[[float], float], start: float, first: float) -> None:
+    """Look at far points: as far as it rises, in doubled steps, and the top of the last three's parabola.
+
+    `height` at 0 is `start`; where not even a small step rises, that is all.
     """
     step = first
     while (best := height(step)) <= start:
         step /= 16
         if step < first / 300:
-            return 0.0, start
+            return
     low, peak = (0.0, start), (step, best)
     while (high := (2 * peak[0], height(2 * peak[0])))[1] > peak[1]:
         low, peak = peak, high
     (x0, y0), (x1, y1), (x2, y2) = low, peak, high
     bend = (x1 - x0) * (y1 - y2) - (x1 - x2) * (y1 - y0)
     if bend > 0:
-        top = x1 - 0.5 * ((x1 - x0) ** 2 * (y1 - y2) - (x1 - x2) ** 2 * (y1 - y0)) / bend
-        if (there := height(top)) > peak[1]:
-            return top, there
-    return peak
+        height(x1 - 0.5 * ((x1 - x0) ** 2 * (y1 - y2) - (x1 - x2) ** 2 * (y1 - y0)) / bend)
+
+
+def _stats(climbs: Sequence[Climb]) -> dict[str, float]:
+    """What it took."""
+    return {
+        "starts": len(climbs),
+        "traces": sum(climb.traces for climb in climbs),
+        "ridges": sum(climb.ridges for climb in climbs),
+    }
+
+
+def _note(climbs: Sequence[Climb]) -> str:
+    """The same for people, and where it ended."""
+    arrived = bool(climbs) and all(climb.arrived for climb in climbs)
+    where = "local maximum" if arrived else "stopped before a local maximum"
+    return f"{where}; {', '.join(f'{count} {what}' for what, count in _stats(climbs).items())}"

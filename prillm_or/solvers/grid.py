@@ -61,7 +61,7 @@ class Grid:
         if len(market.leader) not in _POINTS:
             raise CombinationError(
                 f"{market.name}: the leader sets {len(market.leader)} prices, solver grid takes one or two; "
-                "use --solver spiter or --solver highs"
+                "use --solver ascent or --solver highs"
             )
         search = _Search(market, Deadline(limits.time_limit))
         ended = Ended.FINISHED

@@ -36,13 +36,6 @@ _TOLERANCES = {
     "primal_feasibility_tolerance": 1e-9,
     "small_matrix_value": 1e-12,
 }
-# The start is already an equilibrium, so HiGHS need not look for solutions of its own.
-_DEFAULTS = {
-    "mip_heuristic_effort": 0.0,
-    "mip_heuristic_run_rins": False,
-    "mip_heuristic_run_rens": False,
-    "mip_detect_symmetry": False,
-}
 
 
 class Highs:
@@ -82,7 +75,7 @@ class Highs:
         settings = {"threads": limits.threads, "random_seed": limits.seed, "mip_rel_gap": limits.gap}
         if limits.time_limit is not None:
             settings["time_limit"] = limits.time_limit
-        for name, value in {**settings, **_TOLERANCES, **_DEFAULTS, **options}.items():
+        for name, value in {**settings, **_TOLERANCES, **options}.items():
             if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
                 raise CombinationError(f"HiGHS refuses the option {name} = {value!r}")
         start = highspy.HighsSolution()

@@ -6,7 +6,7 @@ import numpy as np
 
 from prillm_or.market.market import Array, Market
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, load_slopes, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
 
 _MOST_POLISHES = 30
 _BETTER = 1e-12
@@ -20,11 +20,13 @@ class Incumbent:
     ----------
     market
         The market to judge prices in.
+    users
+        Its users by `user_problem`, where that was done already.
     """
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, users: UserProblem | None = None) -> None:
         self.market = market
-        self.users = user_problem(market)
+        self.users = users or user_problem(market)
         self.profit = -np.inf
         self.equilibrium: Equilibrium | None = None
 
@@ -48,17 +50,17 @@ class Incumbent:
         """Climb from the best prices: on a support profit is quadratic, its top, if it has one, a linear solve away.
 
         That point is tried first, then points half as far, until nothing improves; so the result is never worse.
-        Prices that a bound holds back stand still.
+        Prices that a bound holds back stand still. It is a step of `ascent.py` that costs a few equilibria and no
+        trace: cheap enough for models that are seeded at many prices.
         """
-        own, cap = list(self.market.leader), self.market.price_cap
+        cap = self.market.price_cap
         for _ in range(_MOST_POLISHES):
             assert self.equilibrium is not None, "offer prices before polishing them"
             start, profit = self.equilibrium, self.profit
-            slopes = load_slopes(self.users, start.laplacian)
-            gradient = start.load[own] + slopes.T @ (start.prices - self.market.unit_cost[own])
+            gradient, slopes = self._derivatives(start)
             free = ~((start.prices <= 0) & (gradient < 0) | (start.prices >= cap) & (gradient > 0))
             curvature = (slopes + slopes.T)[np.ix_(free, free)]
-            step = np.zeros(len(own))
+            step = np.zeros(len(cap))
             step[free] = -np.linalg.lstsq(curvature, gradient[free], rcond=None)[0]
             for length in (1.0, 0.5, 0.25):
                 self.offer(start.prices + length * step)
@@ -66,6 +68,16 @@ class Incumbent:
                     break
             if self.profit <= profit + _BETTER * abs(profit):
                 return
+
+    def gradient(self, found: Equilibrium) -> Array:
+        """Derivatives of the profit by the prices on an equilibrium's support, shape (len(leader),)."""
+        return self._derivatives(found)[0]
+
+    def _derivatives(self, found: Equilibrium) -> tuple[Array, Array]:
+        """Those of the profit, and of the loads as of `load_slopes`."""
+        own = list(self.market.leader)
+        slopes = load_slopes(self.users, found.laplacian)
+        return found.load[own] + slopes.T @ (found.prices - self.market.unit_cost[own]), slopes
 
     def offer_near(self, prices: Array) -> None:
         """Offer prices that a solver found, and some a little lower.

@@ -33,12 +33,18 @@ class SolverEntry:
         The package it needs besides this one's, as pip knows it, or None.
     algebraic
         Whether it takes a model (`--model`).
+    same_as
+        The solver that this is another name of: no message recommends it. Its results say which name was asked for.
+    options
+        Native options of the solver by its bare name; those of a profile take their place.
     """
 
     home: tuple[str, str]
     about: str
     package: str | None = None
     algebraic: bool = False
+    same_as: str | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 SOLVERS = {
@@ -49,8 +55,13 @@ SOLVERS = {
     "enumerate": SolverEntry(
         ("prillm_or.solvers.enumeration", "Enumerate"), "exact: brute force over KKT patterns, small ones", "highspy"
     ),
+    "ascent": SolverEntry(
+        ("prillm_or.solvers.ascent", "Ascent"), "local: uphill over several prices, ridges too; one price as path"
+    ),
     "spiter": SolverEntry(
-        ("prillm_or.solvers.spiter", "Spiter"), "local: one price after the other, each exact; one price as path"
+        ("prillm_or.solvers.ascent", "Ascent"),
+        "another name of ascent, which contains our reading of it",
+        same_as="ascent",
     ),
     "grid": SolverEntry(
         ("prillm_or.solvers.grid", "Grid"), "baseline: grid of one or two prices, a QP each", "highspy"
@@ -58,7 +69,17 @@ SOLVERS = {
     "odca": SolverEntry(("prillm_or.solvers.odca", "Odca"), "baseline, reconstructed: users ignore each other"),
     "spgce": SolverEntry(("prillm_or.solvers.spgce", "Spgce"), "baseline, reconstructed: all users are one crowd"),
     "highs": SolverEntry(
-        ("prillm_or.solvers.highs", "Highs"), "HiGHS: outer approximation", "highspy", algebraic=True
+        ("prillm_or.solvers.highs", "Highs"),
+        "HiGHS: outer approximation",
+        "highspy",
+        algebraic=True,
+        # The start is already an equilibrium: HiGHS need not look for solutions of its own.
+        options={
+            "mip_heuristic_effort": 0.0,
+            "mip_heuristic_run_rins": False,
+            "mip_heuristic_run_rens": False,
+            "mip_detect_symmetry": False,
+        },
     ),
     "gurobi": SolverEntry(
         ("prillm_or.solvers.gurobi", "Gurobi"),
@@ -80,7 +101,7 @@ _DEFAULT = "/default"
 
 @dataclass(frozen=True)
 class SolverProfile:
-    """A solver, and native options beside or in place of its defaults."""
+    """A solver and its native options."""
 
     name: str
     solver: str
@@ -101,7 +122,8 @@ def solver_profile(name: str) -> SolverProfile:
     """
     path = _solver_file(name)
     if path is None:
-        return SolverProfile(name, name.removesuffix(_DEFAULT))
+        bare = name.removesuffix(_DEFAULT)
+        return SolverProfile(name, bare, SOLVERS[bare].options)
     content = read_profile(path, {"solver": str, "options": dict})
     solver = content.get("solver")
     if solver not in SOLVERS:
@@ -161,7 +183,11 @@ def capabilities(name: str) -> frozenset[Capability]:
 
 def solvers_with(capability: Capability) -> list[str]:
     """Names of the solvers, of those installed here, that can take a thing."""
-    ready = [name for name, entry in SOLVERS.items() if entry.package is None or find_spec(entry.package)]
+    ready = [
+        name
+        for name, entry in SOLVERS.items()
+        if entry.same_as is None and (entry.package is None or find_spec(entry.package))
+    ]
     return [name for name in ready if capability in capabilities(name)]
 
 

@@ -8,12 +8,12 @@ from prillm_or.market.market import Array, Market
 
 
 def starts(market: Market) -> list[Array]:
-    """Today's prices, clipped to the caps, where the market has them; the caps; half the caps; all different.
+    """Today's prices, where the market has them, the caps, half the caps, unit costs; within the caps, all different.
 
     Each has shape (len(leader),), currency per volume unit.
     """
-    wanted = [market.price_cap, market.price_cap / 2]
+    wanted = [market.price_cap, market.price_cap / 2, market.unit_cost[list(market.leader)]]
     if market.today is not None:
-        wanted.insert(0, np.minimum(market.today, market.price_cap))
-    different = dict.fromkeys(tuple(prices.tolist()) for prices in wanted)
+        wanted.insert(0, market.today)
+    different = dict.fromkeys(tuple(np.minimum(prices, market.price_cap).tolist()) for prices in wanted)
     return [np.array(prices) for prices in different]

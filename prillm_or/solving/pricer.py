@@ -26,7 +26,7 @@ from prillm_or.result import Method, Result, Status, Times
 from prillm_or.solvers.monotone import Point
 from prillm_or.solvers.path import Search, Start
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.solving.run import judge
+from prillm_or.solving.judge import judge
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, user_problem
 from prillm_or.users.laplacian import Laplacian
 

@@ -7,43 +7,25 @@ full one. A market with no more rivals than the abstraction would leave is solve
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from prillm_or import __version__
-from prillm_or.errors import CombinationError
 from prillm_or.files.markets import AnyMarket, opened
 from prillm_or.limits import Deadline, Limits
-from prillm_or.market.market import Array, Market
+from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
-from prillm_or.models.registry import MODELS, ModelProfile, load_build, model_needs, model_profile
-from prillm_or.result import Method, Result, Status, Times, Today
+from prillm_or.models.registry import load_build, model_needs
+from prillm_or.result import Method, Result, Times
 from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.solvers.registry import (
-    SOLVERS,
-    SolverProfile,
-    capabilities,
-    load_algebraic,
-    load_native,
-    solver_profile,
-    solvers_for,
-    solvers_with,
-)
+from prillm_or.solvers.registry import load_algebraic, load_native
 from prillm_or.solvers.starts import starts
-from prillm_or.users.certificate import certify, profit_of, relative_gap
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, nearest, solve_users, user_problem
+from prillm_or.solving.choose import Choice, choose, refuse_several_prices
+from prillm_or.solving.judge import judge
+from prillm_or.users.equilibrium import user_problem
 
 if TYPE_CHECKING:
     from prillm_or.abstraction.registry import AbstractionChoice
-
-_CERTIFIED = 1e-6
-_SHORTFALL = 1e-7
-_ROUNDING = 1e-12
-_PREFERRED = ("highs", "scip", "gurobi", "ipopt")
 
 
 def solve(
@@ -112,7 +94,7 @@ def solve(
     deadline = Deadline(limits.time_limit)
     chosen = _abstraction(abstraction)
     if certify:
-        _refuse_several_prices(market)
+        refuse_several_prices(market)
     abstract_s = 0.0
     if chosen is None:
         method, proposal = _propose(market, choose(market, solver, model), limits)
@@ -160,65 +142,6 @@ def _fallen_back(market: Market, proposal: Proposal) -> Proposal:
         raise KeyboardInterrupt
     note = "no price was found: this one is what a search begins with"
     return replace(proposal, prices=starts(market)[0], notes=(*proposal.notes, note))
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Who computes: a solver and, if it is algebraic, the model it gets."""
-
-    solver: SolverProfile
-    model: ModelProfile | None
-
-
-def choose(market: Market, solver: str, model: str | None) -> Choice:
-    """Resolve `auto`, and check that solver, model and market go together.
-
-    Raises
-    ------
-    CombinationError, UnknownNameError, UnavailableError
-        When they do not, a name is unknown, or a package is missing.
-    """
-    chosen = None if model is None else model_profile(model)
-    profile = solver_profile(_automatic(market, chosen) if solver == "auto" else solver)
-    takes, several = capabilities(profile.solver), Capability.SEVERAL_PRICES
-    if len(market.leader) > 1 and several not in takes:
-        raise CombinationError(
-            f"{market.name}: the leader sets {len(market.leader)} prices, solver {solver} takes one; "
-            f"use --solver with {' or '.join(sorted(solvers_with(several), key=_proves_nothing))}"
-        )
-    if SOLVERS[profile.solver].algebraic:
-        chosen = chosen or _default_model(profile.solver)
-        able = solvers_for(chosen.formulation)
-        if profile.solver not in able:
-            raise CombinationError(
-                f"solver {profile.solver} cannot take the model {chosen.name}; {' or '.join(able)} can"
-            )
-    elif chosen is not None:
-        able = solvers_for(chosen.formulation)
-        raise CombinationError(
-            f"solver {profile.solver} takes no model: leave --model out, or use --solver with {' or '.join(able)}"
-        )
-    return Choice(profile, chosen)
-
-
-def _proves_nothing(solver: str) -> bool:
-    """Of solvers that take several prices: only those of integer programmes prove theirs."""
-    return Capability.MIP not in capabilities(solver)
-
-
-def _automatic(market: Market, model: ModelProfile | None) -> str:
-    """The fastest that proves the gap: `path`; several prices or a model need another."""
-    if model is not None:
-        able = solvers_for(model.formulation)
-        return next((name for name in _PREFERRED if name in able), _PREFERRED[0])
-    if len(market.leader) > 1:
-        return _PREFERRED[0]
-    return "path"
-
-
-def _default_model(solver: str) -> ModelProfile:
-    """The first formulation that the solver can take."""
-    return model_profile(next(name for name in MODELS if solver in solvers_for(name)))
 
 
 def _method(choice: Choice) -> Method:
@@ -277,15 +200,6 @@ def _propose_abstracted(
     return method, proposal, time.perf_counter() - began - small_s
 
 
-def _refuse_several_prices(market: Market) -> None:
-    if (several := len(market.leader)) > 1:
-        proving = [name for name in solvers_with(Capability.SEVERAL_PRICES) if not _proves_nothing(name)]
-        raise CombinationError(
-            f"{market.name}: the leader sets {several} prices, bisect certifies one; leave --certify out, or use "
-            f"--solver {' or '.join(proving)} without an abstraction, which prove a bound of their own"
-        )
-
-
 def _proven(market: Market, proposal: Proposal, limits: Limits) -> Proposal:
     """The proposal with a bound by `bisect`; its prices stay, also where a better one was met.
 
@@ -298,88 +212,3 @@ def _proven(market: Market, proposal: Proposal, limits: Limits) -> Proposal:
     figures = {**proof.stats, "price": float(proof.prices[0])}
     stats = {**proposal.stats, **{f"bisect_{name}": figure for name, figure in figures.items()}}
     return replace(proposal, upper_bound=proof.upper_bound, ended=ended, notes=notes, stats=stats)
-
-
-def judge(
-    market: Market,
-    users: UserProblem,
-    proposal: Proposal,
-    method: Method,
-    limits: Limits,
-    known: Sequence[Equilibrium] = (),
-) -> Result:
-    """Solve and certify the equilibrium at the proposed prices afresh, and weigh the proposal's bound against it.
-
-    `known` are equilibria of the market to look for it from; the certificate knows nothing of them.
-    """
-    prices = proposal.prices
-    assert prices is not None
-    found = solve_users(users, prices, nearest(known, prices))
-    certificate = certify(market, prices, found.flow)
-    profit = profit_of(market, prices, found.load)
-    turnover = float((market.price_cap.max() + market.unit_cost.max()) * market.demand.sum())
-    upper_bound, gap, consistent = _bounded(profit, proposal.upper_bound, turnover)
-    certified = max(certificate.kkt_residual, certificate.max_regret) <= _CERTIFIED
-    status = _status(proposal.ended, gap, limits.gap) if consistent and certified else Status.ERROR
-    notes = list(proposal.notes)
-    if not consistent:
-        notes.append(f"the solver's bound {upper_bound!r} is below the profit {profit!r} of its own price")
-    if not certified:
-        notes.append("the equilibrium at the price could not be certified")
-    return Result(
-        instance=market.name,
-        instance_sha256=None,
-        today=_today(market, users, (*known, found)),
-        method=method,
-        status=status,
-        prices=_by_id(market, prices),
-        profit=profit,
-        upper_bound=upper_bound,
-        gap=gap,
-        loads=_by_id(market, found.load[list(market.leader)]),
-        certificate=certificate,
-        time_s=Times(),
-        seed=limits.seed,
-        threads=limits.threads,
-        version=__version__,
-        stats=proposal.stats,
-        interrupted=proposal.ended is Ended.INTERRUPTED,
-        notes=tuple(notes),
-    )
-
-
-def _bounded(profit: float, upper_bound: float | None, turnover: float) -> tuple[float | None, float | None, bool]:
-    """Bound, gap, and whether they agree with the profit: a bound below it by rounding alone is raised to it.
-
-    Rounding is relative to the profit; where that is near zero, to the turnover that a market of this size could have.
-    """
-    if upper_bound is None:
-        return None, None, True
-    if profit - upper_bound > max(_SHORTFALL * abs(profit), _ROUNDING * turnover):
-        return upper_bound, relative_gap(upper_bound, profit), False
-    upper_bound = max(upper_bound, profit)
-    return upper_bound, relative_gap(upper_bound, profit), True
-
-
-def _status(ended: Ended, gap: float | None, wanted: float) -> Status:
-    if gap is not None and gap <= wanted:
-        return Status.OPTIMAL
-    if ended is Ended.TIME_LIMIT:
-        return Status.TIME_LIMIT
-    if ended in (Ended.UNKNOWN, Ended.INFEASIBLE):
-        return Status.ERROR
-    return Status.HEURISTIC if gap is None else Status.FEASIBLE
-
-
-def _today(market: Market, users: UserProblem, known: Sequence[Equilibrium]) -> Today | None:
-    prices = market.today
-    if prices is None:
-        return None
-    near = nearest(known, prices)
-    if near is None or not np.array_equal(near.prices, prices):
-        near = solve_users(users, prices, near)
-    return Today(_by_id(market, prices), profit_of(market, prices, near.load))
-
-
-def _by_id(market: Market, values: Array) -> dict[str, float]:
-    return dict(zip(market.leader_ids, np.asarray(values).tolist(), strict=True))

@@ -19,6 +19,9 @@ from numpy.typing import ArrayLike
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.result import Certificate
 
+CERTIFIED = 1e-6
+"""Largest KKT residual, and largest regret, of flows that count as the users' equilibrium."""
+
 _BLOCK = 1_000_000
 
 
@@ -44,6 +47,11 @@ def certify(market: Market, leader_prices: ArrayLike, flow: Array) -> Certificat
     blocks = [slice(first, first + rows) for first in range(0, market.n, rows)]
     checked = [_certify_users(market, block, prices, load, flow[block]) for block in blocks]
     return Certificate(max(c.kkt_residual for c in checked), max(c.max_regret for c in checked))
+
+
+def is_certified(certificate: Certificate) -> bool:
+    """Whether the flows count as the users' equilibrium, by both figures."""
+    return max(certificate.kkt_residual, certificate.max_regret) <= CERTIFIED
 
 
 def _certify_users(market: Market, block: slice, prices: Array, load: Array, flow: Array) -> Certificate:

@@ -5,8 +5,9 @@ divide its costs by w_q,i, which changes no best response, and
 
     g_ij = (w_p,i p_j + w_d,i d_ij - b_j) / w_q,i         with the same slope 1/alpha_j for all users;
 
-autograd carries the gradient on from g to the weights and the values. In scaled money the equilibrium on a support S
-(the pairs in use) is, with multipliers lambda_i, congestion q_j = x_j / alpha_j, slacks t_ij = lambda_i - g_ij - q_j,
+autograd carries the gradient on from g to the weights and the values. Days may be any markets of one shape, such as a
+small market at many prices. In scaled money the equilibrium on a support S (the pairs in use) is, with multipliers
+lambda_i, congestion q_j = x_j / alpha_j, slacks t_ij = lambda_i - g_ij - q_j,
 
     f_ij = A_ij t_ij,    A_ij = alpha_j on S, else 0,    sum_j f_ij = D_i,    sum_i f_ij = alpha_j q_j,
 

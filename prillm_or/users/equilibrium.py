@@ -44,9 +44,7 @@ from prillm_or.users.threads import over_blocks
 
 _log = logging.getLogger(__name__)
 
-AMPLE = 1e3
-"""A capacity above this many times the total demand is ample: no load congests it."""
-
+_AMPLE = 1e3
 _GUESS_ROUNDS = 2
 _FULL_STEPS = 20
 _MOST_STEPS = 500
@@ -294,6 +292,12 @@ def _newton(
     raise ConvergenceError(f"the users' equilibrium did not settle in {_MOST_STEPS} Newton steps")
 
 
+def is_ample(capacity: Array, demand: Array) -> Mask:
+    """Providers whose capacity is above a thousand times the total demand, shape (m,): no load congests them."""
+    ample: Mask = capacity > _AMPLE * demand.sum()
+    return ample
+
+
 def ample_provider(capacity: Array, demand: Array) -> int | None:
     """The provider that no load congests, such as an outside option: the largest of several, None where there is none.
 
@@ -301,9 +305,9 @@ def ample_provider(capacity: Array, demand: Array) -> int | None:
     """
     largest = int(capacity.argmax())
     # The first demand alone often settles it, without a sum over all users.
-    if capacity.item(largest) <= AMPLE * demand.item(0):
+    if capacity.item(largest) <= _AMPLE * demand.item(0):
         return None
-    return largest if capacity.item(largest) > AMPLE * demand.sum() else None
+    return largest if is_ample(capacity, demand).item(largest) else None
 
 
 def rest(pairs: Pairs, flow: Array, ample: int, volume: Array | float) -> Array:

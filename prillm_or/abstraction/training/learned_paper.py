@@ -3,8 +3,8 @@ r"""Learning the paper's scores: how far the leader's profit curve in the small 
     loss = mean over L sampled prices of ((Psi_small(p) - Psi(p)) / max |Psi|)^2, for K = 1 and K = 2 alike.
 
 Psi comes from the pieces that `path` traced in the full market; Psi_small(p) = (p - k) x_s(p) from the equilibrium of
-the small market, differentiated through `small_equilibrium.py`. Merged rivals are merged in offsets: these are linear
-in (p, d, b), so that the weighted means of all three are the weighted mean of the offsets.
+the small market, differentiated through `users/differentiable.py`. Merged rivals are merged in offsets: these are
+linear in (p, d, b), so that the weighted means of all three are the weighted mean of the offsets.
 
 **What the scores learn from.** Which rivals are kept has no derivative. As in the paper, a kept rival's scores enter
 nothing and get no gradient there; score_avg learns as a weight of the means, from markets in which the rival was
@@ -23,7 +23,6 @@ from torch import Tensor, nn
 
 from prillm_or.abstraction.learned_paper import abstract_with
 from prillm_or.abstraction.paper_network import PaperNetwork, Plan, plan, rival_features
-from prillm_or.abstraction.small_equilibrium import small_equilibria
 from prillm_or.abstraction.training.course import Course
 from prillm_or.abstraction.training.curves import exact_curve, share_of
 from prillm_or.abstraction.training.examples import Example, computed, single
@@ -32,6 +31,7 @@ from prillm_or.abstraction.training.outcome import Trained, score
 from prillm_or.abstraction.training.scenarios import scenario
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Market
+from prillm_or.users.differentiable import equilibrium_flows
 from prillm_or.users.equilibrium import user_problem
 
 PRICES = 32
@@ -135,13 +135,13 @@ def _leader_loads(batch: Batch, chosen: Plan) -> Tensor:
     lessons, prices = batch["price"].shape
     everything = torch.cat((own[..., None], offsets[:, None].expand(-1, prices, -1, -1)), -1)
     capacities = torch.cat((batch["own_capacity"], capacity), -1)
-    found = small_equilibria(
+    flow = equilibrium_flows(
         everything.flatten(0, 1),
         capacities.repeat_interleave(prices, 0),
         batch["demand"].repeat_interleave(prices, 0),
-        batch["is_user"].repeat_interleave(prices, 0),
+        present=batch["is_user"].repeat_interleave(prices, 0),
     )
-    return found.load[:, 0].view(lessons, prices)
+    return flow[..., 0].sum(1).view(lessons, prices)
 
 
 def _small_rivals(batch: Batch, chosen: Plan) -> tuple[Tensor, Tensor]:

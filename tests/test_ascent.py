@@ -1,4 +1,4 @@
-"""spiter: `path` for one price, a coordinate-wise maximum for several."""
+"""ascent: `path` for one price, a local maximum of several; `spiter` is another name of it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 from prillm_or.curves.trace import best_on_piece, trace
 from prillm_or.files.markets import read_market
 from prillm_or.files.names import find
-from prillm_or.limits import Limits
+from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
+from prillm_or.models.capabilities import Capability
+from prillm_or.solvers.ascent import Ascent, Climb, ascend
 from prillm_or.solvers.grid import Grid
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended
-from prillm_or.solvers.spiter import Spiter
+from prillm_or.solvers.registry import solvers_with
 from prillm_or.solvers.starts import starts
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import profit_of
@@ -30,7 +32,7 @@ def earned(market: Market, prices: Array) -> float:
 
 
 def best_prices(market: Market) -> Array:
-    proposal = Spiter().solve(market, Limits())
+    proposal = Ascent().solve(market, Limits())
     assert proposal.ended is Ended.FINISHED
     assert proposal.prices is not None
     return proposal.prices
@@ -44,13 +46,30 @@ def best_along(market: Market, prices: Array, which: int) -> float:
     return max(best_on_piece(piece, which, prices - costs, costs[which])[1] for piece in pieces)
 
 
+def one_at_a_time(market: Market, prices: Array) -> float:
+    climb, before = Climb(market, user_problem(market), prices), -np.inf
+    while climb.best.profit > before:
+        before = climb.best.profit
+        climb.one_at_a_time()
+    return climb.best.profit
+
+
 def test_one_price_is_path(draw_market: MakeMarket, kind: str) -> None:
     for seed in range(3):
         market = draw_market(kind, 5, 6, seed)
-        expected, proposal = Path().solve(market, Limits()), Spiter().solve(market, Limits())
+        expected, proposal = Path().solve(market, Limits()), Ascent().solve(market, Limits())
         assert proposal.prices == expected.prices
         assert proposal.upper_bound == expected.upper_bound
-    assert solve(market, solver="spiter").status == "optimal"
+    assert solve(market, solver="ascent").status == "optimal"
+
+
+def test_spiter_is_another_name_of_it(draw_market: MakeMarket) -> None:
+    market = draw_market("uniform", 4, 5, 7, leaders=2)
+    asked, other = (solve(market, solver=name) for name in ("ascent", "spiter"))
+    assert (asked.method.solver, other.method.solver) == ("ascent", "spiter")
+    assert (asked.prices, asked.profit, asked.status) == (other.prices, other.profit, other.status)
+    assert "ascent" in solvers_with(Capability.SEVERAL_PRICES)
+    assert "spiter" not in solvers_with(Capability.SEVERAL_PRICES)
 
 
 def test_two_prices_by_hand(hand_answers: Mapping[str, Any]) -> None:
@@ -81,14 +100,19 @@ def test_it_is_no_worse_than_its_starts(draw_market: MakeMarket, kind: str) -> N
     assert all(earned(market, prices) <= best + 1e-12 * abs(best) for prices in starts(market))
 
 
-def test_a_ridge_stops_it(draw_market: MakeMarket) -> None:
-    # Two of the leader's providers are identical twins, so that profit has a ridge where their prices are equal. A
-    # coordinate-wise maximum need not be a maximum, and no bound is claimed.
+def test_a_ridge_does_not_stop_it(draw_market: MakeMarket) -> None:
+    # Two of the leader's providers are identical twins, so that profit has a ridge where their prices are equal, on
+    # which no single price gains. What is found need not be the best, and no bound is claimed.
     market = draw_market("degenerate", 2, 4, 0, leaders=2)
-    result = solve(market, solver="spiter")
+    begin = starts(market)[:3]
+    alone = [one_at_a_time(market, prices) for prices in begin]
+    known = earned(market, np.array([2.25, 2.25]))
+    assert known > max(alone) * 1.005
+    assert all(ascend(market, user_problem(market), [prices]).profit >= known * (1 - 1e-12) for prices in begin)
+    result = solve(market, solver="ascent")
     assert result.status == "heuristic"
     assert result.upper_bound is None
-    assert earned(market, np.array([2.25, 2.25])) > result.profit * 1.005
+    assert result.profit >= known * (1 - 1e-12)
 
 
 @pytest.mark.parametrize("name", ["premium-4-two-prices", "tiny/two-prices"])
@@ -109,19 +133,46 @@ def test_two_prices_against_the_proven_bound_and_a_grid(name: str) -> None:
 def test_starts(make_market: MakeMarket) -> None:
     # p1 and p2 lead, at 1 and 2 today, with caps 1.5 and 1: today's prices are clipped to 1 and 1.
     market = make_market(leader=(0, 1), price_cap=[1.5, 1.0])
-    assert [prices.tolist() for prices in starts(market)] == [[1.0, 1.0], [1.5, 1.0], [0.75, 0.5]]
+    assert [prices.tolist() for prices in starts(market)] == [[1.0, 1.0], [1.5, 1.0], [0.75, 0.5], [0.0, 0.0]]
+    market = make_market(leader=(0, 1), price_cap=[1.5, 1.0], unit_cost=[2.0, 0.3, 0.0])
+    assert starts(market)[-1].tolist() == [1.5, 0.3]
     # Without a price today, and all alike where the cap is 0.
     market = make_market(price=[np.nan, 2.0, 3.0])
-    assert [prices.tolist() for prices in starts(market)] == [[10.0], [5.0]]
+    assert [prices.tolist() for prices in starts(market)] == [[10.0], [5.0], [0.0]]
     assert [prices.tolist() for prices in starts(make_market(price_cap=[0.0]))] == [[0.0]]
 
 
 def test_without_time_a_start_is_returned(hand_answers: Mapping[str, Any]) -> None:
     market = hand_answers["two-prices"].market
-    proposal = Spiter().solve(market, Limits(time_limit=0.0))
+    proposal = Ascent().solve(market, Limits(time_limit=0.0))
     assert proposal.ended is Ended.TIME_LIMIT
     assert proposal.prices is not None
     np.testing.assert_array_equal(proposal.prices, market.today)
+
+
+def test_whenever_the_time_runs_out_what_was_found_is_kept(
+    draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = draw_market("degenerate", 2, 4, 0, leaders=2)  # with a ridge
+    start = earned(market, starts(market)[0])
+
+    class Steps(Deadline):
+        left_over = 0
+
+        def passed(self) -> bool:
+            Steps.left_over -= 1
+            return Steps.left_over < 0
+
+    monkeypatch.setattr("prillm_or.solvers.ascent.Deadline", Steps)
+    profits = []
+    for Steps.left_over in range(0, 120, 3):  # looks at the clock until the time is up
+        proposal = Ascent().solve(market, Limits())
+        assert proposal.ended is Ended.TIME_LIMIT
+        assert proposal.prices is not None
+        profits.append(earned(market, proposal.prices))
+    assert min(profits) >= start
+    assert (np.diff(profits) >= -1e-12 * np.abs(profits[1:])).all()
+    assert profits[-1] > start
 
 
 def test_ctrl_c_keeps_what_was_found(hand_answers: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,8 +184,8 @@ def test_ctrl_c_keeps_what_was_found(hand_answers: Mapping[str, Any], monkeypatc
             raise KeyboardInterrupt
         return trace(*args)
 
-    monkeypatch.setattr("prillm_or.solvers.spiter.trace", interrupted)
-    proposal = Spiter().solve(market, Limits())
+    monkeypatch.setattr("prillm_or.solvers.ascent.trace", interrupted)
+    proposal = Ascent().solve(market, Limits())
     assert proposal.ended is Ended.INTERRUPTED
     assert proposal.prices is not None
     assert earned(market, proposal.prices) > earned(market, market.today)

@@ -1,0 +1,95 @@
+"""choose: who computes; names resolved, `auto` decided, and solver, model and market checked to go together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prillm_or.errors import CombinationError
+from prillm_or.market.market import Market
+from prillm_or.models.capabilities import Capability
+from prillm_or.models.registry import MODELS, ModelProfile, model_profile
+from prillm_or.solvers.registry import (
+    SOLVERS,
+    SolverProfile,
+    capabilities,
+    solver_profile,
+    solvers_for,
+    solvers_with,
+)
+
+_PREFERRED = ("highs", "scip", "gurobi", "ipopt")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Who computes: a solver and, if it is algebraic, the model it gets."""
+
+    solver: SolverProfile
+    model: ModelProfile | None
+
+
+def choose(market: Market, solver: str, model: str | None) -> Choice:
+    """Resolve `auto`, and check that solver, model and market go together.
+
+    Raises
+    ------
+    CombinationError, UnknownNameError, UnavailableError
+        When they do not, a name is unknown, or a package is missing.
+    """
+    chosen = None if model is None else model_profile(model)
+    profile = solver_profile(_automatic(market, chosen) if solver == "auto" else solver)
+    takes, several = capabilities(profile.solver), Capability.SEVERAL_PRICES
+    if len(market.leader) > 1 and several not in takes:
+        raise CombinationError(
+            f"{market.name}: the leader sets {len(market.leader)} prices, solver {solver} takes one; "
+            f"use --solver with {' or '.join(sorted(solvers_with(several), key=_proves_nothing))}"
+        )
+    if SOLVERS[profile.solver].algebraic:
+        chosen = chosen or _default_model(profile.solver)
+        able = solvers_for(chosen.formulation)
+        if profile.solver not in able:
+            raise CombinationError(
+                f"solver {profile.solver} cannot take the model {chosen.name}; {' or '.join(able)} can"
+            )
+    elif chosen is not None:
+        able = solvers_for(chosen.formulation)
+        raise CombinationError(
+            f"solver {profile.solver} takes no model: leave --model out, or use --solver with {' or '.join(able)}"
+        )
+    return Choice(profile, chosen)
+
+
+def _proves_nothing(solver: str) -> bool:
+    """Of solvers that take several prices: only those of integer programmes prove theirs."""
+    return Capability.MIP not in capabilities(solver)
+
+
+def _automatic(market: Market, model: ModelProfile | None) -> str:
+    """The fastest that proves the gap: `path`; several prices or a model need another."""
+    if model is not None:
+        able = solvers_for(model.formulation)
+        return next((name for name in _PREFERRED if name in able), _PREFERRED[0])
+    if len(market.leader) > 1:
+        return _PREFERRED[0]
+    return "path"
+
+
+def _default_model(solver: str) -> ModelProfile:
+    """The first formulation that the solver can take."""
+    return model_profile(next(name for name in MODELS if solver in solvers_for(name)))
+
+
+def refuse_several_prices(market: Market) -> None:
+    """Refuse to have `bisect` certify prices of a leader with several.
+
+    Raises
+    ------
+    CombinationError
+        When there are several; the message names who proves a bound of its own.
+    """
+    if (several := len(market.leader)) > 1:
+        proving = [name for name in solvers_with(Capability.SEVERAL_PRICES) if not _proves_nothing(name)]
+        raise CombinationError(
+            f"{market.name}: the leader sets {several} prices, bisect certifies one; leave --certify out, or use "
+            f"--solver {' or '.join(proving)} without an abstraction, which prove a bound of their own"
+        )

@@ -1,0 +1,112 @@
+"""judge: what a proposal is worth: its prices in the full market, its bound beside their profit, a status.
+
+Two tolerances decide: that of an equilibrium (`CERTIFIED` in `users/certificate.py`), and that of a bound that lies
+below a profit (`contradicts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from prillm_or import __version__
+from prillm_or.limits import Limits
+from prillm_or.market.market import Market, by_leader
+from prillm_or.result import Method, Result, Status, Times, Today
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.users.certificate import certify, is_certified, profit_of, relative_gap
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, nearest, solve_users
+
+_SHORTFALL = 1e-7
+_ROUNDING = 1e-12
+
+
+def judge(
+    market: Market,
+    users: UserProblem,
+    proposal: Proposal,
+    method: Method,
+    limits: Limits,
+    known: Sequence[Equilibrium] = (),
+) -> Result:
+    """Solve and certify the equilibrium at the proposed prices afresh, and weigh the proposal's bound against it.
+
+    `known` are equilibria of the market to look for it from; the certificate knows nothing of them.
+    """
+    prices = proposal.prices
+    assert prices is not None
+    found = solve_users(users, prices, nearest(known, prices))
+    certificate = certify(market, prices, found.flow)
+    profit = profit_of(market, prices, found.load)
+    upper_bound, gap, consistent = _bounded(profit, proposal.upper_bound, turnover(market))
+    certified = is_certified(certificate)
+    status = _status(proposal.ended, gap, limits.gap) if consistent and certified else Status.ERROR
+    notes = list(proposal.notes)
+    if not consistent:
+        notes.append(f"the solver's bound {upper_bound!r} is below the profit {profit!r} of its own price")
+    if not certified:
+        notes.append("the equilibrium at the price could not be certified")
+    return Result(
+        instance=market.name,
+        instance_sha256=None,
+        today=_today(market, users, (*known, found)),
+        method=method,
+        status=status,
+        prices=by_leader(market, prices),
+        profit=profit,
+        upper_bound=upper_bound,
+        gap=gap,
+        loads=by_leader(market, found.load[list(market.leader)]),
+        certificate=certificate,
+        time_s=Times(),
+        seed=limits.seed,
+        threads=limits.threads,
+        version=__version__,
+        stats=proposal.stats,
+        interrupted=proposal.ended is Ended.INTERRUPTED,
+        notes=tuple(notes),
+    )
+
+
+def turnover(market: Market) -> float:
+    """What a market of this size could turn over, currency per period: all demand at the cap and the highest cost."""
+    return float((market.price_cap.max() + market.unit_cost.max()) * market.demand.sum())
+
+
+def contradicts(upper_bound: float, profit: float, money: float) -> bool:
+    """Whether a bound lies below a profit by more than rounding, so that it is false.
+
+    Rounding is relative to the profit; where that is near zero, to `money`, the market's `turnover`.
+    """
+    return profit - upper_bound > max(_SHORTFALL * abs(profit), _ROUNDING * money)
+
+
+def _bounded(profit: float, upper_bound: float | None, money: float) -> tuple[float | None, float | None, bool]:
+    """Bound, gap, and whether they agree with the profit: a bound below it by rounding alone is raised to it."""
+    if upper_bound is None:
+        return None, None, True
+    if contradicts(upper_bound, profit, money):
+        return upper_bound, relative_gap(upper_bound, profit), False
+    upper_bound = max(upper_bound, profit)
+    return upper_bound, relative_gap(upper_bound, profit), True
+
+
+def _status(ended: Ended, gap: float | None, wanted: float) -> Status:
+    if gap is not None and gap <= wanted:
+        return Status.OPTIMAL
+    if ended is Ended.TIME_LIMIT:
+        return Status.TIME_LIMIT
+    if ended in (Ended.UNKNOWN, Ended.INFEASIBLE):
+        return Status.ERROR
+    return Status.HEURISTIC if gap is None else Status.FEASIBLE
+
+
+def _today(market: Market, users: UserProblem, known: Sequence[Equilibrium]) -> Today | None:
+    prices = market.today
+    if prices is None:
+        return None
+    near = nearest(known, prices)
+    if near is None or not np.array_equal(near.prices, prices):
+        near = solve_users(users, prices, near)
+    return Today(by_leader(market, prices), profit_of(market, prices, near.load))
