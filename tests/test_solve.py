@@ -133,7 +133,8 @@ def test_every_registered_solver_and_model_is_walked() -> None:
     for name in ALGEBRAIC:
         assert f"{name}/default" in SOLVER_PROFILES
         for default in (name, f"{name}/default"):
-            assert (solver_profile(default).solver, solver_profile(default).options) == (name, {})
+            profile = solver_profile(default)
+            assert (profile.solver, profile.options) == (name, SOLVERS[name].options)
     for name in MODELS:
         assert (model_profile(name).formulation, model_profile(name).options) == (name, model_options(name)())
 
