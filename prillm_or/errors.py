@@ -13,6 +13,9 @@ from importlib.util import find_spec
 _MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue001]*)\ue001([^\ue002]*)\ue002")
 """Name, value in Python and value on a command line, between characters that no message holds otherwise."""
 
+_REPEATED = {"baselines": "baseline", "groups": "group", "owners": "owner"}
+"""Arguments of several values whose flag, given once for each of them, is called by one."""
+
 
 def argument(name: str, value: object = None) -> str:
     """Mark an argument in a message.
@@ -29,12 +32,16 @@ def argument(name: str, value: object = None) -> str:
 
 def with_flags(text: str) -> str:
     """A message for the command line: arguments are flags."""
-    return _MARKED.sub(lambda found: f"--{found[1].replace('_', '-')} {found[3]}".rstrip(), text)
+    return _MARKED.sub(lambda found: f"{_flag(found[1])} {found[3]}" if found[2] else _flag(found[1]), text)
 
 
 def with_arguments(text: str) -> str:
     """A message for Python: arguments are keywords."""
     return _MARKED.sub(lambda found: f"{found[1]}={found[2]}" if found[2] else f"`{found[1]}`", text)
+
+
+def _flag(name: str) -> str:
+    return f"--{_REPEATED.get(name, name).replace('_', '-')}"
 
 
 class PrillmError(Exception):

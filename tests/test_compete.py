@@ -298,8 +298,8 @@ def test_nobody_has_to_ask_less_than_today(make_market: MakeMarket) -> None:
 @pytest.mark.parametrize(
     ("leaders", "groups", "problem"),
     [
-        (("x",), (), "--leaders: no provider has the id 'x'"),
-        (("p1",), (Owner("us", ("p1", "p2")),), "--owner us: 'p2' is not among --leaders"),
+        (("x",), (), "`leaders`: no provider has the id 'x'"),
+        (("p1",), (Owner("us", ("p1", "p2")),), "owners='us': 'p2' is not among `leaders`"),
         ((), (Owner("us", ("p1", "x")),), "owner us: no provider has the id 'x'"),
         ((), (Owner("us", ("p1", "p2", "p3")),), "owner us: it would own every provider"),
         ((), (Owner("us", ("p1",)), Owner("us", ("p2",))), "owner us: there are 2 of this name"),

@@ -434,7 +434,7 @@ def test_a_market_with_groups_that_does_not_weigh_delays_does_not_tell_them() ->
     market = market_with(true, observed(true), "2026-07-01")
     made = drawn_markets(Draws("known", true, (true,)), market, 1)
     assert_same_users(made[0], market)
-    with pytest.raises(CombinationError, match="calibrate without --group"):
+    with pytest.raises(CombinationError, match="calibrate without `groups`"):
         drawn_markets(Draws("known", true, (wanted(4, 5, 2, 2),)), market, 1)
 
 

@@ -30,6 +30,7 @@ from prillm_or.cli import (
     validate,
     watch,
 )
+from prillm_or.cli.common import report
 from prillm_or.errors import PrillmError
 
 app = typer.Typer(
@@ -82,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
         print(f"{error.format_message()}\nTry `prillm-or --help`, or --help after a command.", file=sys.stderr)
         return 2
     except PrillmError as error:
-        print(error, file=sys.stderr)
+        report(error)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted: nothing was found yet", file=sys.stderr)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from prillm_or.errors import CombinationError, PrillmError
+from prillm_or.errors import CombinationError, PrillmError, with_flags
 from prillm_or.files.markets import MarketFile, read_market
 from prillm_or.files.names import find, is_shipped
 from prillm_or.market.outside import with_outside
@@ -116,8 +116,8 @@ def save(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | 
 
 
 def report(error: object) -> None:
-    """Print what is wrong on standard error."""
-    print(error, file=sys.stderr)
+    """Print what is wrong on standard error, with its arguments as flags."""
+    print(with_flags(error.message if isinstance(error, PrillmError) else str(error)), file=sys.stderr)
 
 
 def check_shipped(solver: str, model: str | None, weights: str | None) -> None:

@@ -26,7 +26,7 @@ from prillm_or.cli.common import (
     save,
     table,
 )
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, with_flags
 from prillm_or.limits import Limits
 from prillm_or.workers.engine import engine_of
 
@@ -96,7 +96,15 @@ def command(
     if warning := crowding(jobs, threads):
         report(warning)
     with _shown(plan, verbose=verbose) as bar:
-        done = compare(plan, engine=spread, folder=folder, resume=resume, on_begin=bar.begin, on_end=bar.end)
+        done = compare(
+            plan,
+            engine=spread,
+            folder=folder,
+            resume=resume,
+            on_begin=bar.begin,
+            on_end=bar.end,
+            wording=with_flags,
+        )
     if json != "-":
         _show(done)
     save(done.document(), json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prillm_or.abstraction.registry import ABSTRACTIONS, need_abstraction
 from prillm_or.cli.common import Json, console, save, table
-from prillm_or.errors import UnavailableError
+from prillm_or.errors import UnavailableError, with_flags
 from prillm_or.files.names import names
 from prillm_or.models.registry import MODELS, model_profile
 
@@ -34,7 +34,7 @@ def _abstraction(name: str) -> tuple[str, ...]:
     try:
         need_abstraction(name)
     except UnavailableError as error:
-        state = str(error)
+        state = with_flags(error.message)
     flags = ["--keep", *["--refine"] * entry.anchored, *["--weights"] * entry.weights]
     return name, entry.about, " ".join(flags), state
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prillm_or.cli.common import Json, console, save, table
-from prillm_or.errors import UnavailableError
+from prillm_or.errors import UnavailableError, with_flags
 from prillm_or.files.names import names
 from prillm_or.solvers.registry import SOLVERS, load_algebraic, load_native
 
@@ -39,7 +39,7 @@ def _state(name: str) -> dict[str, Any]:
             native = load_native(name)
             version, able = native.version(), sorted(native.capabilities)
     except UnavailableError as error:
-        state = str(error)
+        state = with_flags(error.message)
     profiles = [profile for profile in names("solvers") if profile.startswith(f"{name}/")]
     return {
         "name": name,

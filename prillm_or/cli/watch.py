@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from prillm_or.cli.common import OneInstance, Outside, outside_field, read_instance, report
-from prillm_or.errors import ConvergenceError, FaultsError
+from prillm_or.errors import ConvergenceError, FaultsError, with_flags
 from prillm_or.files.markets import MarketFile
 from prillm_or.files.results import result_to_json
 from prillm_or.market.outside import OUTSIDE, without_delay
@@ -82,7 +82,7 @@ def _answer(pricer: Pricer, number: int, line: bytes, outside: float | None) -> 
         change = read_change(line)
         result = pricer.update(change if outside is None else without_delay(change, pricer.market))
     except FaultsError as refusal:
-        _write({"error": list(refusal.problems), "line": number})
+        _write({"error": [with_flags(problem) for problem in refusal.problems], "line": number})
         return 2
     except ConvergenceError as failure:
         _write({"error": [str(failure)], "line": number})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from prillm_or.comparison.plan import Plan, Record, Row, Unit
 from prillm_or.comparison.runs import run_all
 from prillm_or.comparison.shares import with_shares
 from prillm_or.comparison.store import Store
+from prillm_or.errors import with_arguments
 from prillm_or.workers.engine import Engine
 
 REPORT_FORMAT = "prillm-or/report@1"
@@ -54,6 +55,7 @@ def compare(
     resume: bool = False,
     on_begin: Callable[[Unit], None] = lambda unit: None,
     on_end: Callable[[Record], None] = lambda record: None,
+    wording: Callable[[str], str] = with_arguments,
 ) -> Comparison:
     """Run a plan, one unit after the other or as the engine spreads them.
 
@@ -67,6 +69,8 @@ def compare(
         Whether units finished in `folder` before are taken as they are; otherwise they are forgotten.
     on_begin, on_end
         Told of units as they begin (where they run in this process) and end.
+    wording
+        How arguments are spelled where a run failed: as in Python, or `with_flags`.
 
     Returns
     -------
@@ -94,7 +98,8 @@ def compare(
     done = {record.unit.key: record for record in store.finished(units)} if store and resume else {}
     interrupted = False
     try:
-        for record in run_all([unit for unit in units if unit.key not in done], engine, on_begin):
+        for raw in run_all([unit for unit in units if unit.key not in done], engine, on_begin):
+            record = _worded(raw, wording)
             done[record.unit.key] = record
             if store is not None:
                 store.add(record)
@@ -103,3 +108,10 @@ def compare(
         interrupted = True
     records = with_shares([done[unit.key] for unit in units if unit.key in done], str(plan.methods[0]))
     return Comparison(plan, tuple(records), environment(plan, engine), interrupted)
+
+
+def _worded(record: Record, wording: Callable[[str], str]) -> Record:
+    """The record with its message, where it has one, as its readers know the arguments."""
+    if "message" not in record.row:
+        return record
+    return replace(record, row=record.row | {"message": wording(record.row["message"])})

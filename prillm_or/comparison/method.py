@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from prillm_or.abstraction.registry import ABSTRACTIONS, AbstractionChoice
-from prillm_or.errors import CombinationError, PrillmError, UnavailableError
+from prillm_or.errors import CombinationError, PrillmError, UnavailableError, argument
 from prillm_or.models.registry import MODELS, model_profile
 from prillm_or.solvers.registry import SOLVERS, solver_profile
 
@@ -60,14 +60,15 @@ def parse_method(text: str) -> MethodSpec:
     """
     solver, *rest = (part.strip() for part in text.split(":"))
     if not solver or len(rest) > 2 or not all(rest):
-        raise CombinationError(f"--method {text}: expected {_FORM}")
+        raise CombinationError(f"{argument('method', text)}: expected {_FORM}")
     abstraction = None
     if rest and (match := _ABSTRACTION.fullmatch(rest[-1])):
         abstraction = _abstraction(text, *match.groups())
         rest.pop()
     if len(rest) > 1:
         raise CombinationError(
-            f"--method {text}: no abstraction {rest[1]}; there are {', '.join(ABSTRACTION_NAMES)}; expected {_FORM}"
+            f"{argument('method', text)}: no abstraction {rest[1]}; there are {', '.join(ABSTRACTION_NAMES)}; "
+            f"expected {_FORM}"
         )
     method = MethodSpec(solver, rest[0] if rest else None, abstraction)
     # What is missing here becomes a row of the report, beside those of the other methods.
@@ -82,12 +83,12 @@ def parse_method(text: str) -> MethodSpec:
 def _abstraction(text: str, name: str, keep: str | None, refined: str | None) -> AbstractionChoice | None:
     if name == "none":
         if keep or refined:
-            raise CombinationError(f"--method {text}: none keeps all rivals; leave @K and +refine out")
+            raise CombinationError(f"{argument('method', text)}: none keeps all rivals; leave @K and +refine out")
         return None
     try:
         return AbstractionChoice(name, int(keep or 2), refined is not None)
     except CombinationError as error:
-        raise CombinationError(f"--method {text}: {error}") from None
+        raise CombinationError(f"{argument('method', text)}: {error.message}") from None
 
 
 def about(method: MethodSpec) -> str:

@@ -43,7 +43,7 @@ def run_unit(unit: Unit) -> Record:
             sha256=instance.sha256,
         )
     except PrillmError as error:
-        return failed(unit, "refused", str(error), time.perf_counter() - began)
+        return failed(unit, "refused", error.message, time.perf_counter() - began)
     except Exception as error:  # one broken run must not cost the others
         return failed(unit, "crashed", f"{type(error).__name__}: {error}", time.perf_counter() - began)
     if result.interrupted:

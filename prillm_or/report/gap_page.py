@@ -17,10 +17,10 @@ _GAP_CAPTION = "Time against gap (hollow: distance to the best proven profit)"
 
 
 def html_page(comparison: Comparison) -> str:
-    """Fill `page.html.jinja`: for each instance pictures and table, then the paper's figures and the environment."""
+    """Fill `gap_page.html.jinja`: pictures and table of each instance, the paper's figures and the environment."""
     found = sections(comparison)
     return fill(
-        "page.html.jinja",
+        "gap_page.html.jinja",
         overview=overview(comparison),
         headings=HEADINGS,
         sections=[_section(section, comparison, place) for place, section in enumerate(found)],

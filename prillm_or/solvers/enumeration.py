@@ -27,7 +27,7 @@ import highspy
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, argument
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market, Mask, all_prices
 from prillm_or.models.capabilities import Capability
@@ -63,7 +63,7 @@ class Enumerate:
         if market.n * market.m > _MOST_PAIRS:
             raise CombinationError(
                 f"{market.name}: solver enumerate takes up to {_MOST_PAIRS} pairs of a user and a provider, here are "
-                f"{market.n * market.m}; use --solver path or --solver bisect"
+                f"{market.n * market.m}; use {argument('solver', 'path')} or {argument('solver', 'bisect')}"
             )
         search = _Search(market, Deadline(limits.time_limit))
         try:

@@ -24,7 +24,7 @@ import highspy
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, argument
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
@@ -61,7 +61,7 @@ class Grid:
         if len(market.leader) not in _POINTS:
             raise CombinationError(
                 f"{market.name}: the leader sets {len(market.leader)} prices, solver grid takes one or two; "
-                "use --solver spiter or --solver highs"
+                f"use {argument('solver', 'spiter')} or {argument('solver', 'highs')}"
             )
         search = _Search(market, Deadline(limits.time_limit))
         ended = Ended.FINISHED

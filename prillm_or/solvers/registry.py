@@ -32,7 +32,7 @@ class SolverEntry:
     package
         The package it needs besides this one's, as pip knows it, or None.
     algebraic
-        Whether it takes a model (`--model`).
+        Whether it takes a model.
     """
 
     home: tuple[str, str]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, argument
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
@@ -151,7 +151,7 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
     if len(market.leader) > 1 and several not in takes:
         raise CombinationError(
             f"{market.name}: the leader sets {len(market.leader)} prices, solver {solver} takes one; "
-            f"use --solver with {' or '.join(sorted(solvers_with(several), key=_proves_nothing))}"
+            f"use {argument('solver')} with {' or '.join(sorted(solvers_with(several), key=_proves_nothing))}"
         )
     if SOLVERS[profile.solver].algebraic:
         chosen = chosen or _default_model(profile.solver)
@@ -163,7 +163,8 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
     elif chosen is not None:
         able = solvers_for(chosen.formulation)
         raise CombinationError(
-            f"solver {profile.solver} takes no model: leave --model out, or use --solver with {' or '.join(able)}"
+            f"solver {profile.solver} takes no model: leave {argument('model')} out, or use "
+            f"{argument('solver')} with {' or '.join(able)}"
         )
     return Choice(profile, chosen)
 
@@ -248,8 +249,9 @@ def _refuse_several_prices(market: Market) -> None:
     if (several := len(market.leader)) > 1:
         proving = [name for name in solvers_with(Capability.SEVERAL_PRICES) if not _proves_nothing(name)]
         raise CombinationError(
-            f"{market.name}: the leader sets {several} prices, bisect certifies one; leave --certify out, or use "
-            f"--solver {' or '.join(proving)} without an abstraction, which prove a bound of their own"
+            f"{market.name}: the leader sets {several} prices, bisect certifies one; leave {argument('certify')} "
+            f"out, or use {argument('solver')} {' or '.join(proving)} without an abstraction, which prove a "
+            "bound of their own"
         )
 
 
