@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
+from numbers import Integral, Real
 
 _MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue001]*)\ue001([^\ue002]*)\ue002")
 """Name, value in Python and value on a command line, between characters that no message holds otherwise."""
@@ -83,6 +84,10 @@ class ObservationsError(FaultsError):
     """A table or an array that does not describe who routed what, at which prices."""
 
 
+class ArgumentError(PrillmError):
+    """An argument that is not what it has to be. Remedy: the message names it, the rule, and what was given."""
+
+
 class UnknownNameError(PrillmError):
     """A name that no file of the working directory or of the package has. Remedy: the message lists the nearest."""
 
@@ -109,3 +114,27 @@ def need_package(package: str, what: str, install: str | None = None) -> None:
     """
     if find_spec(package) is None:
         raise UnavailableError(f"{what}: {package} is not installed; install it with: pip install {install or package}")
+
+
+def check_number(name: str, value: object, least: float = 0.0) -> None:
+    """Refuse an argument that is no number, NaN, or below `least`.
+
+    Raises
+    ------
+    ArgumentError
+        When it is.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= least:  # NaN is not >= anything
+        raise ArgumentError(f"{argument(name)}: expected a number >= {least:g}, got {value!r}")
+
+
+def check_count(name: str, value: object, least: int) -> None:
+    """Refuse an argument that is no whole number, or one below `least`.
+
+    Raises
+    ------
+    ArgumentError
+        When it is.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise ArgumentError(f"{argument(name)}: expected a whole number >= {least}, got {value!r}")

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import os
+import time
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -18,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from prillm_or.errors import MarketError, PrillmError
+from prillm_or.errors import ArgumentError, MarketError, PrillmError, argument
 from prillm_or.files.delays import check_delays
 from prillm_or.files.documents import parse_json
+from prillm_or.files.names import find
 from prillm_or.market.checks import check_fields, check_links
 from prillm_or.market.faults import Faults
 from prillm_or.market.market import Array, Market, Units
@@ -39,11 +41,55 @@ class MarketFile:
     ----------
     sha256
         Of the uncompressed JSON bytes, followed by those of the .npy file where there is one.
+    read_s
+        Seconds that reading took.
     """
 
     market: Market
     sha256: str
     path: Path
+    read_s: float = 0.0
+
+
+AnyMarket = Market | MarketFile | str | os.PathLike[str]
+"""A market as one may name it: itself, with its file, the path of a file, or the name of a shipped one."""
+
+
+def load(name: str | os.PathLike[str]) -> Market:
+    """Read a market by the name of a shipped one, such as `coding-13` or `tiny/kink`, or by the path of a file.
+
+    Raises
+    ------
+    UnknownNameError
+        When no shipped market has the name; it lists the nearest.
+    MarketError
+        When the file cannot be read or breaks a rule of the format; it lists every fault.
+    """
+    return read_market(find("instances", os.fspath(name))).market
+
+
+def as_market(given: AnyMarket) -> Market:
+    """The market that is meant; see `load` for names and paths.
+
+    Raises
+    ------
+    ArgumentError
+        When it is nothing of the kind.
+    """
+    return opened(given)[0]
+
+
+def opened(given: AnyMarket) -> tuple[Market, MarketFile | None]:
+    """The market that is meant, and its file where it has one; see `as_market`."""
+    if isinstance(given, Market):
+        return given, None
+    if isinstance(given, (str, os.PathLike)):
+        given = read_market(find("instances", os.fspath(given)))
+    if not isinstance(given, MarketFile):
+        raise ArgumentError(
+            f"{argument('market')}: expected a Market, the path of a file or a name, got {type(given).__name__}"
+        )
+    return given.market, given
 
 
 def read_market(path: str | os.PathLike[str]) -> MarketFile:
@@ -54,6 +100,7 @@ def read_market(path: str | os.PathLike[str]) -> MarketFile:
     MarketError
         When the file cannot be read or breaks a rule of the format; it lists every fault with the path of its field.
     """
+    began = time.perf_counter()
     path = Path(path)
     content = _content(path)
     faults = Faults()
@@ -71,7 +118,7 @@ def read_market(path: str | os.PathLike[str]) -> MarketFile:
         raise MarketError(str(path), faults.lines())
     sha256 = hashlib.sha256(content)
     sha256.update(beside)
-    return MarketFile(_market(parsed, delays), sha256.hexdigest(), path)
+    return MarketFile(_market(parsed, delays), sha256.hexdigest(), path, time.perf_counter() - began)
 
 
 def write_market(market: Market, path: str | os.PathLike[str]) -> None:
