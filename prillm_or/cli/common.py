@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from prillm_or.cli.quiet import quiet
 from prillm_or.errors import CombinationError, PrillmError, with_flags
 from prillm_or.files.markets import MarketFile, read_market
 from prillm_or.files.names import find, is_shipped
@@ -137,20 +138,21 @@ def check_shipped(solver: str, model: str | None, weights: str | None) -> None:
 
 @contextmanager
 def progress(what: str, *, verbose: bool) -> Iterator[None]:
-    """Show on a terminal what is going on; with `verbose`, log lines instead."""
+    """Show on a terminal what is going on; with `verbose`, log lines instead. Meanwhile standard output stays empty."""
     logger = logging.getLogger("prillm_or")
     handler: logging.Handler
     if verbose:
         handler = logging.StreamHandler(sys.stderr)
-        with _logging_to(logger, handler):
+        with quiet(), _logging_to(logger, handler):
             yield
     elif sys.stderr.isatty():
         with console(stderr=True).status(what) as status:
             handler = _StatusHandler(lambda line: status.update(f"{what}: {line}"))
-            with _logging_to(logger, handler):
+            with quiet(), _logging_to(logger, handler):
                 yield
     else:
-        yield
+        with quiet():
+            yield
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from prillm_or.cli.common import (
     save,
     table,
 )
+from prillm_or.cli.quiet import quiet
 from prillm_or.errors import CombinationError, with_flags
 from prillm_or.limits import Limits
 from prillm_or.workers.engine import engine_of
@@ -95,7 +96,7 @@ def command(
             check_shipped(spec.solver, spec.model, None)
     if warning := crowding(jobs, threads):
         report(warning)
-    with _shown(plan, verbose=verbose) as bar:
+    with _shown(plan, verbose=verbose) as bar, quiet():
         done = compare(
             plan,
             engine=spread,

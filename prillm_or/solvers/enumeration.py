@@ -32,7 +32,7 @@ from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market, Mask, all_prices
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.solvers.quiet import quiet
+from prillm_or.solvers.silent import SilentHighs
 from prillm_or.solvers.starts import starts
 
 _log = logging.getLogger(__name__)
@@ -220,9 +220,7 @@ class _Feasibility:
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(where[0], minlength=count))])
         lp.a_matrix_.index_, lp.a_matrix_.value_ = where[1], rows.matrix[where]
-        with quiet():  # HiGHS greets at birth
-            self._solver = highspy.Highs()
-        self._solver.silent()
+        self._solver = SilentHighs()
         self._solver.setOptionValue("presolve", "off")  # it would throw away the basis to go on from
         self._solver.passModel(lp)
 

@@ -21,7 +21,6 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.programme import Programme, Row, compile_model
 from prillm_or.solvers.protocols import Answer, Ended
-from prillm_or.solvers.quiet import quiet
 
 _ENDED = {
     GRB.OPTIMAL: Ended.FINISHED,
@@ -91,8 +90,7 @@ class Gurobi:
             for name, value in {**settings, **_TOLERANCES, **options}.items():
                 model.setParam(name, value)
             variables.Start = programme.start()
-            with quiet():  # Gurobi comments on Ctrl-C
-                model.optimize()
+            model.optimize()
         except gp.GurobiError as error:
             if error.errno == _TOO_LARGE:
                 rows, columns = programme.rows.shape

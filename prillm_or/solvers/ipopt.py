@@ -33,7 +33,6 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.programme import Programme, compile_model
 from prillm_or.solvers.protocols import Answer, Ended
-from prillm_or.solvers.quiet import quiet
 
 Indices = NDArray[np.intp]
 
@@ -88,7 +87,7 @@ class Ipopt:
         if programme.integer.any() or programme.sets or programme.indicators:
             raise CombinationError(f"Ipopt takes continuous variables only, model {formulation.name} has others")
         functions = Functions(programme)
-        with _stopping(Deadline(limits.time_limit)) as stop, quiet():
+        with _stopping(Deadline(limits.time_limit)) as stop:
             x, status = _solve(functions, programme, stop, {**_SILENT, **options})
         ended = _ended(status, stop)
         if not np.isfinite(x).all():
