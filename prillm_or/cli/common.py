@@ -16,10 +16,10 @@ import typer
 from prillm_or.cli.quiet import quiet
 from prillm_or.errors import CombinationError, PrillmError, with_flags
 from prillm_or.files.markets import MarketFile, read_market
-from prillm_or.files.names import find, is_shipped
+from prillm_or.files.names import SUFFIXES, Kind, file_in, find, is_path, is_shipped, names_in, shipped, unknown
 from prillm_or.market.outside import with_outside
 from prillm_or.output.saving import write_json
-from prillm_or.solvers.registry import profile_files
+from prillm_or.solvers.registry import SOLVERS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,12 +65,73 @@ Outside = Annotated[
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, as .svg, .png or .pdf.")]
 
 _PIPE_WIDTH = 200
+_WEIGHTS = (".safetensors",)
+
+
+def here(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> str:
+    """What the library is to be given for a name: the path of a file in the working directory's folder, if it has one.
+
+    Else the name as it is, which stands for a shipped file; so it does where the two folders are the same.
+    """
+    endings = SUFFIXES[kind] if suffixes is None else suffixes
+    if is_path(name, endings):
+        return name
+    path = file_in(Path(kind), name, endings)
+    return name if path is None or is_shipped(path) else str(path)
+
+
+def known_here(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> str:
+    """The same, of a name that there is.
+
+    Raises
+    ------
+    UnknownNameError
+        When neither folder has it; it lists the nearest names of both.
+    """
+    found = here(kind, name, suffixes)
+    endings = SUFFIXES[kind] if suffixes is None else suffixes
+    if not is_path(found, endings) and file_in(shipped(kind), found, endings) is None:
+        raise unknown(kind, name, names_here(kind, suffixes))
+    return found
+
+
+def names_here(kind: Kind, suffixes: Sequence[str] | None = None) -> list[str]:
+    """Sorted names of the working directory's folder and of the shipped one."""
+    endings = SUFFIXES[kind] if suffixes is None else suffixes
+    return sorted({name for folder in (Path(kind), shipped(kind)) for name in names_in(folder, endings)})
+
+
+def solver_here(name: str) -> str:
+    """A solver or one of its profiles, as `known_here`; a solver's own name stands for its default profile."""
+    if name == "auto":
+        return name
+    if name in SOLVERS:
+        default = here("solvers", f"{name}/default")
+        return default if is_path(default, SUFFIXES["solvers"]) else name
+    return known_here("solvers", name)
+
+
+def model_here(name: str | None) -> str | None:
+    """A model profile, as `known_here`."""
+    return None if name is None else known_here("models", name)
+
+
+def weights_here(abstraction: str, weights: str | None) -> str | None:
+    """Weights, as `known_here`; by default those of the abstraction's name."""
+    from prillm_or.abstraction.registry import ABSTRACTIONS
+
+    if weights is not None:
+        return known_here("models", weights, _WEIGHTS)
+    if abstraction not in ABSTRACTIONS or not ABSTRACTIONS[abstraction].weights:
+        return None
+    default = here("models", f"abstraction/{abstraction}", _WEIGHTS)
+    return default if is_path(default, _WEIGHTS) else None
 
 
 def read_instance(name: str, outside: float | None = None) -> MarketFile:
     """Read the market a name or path stands for, and add an outside option of value `outside`, unless it is None."""
-    instance = read_market(find("instances", name))
-    return instance if outside is None else replace(instance, market=with_outside(instance.market, outside))
+    file = read_market(find("instances", known_here("instances", name)))
+    return file if outside is None else replace(file, market=with_outside(file.market, outside))
 
 
 def outside_note(outside: float | None) -> str:
@@ -129,10 +190,12 @@ def check_shipped(solver: str, model: str | None, weights: str | None) -> None:
     CombinationError
         When one is not among those shipped.
     """
-    paths = profile_files(solver, model) + ([] if weights is None else [find("models", weights, (".safetensors",))])
+    given = ((solver, SUFFIXES["solvers"]), (model, SUFFIXES["models"]), (weights, _WEIGHTS))
+    paths = [Path(name) for name, suffixes in given if name is not None and is_path(name, suffixes)]
     if own := [path for path in paths if not is_shipped(path)]:
         raise CombinationError(
-            f"--engine dask: {own[0]} is a file of this machine, workers have those shipped; use --engine local"
+            f"--engine dask: {own[0].absolute()} is a file of this machine, workers have those shipped; use --engine "
+            "local"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,12 +20,15 @@ from prillm_or.cli.common import (
     Verbose,
     check_shipped,
     console,
+    known_here,
     outside_note,
     progress,
     read_instance,
     report,
     save,
+    solver_here,
     table,
+    weights_here,
 )
 from prillm_or.cli.quiet import quiet
 from prillm_or.errors import CombinationError, with_flags
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from prillm_or.comparison.comparison import Comparison
+    from prillm_or.comparison.method import MethodSpec
     from prillm_or.comparison.plan import Plan, Record, Unit
 
 
@@ -93,7 +98,7 @@ def command(
     spread = engine_of(engine, jobs, address)
     if spread.address is not None:
         for spec in plan.methods:
-            check_shipped(spec.solver, spec.model, None)
+            check_shipped(spec.solver, spec.model, None if spec.abstraction is None else spec.abstraction.weights)
     if warning := crowding(jobs, threads):
         report(warning)
     with _shown(plan, verbose=verbose) as bar, quiet():
@@ -141,9 +146,27 @@ def _plan(
         raise CombinationError("INSTANCE: name one or more, or a --preset")
     if not methods:
         raise CombinationError("--method: give one or more, as in --method path --method highs:kkt-bigm, or a --preset")
-    specs = tuple(parse_method(text) for text in methods)
+    specs = tuple(_own_weights(parse_method(_method_here(text))) for text in methods)
     read = tuple(read_instance(name, outside) for name in names)
     return Plan(read, specs, limits, repeat, preset_name, outside)
+
+
+def _method_here(text: str) -> str:
+    """A method whose solver and model are named as the library takes them."""
+    from prillm_or.comparison.method import is_abstraction
+
+    solver, *rest = (part.strip() for part in text.split(":"))
+    if rest and rest[0] and not is_abstraction(rest[0]):
+        rest[0] = known_here("models", rest[0])
+    return ":".join([solver and solver_here(solver), *rest])
+
+
+def _own_weights(method: MethodSpec) -> MethodSpec:
+    """The method with the working directory's weights of its abstraction, if there are any."""
+    abstraction = method.abstraction
+    if abstraction is None:
+        return method
+    return replace(method, abstraction=replace(abstraction, weights=weights_here(abstraction.name, None)))
 
 
 def _code(record: Record, gap_asked: bool) -> int:

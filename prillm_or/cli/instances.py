@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from prillm_or.cli.common import Json, console, number, read_instance, save, table
-from prillm_or.files.names import names
+from prillm_or.cli.common import Json, console, names_here, number, read_instance, save, table
 from prillm_or.market.market import Market
 
 
@@ -14,7 +13,7 @@ def command(json: Json = None) -> int:
     Example:
       prillm-or instances
     """
-    markets = [(name, read_instance(name).market) for name in names("instances")]
+    markets = [(name, read_instance(name).market) for name in names_here("instances")]
     if json != "-":
         rows = [(name, str(m.n), str(m.m), ", ".join(m.leader_ids), _today(m)) for name, m in markets]
         columns = ("name", "users", "providers", "leader", "price today")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prillm_or.abstraction.registry import ABSTRACTIONS, need_abstraction
-from prillm_or.cli.common import Json, console, save, table
+from prillm_or.cli.common import Json, console, here, names_here, save, table
 from prillm_or.errors import UnavailableError, with_flags
-from prillm_or.files.names import names
 from prillm_or.models.registry import MODELS, model_profile
 
 
@@ -18,7 +19,7 @@ def command(json: Json = None) -> int:
     Example:
       prillm-or models
     """
-    profiles = [model_profile(name) for name in names("models")]
+    profiles = [replace(model_profile(here("models", name)), name=name) for name in names_here("models")]
     if json != "-":
         rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]
         screen = console()

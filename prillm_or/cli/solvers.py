@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from prillm_or.cli.common import Json, console, save, table
+from prillm_or.cli.common import Json, console, names_here, save, table
 from prillm_or.errors import UnavailableError, with_flags
-from prillm_or.files.names import names
 from prillm_or.solvers.registry import SOLVERS, load_algebraic, load_native
 
 
@@ -40,7 +39,7 @@ def _state(name: str) -> dict[str, Any]:
             version, able = native.version(), sorted(native.capabilities)
     except UnavailableError as error:
         state = with_flags(error.message)
-    profiles = [profile for profile in names("solvers") if profile.startswith(f"{name}/")]
+    profiles = [profile for profile in names_here("solvers") if profile.startswith(f"{name}/")]
     return {
         "name": name,
         "about": entry.about,

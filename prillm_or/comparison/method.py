@@ -91,6 +91,11 @@ def _abstraction(text: str, name: str, keep: str | None, refined: str | None) ->
         raise CombinationError(f"{argument('method', text)}: {error.message}") from None
 
 
+def is_abstraction(part: str) -> bool:
+    """Whether a part of a method names an abstraction, not a model."""
+    return _ABSTRACTION.fullmatch(part) is not None
+
+
 def about(method: MethodSpec) -> str:
     """What the solver, the model and the abstraction are, in the registry's words."""
     parts = []

@@ -32,7 +32,7 @@ from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market, Mask, all_prices
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.solvers.silent import SilentHighs
+from prillm_or.solvers.silent import silent_highs
 from prillm_or.solvers.starts import starts
 
 _log = logging.getLogger(__name__)
@@ -220,7 +220,7 @@ class _Feasibility:
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(where[0], minlength=count))])
         lp.a_matrix_.index_, lp.a_matrix_.value_ = where[1], rows.matrix[where]
-        self._solver = SilentHighs()
+        self._solver = silent_highs()
         self._solver.setOptionValue("presolve", "off")  # it would throw away the basis to go on from
         self._solver.passModel(lp)
 

@@ -29,7 +29,7 @@ from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.solvers.silent import SilentHighs
+from prillm_or.solvers.silent import silent_highs
 from prillm_or.solvers.starts import starts
 from prillm_or.users.equilibrium import user_problem
 
@@ -134,7 +134,7 @@ class _UsersProgramme:
         self._leader = list(market.leader)
         self._total = float(market.demand.sum())
         self._money = float(self._users.base.max() + self._total / market.capacity.sum())
-        self._solver = SilentHighs()
+        self._solver = silent_highs()
         self._solver.setOptionValue("qp_regularization_value", 0.0)
         self._solver.passModel(self._rows())
         self._solver.passHessian(self._hessian())

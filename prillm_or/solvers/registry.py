@@ -13,7 +13,7 @@ from prillm_or.errors import CombinationError, need_package
 from prillm_or.files.names import find
 from prillm_or.files.profiles import read_profile
 from prillm_or.models.capabilities import Capability
-from prillm_or.models.registry import MODELS, model_needs
+from prillm_or.models.registry import model_needs
 
 if TYPE_CHECKING:
     from prillm_or.solvers.protocols import AlgebraicSolver, NativeSolver
@@ -102,20 +102,6 @@ def solver_profile(name: str) -> SolverProfile:
     if solver not in SOLVERS:
         raise CombinationError(f"{path}: solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
     return SolverProfile(name, solver, content.get("options", {}))
-
-
-def profile_files(solver: str, model: str | None) -> list[Path]:
-    """Files of the profiles that a solver and a model name; of all that may be taken where `auto` or None is to choose.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is no such profile.
-    """
-    found = [_solver_file(name) for name in (SOLVERS if solver == "auto" else [solver])]
-    files = [path for path in found if path is not None]
-    models = [model] if model is not None else MODELS if files else []
-    return files + [find("models", name) for name in models]
 
 
 def load_native(name: str) -> NativeSolver:

@@ -1,17 +1,24 @@
-"""HiGHS without a word on standard output."""
+"""HiGHS without a word on standard output, which may have to hold nothing but JSON."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import highspy
 
 
-class SilentHighs(highspy.Highs):
-    """HiGHS that prints nothing: standard output may have to hold nothing but JSON.
+def silent_highs() -> Any:
+    """A new solver.
 
-    It prints a banner when its constructor sets the first callback, before any option could be set from outside.
+    HiGHS prints a banner when its constructor sets the first callback, before its output can be switched off from
+    outside.
     """
+    return _Silent()
 
-    def enableCallbacks(self) -> None:
-        """Set the callbacks, silenced first."""
-        self.silent()
-        super().enableCallbacks()
+
+def _enable_callbacks(solver: Any) -> None:
+    solver.silent()
+    highspy.Highs.enableCallbacks(solver)
+
+
+_Silent = type("SilentHighs", (highspy.Highs,), {"enableCallbacks": _enable_callbacks})
