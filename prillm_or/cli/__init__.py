@@ -24,6 +24,7 @@ from prillm_or.cli import (
     instances,
     models,
     page,
+    robust,
     solve,
     solvers,
     train,
@@ -47,6 +48,7 @@ app.command("compete")(compete.command)
 app.command("equilibrium")(equilibrium.command)
 app.command("curve")(curve.command)
 app.command("explain")(explain.command)
+app.command("robust")(robust.command)
 app.command("generate")(generate.command)
 app.command("calibrate")(calibrate.command)
 app.command("train")(train.command)

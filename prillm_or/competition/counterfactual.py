@@ -21,10 +21,20 @@ EVERYBODY = "all"
 
 @dataclass(frozen=True)
 class Shift:
-    """What happens to a figure: it becomes `factor` times itself plus `amount`."""
+    """What happens to a figure: it becomes `factor` times itself plus `amount`.
+
+    Parameters
+    ----------
+    text
+        How it was asked for, if it was read.
+    """
 
     factor: float = 1.0
     amount: float = 0.0
+    text: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return self.text or f"x {self.factor:g} {self.amount:+g}"
 
 
 def parse_shift(text: str) -> Shift:
@@ -38,7 +48,9 @@ def parse_shift(text: str) -> Shift:
     number = float(text.removesuffix("%"))
     if text[:1] not in "+-" or not math.isfinite(number):
         raise ValueError
-    return Shift(factor=1 + number / 100) if text.endswith("%") else Shift(amount=number)
+    if text.endswith("%"):
+        return Shift(factor=1 + number / 100, text=text)
+    return Shift(amount=number, text=text)
 
 
 @dataclass(frozen=True)
