@@ -18,7 +18,7 @@ from prillm_or.errors import CombinationError, PrillmError, with_flags
 from prillm_or.files.markets import MarketFile, read_market
 from prillm_or.files.names import SUFFIXES, Kind, file_in, find, is_path, is_shipped, names_in, shipped, unknown
 from prillm_or.market.outside import with_outside
-from prillm_or.output.saving import write_json
+from prillm_or.output.saving import checked_output, write_json
 from prillm_or.solvers.registry import SOLVERS
 
 if TYPE_CHECKING:
@@ -239,15 +239,6 @@ class _StatusHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._show(self.format(record))
-
-
-def checked_output(path: Path, endings: Sequence[str]) -> Path:
-    """The path, if it ends in one of `endings` and its folder exists."""
-    if not path.name.endswith(tuple(endings)):
-        raise PrillmError(f"{path}: expected a file name that ends in {' or '.join(endings)}")
-    if not path.parent.is_dir():
-        raise PrillmError(f"{path}: the folder {path.parent} does not exist")
-    return path
 
 
 def check_plot(path: Path | None) -> None:

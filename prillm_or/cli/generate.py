@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from prillm_or.cli.common import checked_output, console
+from prillm_or.cli.common import console
 from prillm_or.errors import PrillmError
 from prillm_or.files.markets import write_market
 from prillm_or.market.synthetic import generate
+from prillm_or.output.saving import checked_output
 
 
 def command(

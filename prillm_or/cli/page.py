@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from prillm_or.cli.common import Instances, Outside, Verbose, checked_output, progress, read_instance, report
+from prillm_or.cli.common import Instances, Outside, Verbose, progress, read_instance, report
+from prillm_or.output.saving import checked_output
 from prillm_or.result import Status
 
 
