@@ -119,7 +119,7 @@ def test_what_is_no_method_is_refused(text: str, error: type[PrillmError]) -> No
 def test_rows_are_results_with_repeat_and_shares() -> None:
     done = compare(plan(["tiny/kink"], ["path", "highs:kkt-bigm"], repeats=2))
     fields = set(result_to_json(solve(instance("tiny/kink").market)))
-    document = done.document()
+    document = done.to_dict()
     assert list(document) == ["format", "environment", "rows"]
     assert document["format"] == "prillm-or/report@1"
     for row in document["rows"]:

@@ -18,12 +18,13 @@ from prillm_or.errors import CombinationError, PrillmError, with_flags
 from prillm_or.files.markets import MarketFile, read_market
 from prillm_or.files.names import SUFFIXES, Kind, file_in, find, is_path, is_shipped, names_in, shipped, unknown
 from prillm_or.market.outside import with_outside
+from prillm_or.output.numbers import figure
 from prillm_or.output.saving import checked_output, write_json
+from prillm_or.output.tables import console as console
 from prillm_or.solvers.registry import SOLVERS
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
 Json = Annotated[
     str | None,
@@ -64,7 +65,6 @@ Outside = Annotated[
 
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, as .svg, .png or .pdf.")]
 
-_PIPE_WIDTH = 200
 _WEIGHTS = (".safetensors",)
 
 
@@ -136,7 +136,7 @@ def read_instance(name: str, outside: float | None = None) -> MarketFile:
 
 def outside_note(outside: float | None) -> str:
     """What a heading says after the market's name where `--outside` was given."""
-    return "" if outside is None else f", with an outside option of value {number(outside)}"
+    return "" if outside is None else f", with an outside option of value {figure(outside)}"
 
 
 def outside_field(outside: float | None) -> dict[str, float]:
@@ -144,31 +144,21 @@ def outside_field(outside: float | None) -> dict[str, float]:
     return {} if outside is None else {"outside": outside}
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Terminal to print on; into a pipe lines are long enough not to lose columns."""
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+number = figure
+"""For solve, equilibrium and curve, as `console` and `table` are."""
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> RichTable:
     """A plain table; columns named in `right` hold numbers."""
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from rich.table import Table as RichTable
 
-    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    made = RichTable(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         made.add_row(*row)
     return made
-
-
-def number(value: float | None, digits: int = 7) -> str:
-    """A number for people; '-' for none."""
-    return "-" if value is None else f"{value:.{digits}g}"
 
 
 def save(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | None) -> None:

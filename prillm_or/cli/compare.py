@@ -19,7 +19,6 @@ from prillm_or.cli.common import (
     Outside,
     Verbose,
     check_shipped,
-    console,
     known_here,
     outside_note,
     progress,
@@ -27,18 +26,17 @@ from prillm_or.cli.common import (
     report,
     save,
     solver_here,
-    table,
     weights_here,
 )
 from prillm_or.cli.quiet import quiet
 from prillm_or.errors import CombinationError, with_flags
 from prillm_or.limits import Limits
+from prillm_or.output.tables import console, show
 from prillm_or.workers.engine import engine_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from prillm_or.comparison.comparison import Comparison
     from prillm_or.comparison.method import MethodSpec
     from prillm_or.comparison.plan import Plan, Record, Unit
 
@@ -112,8 +110,8 @@ def command(
             wording=with_flags,
         )
     if json != "-":
-        _show(done)
-    save(done.document(), json)
+        show(done.parts(outside_note(outside)))
+    save(done.to_dict(), json)
     if folder is not None:
         from prillm_or.report.gap_folder import write_report
 
@@ -177,26 +175,6 @@ def _code(record: Record, gap_asked: bool) -> int:
     if status == "error":
         return 3
     return 0 if status == "optimal" or (status == "heuristic" and not gap_asked) else 1
-
-
-def _show(done: Comparison) -> None:
-    from prillm_or.comparison.method import about
-    from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
-    from prillm_or.comparison.published import NUMBERS as PAPER_NUMBERS
-    from prillm_or.comparison.published import paper_tables
-    from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections
-
-    screen = console()
-    found = sections(done)
-    for section in found:
-        title = f"{section.name}{outside_note(done.plan.outside)}"
-        screen.print(table(title, HEADINGS, [cells(line) for line in section.lines], right=NUMBERS))
-        for message in section.messages:
-            screen.print(message)
-    for method in done.plan.methods:
-        screen.print(f"{method}: {about(method)}")
-    for beside in paper_tables(done.plan.preset, found):
-        screen.print(table(beside.title, PAPER_HEADINGS, beside.rows, right=PAPER_NUMBERS))
 
 
 class _Bar:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from prillm_or.cli.common import Json, console, names_here, number, read_instance, save, table
+from prillm_or.cli.common import Json, names_here, read_instance, save
 from prillm_or.market.market import Market
+from prillm_or.output.numbers import figure
+from prillm_or.output.tables import Table, show
 
 
 def command(json: Json = None) -> int:
@@ -17,13 +19,13 @@ def command(json: Json = None) -> int:
     if json != "-":
         rows = [(name, str(m.n), str(m.m), ", ".join(m.leader_ids), _today(m)) for name, m in markets]
         columns = ("name", "users", "providers", "leader", "price today")
-        console().print(table("instances", columns, rows, right=("users", "providers", "price today")))
+        show([Table("instances", columns, rows, ("users", "providers", "price today"))])
     save([_to_json(name, market) for name, market in markets], json)
     return 0
 
 
 def _today(market: Market) -> str:
-    return "-" if market.today is None else ", ".join(number(price) for price in market.today)
+    return "-" if market.today is None else ", ".join(figure(price) for price in market.today)
 
 
 def _to_json(name: str, market: Market) -> dict[str, object]:

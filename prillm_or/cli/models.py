@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prillm_or.abstraction.registry import ABSTRACTIONS, need_abstraction
-from prillm_or.cli.common import Json, console, here, names_here, save, table
+from prillm_or.cli.common import Json, here, names_here, save
 from prillm_or.errors import UnavailableError, with_flags
 from prillm_or.models.registry import MODELS, model_profile
+from prillm_or.output.tables import Table, show
 
 
 def command(json: Json = None) -> int:
@@ -22,10 +23,9 @@ def command(json: Json = None) -> int:
     profiles = [replace(model_profile(here("models", name)), name=name) for name in names_here("models")]
     if json != "-":
         rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]
-        screen = console()
-        screen.print(table("models", ("name", "formulation", "what it is", "options"), rows))
+        models = Table("models", ("name", "formulation", "what it is", "options"), rows)
         columns = ("name", "how rivals become fewer", "takes", "state")
-        screen.print(table("abstractions", columns, [_abstraction(name) for name in ABSTRACTIONS]))
+        show([models, Table("abstractions", columns, [_abstraction(name) for name in ABSTRACTIONS])])
     save([{"name": p.name, "formulation": p.formulation, "options": vars(p.options)} for p in profiles], json)
     return 0
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prillm_or.cli.common import Json, console, names_here, save, table
+from prillm_or.cli.common import Json, names_here, save
 from prillm_or.errors import UnavailableError, with_flags
+from prillm_or.output.tables import Table, show
 from prillm_or.solvers.registry import SOLVERS, load_algebraic, load_native
 
 
@@ -22,7 +23,7 @@ def command(json: Json = None) -> int:
         lines = [
             (row["name"], row["about"], row["version"] or "-", row["state"], " ".join(row["profiles"])) for row in rows
         ]
-        console().print(table("solvers", columns, lines))
+        show([Table("solvers", columns, lines)])
     save(rows, json)
     return 0
 

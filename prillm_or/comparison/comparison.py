@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prillm_or.comparison.environment import environment
 from prillm_or.comparison.plan import Plan, Record, Row, Unit
@@ -13,13 +13,18 @@ from prillm_or.comparison.runs import run_all
 from prillm_or.comparison.shares import with_shares
 from prillm_or.comparison.store import Store
 from prillm_or.errors import with_arguments
+from prillm_or.output.answer import Answer
+from prillm_or.output.tables import Part, Table
 from prillm_or.workers.engine import Engine
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 REPORT_FORMAT = "prillm-or/report@1"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Answer):
     """What was run.
 
     Parameters
@@ -42,9 +47,32 @@ class Comparison:
         """Results with `repeat`, `profit_share` and `time_share`."""
         return [record.row for record in self.records]
 
-    def document(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The report as JSON holds it."""
         return {"format": REPORT_FORMAT, "environment": dict(self.environment), "rows": self.rows}
+
+    def to_frame(self) -> DataFrame:
+        """A row for each run; of a field that holds others, a column each."""
+        import pandas as pd
+
+        return pd.json_normalize(self.rows)
+
+    def parts(self, note: str = "") -> Iterator[Part]:
+        """A table for each market, what the methods are, and the paper's figures for a preset of its."""
+        from prillm_or.comparison.method import about
+        from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
+        from prillm_or.comparison.published import NUMBERS as PAPER_NUMBERS
+        from prillm_or.comparison.published import paper_tables
+        from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections
+
+        found = sections(self)
+        for section in found:
+            yield Table(f"{section.name}{note}", HEADINGS, [cells(line) for line in section.lines], NUMBERS)
+            yield from section.messages
+        for method in self.plan.methods:
+            yield f"{method}: {about(method)}"
+        for beside in paper_tables(self.plan.preset, found):
+            yield Table(beside.title, PAPER_HEADINGS, beside.rows, PAPER_NUMBERS)
 
 
 def compare(

@@ -98,6 +98,7 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
         local_maxima=maxima,
         flips=_flips(market, pricer, maxima),
         searched=curve.searched,
+        units=market.units,
     )
 
 
