@@ -59,7 +59,7 @@ def untimed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def places(comparison: Comparison) -> list[tuple[str, str, int]]:
     units = [record.unit for record in comparison.records]
-    return [(unit.instance.market.name, str(unit.method), unit.repeat) for unit in units]
+    return [(unit.file.market.name, str(unit.method), unit.repeat) for unit in units]
 
 
 # Methods

@@ -179,7 +179,7 @@ def test_profiles_of_the_working_directory_count_and_their_faults_are_named(
     (tmp_path / "solvers/highs/mine.toml").write_text('solver = "highs"\n[options]\nmip_heuristic_effort = 0.1\n')
     solver, model = solver_here("highs/mine"), model_here("mine")
     result = solve(small_market, solver=solver, model=model)
-    assert (result.method.solver, result.method.model) == ("solvers/highs/mine.toml", "models/mine.toml")
+    assert (result.method.solver, result.method.model) == ("highs/mine", "mine")
     assert result.status is Status.OPTIMAL
     for content, message in [
         ('formulation = "kkt"', r"formulation: expected one of kkt-bigm, .*, got 'kkt'"),

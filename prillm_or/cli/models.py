@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from prillm_or.abstraction.registry import ABSTRACTIONS, need_abstraction
 from prillm_or.cli.common import Json, here, names_here, save
 from prillm_or.errors import UnavailableError, with_flags
@@ -20,7 +18,7 @@ def command(json: Json = None) -> int:
     Example:
       prillm-or models
     """
-    profiles = [replace(model_profile(here("models", name)), name=name) for name in names_here("models")]
+    profiles = [model_profile(here("models", name)) for name in names_here("models")]
     if json != "-":
         rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]
         models = Table("models", ("name", "formulation", "what it is", "options"), rows)

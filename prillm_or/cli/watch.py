@@ -52,10 +52,10 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
     from prillm_or.solving.pricer import Pricer
 
     began = time.perf_counter()
-    read = read_instance(instance, outside)
+    file = read_instance(instance, outside)
     read_s = time.perf_counter() - began
-    pricer = Pricer(read.market)
-    _write(_document(_first(pricer.result, read, read_s), pricer, outside))
+    pricer = Pricer(file.market)
+    _write(_document(_first(pricer.result, file, read_s), pricer, outside))
     code = _code(pricer.result)
     try:
         for number, line in _lines(sys.stdin.buffer):
@@ -66,10 +66,10 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
     return code
 
 
-def _first(result: Result, read: MarketFile, read_s: float) -> Result:
+def _first(result: Result, file: MarketFile, read_s: float) -> Result:
     """The result for the market of a file, which it names."""
     times = replace(result.time_s, total=result.time_s.total + read_s, read=read_s)
-    return replace(result, instance_sha256=read.sha256, time_s=times)
+    return replace(result, instance_sha256=file.sha256, time_s=times)
 
 
 def _answer(pricer: Pricer, number: int, line: bytes, outside: float | None) -> int:

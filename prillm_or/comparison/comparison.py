@@ -1,4 +1,4 @@
-"""compare: every method on every instance, in turns, and what a report says of it."""
+"""compare: every method on every market, in turns, and what a report says of it."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from prillm_or.abstraction.registry import ABSTRACTIONS, AbstractionChoice
 from prillm_or.errors import CombinationError, PrillmError, UnavailableError, argument
+from prillm_or.files.names import name_of
 from prillm_or.models.registry import MODELS, model_profile
 from prillm_or.solvers.registry import SOLVERS, solver_profile
 
@@ -20,7 +21,7 @@ _FORM = "SOLVER[/PROFILE][:MODEL][:ABSTRACTION[@K][+refine]], as in path, highs:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """A method as asked for; `str` prints it as `parse_method` reads it.
+    """A method as asked for; `str` prints it as the command line reads it.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ class MethodSpec:
 
     def __str__(self) -> str:
         abstraction = None if self.abstraction is None else str(self.abstraction)
-        return ":".join(filter(None, (self.solver, self.model, abstraction)))
+        solver, model = name_of("solvers", self.solver), self.model and name_of("models", self.model)
+        return ":".join(filter(None, (solver, model, abstraction)))
 
 
 def parse_method(text: str) -> MethodSpec:

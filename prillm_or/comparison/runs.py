@@ -11,6 +11,7 @@ from prillm_or import __version__
 from prillm_or.comparison.method import MethodSpec
 from prillm_or.comparison.plan import Record, Row, Unit
 from prillm_or.errors import PrillmError
+from prillm_or.files.names import name_of
 from prillm_or.files.results import RESULT_FORMAT, result_to_json
 from prillm_or.limits import Limits
 from prillm_or.market.synthetic import generate
@@ -32,15 +33,15 @@ def run_unit(unit: Unit) -> Record:
     """
     _warm_up(unit.method)
     began = time.perf_counter()
-    method, instance = unit.method, unit.instance
+    method, file = unit.method, unit.file
     try:
         result = solve(
-            instance.market,
+            file.market,
             solver=method.solver,
             model=method.model,
             limits=unit.limits,
             abstraction=method.abstraction,
-            sha256=instance.sha256,
+            sha256=file.sha256,
         )
     except PrillmError as error:
         return failed(unit, "refused", error.message, time.perf_counter() - began)
@@ -59,13 +60,13 @@ def failed(unit: Unit, failure: str, message: str, seconds: float) -> Record:
     method = unit.method
     row: Row = {
         "format": RESULT_FORMAT,
-        "instance": unit.instance.market.name,
-        "instance_sha256": unit.instance.sha256,
+        "instance": unit.file.market.name,
+        "instance_sha256": unit.file.sha256,
         "today": None,
         "method": {
-            "solver": method.solver,
+            "solver": name_of("solvers", method.solver),
             "solver_version": None,
-            "model": method.model,
+            "model": method.model and name_of("models", method.model),
             "abstraction": method.abstraction and method.abstraction.label,
             "keep": method.abstraction and method.abstraction.keep,
         },

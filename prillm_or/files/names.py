@@ -73,6 +73,14 @@ def is_shipped(path: Path) -> bool:
     return any(path.resolve().is_relative_to(shipped(kind).resolve()) for kind in SUFFIXES)
 
 
+def name_of(kind: Kind, given: str) -> str:
+    """What a profile is called by: `highs/mine` for `solvers/highs/mine.toml`, `highs` for its default, else as given."""
+    for suffix in SUFFIXES[kind]:
+        if given.startswith(f"{kind}/") and given.endswith(suffix):
+            return given.removeprefix(f"{kind}/").removesuffix(suffix).removesuffix("/default")
+    return given
+
+
 def is_path(name: str, suffixes: Sequence[str]) -> bool:
     """Whether what is given is a path rather than a name."""
     separators = tuple({os.sep, "/"})

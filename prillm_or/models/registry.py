@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from prillm_or.errors import CombinationError, need_package
-from prillm_or.files.names import find
+from prillm_or.files.names import find, name_of
 from prillm_or.files.profiles import read_profile
 from prillm_or.models.capabilities import Capability
 
@@ -92,7 +92,7 @@ def model_profile(name: str) -> ModelProfile:
             f"{path}: options: {formulation} has no option {', '.join(strangers)}; it has {', '.join(known)}"
         )
     try:
-        return ModelProfile(name, formulation, kind(**wanted))
+        return ModelProfile(name_of("models", name), formulation, kind(**wanted))
     except (TypeError, ValueError) as error:
         raise CombinationError(f"{path}: options: {error}") from None
 

@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from prillm_or import __version__
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, ConvergenceError
+from prillm_or.explanation.derive import explain
 from prillm_or.explanation.explanation import Explanation
 from prillm_or.explanation.tables import maxima_table, rivals_table, users_table
 from prillm_or.explanation.words import sentences
+from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.market import Market
 from prillm_or.market.outside import OUTSIDE
 from prillm_or.output.numbers import figure
 from prillm_or.output.tables import Table
 from prillm_or.report.explorer_data import Movement, document, movement
 from prillm_or.report.templates import fill
-from prillm_or.result import Result
+from prillm_or.result import Result, Status
+from prillm_or.solving.run import solve
 
 _ROOM = 250_000
 _MOST_ROWS = 100
@@ -61,6 +64,32 @@ def check_one_price(market: Market) -> None:
             f"{market.name}: the leader sets {several} prices, a page moves one; `prillm-or equilibrium` shows who "
             "uses whom at given prices"
         )
+
+
+def explore(market: AnyMarket, outside: float | None = None) -> Explored:
+    """Price a market and explain the price.
+
+    Parameters
+    ----------
+    market
+        A market, one with its file, the path of a file, or the name of a shipped one.
+    outside
+        As in `Explored`.
+
+    Raises
+    ------
+    ConvergenceError
+        When no price could be proven.
+    KeyboardInterrupt
+        When it comes.
+    """
+    market = as_market(market)
+    result = solve(market)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if result.status is Status.ERROR:
+        raise ConvergenceError(f"{market.name}: no price could be proven: {'; '.join(result.notes)}")
+    return Explored(market, result, explain(market, result), outside)
 
 
 def explorer_page(explored: Sequence[Explored]) -> str:

@@ -35,7 +35,7 @@ def html_page(comparison: Comparison) -> str:
 
 
 def _section(section: Section, comparison: Comparison, place: int) -> dict[str, object]:
-    market = section.instance.market
+    market = section.file.market
     curve = profit_curve(market)
     limits = comparison.plan.limits
     sizes = (("wide", WIDE), ("narrow", NARROW))

@@ -30,7 +30,7 @@ _SIGNS = ("o", "s", "D", "^", "v", "P", "X", "p", "<", ">", "h")
 
 def curve_picture(section: Section, curve: Curve, width: float, name: str) -> str:
     """Draw the profit curve, today's price, and the price of every method; methods at one point share a mark."""
-    market = section.instance.market
+    market = section.file.market
     end = float(curve.price[-1])
     with drawing(width, name) as (axes, done):
         draw_profit(axes, market, curve.price, curve.profit)

@@ -88,7 +88,7 @@ class Ipopt:
             raise CombinationError(f"Ipopt takes continuous variables only, model {formulation.name} has others")
         functions = Functions(programme)
         with _stopping(Deadline(limits.time_limit)) as stop:
-            x, status = _solve(functions, programme, stop, {**_SILENT, **options})
+            x, status = _solve(functions, programme, stop, {**options, **_SILENT})
         ended = _ended(status, stop)
         if not np.isfinite(x).all():
             return Answer(ended, None, False)
@@ -278,7 +278,10 @@ def _solve(functions: Functions, programme: Programme, stop: _Stop, options: Map
 
 
 def _set(problem: ipyopt.Problem, name: str, value: Any) -> None:
-    """Set an option; a whole number may stand for a real one, as people write it."""
+    """Set an option; a whole number may stand for a real one, as people write it.
+
+    Ipopt comments on what it refuses on standard output, and no option of its own forbids it.
+    """
     for attempt in (value, float(value)) if type(value) is int else (value,):
         try:
             problem.set(**{name: attempt})

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prillm_or.errors import CombinationError, need_package
-from prillm_or.files.names import find
+from prillm_or.files.names import find, name_of
 from prillm_or.files.profiles import read_profile
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.registry import model_needs
@@ -101,7 +101,7 @@ def solver_profile(name: str) -> SolverProfile:
     solver = content.get("solver")
     if solver not in SOLVERS:
         raise CombinationError(f"{path}: solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
-    return SolverProfile(name, solver, content.get("options", {}))
+    return SolverProfile(name_of("solvers", name), solver, content.get("options", {}))
 
 
 def load_native(name: str) -> NativeSolver:
