@@ -21,7 +21,7 @@ from benchmarks.markets import SHAPES, sample, size
 from benchmarks.report import Table, Target, target_table
 from prillm_or.competition.competition import Competition
 from prillm_or.competition.rounds import End
-from prillm_or.competition.search import compete
+from prillm_or.competition.search import find_prices
 from prillm_or.competition.setting import Setting, setting_of
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import Shape
@@ -110,7 +110,7 @@ def _own_weights(market: Market) -> Market:
 
 def _row(markets: Sequence[Market], shape: Shape, own: bool) -> Row:
     began = time.process_time()
-    found = [compete(setting_of(market)) for market in markets]
+    found = [find_prices(setting_of(market)) for market in markets]
     seconds = (time.process_time() - began) / len(markets)
     ended = [one for one in found if one.equilibria]
     equilibria = [equilibrium for one in ended for equilibrium in one.equilibria]

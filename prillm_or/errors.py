@@ -14,6 +14,9 @@ from numbers import Integral, Real
 _MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
 """How Python and how a command line write an argument, between characters that no message holds otherwise."""
 
+_REPEATED = {"baselines": "baseline", "groups": "group", "owners": "owner"}
+"""Arguments of several values whose flag, given once for each of them, is called by one."""
+
 
 def argument(name: str, value: object = None, *, flag: str | None = None) -> str:
     """Mark an argument in a message.
@@ -28,7 +31,7 @@ def argument(name: str, value: object = None, *, flag: str | None = None) -> str
         What the command line says in its place, where that is more than another way to write it.
     """
     python = f"`{name}`" if value is None else f"{name}={value!r}"
-    flag = flag or f"--{name.replace('_', '-')}" + ("" if value is None else f" {value}")
+    flag = flag or f"--{_REPEATED.get(name, name).replace('_', '-')}" + ("" if value is None else f" {value}")
     return f"\ue000{python}\ue001{flag}\ue002"
 
 

@@ -100,7 +100,7 @@ class Result(Answer):
     interrupted
         Whether Ctrl-C ended the run. Not part of the file format.
     notes
-        Lines for people: what `--verbose` shows. Not part of the file format.
+        Lines for people. Not part of the file format.
     """
 
     instance: str

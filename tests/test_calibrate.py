@@ -21,18 +21,20 @@ from prillm_or.calibration.calibration import OURS
 from prillm_or.calibration.days import days_of
 from prillm_or.calibration.findings import delay_reaction
 from prillm_or.calibration.fit import Fit, fit_days
-from prillm_or.calibration.fit_files import FitError, fit_to_json, read_earlier
+from prillm_or.calibration.fit_files import FitError, read_earlier
 from prillm_or.calibration.holdout import hold_out_cells, hold_out_days, hold_out_users
+from prillm_or.calibration.judged_fit import Earlier, Options, fit_and_judge, scaled_to_rest
 from prillm_or.calibration.observation_files import write_observations
 from prillm_or.calibration.observations import Leader, Observations, market_of
 from prillm_or.calibration.preferences import aligned
-from prillm_or.calibration.procedure import Earlier, Options, calibrate, scaled_to_rest
+from prillm_or.calibration.procedure import calibrate
 from prillm_or.calibration.specification import Specification, parameters_of
 from prillm_or.calibration.weighting import decayed, trusted
 from prillm_or.cli import run
-from prillm_or.errors import ObservationsError
+from prillm_or.errors import ObservationsError, PrillmError
 from prillm_or.files.markets import read_market
 from prillm_or.market.synthetic import generate
+from prillm_or.robustness.pricing import robust
 from prillm_or.users.equilibrium import equilibrium
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
@@ -246,8 +248,8 @@ def test_ctrl_c_in_the_draws_keeps_the_fit(monkeypatch: pytest.MonkeyPatch) -> N
     def interrupted(fit: Fit, draws: int, seed: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("prillm_or.calibration.procedure.bootstrap", interrupted)
-    found = calibrate(observed(), Options(shrinkage=0.0, draws=5))
+    monkeypatch.setattr("prillm_or.calibration.judged_fit.bootstrap", interrupted)
+    found = fit_and_judge(observed(), Options(shrinkage=0.0, draws=5))
     assert found.interrupted
     assert found.intervals is None
     assert found.scores[OURS].in_sample is not None
@@ -256,8 +258,8 @@ def test_ctrl_c_in_the_draws_keeps_the_fit(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_new_day_is_fitted_from_the_earlier_fit_to_the_same_end(tmp_path: Path) -> None:
     seen = observed(6, noise=0.02)
     folder = folder_of(seen, tmp_path)
-    before = calibrate(replace_days(seen, 5), Options(shrinkage=0.0))
-    (tmp_path / "fit.json").write_text(json.dumps(fit_to_json(before)), encoding="utf-8")
+    before = fit_and_judge(replace_days(seen, 5), Options(shrinkage=0.0))
+    (tmp_path / "fit.json").write_text(json.dumps(before.to_dict()), encoding="utf-8")
     warm = ("--warm", str(tmp_path / "fit.json"), "--draws", "0", "--baseline", "independence")
     assert run(["calibrate", str(folder), "--out", str(tmp_path / "warm"), *warm]) == 0
     assert run(["calibrate", str(folder), "--out", str(tmp_path / "cold"), *QUICK]) == 0
@@ -276,19 +278,19 @@ def test_own_weights_and_groups_survive_the_file(tmp_path: Path) -> None:
     seen = observed(6, noise=0.1)
     groups = {"first": seen.user_ids[:2]}
     options = Options(Specification(own_congestion=True, own_price=True, groups=groups), shrinkage=0.0)
-    found = calibrate(seen, options).fit.preferences
+    found = fit_and_judge(seen, options).fit.preferences
     path = tmp_path / "fit.json"
-    path.write_text(json.dumps(fit_to_json(calibrate(seen, options))), encoding="utf-8")
+    path.write_text(json.dumps(fit_and_judge(seen, options).to_dict()), encoding="utf-8")
     back = read_earlier(path).preferences
     for name in ("value", "price_factor", "congestion_factor", "group_value", "group"):
         np.testing.assert_allclose(getattr(back, name), getattr(found, name), rtol=1e-12)
     assert back.group_ids == found.group_ids == ("first", "everyone")
-    again = calibrate(seen, replace(options, shrinkage=None), earlier=Earlier(back, 0.0))
+    again = fit_and_judge(seen, replace(options, shrinkage=None), earlier=Earlier(back, 0.0))
     np.testing.assert_allclose(again.fit.preferences.value_by_user, found.value_by_user, atol=1e-4)
 
 
 def test_preferences_go_over_to_new_users_and_providers_by_name() -> None:
-    found = calibrate(observed(), Options(Specification(own_congestion=True), shrinkage=0.0)).fit.preferences
+    found = fit_and_judge(observed(), Options(Specification(own_congestion=True), shrinkage=0.0)).fit.preferences
     users, providers = (*found.user_ids[1:], "new"), ("new", *found.provider_ids[::-1])
     other = aligned(found, users, providers)
     assert other.congestion_factor.tolist() == [*found.congestion_factor[1:], 1.0]
@@ -310,13 +312,13 @@ def test_an_outlier_day_bends_the_robust_fit_less() -> None:
     odd = np.array(seen.flow)
     odd[3] = odd[3][:, ::-1]
     seen = replace(seen, flow=odd)
-    plain, robust = (calibrate(seen, Options(shrinkage=0.0, robust=on)).fit for on in (False, True))
+    plain, robust = (fit_and_judge(seen, Options(shrinkage=0.0, robust=on)).fit for on in (False, True))
     wrong = [abs(fit.preferences.congestion / CONGESTION - 1) for fit in (plain, robust)]
     assert wrong[1] < 0.5 * wrong[0]
     assert robust.weight[3].max() < 0.5
     assert robust.weight[[0, 1, 2, 4]].min() > 0.9
     with pytest.raises(ObservationsError, match="outliers show among 3 or more"):
-        calibrate(observed(2), Options(shrinkage=0.0, robust=True))
+        fit_and_judge(observed(2), Options(shrinkage=0.0, robust=True))
 
 
 def test_weights_halve_with_every_half_life_before_the_last_day_seen() -> None:
@@ -351,7 +353,7 @@ def test_what_is_held_out_is_not_seen(kind: str) -> None:
         flow[t, i, held[t, i]] = flow[t, i, held[t, i]][::-1]
     other = replace(seen, flow=flow)
     options = Options(shrinkage=0.1, baselines=())
-    one, two = (calibrate(each, options, held_out=held).fit for each in (seen, other))
+    one, two = (fit_and_judge(each, options, held_out=held).fit for each in (seen, other))
     # Sums of a row in another order differ by rounding.
     np.testing.assert_allclose(one.theta, two.theta, rtol=1e-6, atol=1e-9)
 
@@ -369,13 +371,13 @@ def test_predictions_given_the_rest_by_hand() -> None:
 
 
 def test_the_findings_say_what_the_data_cannot_tell() -> None:
-    one_day = calibrate(observed(1), Options(shrinkage=0.0))
+    one_day = fit_and_judge(observed(1), Options(shrinkage=0.0))
     said = " ".join(one_day.findings)
     assert "Nothing was held out" in said
     assert "cannot be told" in said
     assert "The flows of one day do not determine" in said
     held = hold_out_days(observed(), 1)
-    said = " ".join(calibrate(observed(), Options(shrinkage=0.0), held_out=held).findings)
+    said = " ".join(fit_and_judge(observed(), Options(shrinkage=0.0), held_out=held).findings)
     assert "better than demand times market share" in said
     assert "no better" not in said
 
@@ -390,3 +392,37 @@ def test_the_reaction_of_delays_to_loads_is_the_slope_of_their_logarithms() -> N
     still, _ = delay_reaction(replace(seen, delay=np.ones(seen.flow.shape)))
     assert still == pytest.approx(0, abs=1e-12)
     assert delay_reaction(observed(1))[0] is None
+
+
+def test_in_python_a_fit_has_markets_and_draws_to_price_over() -> None:
+    found = calibrate(observed(), shrinkage=0.0, draws=3, baselines=[])
+    market = found.market()
+    safe = robust(market, found.draws(3))
+    assert safe.draws == 3
+    assert market.name == "known-2026-07-04"
+    assert list(found.to_frame().columns) == ["value", "low", "high", "elasticity"]
+    assert "own-price elasticity" in str(found)
+    with pytest.raises(PrillmError, match="4 draws wanted"):
+        found.draws(4)
+
+
+def test_in_python_arguments_are_named() -> None:
+    for options, said in (
+        ({"own": "price"}, "`own`: expected names"),
+        ({"own": ["delay"]}, "own='delay': not known"),
+        ({"holdout": "weeks:1"}, "holdout='weeks:1': expected days:N"),
+        ({"shrinkage": -1}, "shrinkage=-1: expected auto"),
+        ({"draws": -1}, "`draws`"),
+        ({"half_life": float("nan")}, "`half_life`"),
+        ({"groups": {"big": "u1"}}, "`groups`"),
+    ):
+        with pytest.raises(PrillmError, match=said):
+            calibrate(observed(), **options)
+
+
+def test_calibrate_is_imported_without_torch_scipy_or_pandas() -> None:
+    code = (
+        "import sys; import prillm_or.calibration.procedure; "
+        "assert not {'torch', 'scipy', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -57,7 +57,7 @@ def untimed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def places(comparison: Comparison) -> list[tuple[str, str, int]]:
     units = [record.unit for record in comparison.records]
-    return [(unit.instance.market.name, str(unit.method), unit.repeat) for unit in units]
+    return [(unit.file.market.name, str(unit.method), unit.repeat) for unit in units]
 
 
 # Methods
@@ -117,7 +117,7 @@ def test_what_is_no_method_is_refused(text: str, error: type[PrillmError]) -> No
 def test_rows_are_results_with_repeat_and_shares() -> None:
     done = compare(plan(["tiny/kink"], ["path", "highs:kkt-bigm"], repeats=2))
     fields = set(solve(instance("tiny/kink").market).to_dict())
-    document = done.document()
+    document = done.to_dict()
     assert list(document) == ["format", "environment", "rows"]
     assert document["format"] == "prillm-or/report@1"
     for row in document["rows"]:

@@ -11,11 +11,12 @@ import pytest
 from prillm_or.competition import unilateral
 from prillm_or.competition.best_response import best_response
 from prillm_or.competition.competition import Status
+from prillm_or.competition.game import compete
 from prillm_or.competition.rounds import End, play
-from prillm_or.competition.search import compete
+from prillm_or.competition.search import find_prices
 from prillm_or.competition.setting import Owner, Setting, setting_of
 from prillm_or.competition.unilateral import gains, stand
-from prillm_or.errors import ConvergenceError, MarketError
+from prillm_or.errors import ConvergenceError, MarketError, PrillmError
 from prillm_or.limits import Deadline
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
@@ -51,7 +52,7 @@ def duopoly(make_market: MakeMarket, **fields: object) -> Market:
 
 def prices_of(setting: Setting) -> Array:
     """Prices of the one equilibrium that is found."""
-    (found,) = compete(setting, starts=3).equilibria
+    (found,) = find_prices(setting, starts=3).equilibria
     return found.standing.prices
 
 
@@ -62,7 +63,7 @@ def led(market: Market, leader: tuple[int, ...]) -> Market:
 def test_identical_duopolists_ask_what_the_closed_form_says(make_market: MakeMarket) -> None:
     # k + D (n + 1) w_q / (n w_p alpha) = 0.5 + 2 * 3 * 2 / (2 * 1 * 3) = 2.5; loads D / 2 = 1; profits (2.5 - 0.5) * 1.
     market = duopoly(make_market, congestion_weight=np.full(2, 2.0))
-    found = compete(setting_of(market))
+    found = find_prices(setting_of(market))
     (one,) = found.equilibria
     assert one.standing.prices == pytest.approx([2.5, 2.5], abs=1e-8)
     assert one.standing.load == pytest.approx([1.0, 1.0], abs=1e-8)
@@ -114,7 +115,7 @@ def test_claims_survive_ten_thousand_prices_of_each_owner(kind: str, draw_market
     benchmark = pytest.importorskip("benchmarks.competition", reason="benchmarks are no part of the wheel")
     claimed = 0
     for seed in (3, 7):
-        found = compete(setting_of(draw_market(kind, 6, 4, seed)), starts=2)
+        found = find_prices(setting_of(draw_market(kind, 6, 4, seed)), starts=2)
         claimed += len(found.equilibria)
         assert benchmark.grid_gain(found, 10_000) <= 1e-8
     assert claimed > 0
@@ -131,7 +132,7 @@ def test_loads_on_a_grid_are_those_of_equilibria(draw_market: MakeMarket) -> Non
 
 def test_a_cycle_is_shown_and_nothing_is_claimed() -> None:
     setting = setting_of(generate(8, 5, *CYCLES))  # type: ignore[arg-type]
-    found = compete(setting, starts=1)
+    found = find_prices(setting, starts=1)
     assert found.status is Status.NONE_FOUND
     assert not found.equilibria
     assert [failure.end for failure in found.failures] == [End.CYCLE]
@@ -147,7 +148,7 @@ def test_a_cycle_is_shown_and_nothing_is_claimed() -> None:
 def test_different_equilibria_are_all_listed(draw_market: MakeMarket) -> None:
     """A provider too dear to earn keeps any price, and its price limits what the others ask."""
     setting = setting_of(draw_market("costs", 6, 4, 5))
-    found = compete(setting)
+    found = find_prices(setting)
     first, second = found.equilibria
     assert sorted((*first.starts, *second.starts)) == ["caps", "costs", "random 1", "random 2", "today"]
     assert np.abs(first.standing.load - second.standing.load).max() > 1e-6 * setting.market.demand.sum()
@@ -156,7 +157,7 @@ def test_different_equilibria_are_all_listed(draw_market: MakeMarket) -> None:
 
 def test_an_owner_whom_nobody_would_use_keeps_its_price(make_market: MakeMarket) -> None:
     market = duopoly(make_market, price=np.array([1.0, 9.0]), unit_cost=np.array([0.0, 9.5]))
-    (one,) = compete(setting_of(market), starts=1).equilibria
+    (one,) = find_prices(setting_of(market), starts=1).equilibria
     assert one.standing.prices[1] == 9.0
     assert one.standing.prices[0] > 1.0
     assert one.standing.load[1] == 0
@@ -180,7 +181,7 @@ def test_the_certificate_finds_what_an_owner_gains() -> None:
 def test_prices_at_which_an_owner_still_gains_are_no_equilibrium(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = setting_of(generate(6, 4, "uniform", 2))
     monkeypatch.setattr("prillm_or.competition.rounds._STILL", 1.0)  # the first round counts as settled
-    found = compete(setting, starts=1, tolerance=1e-12)
+    found = find_prices(setting, starts=1, tolerance=1e-12)
     assert found.status is Status.NONE_FOUND
     assert found.failures[0].end is End.SETTLED
 
@@ -194,7 +195,7 @@ def test_moves_of_half_the_way_settle_too() -> None:
 
 
 def test_time_that_is_up_is_said() -> None:
-    found = compete(setting_of(generate(6, 4, "uniform", 1)), time_limit=0.0)
+    found = find_prices(setting_of(generate(6, 4, "uniform", 1)), time_limit=0.0)
     assert found.status is Status.NONE_FOUND
     assert {failure.end for failure in found.failures} == {End.TIME_LIMIT}
 
@@ -222,7 +223,7 @@ def test_a_ridge_on_which_no_single_price_gains_is_climbed() -> None:
 
 def test_owners_of_several_prices_are_certified_by_a_model() -> None:
     setting = setting_of(generate(4, 3, "uniform", 1), groups=[Owner("two", ("p1", "p2"))])
-    (one,) = compete(setting, starts=2).equilibria
+    (one,) = find_prices(setting, starts=2).equilibria
     gain = one.certificate["two"]
     assert gain.proven
     assert gain.relative_bound is not None
@@ -311,8 +312,8 @@ def test_nobody_has_to_ask_less_than_today(make_market: MakeMarket) -> None:
 @pytest.mark.parametrize(
     ("leaders", "groups", "problem"),
     [
-        (("x",), (), "--leaders: no provider has the id 'x'"),
-        (("p1",), (Owner("us", ("p1", "p2")),), "--owner us: 'p2' is not among --leaders"),
+        (("x",), (), "`leaders`: no provider has the id 'x'"),
+        (("p1",), (Owner("us", ("p1", "p2")),), "owners='us': 'p2' is not among `leaders`"),
         ((), (Owner("us", ("p1", "x")),), "owner us: no provider has the id 'x'"),
         ((), (Owner("us", ("p1", "p2", "p3")),), "owner us: it would own every provider"),
         ((), (Owner("us", ("p1",)), Owner("us", ("p2",))), "owner us: there are 2 of this name"),
@@ -330,6 +331,39 @@ def test_bad_owners_are_refused(
 def test_a_price_that_nobody_sets_has_to_be_there(make_market: MakeMarket) -> None:
     market = make_market(price=np.array([np.nan, 2.0, 3.0]))
     assert setting_of(market).start().tolist() == [2.5, 2.0, 3.0]
-    assert compete(setting_of(market), starts=1).today is None
+    assert find_prices(setting_of(market), starts=1).today is None
     with pytest.raises(MarketError, match="provider p1 has no price today"):
         setting_of(market, leaders=["p2"])
+
+
+# In Python
+
+
+def test_a_merger_before_and_after() -> None:
+    market = generate(5, 4, "uniform", 1)
+    game = compete(market, merge={"big": ["p1", "p2"]}, cost_shock={"p3": "+0.1"}, starts=1)
+    assert game.after is not None
+    assert (change := game.change) is not None
+    before, after = game.before.first, game.after.first
+    assert before is not None
+    assert after is not None
+    assert change.price["p1"] == pytest.approx(after.prices[0] - before.prices[0])
+    assert change.users_cost == pytest.approx(after.users_cost - before.users_cost)
+    document = game.to_dict()
+    assert document["counterfactual"]["what_if"] == {"merge": ["big=p1,p2"], "cost_shock": ["p3=+0.1"]}
+    assert list(game.to_frame().index) == ["p1", "p2", "p3", "p4"]
+    assert "what if" in str(game)
+    assert compete(market, starts=1).change is None
+
+
+def test_arguments_that_make_no_sense_are_named() -> None:
+    market = generate(4, 3, "uniform", 1)
+    for options, said in (
+        ({"leaders": "p1"}, "`leaders`: expected ids"),
+        ({"owners": ["us"]}, "`owners`: expected names"),
+        ({"cost_shock": {"p1": "10"}}, "cost_shock='p1=10': expected"),
+        ({"starts": 0}, "`starts`"),
+        ({"tolerance": float("nan")}, "`tolerance`"),
+    ):
+        with pytest.raises(PrillmError, match=said):
+            compete(market, **options)

@@ -137,9 +137,9 @@ def test_nothing_to_do_is_done(work: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "jobs", "address", "why"),
     [
-        ("local", 2, "tcp://127.0.0.1:1", "--address.*only with --engine dask"),
-        ("dask", 1, None, "give the scheduler's --address"),
-        ("dask", 2, "tcp://127.0.0.1:1", "--jobs 2.*leave it out"),
+        ("local", 2, "tcp://127.0.0.1:1", "address=.*only with engine='dask'"),
+        ("dask", 1, None, "give the scheduler's `address`"),
+        ("dask", 2, "tcp://127.0.0.1:1", "jobs=2.*leave it out"),
     ],
 )
 def test_engines_that_cannot_be(name: str, jobs: int, address: str | None, why: str) -> None:

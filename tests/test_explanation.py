@@ -15,7 +15,7 @@ from prillm_or.cli import run
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.derive import explain
 from prillm_or.explanation.effects import RIVAL_KEYS, load_gradient
-from prillm_or.explanation.explanation import Explanation, State, UserPart, explanation_to_json
+from prillm_or.explanation.explanation import Explanation, State, UserPart
 from prillm_or.explanation.words import sentences
 from prillm_or.files.markets import read_market, write_market
 from prillm_or.files.names import find
@@ -407,7 +407,7 @@ def test_the_command_prints_it_and_writes_the_format(tmp_path: Any, capsys: pyte
     assert run(["explain", "tiny/two-maxima", "--json", str(out)]) == 0
     assert "The next-best local maximum is 8" in capsys.readouterr().out
     document = json.loads(out.read_text(encoding="utf-8"))
-    assert document == json.loads(json.dumps(explanation_to_json(explain(tiny("two-maxima")))))
+    assert document == json.loads(json.dumps(explain(tiny("two-maxima")).to_dict()))
     assert document["format"] == "prillm-or/explanation@1"
     assert set(document["elasticity"]) == {"left", "right"}
     assert {"id", "load", "profit", "state"} <= set(document["users"][0])

@@ -7,6 +7,8 @@ import signal
 import time
 from threading import Timer
 
+import pytest
+
 from prillm_or.files.markets import read_market
 from prillm_or.files.names import find
 from prillm_or.limits import Limits
@@ -43,3 +45,9 @@ def test_the_bound_covers_what_the_tolerance_lets_slip() -> None:
     assert answer.upper_bound is not None
     assert answer.upper_bound >= best * (1 - 1e-9)
     assert answer.upper_bound <= best * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("solver", ["highs", "enumerate", "grid"])
+def test_nothing_is_printed(solver: str, capfd: pytest.CaptureFixture[str]) -> None:
+    solve(read_market(find("instances", "tiny/kink")).market, solver=solver)
+    assert capfd.readouterr().out == ""

@@ -32,8 +32,8 @@ from prillm_or.market.synthetic import generate
 from prillm_or.robustness import pricing as robust_module
 from prillm_or.robustness.best import best_mean, best_worst, top_of_lowest
 from prillm_or.robustness.parabolas import Parabolas, breakpoints, profits
-from prillm_or.robustness.prices import RobustPrices, robust_to_json
-from prillm_or.robustness.pricing import robust_prices
+from prillm_or.robustness.prices import RobustPrices
+from prillm_or.robustness.pricing import robust
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium
 
@@ -89,7 +89,7 @@ def one_rival(value: float, **fields: Any) -> Market:
 def test_two_parabolas_of_which_one_is_below_the_other() -> None:
     # Profits p (6 - p)/2 and p (8 - p)/2. Mean p (14 - 2 p)/4, top at p = 7/2: 7/2 * 7/4 = 49/8. The first is below the
     # second up to 6, where it is 0 and stays: best worst case that of the first alone, p = 3: 9/2.
-    found = robust_prices(one_rival(1.0), [one_rival(0.0), one_rival(2.0)])
+    found = robust(one_rival(1.0), [one_rival(0.0), one_rival(2.0)])
     assert found.best_mean.price == pytest.approx(7 / 2, rel=1e-6)
     assert found.best_mean.mean_profit == pytest.approx(49 / 8, rel=1e-12)
     assert found.best_mean.worst_profit == pytest.approx(7 / 2 * 5 / 4, rel=1e-6)
@@ -117,7 +117,7 @@ def test_the_best_worst_case_and_the_best_mean_are_at_a_kink() -> None:
     # Worth 7, the load is 4 up to p = 5, then (13 - p)/2; the steep one's is 4 up to 5, too, then 14 - 2 p, and zero at
     # 7. Both profits are 4 p up to 5: 20 there. From there on p (14 - 2 p) is the lower one and falls (top at 7/2), and
     # the mean p (41 - 5 p)/4 falls (top at 41/10).
-    found = robust_prices(one_rival(7.0), [one_rival(7.0), steep()])
+    found = robust(one_rival(7.0), [one_rival(7.0), steep()])
     assert found.best_worst.price == found.best_mean.price == pytest.approx(5, rel=1e-12)
     assert found.best_worst.worst_profit == found.best_mean.mean_profit == pytest.approx(20, rel=1e-12)
     # The market itself earns p (13 - p)/2, at its top 13/2 so much as 169/8, at 5 only 20.
@@ -129,7 +129,7 @@ def test_the_best_worst_case_is_where_parabolas_cross_inside_a_piece() -> None:
     # They meet at p = 6: the lower profit is 2 p before and p (14 - 2 p) after, which falls: best worst case 12 at 6.
     # The mean is p (16 - 2 p)/2 from 5 on, falling; 3 p before: best at 5, 15.
     other = one_rival(10.0, demand=[2.0])
-    found = robust_prices(one_rival(7.0), [other, steep()])
+    found = robust(one_rival(7.0), [other, steep()])
     assert found.best_worst.price == pytest.approx(6, rel=1e-12)
     assert found.best_worst.worst_profit == pytest.approx(12, rel=1e-12)
     assert found.best_mean.price == pytest.approx(5, rel=1e-12)
@@ -140,7 +140,7 @@ def test_the_best_worst_case_is_where_parabolas_cross_inside_a_piece() -> None:
 def test_the_cap_binds() -> None:
     # Profits p (6 - p)/2 and p (8 - p)/2 rise up to 3 and 4: with a cap of 2 both prices are 2, 4 and 6.
     cap = {"price_cap": [2.0]}
-    found = robust_prices(one_rival(1.0, **cap), [one_rival(0.0, **cap), one_rival(2.0, **cap)])
+    found = robust(one_rival(1.0, **cap), [one_rival(0.0, **cap), one_rival(2.0, **cap)])
     assert [price.price for price in found.by_name.values()] == [2.0, 2.0, 2.0]
     assert found.best_mean.mean_profit == pytest.approx(5)
     assert found.best_worst.worst_profit == pytest.approx(4)
@@ -148,7 +148,7 @@ def test_the_cap_binds() -> None:
 
 def test_a_cap_of_zero_leaves_one_price() -> None:
     cap = {"price_cap": [0.0]}
-    found = robust_prices(one_rival(1.0, **cap), [one_rival(0.0, **cap), one_rival(2.0, **cap)])
+    found = robust(one_rival(1.0, **cap), [one_rival(0.0, **cap), one_rival(2.0, **cap)])
     assert [price.price for price in found.by_name.values()] == [0.0, 0.0, 0.0]
     assert found.best_mean.mean_profit == 0.0
     assert found.best_mean.central_share is None
@@ -156,7 +156,7 @@ def test_a_cap_of_zero_leaves_one_price() -> None:
 
 def test_where_every_worst_case_is_nothing_the_price_of_the_best_mean_is_the_answer() -> None:
     # Worth -6 nobody uses the leader at any price. Mean of p (6 - p)/2 and 0: top at 3.
-    found = robust_prices(one_rival(0.0), [one_rival(0.0), one_rival(-6.0)])
+    found = robust(one_rival(0.0), [one_rival(0.0), one_rival(-6.0)])
     assert found.best_worst == found.best_mean
     assert found.best_mean.price == pytest.approx(3, rel=1e-6)
     assert (found.best_worst.worst_profit, found.best_worst.worst_draw) == (0.0, 2)
@@ -165,7 +165,7 @@ def test_where_every_worst_case_is_nothing_the_price_of_the_best_mean_is_the_ans
 def test_unit_costs_above_the_cap_call_for_few_users() -> None:
     # Unit cost 10, cap 5: profit (p - 10)(6 - p)/2, worst at small prices; least loss at the cap, -5/2; worth 2: -15/2.
     fields = {"unit_cost": [10.0, 0.0], "price_cap": [5.0]}
-    found = robust_prices(one_rival(1.0, **fields), [one_rival(0.0, **fields), one_rival(2.0, **fields)])
+    found = robust(one_rival(1.0, **fields), [one_rival(0.0, **fields), one_rival(2.0, **fields)])
     assert found.best_mean.price == found.best_worst.price == 5.0
     assert found.best_mean.mean_profit == pytest.approx(-5)
     assert found.best_worst.worst_profit == pytest.approx(-15 / 2)
@@ -179,7 +179,7 @@ def test_unit_costs_above_the_cap_call_for_few_users() -> None:
 def test_no_price_of_a_dense_grid_is_better(kind: str, seed: int, draw_market: MakeMarket) -> None:
     market = draw_market(kind, 6, 5, seed)
     draws = drawn(market, 9, seed)
-    found = robust_prices(market, draws)
+    found = robust(market, draws)
     prices = np.linspace(0.0, cap_of(market), GRID)
     curves = [curve(draw) for draw in draws]
     earned = profits(curves, prices)
@@ -270,14 +270,14 @@ def figures(found: RobustPrices) -> list[float]:
 def test_one_draw_gives_the_optimum_of_that_draw(kind: str, draw_market: MakeMarket) -> None:
     market = draw_market(kind, 6, 5, 7)
     (draw,) = drawn(market, 1, 7)
-    found, best = robust_prices(market, [draw]), solve(draw, solver="path")
+    found, best = robust(market, [draw]), solve(draw, solver="path")
     for price in (found.best_mean, found.best_worst):
         assert price.mean_profit == price.worst_profit == pytest.approx(best.profit, rel=1e-10, abs=1e-10)
 
 
 def test_draws_that_are_the_market_itself_give_its_optimum(kind: str, draw_market: MakeMarket) -> None:
     market = draw_market(kind, 6, 5, 8)
-    found, best = robust_prices(market, [market] * 3), solve(market)
+    found, best = robust(market, [market] * 3), solve(market)
     for price in found.by_name.values():
         assert price.central_profit == pytest.approx(best.profit, rel=1e-10, abs=1e-10)
         assert price.mean_profit == pytest.approx(best.profit, rel=1e-10, abs=1e-10)
@@ -286,7 +286,7 @@ def test_draws_that_are_the_market_itself_give_its_optimum(kind: str, draw_marke
 
 def test_the_order_of_the_draws_does_not_matter(some: tuple[Market, list[Market]]) -> None:
     market, draws = some
-    found, again = robust_prices(market, draws), robust_prices(market, draws[::-1])
+    found, again = robust(market, draws), robust(market, draws[::-1])
     assert figures(again) == pytest.approx(figures(found), rel=1e-6)
     assert again.best_mean.mean_profit == pytest.approx(found.best_mean.mean_profit, rel=1e-12)
     assert again.best_worst.worst_profit == pytest.approx(found.best_worst.worst_profit, rel=1e-12)
@@ -296,7 +296,7 @@ def test_the_order_of_the_draws_does_not_matter(some: tuple[Market, list[Market]
 
 def test_each_price_is_the_best_of_the_three_at_what_it_is_for(some: tuple[Market, list[Market]]) -> None:
     market, draws = some
-    found = robust_prices(market, draws)
+    found = robust(market, draws)
     for price in found.by_name.values():
         assert price.mean_profit <= found.best_mean.mean_profit * (1 + 1e-12)
         assert price.worst_profit <= found.best_worst.worst_profit * (1 + 1e-12)
@@ -309,7 +309,7 @@ def test_each_price_is_the_best_of_the_three_at_what_it_is_for(some: tuple[Marke
 
 def test_profits_are_those_of_equilibria_in_every_draw(some: tuple[Market, list[Market]]) -> None:
     market, draws = some
-    found = robust_prices(market, draws)
+    found = robust(market, draws)
     for price in found.by_name.values():
         earned = [price.price * equilibrium(draw, [price.price]).load[draw.leader[0]] for draw in draws]
         assert price.mean_profit == pytest.approx(np.mean(earned), rel=1e-12)
@@ -327,7 +327,7 @@ def test_pieces_that_contradict_the_equilibria_are_an_error(
 
     monkeypatch.setattr(robust_module, "curve", wrong)
     with pytest.raises(ConvergenceError, match="differ in profit"):
-        robust_prices(*some)
+        robust(*some)
 
 
 def test_ctrl_c_during_the_search_of_the_market_itself_ends_it(
@@ -335,7 +335,7 @@ def test_ctrl_c_during_the_search_of_the_market_itself_ends_it(
 ) -> None:
     monkeypatch.setattr(robust_module, "solve", lambda market: replace(solve(market), interrupted=True))
     with pytest.raises(KeyboardInterrupt):
-        robust_prices(*some)
+        robust(*some)
 
 
 # Draws of a calibration
@@ -435,7 +435,7 @@ def test_a_market_with_groups_that_does_not_weigh_delays_does_not_tell_them() ->
     market = market_with(true, observed(true), "2026-07-01")
     made = drawn_markets(Draws("known", true, (true,)), market, 1)
     assert_same_users(made[0], market)
-    with pytest.raises(CombinationError, match="calibrate without --group"):
+    with pytest.raises(CombinationError, match="calibrate without `groups`"):
         drawn_markets(Draws("known", true, (wanted(4, 5, 2, 2),)), market, 1)
 
 
@@ -508,10 +508,15 @@ def test_given_markets_are_draws(tmp_path: Path, some: tuple[Market, list[Market
     arguments = ["--draws", str(given), "--json", str(out)]
     assert run(["solve", str(tmp_path / "market.json"), "--robust", "5", *arguments]) == 0
     document = json.loads(out.read_text())
-    found = robust_to_json(robust_prices(market, draws[:5]))
+    found = robust(market, draws[:5]).to_dict()
     assert document["format"] == "prillm-or/robust@1"
     assert document["draws"] == 5
     assert document["prices"] == found["prices"]
+    assert run(["robust", str(tmp_path / "market.json"), "--count", "5", *arguments]) == 0
+    again = json.loads(out.read_text())
+    assert again | {"time_s": 0} == document | {"time_s": 0}
+    assert run(["robust", str(tmp_path / "market.json"), *arguments]) == 0
+    assert json.loads(out.read_text())["draws"] == len(draws)
     assert document["instance_sha256"] == read_market(tmp_path / "market.json").sha256
 
 
@@ -522,10 +527,10 @@ def test_users_may_leave_in_every_draw(tmp_path: Path, some: tuple[Market, list[
     arguments = ["--robust", "3", "--draws", str(given), "--outside", "-4", "--json", str(out)]
     assert run(["solve", str(tmp_path / "market.json"), *arguments]) == 0
     document = json.loads(out.read_text())
-    found = robust_prices(with_outside(market, -4.0), [with_outside(draw, -4.0) for draw in draws[:3]])
+    found = robust(with_outside(market, -4.0), [with_outside(draw, -4.0) for draw in draws[:3]])
     assert document["outside"] == -4
-    assert document["prices"] == robust_to_json(found)["prices"]
-    assert document["prices"] != robust_to_json(robust_prices(market, draws[:3]))["prices"]
+    assert document["prices"] == found.to_dict()["prices"]
+    assert document["prices"] != robust(market, draws[:3]).to_dict()["prices"]
 
 
 def test_mistakes_are_named(
@@ -562,7 +567,7 @@ def test_mistakes_are_named(
     assert "Invalid value for '--robust'" in refusal(path, "--robust", "0")
 
 
-def test_from_observed_flows_to_robust_prices(tmp_path: Path) -> None:
+def test_from_observed_flows_to_robust(tmp_path: Path) -> None:
     true = replace(wanted(4, 5, 1), price_factor=np.ones(4), congestion_factor=np.ones(4))
     write_observations(observed(true, noise=0.1), tmp_path / "known")
     quick = ("--shrinkage", "0", "--baseline", "independence", "--draws", "12")

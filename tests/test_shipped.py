@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import prillm_or.market
+from prillm_or.cli.common import known_here, names_here
 from prillm_or.errors import UnknownNameError
 from prillm_or.files.markets import read_market
 from prillm_or.files.names import find, names
@@ -52,28 +53,29 @@ def test_the_schema_is_shipped_with_the_package_and_no_instance_is_one() -> None
 def test_the_working_directory_comes_first(workplace: Path) -> None:
     own = workplace / "instances" / "coding-13.json"
     own.parent.mkdir()
-    assert find("instances", "coding-13") != own
+    assert known_here("instances", "coding-13") == "coding-13"
     own.touch()
-    assert find("instances", "coding-13") == own
-    assert names("instances").count("coding-13") == 1
+    assert Path(known_here("instances", "coding-13")).absolute() == own
+    assert names_here("instances").count("coding-13") == 1
+    assert find("instances", "coding-13") != own  # the library knows what is shipped
 
 
 def test_zipped_instances_and_profiles_in_folders_are_found(workplace: Path) -> None:
     for path in (zipped := workplace / "instances/big.json.gz", fast := workplace / "solvers/mine/fast.toml"):
         path.parent.mkdir(parents=True)
         path.touch()
-    assert find("instances", "big") == zipped
-    assert find("solvers", "mine/fast") == fast
-    assert "mine/fast" in names("solvers")
+    assert Path(known_here("instances", "big")).absolute() == zipped
+    assert Path(known_here("solvers", "mine/fast")).absolute() == fast
+    assert "mine/fast" in names_here("solvers")
 
 
 def test_other_suffixes_can_be_asked_for(workplace: Path) -> None:
     weights = workplace / "models/abstraction/mine.npz"
     weights.parent.mkdir(parents=True)
     weights.touch()
-    assert find("models", "abstraction/mine", (".npz",)) == weights
-    assert "abstraction/mine" in names("models", (".npz",))
-    assert "abstraction/mine" not in names("models")
+    assert Path(known_here("models", "abstraction/mine", (".npz",))).absolute() == weights
+    assert "abstraction/mine" in names_here("models", (".npz",))
+    assert "abstraction/mine" not in names_here("models")
 
 
 def test_a_path_is_a_path(workplace: Path) -> None:
@@ -93,11 +95,11 @@ def test_a_name_without_its_folder_is_led_there(workplace: Path) -> None:
     (workplace / "solvers/zz").mkdir(parents=True)
     (workplace / "solvers/zz/q.toml").touch()
     with pytest.raises(UnknownNameError, match=r"did you mean .*zz/q"):
-        find("solvers", "q")
+        known_here("solvers", "q")
 
 
 def test_a_name_like_no_other_is_told_what_there_is(workplace: Path) -> None:
     (workplace / "models").mkdir()
     (workplace / "models/mine.toml").touch()
     with pytest.raises(UnknownNameError, match=r"models: no file is called '0'; there are: .*mine"):
-        find("models", "0")
+        known_here("models", "0")

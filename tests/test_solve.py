@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prillm_or.cli.common import model_here, solver_here
 from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
 from prillm_or.files.markets import MarketFile
 from prillm_or.limits import Limits
@@ -201,7 +202,8 @@ def test_profiles_of_the_working_directory_count_and_their_faults_are_named(
     (tmp_path / "solvers/highs").mkdir(parents=True)
     (tmp_path / "models/mine.toml").write_text('formulation = "kkt-bigm"\n[options]\nseeds = 2\n')
     (tmp_path / "solvers/highs/mine.toml").write_text('solver = "highs"\n[options]\nmip_heuristic_effort = 0.1\n')
-    result = solve(small_market, solver="highs/mine", model="mine")
+    solver, model = solver_here("highs/mine"), model_here("mine")
+    result = solve(small_market, solver=solver, model=model)
     assert (result.method.solver, result.method.model) == ("highs/mine", "mine")
     assert result.status is Status.OPTIMAL
     for content, message in [
@@ -213,13 +215,13 @@ def test_profiles_of_the_working_directory_count_and_their_faults_are_named(
     ]:
         (tmp_path / "models/mine.toml").write_text(content)
         with pytest.raises(CombinationError, match=message):
-            solve(small_market, solver="highs", model="mine")
+            solve(small_market, solver="highs", model=model)
     (tmp_path / "solvers/highs/mine.toml").write_text('solver = "highs"\n[options]\nno_such_option = 1\n')
     with pytest.raises(CombinationError, match=r"HiGHS refuses the option no_such_option"):
-        solve(small_market, solver="highs/mine")
+        solve(small_market, solver=solver)
     (tmp_path / "solvers/highs/mine.toml").write_text('solver = "cplex"\n')
     with pytest.raises(CombinationError, match=r"solver: expected one of path, bisect, .*, got 'cplex'"):
-        solve(small_market, solver="highs/mine")
+        solve(small_market, solver=solver)
     with pytest.raises(CombinationError, match="No such file"):
         solve(small_market, solver="./none.toml")
 

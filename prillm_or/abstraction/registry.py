@@ -24,9 +24,9 @@ class AbstractionEntry:
     about
         One line for people.
     anchored
-        Whether it starts from an equilibrium of the full market, so that `--refine` can give it another one.
+        Whether it starts from an equilibrium of the full market, so that refining can give it another one.
     weights
-        Whether it has trained weights (`--weights`).
+        Whether it has trained weights.
     packages
         What it needs besides this one's packages, as they are imported.
     """

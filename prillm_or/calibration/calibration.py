@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from prillm_or.calibration.bootstrap import Intervals
+import numpy as np
+
+from prillm_or import __version__
+from prillm_or.calibration.bootstrap import LEVEL, Intervals
+from prillm_or.calibration.draw_files import DRAWS_NAME, write_draws
+from prillm_or.calibration.draws import Draws, drawn_markets
 from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.identifiability import Identifiability
 from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.preferences import Preferences, market_with
 from prillm_or.calibration.scores import Scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice
-from prillm_or.market.market import Array, Mask
+from prillm_or.errors import CombinationError, argument
+from prillm_or.files.markets import write_market
+from prillm_or.market.market import Array, Market, Mask
+from prillm_or.output.answer import Answer
+from prillm_or.output.numbers import figure
+from prillm_or.output.tables import Part, Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+FIT_FORMAT = "prillm-or/fit@1"
 
 OURS = "calibrated"
 """Our name among the methods of a score table."""
@@ -45,7 +64,7 @@ class MethodScores:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Calibration:
+class Calibration(Answer):
     """What `calibrate` found.
 
     Parameters
@@ -86,3 +105,190 @@ class Calibration:
     elasticity: Array
     findings: tuple[str, ...]
     interrupted: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the file format, in their order; what is not known is null."""
+        preferences, observations = self.fit.preferences, self.observations
+        ours, *others = self.scores.items()
+        return {
+            "format": FIT_FORMAT,
+            "weights": {"price": 1.0, "congestion": preferences.congestion, "delay": preferences.delay},
+            "values": dict(zip(preferences.provider_ids, preferences.value.tolist(), strict=True)),
+            "users": _users(preferences),
+            "groups": _groups(preferences),
+            "intervals": _intervals(self),
+            "scores": _method(ours[1]),
+            "baselines": {name: _method(scored) for name, scored in others},
+            "identifiability": {
+                "singular_values": self.identifiability.singular_values.tolist(),
+                "condition": self.identifiability.condition,
+                "undetermined": [dict(direction) for direction in self.identifiability.undetermined],
+            },
+            "elasticities": {
+                name: None if np.isnan(elasticity) else float(elasticity)
+                for name, elasticity in zip(preferences.provider_ids, self.elasticity, strict=True)
+            },
+            "shrinkage": self.fit.shrinkage,
+            "holdout": self.holdout or None,
+            "findings": list(self.findings),
+            "name": observations.name,
+            "units": asdict(observations.units),
+            "days": observations.T,
+            "observations": int(observations.cells.sum()),
+            "version": __version__,
+        }
+
+    def to_frame(self) -> DataFrame:
+        """A row for each provider: its value with its interval, and its own-price elasticity."""
+        import pandas as pd
+
+        ends = np.full((len(self.elasticity), 2), np.nan) if self.intervals is None else self.intervals.values
+        columns = {"value": self.fit.preferences.value, "low": ends[:, 0], "high": ends[:, 1]}
+        index = pd.Index(self.fit.preferences.provider_ids, name="provider")
+        return pd.DataFrame(columns | {"elasticity": self.elasticity}, index=index)
+
+    def parts(self, note: str = "") -> Iterator[Part]:
+        """What providers are worth to users, how well that predicts, and what a reader has to know."""
+        preferences, ends, units = self.fit.preferences, self.intervals, self.observations.units
+        columns = ("provider", "value", f"{LEVEL:.0%} interval", "own-price elasticity")
+        rows = [
+            (
+                name,
+                figure(float(preferences.value[j]), 4),
+                "-" if ends is None else f"{ends.values[j][0]:.4g} to {ends.values[j][1]:.4g}",
+                "-" if np.isnan(self.elasticity[j]) else f"{self.elasticity[j]:.3g}",
+            )
+            for j, name in enumerate(preferences.provider_ids)
+        ]
+        title = f"{self.observations.name}{note}: values in {units.currency} per {units.volume}"
+        yield Table(title, columns, rows, columns[1:])
+        yield (
+            f"weights: price 1, congestion {preferences.congestion:.5g}, delay {preferences.delay:.5g}; "
+            f"shrinkage {self.fit.shrinkage:g}"
+        )
+        yield _score_table(self.scores)
+        yield from (f"{name}: {scored.note}" for name, scored in self.scores.items() if scored.note)
+        yield from (f"* {sentence}" for sentence in self.findings)
+
+    def market(self, day: str | None = None) -> Market:
+        """The fitted market of a day, the last one if None.
+
+        Raises
+        ------
+        ObservationsError
+            When there is no such day, or the observations name no leader.
+        """
+        seen = self.observations
+        about = (
+            f"Fitted by prillm-or calibrate to the flows of {seen.name}, {seen.days[0]} to {seen.days[-1]} "
+            f"({seen.T} days, {int(self.fit.days.train.sum())} cells). From the observations: demand, price, capacity, "
+            f"delay of the day. Fitted: weights and values. {' '.join(self.findings)}"
+        )
+        return market_with(self.fit.preferences, seen, seen.days[-1] if day is None else day, about)
+
+    def draws(self, count: int | None = None, day: str | None = None) -> tuple[Market, ...]:
+        """Markets of a day, the last one if None, in which users want what the bootstrap drew: the first `count`.
+
+        Raises
+        ------
+        CombinationError
+            When there are not so many.
+        """
+        drawn = self._drawn
+        if drawn is None:
+            raise CombinationError(f"{self.observations.name}: no draws; calibrate with {argument('draws', 200)}")
+        return drawn_markets(drawn, self.market(day), len(drawn.drawn) if count is None else count)
+
+    def write(self, folder: str | os.PathLike[str], days: Sequence[str] = ()) -> list[str]:
+        """Write fit.json, draws.json where there are draws, and the markets of some days; the names of the files.
+
+        Raises
+        ------
+        PrillmError
+            When one cannot be written, or a day has no market.
+        """
+        folder = Path(folder)
+        folder.mkdir(exist_ok=True)
+        self.save(folder / "fit.json")
+        names = ["fit.json"]
+        if self._drawn is not None:
+            write_draws(self._drawn, folder / DRAWS_NAME)
+            names.append(DRAWS_NAME)
+        for day in days:
+            names.append(f"{self.observations.name}-{day}.json")
+            write_market(self.market(day), folder / names[-1])
+        return names
+
+    @property
+    def _drawn(self) -> Draws | None:
+        if self.intervals is None:
+            return None
+        return Draws(self.observations.name, self.fit.preferences, self.intervals.sample)
+
+
+def _score_table(scores: Mapping[str, MethodScores]) -> Table:
+    heads = ("method", "R2 in sample", "held out", "R2 shares in sample", "held out ", "MAE in sample", "held out  ")
+    rows = [
+        (
+            name,
+            *(
+                figure(None if part is None else getattr(part, key), 3)
+                for key in ("r2", "r2_shares", "mae")
+                for part in (scored.in_sample, scored.held_out)
+            ),
+        )
+        for name, scored in scores.items()
+    ]
+    return Table("scores", heads, rows, heads[1:])
+
+
+def _users(preferences: Preferences) -> dict[str, dict[str, Any]]:
+    """Each user's own factors and its group; nothing where all want the same."""
+    if preferences.common:
+        return {}
+    return {
+        name: {
+            "price": float(preferences.price_factor[i]),
+            "congestion": float(preferences.congestion_factor[i]),
+            "group": preferences.group_ids[preferences.group[i]],
+        }
+        for i, name in enumerate(preferences.user_ids)
+    }
+
+
+def _groups(preferences: Preferences) -> dict[str, dict[str, float]]:
+    if not preferences.group_value.any():
+        return {}
+    return {
+        name: dict(zip(preferences.provider_ids, beyond.tolist(), strict=True))
+        for name, beyond in zip(preferences.group_ids, preferences.group_value, strict=True)
+    }
+
+
+def _intervals(calibration: Calibration) -> dict[str, Any] | None:
+    found = calibration.intervals
+    if found is None:
+        return None
+    names = calibration.fit.preferences.provider_ids
+    return {
+        "level": LEVEL,
+        "draws": found.draws,
+        "drawn": found.drawn,
+        "weights": {name: list(ends) for name, ends in found.weights.items()},
+        "values": dict(zip(names, found.values.tolist(), strict=True)),
+        "reference": names[found.reference],
+    }
+
+
+def _method(scored: MethodScores) -> dict[str, Any]:
+    return {
+        "in_sample": _scores(scored.in_sample),
+        "holdout": _scores(scored.held_out),
+        "holdout_rest": _scores(scored.held_out_rest),
+        "time_s": scored.time_s,
+        **({"note": scored.note} if scored.note else {}),
+    }
+
+
+def _scores(found: Scores | None) -> dict[str, Any] | None:
+    return None if found is None else asdict(found)

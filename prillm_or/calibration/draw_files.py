@@ -19,13 +19,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from prillm_or.calibration.draws import Draws
+from prillm_or.calibration.draws import Draws, drawn_markets
 from prillm_or.calibration.preferences import EVERYONE, Preferences
-from prillm_or.errors import PrillmError
+from prillm_or.errors import CombinationError, PrillmError, argument
 from prillm_or.files.documents import parse_json
+from prillm_or.files.markets import read_market
 from prillm_or.market.checks import check_fields, member, repeated
 from prillm_or.market.faults import Faults, shown
-from prillm_or.market.market import Array
+from prillm_or.market.market import Array, Market
 from prillm_or.market.schema import NonNegative, Part, Positive, Text
 from prillm_or.output.saving import replace_file
 
@@ -106,6 +107,37 @@ def read_draws(path: str | os.PathLike[str]) -> Draws:
     groups = tuple(parsed.centre.group_values) or (EVERYONE,)
     centre, *drawn = (_preferences(parsed, one, groups) for one in (parsed.centre, *parsed.draws))
     return Draws(parsed.name, centre, tuple(drawn))
+
+
+def load_draws(place: str | os.PathLike[str], market: Market, count: int | None = None) -> tuple[Market, ...]:
+    """Markets of which each may be the right one: draws of a fit of the market, or the market files of a folder.
+
+    Parameters
+    ----------
+    place
+        The draws.json of a calibration, or a folder of markets.
+    market
+        The market that was fitted; see `drawn_markets`.
+    count
+        How many, the first ones; None for all.
+
+    Raises
+    ------
+    PrillmError
+        When a file cannot be read, there are too few, or they are draws of another fit.
+    """
+    place = Path(place)
+    if not place.is_dir():
+        draws = read_draws(place)
+        return drawn_markets(draws, market, len(draws.drawn) if count is None else count)
+    if (place / DRAWS_NAME).is_file():
+        raise CombinationError(
+            f"{argument('draws', str(place))}: the folder of a calibration; give {place / DRAWS_NAME}"
+        )
+    files = sorted(path for path in place.iterdir() if path.name.endswith((".json", ".json.gz")))
+    if len(files) < (count or 0):
+        raise CombinationError(f"{place}: {count} draws wanted, it holds {len(files)} markets; take so many")
+    return tuple(read_market(path).market for path in files[:count])
 
 
 def _text(value: object) -> str:

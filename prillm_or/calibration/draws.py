@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prillm_or.calibration.preferences import Preferences
-from prillm_or.errors import CombinationError, MarketError
+from prillm_or.errors import CombinationError, MarketError, argument
 from prillm_or.market.market import Array, Market
 
 _SAME = 1e-9
@@ -54,7 +54,7 @@ def drawn_markets(draws: Draws, market: Market, count: int) -> tuple[Market, ...
     if count > len(draws.drawn):
         raise CombinationError(
             f"{market.name}: {count} draws wanted, the fit of {draws.name} has {len(draws.drawn)}; take so many, or "
-            "calibrate with more --draws"
+            f"calibrate with more {argument('draws')}"
         )
     places = _places(draws, market)
     central = _Wants(draws.centre, *places)
@@ -66,7 +66,7 @@ def drawn_markets(draws: Draws, market: Market, count: int) -> tuple[Market, ...
     if draws.centre.delay == 0 and any(preferences.delay > 0 for preferences in chosen):
         raise CombinationError(
             f"{market.name}: the fit of {draws.name} has groups and a weight of delay of 0, so that the market does "
-            "not tell the delays that its draws weigh; calibrate without --group"
+            f"not tell the delays that its draws weigh; calibrate without {argument('groups')}"
         )
     per_weight = waiting / draws.centre.delay if draws.centre.delay else waiting
     return tuple(_grouped(market, _Wants(preferences, *places), per_weight) for preferences in chosen)
@@ -137,7 +137,11 @@ def _check_centre(draws: Draws, market: Market, central: _Wants) -> None:
     if problems:
         raise MarketError(
             market.name,
-            [*problems, f"these are draws of another fit of {draws.name}; give --draws those written with the market"],
+            [
+                *problems,
+                f"these are draws of another fit of {draws.name}; give {argument('draws')} those written with the "
+                "market",
+            ],
         )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from prillm_or.calibration.observations import Observations
-from prillm_or.errors import ObservationsError
+from prillm_or.errors import ArgumentError, ObservationsError, argument
 from prillm_or.market.market import Mask
 
 FOLDS = 5
@@ -70,6 +71,31 @@ def hold_out_cells(observations: Observations, share: float, seed: int = 0) -> M
     held = np.zeros(observations.flow.shape, dtype=bool)
     held[tuple(chosen.T)] = True
     return held
+
+
+def held_out(observations: Observations, text: str | None, seed: int = 0) -> Mask | None:
+    """What `days:7`, `users:ID,ID` or `cells:0.2` holds out, shape (T, n, m); None for nothing.
+
+    Raises
+    ------
+    ArgumentError
+        When the text is none of these.
+    ObservationsError
+        When nothing would be left to see, or nothing be held out.
+    """
+    if not text:
+        return None
+    kind, _, what = str(text).partition(":")
+    if kind == "days" and what.isdecimal():
+        return hold_out_days(observations, int(what))
+    if kind == "users" and what:
+        return hold_out_users(observations, what.split(","))
+    with suppress(ValueError):
+        if kind == "cells" and 0 < float(what) < 1:
+            return hold_out_cells(observations, float(what), seed)
+    raise ArgumentError(
+        f"{argument('holdout', text)}: expected days:N, users:ID,ID or cells:SHARE with a share between 0 and 1"
+    )
 
 
 def folds(train: Mask, seed: int = 0, count: int = FOLDS) -> Iterator[Mask]:

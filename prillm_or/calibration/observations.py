@@ -283,6 +283,21 @@ def market_of(
     )
 
 
+def market_days(observations: Observations, wanted: Sequence[str]) -> list[str]:
+    """The days that are meant by dates, `last`, `all` and `none`; each has a market.
+
+    Raises
+    ------
+    ObservationsError
+        When one has none.
+    """
+    named = {"last": observations.days[-1:], "all": observations.days, "none": ()}
+    days = list(dict.fromkeys(day for name in wanted for day in named.get(name, (name,))))
+    for day in days:
+        market_of(observations, day)
+    return days
+
+
 def _kept(observations: Observations, what: str, names: Sequence[str], wanted: Sequence[str] | None) -> list[int]:
     if wanted is None:
         return list(range(len(names)))

@@ -1,212 +1,158 @@
-"""calibrate: from observations to preferences, and to everything that says how far to trust them."""
+"""calibrate: what users want, from what they did, and how far to trust it."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Collection, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+from prillm_or.errors import ArgumentError, UnavailableError, argument, check_count, check_number
+from prillm_or.workers.engine import without_ctrl_c
 
-from prillm_or.calibration.baselines import NotApplicableError, baseline_flows
-from prillm_or.calibration.bootstrap import Intervals, bootstrap
-from prillm_or.calibration.calibration import OURS, Calibration, MethodScores
-from prillm_or.calibration.days import Days, days_of
-from prillm_or.calibration.elasticities import own_price_elasticities
-from prillm_or.calibration.findings import findings
-from prillm_or.calibration.fit import Fit, fit_days
-from prillm_or.calibration.identifiability import identifiability
-from prillm_or.calibration.observations import Observations
-from prillm_or.calibration.preferences import Preferences, aligned, predicted_flows
-from prillm_or.calibration.scores import Scores, scores
-from prillm_or.calibration.shrinkage import ShrinkageChoice, choose_shrinkage
-from prillm_or.calibration.specification import Specification, parameters_of
-from prillm_or.calibration.weighting import decayed, trusted
-from prillm_or.market.market import Array, Mask
+if TYPE_CHECKING:
+    from prillm_or.calibration.calibration import Calibration
+    from prillm_or.calibration.judged_fit import Options
+    from prillm_or.calibration.observations import Observations
 
-_log = logging.getLogger(__name__)
-_ROBUST_ROUNDS = 20
-_SETTLED = 1e-3
+_OWN = ("congestion", "price")
+_LEAST_HALF_LIFE = 0.01
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to calibrate.
+def calibrate(
+    observations: Observations | str | os.PathLike[str],
+    *,
+    own: Sequence[str] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
+    shrinkage: float | str | None = None,
+    capacity_of_load: bool = False,
+    half_life: float | None = None,
+    robust: bool = False,
+    holdout: str | None = None,
+    baselines: Sequence[str] | None = None,
+    draws: int = 200,
+    seed: int = 0,
+    warm: str | os.PathLike[str] | None = None,
+) -> Calibration:
+    """Fit weights and values so that the users' equilibria come close to observed flows, and say how far to trust them.
 
     Parameters
     ----------
-    specification
-        What users may want, and in what they may differ.
+    observations
+        Who routed what, at which prices: themselves, or their folder.
+    own
+        Weights of which each user has its own, shrunk towards the common one: `congestion`, `price`.
+    groups
+        Users with values of their own, by the name of the group.
     shrinkage
-        kappa of `misfit.py`; None chooses it by cross-validation on the cells seen.
+        Pull towards demand x market share, >= 0; None or `auto` for cross-validation.
     capacity_of_load
-        Whether capacities are multiples of the observed loads; see `days_of`.
+        Whether capacities are multiples of observed loads: then what is held out is hidden in them, too.
     half_life
         Days after which a day counts half; None counts all alike.
     robust
         Whether days unlike the others count less.
+    holdout
+        Judge by what is not fitted: `days:7`, `users:ID,ID` or `cells:0.2`.
     baselines
-        Names of what to compare with, of `BASELINES`.
+        What to compare with; None for the cheap ones.
     draws
         Bootstrap draws for intervals; 0 for none.
     seed
         Of draws, folds and baselines.
-    """
-
-    specification: Specification = field(default_factory=Specification)
-    shrinkage: float | None = None
-    capacity_of_load: bool = False
-    half_life: float | None = None
-    robust: bool = False
-    baselines: Sequence[str] = ("independence",)
-    draws: int = 0
-    seed: int = 0
-
-
-@dataclass(frozen=True, eq=False)
-class Earlier:
-    """A fit to start from, when a day has come in: its preferences and shrinkage."""
-
-    preferences: Preferences
-    shrinkage: float
-
-
-def calibrate(
-    observations: Observations,
-    options: Options | None = None,
-    *,
-    held_out: Mask | None = None,
-    holdout: str = "",
-    earlier: Earlier | None = None,
-) -> Calibration:
-    """Fit preferences to the cells that are not held out, and judge them.
-
-    Parameters
-    ----------
-    held_out
-        Shape (T, n, m), from `holdout.py`; None holds out nothing.
-    holdout
-        What is held out, in words.
-    earlier
-        Start from these preferences, and keep their shrinkage unless another is asked for: no other start is tried.
+    warm
+        An earlier fit.json to start from; its shrinkage is kept unless another is asked for.
 
     Raises
     ------
+    ArgumentError
+        When an argument is not what it has to be.
     ObservationsError
-        When a group or an option does not go with the observations.
+        When observations break a rule, or an argument does not go with them.
     UnavailableError
-        When a baseline needs a package that is missing.
+        When a package is missing.
     KeyboardInterrupt
         When it comes before the fit is done; later, what is left is skipped.
     """
-    options = options or Options()
-    held = np.zeros(observations.flow.shape, dtype=bool) if held_out is None else held_out & observations.cells
-    days = days_of(observations, observations.cells & ~held, capacity_of_load=options.capacity_of_load)
-    began = time.process_time()
-    fit, choice = _fit(observations, days, options, earlier)
-    flow = predicted_flows(fit.preferences, days)
-    scored = {OURS: _scored(days, held, flow, time.process_time() - began)}
-    intervals: Intervals | None = None
-    interrupted = False
-    try:
-        for name in options.baselines:
-            _log.info("baseline %s", name)
-            scored[name] = _baseline(name, observations, days, held, fit.weight, options.seed)
-        if options.draws:
-            intervals = bootstrap(fit, options.draws, options.seed)
-    except KeyboardInterrupt:
-        interrupted = True
-    identified = identifiability(fit)
-    return Calibration(
-        observations=observations,
-        fit=fit,
-        choice=choice,
-        held_out=held,
-        holdout=holdout,
-        flow=flow,
-        scores=scored,
-        intervals=intervals,
-        identifiability=identified,
-        elasticity=own_price_elasticities(fit.preferences, days),
-        findings=findings(observations, fit, scored, intervals, identified),
-        interrupted=interrupted,
+    missing = [package for package in ("torch", "threadpoolctl") if find_spec(package) is None]
+    if missing:
+        raise UnavailableError(f"calibrate: {', '.join(missing)} missing; pip install 'prillm-or[calibrate]'")
+    from threadpoolctl import threadpool_limits
+
+    with without_ctrl_c():  # torch
+        from prillm_or.calibration.judged_fit import fit_and_judge
+    from prillm_or.calibration.fit_files import read_earlier
+    from prillm_or.calibration.holdout import held_out
+    from prillm_or.calibration.observation_files import read_observations
+
+    earlier = None if warm is None else read_earlier(warm)
+    options = _options(own, groups, shrinkage, capacity_of_load, half_life, robust, baselines, draws, seed)
+    if isinstance(observations, (str, os.PathLike)):
+        observations = read_observations(Path(observations))
+    held = held_out(observations, holdout, seed)
+    # The matrices of a market are small: threads would wait for each other, tenfold where cores are busy.
+    with threadpool_limits(1):
+        return fit_and_judge(observations, options, held_out=held, holdout=holdout or "", earlier=earlier)
+
+
+def _options(
+    own: Sequence[str],
+    groups: Mapping[str, Sequence[str]] | None,
+    shrinkage: float | str | None,
+    capacity_of_load: bool,
+    half_life: float | None,
+    robust: bool,
+    baselines: Sequence[str] | None,
+    draws: int,
+    seed: int,
+) -> Options:
+    from prillm_or.calibration.baselines import BASELINES, require
+    from prillm_or.calibration.judged_fit import Options
+    from prillm_or.calibration.specification import Specification
+
+    names = [name for name, entry in BASELINES.items() if entry.cheap] if baselines is None else baselines
+    _check_known("own", own, _OWN)
+    _check_known("baselines", names, BASELINES)
+    for name in names:
+        require(name)
+    if half_life is not None:
+        check_number("half_life", half_life, _LEAST_HALF_LIFE)
+    check_count("draws", draws, 0)
+    check_count("seed", seed, 0)
+    return Options(
+        specification=Specification("congestion" in own, "price" in own, _groups(groups)),
+        shrinkage=_shrinkage(shrinkage),
+        capacity_of_load=capacity_of_load,
+        half_life=half_life,
+        robust=robust,
+        baselines=tuple(dict.fromkeys(names)),
+        draws=draws,
+        seed=seed,
     )
 
 
-def _fit(
-    observations: Observations, days: Days, options: Options, earlier: Earlier | None
-) -> tuple[Fit, ShrinkageChoice | None]:
-    specification = options.specification
-    users, providers = observations.user_ids, observations.provider_ids
-    parameters = parameters_of(specification, days, users, providers, observations.name)
-    weight = np.ones(days.demand.shape)
-    if options.half_life is not None:
-        weight = decayed(observations, days, options.half_life)
-    start, shrinkage, choice = None, options.shrinkage, None
-    if earlier is not None:
-        start = parameters.pack(aligned(earlier.preferences, users, providers))
-        shrinkage = earlier.shrinkage if shrinkage is None else shrinkage
-    if shrinkage is None:
-        choice = choose_shrinkage(
-            observations,
-            specification,
-            days.train,
-            capacity_of_load=options.capacity_of_load,
-            weight=weight,
-            seed=options.seed,
-        )
-        shrinkage = choice.shrinkage
-    fit = fit_days(days, parameters, shrinkage, weight, start)
-    return (_robust(fit, weight) if options.robust else fit), choice
+def _check_known(name: str, given: Sequence[str], known: Collection[str]) -> None:
+    if isinstance(given, str):
+        raise ArgumentError(f"{argument(name)}: expected names, got the text {given!r}; put it into a list")
+    if strangers := [one for one in given if one not in known]:
+        said = argument(name, ", ".join(map(str, strangers)))
+        raise ArgumentError(f"{said}: not known; there are {', '.join(known)}")
 
 
-def _robust(fit: Fit, weight: Array) -> Fit:
-    """Turns of weighing days by how far they are missed, and of fitting to the weights."""
-    for _ in range(_ROBUST_ROUNDS):
-        after = trusted(fit, weight)
-        if np.abs(after - fit.weight).max() <= _SETTLED:
-            break
-        fit = fit_days(fit.days, fit.parameters, fit.shrinkage, after, start=fit.theta)
-    return fit
+def _groups(groups: Mapping[str, Sequence[str]] | None) -> dict[str, tuple[str, ...]]:
+    if not isinstance(groups or {}, Mapping) or any(isinstance(users, str) for users in (groups or {}).values()):
+        raise ArgumentError(f"{argument('groups')}: expected names with the users of each, as in {{'big': ['a', 'b']}}")
+    return {name: tuple(users) for name, users in (groups or {}).items()}
 
 
-def _baseline(
-    name: str, observations: Observations, days: Days, held: Mask, weight: Array, seed: int
-) -> MethodScores:
-    users, providers = observations.user_ids, observations.provider_ids
-    began = time.process_time()
-    try:
-        flow = baseline_flows(name, days, users, providers, weight=weight, seed=seed)
-    except NotApplicableError as refusal:
-        return MethodScores(None, None, None, 0.0, str(refusal))
-    return _scored(days, held, flow, time.process_time() - began)
-
-
-def _scored(days: Days, held: Mask, flow: Array, seconds: float) -> MethodScores:
-    return MethodScores(
-        in_sample=scores(days.flow, flow, days.demand, days.train),
-        held_out=scores(days.flow, flow, days.demand, held) if held.any() else None,
-        held_out_rest=_rest_scores(days, held, flow),
-        time_s=seconds,
-    )
-
-
-def _rest_scores(days: Days, held: Mask, flow: Array) -> Scores | None:
-    part = held & days.train.any(axis=2, keepdims=True)
-    if not part.any():
+def _shrinkage(given: float | str | None) -> float | None:
+    if given is None or given == "auto":
         return None
-    return scores(days.flow, scaled_to_rest(days.flow, flow, days.demand, part), days.demand, part)
-
-
-def scaled_to_rest(observed: Array, predicted: Array, demand: Array, held: Mask) -> Array:
-    """Predictions of the cells held out, each user's scaled to what its other cells leave of its demand that day.
-
-    Shapes (T, n, m), and (T, n) of `demand`; 0 at cells that are not held out. Where the predictions of a user sum to
-    0, what is left is split evenly.
-    """
-    rest = demand - np.where(held, 0.0, observed).sum(axis=2)
-    own = np.where(held, predicted, 0.0)
-    total = own.sum(axis=2, keepdims=True)
-    even = held / np.maximum(held.sum(axis=2, keepdims=True), 1)
-    return np.asarray(rest[:, :, None] * np.where(total > 0, own / np.where(total > 0, total, 1.0), even))
+    try:
+        kappa = float(given)
+    except (TypeError, ValueError):
+        kappa = -1.0
+    if not 0 <= kappa < float("inf"):
+        raise ArgumentError(f"{argument('shrinkage', given)}: expected auto or a number >= 0")
+    return kappa

@@ -24,13 +24,15 @@ from prillm_or.cli import (
     instances,
     models,
     page,
+    robust,
     solve,
     solvers,
     train,
     validate,
     watch,
 )
-from prillm_or.errors import PrillmError, with_flags
+from prillm_or.cli.common import report
+from prillm_or.errors import PrillmError
 
 app = typer.Typer(
     name="prillm-or",
@@ -46,6 +48,7 @@ app.command("compete")(compete.command)
 app.command("equilibrium")(equilibrium.command)
 app.command("curve")(curve.command)
 app.command("explain")(explain.command)
+app.command("robust")(robust.command)
 app.command("generate")(generate.command)
 app.command("calibrate")(calibrate.command)
 app.command("train")(train.command)
@@ -82,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
         print(f"{error.format_message()}\nTry `prillm-or --help`, or --help after a command.", file=sys.stderr)
         return 2
     except PrillmError as error:
-        print(with_flags(error.message), file=sys.stderr)
+        report(error)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted: nothing was found yet", file=sys.stderr)

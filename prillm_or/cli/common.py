@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from prillm_or.errors import CombinationError, PrillmError
+from prillm_or.cli.quiet import quiet
+from prillm_or.errors import CombinationError, PrillmError, with_flags
 from prillm_or.files.markets import MarketFile, read_market
-from prillm_or.files.names import find, is_shipped
+from prillm_or.files.names import SUFFIXES, Kind, file_in, find, is_path, is_shipped, names_in, shipped, unknown
 from prillm_or.market.outside import with_outside
-from prillm_or.output.saving import write_json
-from prillm_or.solvers.registry import profile_files
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+from prillm_or.models.registry import MODELS
+from prillm_or.output.numbers import figure
+from prillm_or.output.saving import checked_output, write_json
+from prillm_or.output.tables import console
+from prillm_or.solvers.registry import SOLVERS, default_names
 
 Json = Annotated[
     str | None,
@@ -63,50 +63,83 @@ Outside = Annotated[
 
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, as .svg, .png or .pdf.")]
 
-_PIPE_WIDTH = 200
+_WEIGHTS = (".safetensors",)
+
+
+def here(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> str:
+    """What the library is to be given for a name: the path of a file in the working directory's folder, if it has one.
+
+    Else the name as it is, which stands for a shipped file; so it does where the two folders are the same.
+    """
+    endings = SUFFIXES[kind] if suffixes is None else suffixes
+    if is_path(name, endings):
+        return name
+    path = file_in(Path(kind), name, endings)
+    return name if path is None or is_shipped(path) else str(path)
+
+
+def known_here(kind: Kind, name: str, suffixes: Sequence[str] | None = None, also: Iterable[str] = ()) -> str:
+    """The same, of a name that there is, or of one of `also`, which need no file.
+
+    Raises
+    ------
+    UnknownNameError
+        When neither folder has it; it lists the nearest names of both.
+    """
+    found = here(kind, name, suffixes)
+    endings = SUFFIXES[kind] if suffixes is None else suffixes
+    if not is_path(found, endings) and found not in also and file_in(shipped(kind), found, endings) is None:
+        raise unknown(kind, name, sorted({*names_here(kind, suffixes), *also}))
+    return found
+
+
+def names_here(kind: Kind, suffixes: Sequence[str] | None = None) -> list[str]:
+    """Sorted names of the working directory's folder and of the shipped one."""
+    endings = SUFFIXES[kind] if suffixes is None else suffixes
+    return sorted({name for folder in (Path(kind), shipped(kind)) for name in names_in(folder, endings)})
+
+
+def solver_here(name: str) -> str:
+    """A solver or one of its profiles, as `known_here`; a solver's own name stands for its default profile."""
+    if name == "auto":
+        return name
+    if name in SOLVERS:
+        default = here("solvers", f"{name}/default")
+        return default if is_path(default, SUFFIXES["solvers"]) else name
+    return known_here("solvers", name, also=default_names())
+
+
+def model_here(name: str | None) -> str | None:
+    """A model profile, as `known_here`."""
+    return None if name is None else known_here("models", name, also=MODELS)
+
+
+def weights_here(abstraction: str, weights: str | None) -> str | None:
+    """Weights, as `known_here`; by default those of the abstraction's name."""
+    from prillm_or.abstraction.registry import ABSTRACTIONS
+
+    if weights is not None:
+        return known_here("models", weights, _WEIGHTS)
+    if abstraction not in ABSTRACTIONS or not ABSTRACTIONS[abstraction].weights:
+        return None
+    default = here("models", f"abstraction/{abstraction}", _WEIGHTS)
+    return default if is_path(default, _WEIGHTS) else None
 
 
 def read_instance(name: str, outside: float | None = None) -> MarketFile:
     """Read the market a name or path stands for, and add an outside option of value `outside`, unless it is None."""
-    instance = read_market(find("instances", name))
-    return instance if outside is None else replace(instance, market=with_outside(instance.market, outside))
+    file = read_market(find("instances", known_here("instances", name)))
+    return file if outside is None else replace(file, market=with_outside(file.market, outside))
 
 
 def outside_note(outside: float | None) -> str:
     """What a heading says after the market's name where `--outside` was given."""
-    return "" if outside is None else f", with an outside option of value {number(outside)}"
+    return "" if outside is None else f", with an outside option of value {figure(outside)}"
 
 
 def outside_field(outside: float | None) -> dict[str, float]:
     """What a JSON document holds besides where `--outside` was given: its market is not quite that of the file."""
     return {} if outside is None else {"outside": outside}
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Terminal to print on; into a pipe lines are long enough not to lose columns."""
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
-
-
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
-    """A plain table; columns named in `right` hold numbers."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        made.add_row(*row)
-    return made
-
-
-def number(value: float | None, digits: int = 7) -> str:
-    """A number for people; '-' for none."""
-    return "-" if value is None else f"{value:.{digits}g}"
 
 
 def save(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | None) -> None:
@@ -116,8 +149,8 @@ def save(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | 
 
 
 def report(error: object) -> None:
-    """Print what is wrong on standard error."""
-    print(error, file=sys.stderr)
+    """Print what is wrong on standard error, with its arguments as flags."""
+    print(with_flags(error.message if isinstance(error, PrillmError) else str(error)), file=sys.stderr)
 
 
 def check_shipped(solver: str, model: str | None, weights: str | None) -> None:
@@ -128,29 +161,32 @@ def check_shipped(solver: str, model: str | None, weights: str | None) -> None:
     CombinationError
         When one is not among those shipped.
     """
-    paths = profile_files(solver, model) + ([] if weights is None else [find("models", weights, (".safetensors",))])
+    given = ((solver, SUFFIXES["solvers"]), (model, SUFFIXES["models"]), (weights, _WEIGHTS))
+    paths = [Path(name) for name, suffixes in given if name is not None and is_path(name, suffixes)]
     if own := [path for path in paths if not is_shipped(path)]:
         raise CombinationError(
-            f"--engine dask: {own[0]} is a file of this machine, workers have those shipped; use --engine local"
+            f"--engine dask: {own[0].absolute()} is a file of this machine, workers have those shipped; use --engine "
+            "local"
         )
 
 
 @contextmanager
 def progress(what: str, *, verbose: bool) -> Iterator[None]:
-    """Show on a terminal what is going on; with `verbose`, log lines instead."""
+    """Show on a terminal what is going on; with `verbose`, log lines instead. Meanwhile standard output stays empty."""
     logger = logging.getLogger("prillm_or")
     handler: logging.Handler
     if verbose:
         handler = logging.StreamHandler(sys.stderr)
-        with _logging_to(logger, handler):
+        with quiet(), _logging_to(logger, handler):
             yield
     elif sys.stderr.isatty():
         with console(stderr=True).status(what) as status:
             handler = _StatusHandler(lambda line: status.update(f"{what}: {line}"))
-            with _logging_to(logger, handler):
+            with quiet(), _logging_to(logger, handler):
                 yield
     else:
-        yield
+        with quiet():
+            yield
 
 
 @contextmanager
@@ -174,15 +210,6 @@ class _StatusHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._show(self.format(record))
-
-
-def checked_output(path: Path, endings: Sequence[str]) -> Path:
-    """The path, if it ends in one of `endings` and its folder exists."""
-    if not path.name.endswith(tuple(endings)):
-        raise PrillmError(f"{path}: expected a file name that ends in {' or '.join(endings)}")
-    if not path.parent.is_dir():
-        raise PrillmError(f"{path}: the folder {path.parent} does not exist")
-    return path
 
 
 def check_plot(path: Path | None) -> None:

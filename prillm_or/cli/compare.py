@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,22 +19,25 @@ from prillm_or.cli.common import (
     Outside,
     Verbose,
     check_shipped,
-    console,
+    known_here,
     outside_note,
     progress,
     read_instance,
     report,
     save,
-    table,
+    solver_here,
+    weights_here,
 )
-from prillm_or.errors import CombinationError
+from prillm_or.cli.quiet import quiet
+from prillm_or.errors import CombinationError, with_flags
 from prillm_or.limits import Limits
+from prillm_or.output.tables import console, show
 from prillm_or.workers.engine import engine_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from prillm_or.comparison.comparison import Comparison
+    from prillm_or.comparison.method import MethodSpec
     from prillm_or.comparison.plan import Plan, Record, Unit
 
 
@@ -92,14 +96,22 @@ def command(
     spread = engine_of(engine, jobs, address)
     if spread.address is not None:
         for spec in plan.methods:
-            check_shipped(spec.solver, spec.model, None)
+            check_shipped(spec.solver, spec.model, None if spec.abstraction is None else spec.abstraction.weights)
     if warning := crowding(jobs, threads):
         report(warning)
-    with _shown(plan, verbose=verbose) as bar:
-        done = compare(plan, engine=spread, folder=folder, resume=resume, on_begin=bar.begin, on_end=bar.end)
+    with _shown(plan, verbose=verbose) as bar, quiet():
+        done = compare(
+            plan,
+            engine=spread,
+            folder=folder,
+            resume=resume,
+            on_begin=bar.begin,
+            on_end=bar.end,
+            wording=with_flags,
+        )
     if json != "-":
-        _show(done)
-    save(done.document(), json)
+        show(done.parts(outside_note(outside)))
+    save(done.to_dict(), json)
     if folder is not None:
         from prillm_or.report.gap_folder import write_report
 
@@ -132,9 +144,27 @@ def _plan(
         raise CombinationError("INSTANCE: name one or more, or a --preset")
     if not methods:
         raise CombinationError("--method: give one or more, as in --method path --method highs:kkt-bigm, or a --preset")
-    specs = tuple(parse_method(text) for text in methods)
+    specs = tuple(_own_weights(parse_method(_method_here(text))) for text in methods)
     read = tuple(read_instance(name, outside) for name in names)
     return Plan(read, specs, limits, repeat, preset_name, outside)
+
+
+def _method_here(text: str) -> str:
+    """A method whose solver and model are named as the library takes them."""
+    from prillm_or.comparison.method import is_abstraction
+
+    solver, *rest = (part.strip() for part in text.split(":"))
+    if rest and rest[0] and not is_abstraction(rest[0]):
+        rest[0] = known_here("models", rest[0])
+    return ":".join([solver and solver_here(solver), *rest])
+
+
+def _own_weights(method: MethodSpec) -> MethodSpec:
+    """The method with the working directory's weights of its abstraction, if there are any."""
+    abstraction = method.abstraction
+    if abstraction is None:
+        return method
+    return replace(method, abstraction=replace(abstraction, weights=weights_here(abstraction.name, None)))
 
 
 def _code(record: Record, gap_asked: bool) -> int:
@@ -145,26 +175,6 @@ def _code(record: Record, gap_asked: bool) -> int:
     if status == "error":
         return 3
     return 0 if status == "optimal" or (status == "heuristic" and not gap_asked) else 1
-
-
-def _show(done: Comparison) -> None:
-    from prillm_or.comparison.method import about
-    from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
-    from prillm_or.comparison.published import NUMBERS as PAPER_NUMBERS
-    from prillm_or.comparison.published import paper_tables
-    from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections
-
-    screen = console()
-    found = sections(done)
-    for section in found:
-        title = f"{section.name}{outside_note(done.plan.outside)}"
-        screen.print(table(title, HEADINGS, [cells(line) for line in section.lines], right=NUMBERS))
-        for message in section.messages:
-            screen.print(message)
-    for method in done.plan.methods:
-        screen.print(f"{method}: {about(method)}")
-    for beside in paper_tables(done.plan.preset, found):
-        screen.print(table(beside.title, PAPER_HEADINGS, beside.rows, right=PAPER_NUMBERS))
 
 
 class _Bar:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from prillm_or.cli.common import (
@@ -15,32 +14,19 @@ from prillm_or.cli.common import (
     OneInstance,
     Outside,
     Verbose,
-    console,
     finite,
-    number,
     outside_field,
     outside_note,
     progress,
     read_instance,
     save,
-    table,
 )
-from prillm_or.errors import CombinationError, MarketError, PrillmError
+from prillm_or.errors import CombinationError
 from prillm_or.market.outside import OUTSIDE
+from prillm_or.output.tables import show
 
 if TYPE_CHECKING:
-    from prillm_or.competition.competition import Competition, PriceEquilibrium, Standing
-    from prillm_or.competition.counterfactual import Shift
-    from prillm_or.competition.setting import Owner
     from prillm_or.market.market import Market
-
-_ROUNDING = 1e-9
-_END = {
-    "cycle": "came back to prices it had before",
-    "rounds": "neither settled nor came back to prices it had before",
-    "settled": "settled where an owner still gains, recomputed afresh",
-    "time_limit": "had no time left",
-}
 
 
 def command(
@@ -106,48 +92,33 @@ def command(
       prillm-or compete economy-8
       prillm-or compete economy-8 --merge mimo=mimo-v2.5,mimo-v2.5-pro --platform-fee 0.05
     """
-    from prillm_or.competition.competition import competition_to_json
-    from prillm_or.competition.counterfactual import Counterfactual, apply_counterfactual, carried_over, parse_shift
-    from prillm_or.competition.search import compete
-    from prillm_or.competition.setting import setting_of
+    from prillm_or.competition.game import compete
 
-    what = Counterfactual(
-        merge=_owners("--merge", merge or []),
-        entry={str(path): _entrant(path) for path in entry or []},
-        exit=_names(leave or []),
-        price_cap=price_cap,
-        cost=_shifts("--cost-shock", cost_shock or [], parse_shift),
-        demand=_shifts("--demand-shock", demand_shock or [], parse_shift),
-        platform_fee=platform_fee,
-    )
-    market = read_instance(instance, outside).market
+    file = read_instance(instance, outside)
     if outside is not None:
         _refuse_outside(leaders, owner, merge, cost_shock)
-    setting = setting_of(market, _leaders(market, leaders or [], outside), _owners("--owner", owner or []), cap)
-    other = None if what.empty else apply_counterfactual(setting, what)
-    asked: dict[str, Any] = {"starts": starts, "seed": seed, "tolerance": tolerance, "time_limit": time_limit}
-    after = None
     with progress(instance, verbose=verbose):
-        found = compete(setting, **asked)
-        if other is not None:
-            at = found.equilibria[0].standing.prices if found.equilibria else setting.start()
-            after = compete(other, first=carried_over(setting, at, other), **asked)
+        game = compete(
+            file,
+            leaders=_leaders(file.market, leaders or [], outside),
+            owners=_owners("--owner", owner or []),
+            cap=cap,
+            merge=_owners("--merge", merge or []),
+            entry=entry,
+            exit=_names(leave or []),
+            price_cap=price_cap,
+            cost_shock=_shifts(cost_shock or []),
+            demand_shock=_shifts(demand_shock or []),
+            platform_fee=platform_fee,
+            starts=starts,
+            seed=seed,
+            tolerance=tolerance,
+            time_limit=time_limit,
+        )
     if json != "-":
-        _show(found, after, outside)
-    given = {
-        "merge": merge,
-        "entry": None if entry is None else list(map(str, entry)),
-        "exit": leave,
-        "price_cap": price_cap,
-        "cost_shock": cost_shock,
-        "demand_shock": demand_shock,
-        "platform_fee": platform_fee,
-    }
-    what_if = {flag: value for flag, value in given.items() if value is not None}
-    document = competition_to_json(found) | outside_field(outside)
-    other_document = None if after is None else {"what_if": what_if, **competition_to_json(after)}
-    save(document | {"counterfactual": other_document}, json)
-    return 0 if found.equilibria and (after is None or after.equilibria) else 1
+        show(game.parts(outside_note(outside)))
+    save(game.to_dict() | outside_field(outside), json)
+    return 0 if game.found else 1
 
 
 def _refuse_outside(*given: Sequence[str] | None) -> None:
@@ -163,144 +134,22 @@ def _names(given: Sequence[str]) -> tuple[str, ...]:
 
 def _leaders(market: Market, given: Sequence[str], outside: float | None) -> tuple[str, ...]:
     """Who sets prices; leaving the market is free in any case."""
-    names = _names(given)
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise CombinationError(f"--leaders: {', '.join(repeated)} more than once")
     if given or outside is None:
-        return names
+        return _names(given)
     return tuple(name for name in market.provider_ids if name != OUTSIDE)
 
 
-def _owners(flag: str, given: Sequence[str]) -> tuple[Owner, ...]:
-    from prillm_or.competition.setting import Owner
-
-    owners = []
+def _owners(flag: str, given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    owners: dict[str, tuple[str, ...]] = {}
     for text in given:
         name, sign, ids = text.partition("=")
         if not (name and sign and ids):
             raise CombinationError(f"{flag} {text}: expected NAME=ID,ID")
-        owners.append(Owner(name, tuple(ids.split(","))))
-    return tuple(owners)
+        if name in owners:
+            raise CombinationError(f"{flag} {text}: there are several of this name; give each its own")
+        owners[name] = tuple(ids.split(","))
+    return owners
 
 
-def _shifts(flag: str, given: Sequence[str], parse: Callable[[str], Shift]) -> dict[str, Shift]:
-    shifts = {}
-    for text in given:
-        name, _, change = text.rpartition("=")
-        try:
-            shifts[name] = parse(change)
-        except ValueError:
-            raise CombinationError(
-                f"{flag} {text}: expected ID=CHANGE with a change such as +10%, -10%, +0.5 or -0.5"
-            ) from None
-    return shifts
-
-
-def _entrant(path: Path) -> dict[str, Any]:
-    from prillm_or.files.changes import read_change
-
-    try:
-        return read_change(path.read_bytes())
-    except OSError as failure:
-        raise PrillmError(f"{path}: cannot be read: {failure.strerror}") from None
-    except MarketError as error:
-        raise MarketError(str(path), error.problems) from None
-
-
-def _show(found: Competition, after: Competition | None, outside: float | None) -> None:
-    screen = console()
-    columns = {"today": found.today, "equilibrium": _first(found)}
-    if after is not None:
-        columns = {"today": found.today, "present": _first(found), "what if": _first(after)}
-    rows = list(_rows(found, after, list(columns.values())))
-    right = (*columns, "change")
-    headings = ("", *columns) if after is None else ("", *right)
-    title = f"{found.setting.market.name}{outside_note(outside)}: prices at which no owner gains by moving"
-    screen.print(table(title, headings, rows, right))
-    for title, one in (("present" if after else "", found), ("what if", after)):
-        if one is not None:
-            _show_proof(title, one)
-
-
-def _change(before: float, new: float) -> float:
-    """A change; one that is but rounding is none."""
-    return new - before if abs(new - before) > _ROUNDING * max(abs(before), abs(new)) else 0.0
-
-
-def _first(found: Competition) -> Standing | None:
-    return found.equilibria[0].standing if found.equilibria else None
-
-
-def _rows(found: Competition, after: Competition | None, standings: Sequence[Standing | None]) -> Iterator[list[str]]:
-    """Prices, loads and profits of everybody, and what users and the platform have."""
-    last = found if after is None else after
-    settings = [found.setting] * 2 + ([] if after is None else [after.setting])
-    ids = list(dict.fromkeys(name for setting in settings for name in setting.market.provider_ids))
-
-    def row(name: str, values: Sequence[float | None]) -> list[str]:
-        change = []
-        if after is not None:
-            before, new = values[-2:]
-            change = ["-" if before is None or new is None else f"{_change(before, new):+.4g}"]
-        return [name, *(number(value, 6) for value in values), *change]
-
-    def of(names: Sequence[str], which: str) -> list[float | None]:
-        values: list[float | None] = []
-        for setting, standing in zip(settings, standings, strict=True):
-            places = [j for j, name in enumerate(setting.market.provider_ids) if name in names]
-            known = standing is not None and places
-            values.append(float(getattr(standing, which)[places].sum()) if known else None)
-        return values
-
-    for which, title in (("prices", "price"), ("load", "load"), ("profit", "profit")):
-        for name in ids:
-            yield row(f"{title} of {name}", of([name], which))
-    for owner in last.setting.owners:
-        if len(owner.providers) > 1:
-            yield row(f"profit of owner {owner.name}", of(owner.providers, "profit"))
-    costs = row("users' cost", [None if one is None else one.users_cost for one in standings])
-    if after is not None and not np.array_equal(settings[-1].market.demand, settings[0].market.demand):
-        costs[-1] = "-"  # of other demands it is no change of anything
-    yield costs
-    if last.setting.fee:
-        yield row("platform's revenue", [None if one is None else one.platform for one in standings])
-
-
-def _show_proof(title: str, found: Competition) -> None:
-    """What is claimed and why, or the cycle."""
-    screen, setting = console(), found.setting
-    begin = f"{title}: " if title else ""
-    for place, one in enumerate(found.equilibria):
-        name = "equilibrium" if len(found.equilibria) == 1 else f"equilibrium {place + 1} of {len(found.equilibria)}"
-        screen.print(f"{begin}{name}, from start {', '.join(one.starts)}; {one.rounds} rounds for the first")
-        if len(found.equilibria) > 1:
-            screen.print(f"  {_prices(found, one)}; users' cost {number(one.standing.users_cost, 6)}")
-        gains = [
-            (
-                owner.name,
-                f"{gain.gain:.1e}",
-                f"{gain.relative_gain:.1e}",
-                "-" if gain.relative_bound is None else f"{gain.relative_bound:.1e}",
-                gain.note,
-            )
-            for owner in setting.owners
-            for gain in [one.certificate[owner.name]]
-        ]
-        headings = ("owner", "largest gain by moving", "relative", "proven bound", "how")
-        screen.print(table("", headings, gains, right=headings[1:4]))
-        unproven = [owner.name for owner in setting.owners if not one.certificate[owner.name].proven]
-        if unproven:
-            screen.print(f"Not proven, only that nothing better was found: {', '.join(unproven)}")
-    if not found.equilibria:
-        screen.print(f"{begin}no equilibrium found; nothing is claimed, not that there is none either")
-    for failure in found.failures:
-        screen.print(f"{begin}start {failure.start} {_END[failure.end]}")
-    if not found.equilibria and found.cycle:
-        ids = setting.market.provider_ids
-        rows = [(str(k + 1), *(number(price, 6) for price in prices)) for k, prices in enumerate(found.cycle)]
-        screen.print(table(f"{begin}the cycle, prices after each round", ("round", *ids), rows, right=ids))
-
-
-def _prices(found: Competition, one: PriceEquilibrium) -> str:
-    ids, prices = found.setting.market.provider_ids, one.standing.prices
-    return ", ".join(f"{ids[j]}={number(float(prices[j]), 6)}" for j in found.setting.priced)
+def _shifts(given: Sequence[str]) -> dict[str, str]:
+    return {name: change for text in given for name, _, change in [text.rpartition("=")]}

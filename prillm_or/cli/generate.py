@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from prillm_or.cli.common import checked_output, console
 from prillm_or.errors import PrillmError
 from prillm_or.files.markets import write_market
 from prillm_or.market.synthetic import generate
+from prillm_or.output.saving import checked_output
+from prillm_or.output.tables import show
 
 
 def command(
@@ -37,5 +38,5 @@ def command(
         write_market(market, out)
     except OSError as error:
         raise PrillmError(f"{out}: cannot be written: {error.strerror or error}") from None
-    console().print(f"{out}: {users} users, {providers} providers, shape {shape}, seed {seed}")
+    show([f"{out}: {users} users, {providers} providers, shape {shape}, seed {seed}"])
     return 0

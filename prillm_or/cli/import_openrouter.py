@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from prillm_or.cli.common import Verbose, console, progress, table
+from prillm_or.cli.common import Verbose, progress
 from prillm_or.errors import PrillmError
+from prillm_or.output.tables import Table, show
 
 
 def command(
@@ -43,6 +44,5 @@ def command(
         for one in imported
         for seen in [one.observations]
     ]
-    console().print(f"{out}: {len(rows)} observation folders")
-    console().print(table("", columns, rows, right=columns[1:]))
+    show([f"{out}: {len(rows)} observation folders", Table("", columns, rows, columns[1:])])
     return 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from prillm_or.cli.common import Json, console, number, read_instance, save, table
-from prillm_or.files.names import names
+from prillm_or.cli.common import Json, names_here, read_instance, save
 from prillm_or.market.market import Market, by_leader
+from prillm_or.output.numbers import figure
+from prillm_or.output.tables import Table, show
 
 
 def command(json: Json = None) -> int:
@@ -14,17 +15,17 @@ def command(json: Json = None) -> int:
     Example:
       prillm-or instances
     """
-    markets = [(name, read_instance(name).market) for name in names("instances")]
+    markets = [(name, read_instance(name).market) for name in names_here("instances")]
     if json != "-":
         rows = [(name, str(m.n), str(m.m), ", ".join(m.leader_ids), _today(m)) for name, m in markets]
         columns = ("name", "users", "providers", "leader", "price today")
-        console().print(table("instances", columns, rows, right=("users", "providers", "price today")))
+        show([Table("instances", columns, rows, ("users", "providers", "price today"))])
     save([_to_json(name, market) for name, market in markets], json)
     return 0
 
 
 def _today(market: Market) -> str:
-    return "-" if market.today is None else ", ".join(number(price) for price in market.today)
+    return "-" if market.today is None else ", ".join(figure(price) for price in market.today)
 
 
 def _to_json(name: str, market: Market) -> dict[str, object]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from prillm_or.abstraction.registry import ABSTRACTIONS, need_abstraction
-from prillm_or.cli.common import Json, console, save, table
-from prillm_or.errors import UnavailableError
+from prillm_or.cli.common import Json, here, names_here, save
+from prillm_or.errors import UnavailableError, with_flags
 from prillm_or.models.registry import MODELS, model_profile, model_profile_names
+from prillm_or.output.tables import Table, show
 
 
 def command(json: Json = None) -> int:
@@ -17,13 +18,12 @@ def command(json: Json = None) -> int:
     Example:
       prillm-or models
     """
-    profiles = [model_profile(name) for name in model_profile_names()]
+    profiles = [model_profile(here("models", name)) for name in sorted({*model_profile_names(), *names_here("models")})]
     if json != "-":
         rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]
-        screen = console()
-        screen.print(table("models", ("name", "formulation", "what it is", "options"), rows))
+        models = Table("models", ("name", "formulation", "what it is", "options"), rows)
         columns = ("name", "how rivals become fewer", "takes", "state")
-        screen.print(table("abstractions", columns, [_abstraction(name) for name in ABSTRACTIONS]))
+        show([models, Table("abstractions", columns, [_abstraction(name) for name in ABSTRACTIONS])])
     save([{"name": p.name, "formulation": p.formulation, "options": vars(p.options)} for p in profiles], json)
     return 0
 
@@ -33,7 +33,7 @@ def _abstraction(name: str) -> tuple[str, ...]:
     try:
         need_abstraction(name)
     except UnavailableError as error:
-        state = str(error)
+        state = with_flags(error.message)
     flags = ["--keep", *["--refine"] * entry.anchored, *["--weights"] * entry.weights]
     return name, entry.about, " ".join(flags), state
 

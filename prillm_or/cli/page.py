@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from prillm_or.cli.common import Instances, Outside, Verbose, checked_output, progress, read_instance, report
-from prillm_or.result import Status
+from prillm_or.cli.common import Instances, Outside, Verbose, progress, read_instance, report
+from prillm_or.errors import ConvergenceError
+from prillm_or.output.saving import checked_output, replace_file
 
 
 def command(
@@ -26,25 +27,19 @@ def command(
       prillm-or page coding-13 premium-4 --out prices.html
     """
     checked_output(out, (".html",))
-    from prillm_or.explanation.derive import explain
-    from prillm_or.output.saving import replace_file
-    from prillm_or.report.explorer import Explored, check_one_price, explorer_page
-    from prillm_or.solving.run import solve
+    from prillm_or.report.explorer import check_one_price, explore, explorer_page
 
-    read = [read_instance(name, outside) for name in instances]
-    for instance in read:
-        check_one_price(instance.market)
+    files = [read_instance(name, outside) for name in instances]
+    for file in files:
+        check_one_price(file.market)
     explored = []
-    for instance in read:
-        market = instance.market
-        with progress(market.name, verbose=verbose):
-            result = solve(instance)
-            if result.interrupted:
-                raise KeyboardInterrupt
-            if result.status is Status.ERROR:
-                report(f"{market.name}: no price could be proven: {'; '.join(result.notes)}")
-                return 3
-            explored.append(Explored(market, result, explain(market, result), outside))
+    for file in files:
+        try:
+            with progress(file.market.name, verbose=verbose):
+                explored.append(explore(file, outside))
+        except ConvergenceError as failure:
+            report(failure)
+            return 3
     with progress("page", verbose=verbose):
         page = explorer_page(explored)
     replace_file(out, page.encode())

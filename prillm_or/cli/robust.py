@@ -1,25 +1,65 @@
-"""What `solve --robust` does: prices over draws of the preferences, or over markets that are given."""
+"""prillm-or robust: prices over draws of the preferences, or over markets that are given; `solve --robust`, too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import typer
 
-from prillm_or.cli.common import console, number, outside_field, outside_note, progress, read_instance, save, table
+from prillm_or.cli.common import (
+    Json,
+    OneInstance,
+    Outside,
+    Verbose,
+    outside_field,
+    outside_note,
+    progress,
+    read_instance,
+    report,
+    save,
+)
 from prillm_or.errors import CombinationError
-from prillm_or.files.markets import MarketFile, read_market
-from prillm_or.market.market import Market
 from prillm_or.market.outside import with_outside
-
-if TYPE_CHECKING:
-    from prillm_or.robustness.prices import RobustPrice, RobustPrices
+from prillm_or.output.tables import show
 
 _WITH = ("instances", "robust", "draws", "outside", "json", "verbose")
 _SOLVERS = ("auto", "path")
-_ROWS = {"central": "of the market itself", "best_mean": "best mean", "best_worst": "best worst case"}
+
+
+def command(
+    instance: OneInstance,
+    draws: Annotated[
+        Path, typer.Option(metavar="FILE|DIR", help="draws.json of a calibration, or a folder of markets.")
+    ],
+    count: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Take the first N of them; all if not given.")
+    ] = None,
+    outside: Outside = None,
+    json: Json = None,
+    verbose: Verbose = False,
+) -> int:
+    """Find the prices with the best mean profit and the best worst case over draws of what users want.
+
+    \b
+    Example:
+      prillm-or robust fitted/coding-13-2026-07-07.json --draws fitted/draws.json --count 200
+    """
+    from prillm_or.calibration.draw_files import load_draws
+    from prillm_or.robustness.pricing import robust
+
+    file = read_instance(instance)
+    drawn = load_draws(draws, file.market, count)
+    if outside is not None:
+        file = read_instance(instance, outside)
+        drawn = tuple(with_outside(market, outside) for market in drawn)
+    with progress(instance, verbose=verbose):
+        found = robust(file, drawn)
+    if json != "-":
+        show(found.parts(outside_note(outside)))
+    save(found.to_dict() | outside_field(outside), json)
+    return 0
 
 
 def solve_robust(
@@ -31,23 +71,22 @@ def solve_robust(
     json: str | None,
     verbose: bool,
 ) -> int:
-    """Price one market over its draws; the exit code."""
-    from prillm_or.robustness.prices import robust_to_json
-    from prillm_or.robustness.pricing import robust_prices
+    """What `solve --robust` does; the exit code."""
+    from prillm_or.calibration.draw_files import DRAWS_NAME
 
     _refuse_others(context)
     if len(instances) > 1:
         raise CombinationError("--robust takes one market at a time")
-    instance = read_instance(instances[0])
-    markets = [instance.market, *_draws(instance, draws, count)]
-    if outside is not None:
-        markets = [with_outside(market, outside) for market in markets]
-    with progress(instances[0], verbose=verbose):
-        found = robust_prices(markets[0], markets[1:])
-    if json != "-":
-        _show(found, outside)
-    save(robust_to_json(found, instance.sha256) | outside_field(outside), json)
-    return 0
+    if draws is None:
+        file = read_instance(instances[0])
+        draws = file.path.with_name(DRAWS_NAME)
+        if not draws.is_file():
+            raise CombinationError(
+                f"{file.market.name}: no {DRAWS_NAME} beside {file.path}; give --draws the {DRAWS_NAME} of a "
+                "calibration, or a folder of markets"
+            )
+    report(f"--robust: in its place, prillm-or robust {instances[0]} --draws {draws} --count {count}")
+    return command(instances[0], draws, count, outside, json, verbose)
 
 
 def _refuse_others(context: typer.Context) -> None:
@@ -66,47 +105,3 @@ def _refuse_others(context: typer.Context) -> None:
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
-
-
-def _draws(instance: MarketFile, place: Path | None, count: int) -> tuple[Market, ...]:
-    """The first draws: of a calibration, by default that beside the market, or the markets of a folder."""
-    from prillm_or.calibration.draw_files import DRAWS_NAME, read_draws
-    from prillm_or.calibration.draws import drawn_markets
-
-    if place is None:
-        place = instance.path.with_name(DRAWS_NAME)
-        if not place.is_file():
-            raise CombinationError(
-                f"{instance.market.name}: no {DRAWS_NAME} beside {instance.path}; give --draws the {DRAWS_NAME} of a "
-                "calibration, or a folder of markets"
-            )
-    if not place.is_dir():
-        return drawn_markets(read_draws(place), instance.market, count)
-    if (place / DRAWS_NAME).is_file():
-        raise CombinationError(f"--draws {place}: the folder of a calibration; give {place / DRAWS_NAME}")
-    files = sorted(path for path in place.iterdir() if path.name.endswith((".json", ".json.gz")))
-    if len(files) < count:
-        raise CombinationError(f"--robust {count}: {place} holds {len(files)} markets; take so many")
-    return tuple(read_market(path).market for path in files[:count])
-
-
-def _show(found: RobustPrices, outside: float | None) -> None:
-    screen = console()
-    columns = ("price", found.provider, "mean profit", "worst profit", "in draw", "profit if it is right", "costs then")
-    rows = [_row(_ROWS[name], price) for name, price in found.by_name.items()]
-    draws = f"{found.draws} {'draw' if found.draws == 1 else 'draws'}"
-    title = f"{found.instance}{outside_note(outside)}: prices over {draws}"
-    screen.print(table(title, columns, rows, right=columns[1:]))
-
-
-def _row(name: str, price: RobustPrice) -> tuple[str, ...]:
-    share = price.central_share
-    return (
-        name,
-        number(price.price),
-        number(price.mean_profit),
-        number(price.worst_profit),
-        str(price.worst_draw),
-        number(price.central_profit),
-        "-" if share is None else f"{max(1 - share, 0.0):.2%}",
-    )

@@ -18,12 +18,16 @@ from prillm_or.cli.common import (
     Outside,
     Verbose,
     check_shipped,
+    here,
+    model_here,
     outside_field,
     outside_note,
     progress,
     read_instance,
     report,
     save,
+    solver_here,
+    weights_here,
 )
 from prillm_or.cli.robust import solve_robust
 from prillm_or.errors import CombinationError, PrillmError
@@ -101,6 +105,7 @@ def command(
         return solve_robust(context, instances, robust, draws, outside, json, verbose)
     if draws is not None:
         raise CombinationError("--draws: only with --robust N, which prices over the first N of them")
+    solver, model, weights = solver_here(solver), model_here(model), weights_here(abstraction, weights)
     fewer = _abstraction(abstraction, keep, refine, weights)
     limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)
     if write_model is not None:
@@ -111,7 +116,7 @@ def command(
     elif len(instances) == 1:
         over = Engine()  # where Ctrl-C gives the best price so far
     settings = Settings(solver, model, limits, fewer, certify, outside)
-    tasks = [Task(name, settings) for name in instances]
+    tasks = [Task(here("instances", name), settings) for name in instances]
     kept = _kept(json, settings, resume) if len(tasks) > 1 or resume else None
     done: dict[int, Result | Refused] = {}
     interrupted, code = False, 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prillm_or.cli.common import Json, console, save, table
-from prillm_or.errors import UnavailableError
+from prillm_or.cli.common import Json, names_here, save
+from prillm_or.errors import UnavailableError, with_flags
+from prillm_or.output.tables import Table, show
 from prillm_or.solvers.registry import SOLVERS, load_algebraic, load_native, solver_profile_names
 
 
@@ -22,7 +23,7 @@ def command(json: Json = None) -> int:
         lines = [
             (row["name"], row["about"], row["version"] or "-", row["state"], " ".join(row["profiles"])) for row in rows
         ]
-        console().print(table("solvers", columns, lines))
+        show([Table("solvers", columns, lines)])
     save(rows, json)
     return 0
 
@@ -38,8 +39,9 @@ def _state(name: str) -> dict[str, Any]:
             native = load_native(name)
             version, able = native.version(), sorted(native.capabilities)
     except UnavailableError as error:
-        state = str(error)
-    profiles = [profile for profile in solver_profile_names() if profile.startswith(f"{name}/")]
+        state = with_flags(error.message)
+    known = sorted({*solver_profile_names(), *names_here("solvers")})
+    profiles = [profile for profile in known if profile.startswith(f"{name}/")]
     return {
         "name": name,
         "about": entry.about,

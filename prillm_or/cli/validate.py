@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from prillm_or.cli.common import console, read_instance, report
+from prillm_or.cli.common import read_instance, report
 from prillm_or.errors import PrillmError
+from prillm_or.output.tables import show
 
 
 def command(
@@ -36,14 +37,14 @@ def command(
             report(error)
             code = 2
             continue
-        console().print(line)
+        show([line])
     return code
 
 
 def _market(name: str) -> str:
-    instance = read_instance(name)
-    market = instance.market
-    return f"{instance.path}: valid, {market.n} users, {market.m} providers, leader {', '.join(market.leader_ids)}"
+    file = read_instance(name)
+    market = file.market
+    return f"{file.path}: valid, {market.n} users, {market.m} providers, leader {', '.join(market.leader_ids)}"
 
 
 def _observations(folder: Path) -> str:

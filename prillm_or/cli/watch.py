@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from prillm_or.cli.common import OneInstance, Outside, outside_field, read_instance, report
-from prillm_or.errors import ConvergenceError, FaultsError
+from prillm_or.errors import ConvergenceError, FaultsError, with_flags
 from prillm_or.files.markets import MarketFile
 from prillm_or.market.outside import OUTSIDE, without_delay
 from prillm_or.result import Result, Status
@@ -51,10 +51,10 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
     from prillm_or.solving.pricer import Pricer
 
     began = time.perf_counter()
-    read = read_instance(instance, outside)
+    file = read_instance(instance, outside)
     read_s = time.perf_counter() - began
-    pricer = Pricer(read.market)
-    _write(_document(_first(pricer.result, read, read_s), pricer, outside))
+    pricer = Pricer(file.market)
+    _write(_document(_first(pricer.result, file, read_s), pricer, outside))
     code = _code(pricer.result)
     try:
         for number, line in _lines(sys.stdin.buffer):
@@ -65,10 +65,10 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
     return code
 
 
-def _first(result: Result, read: MarketFile, read_s: float) -> Result:
+def _first(result: Result, file: MarketFile, read_s: float) -> Result:
     """The result for the market of a file, which it names."""
     times = replace(result.time_s, total=result.time_s.total + read_s, read=read_s)
-    return replace(result, instance_sha256=read.sha256, time_s=times)
+    return replace(result, instance_sha256=file.sha256, time_s=times)
 
 
 def _answer(pricer: Pricer, number: int, line: bytes, outside: float | None) -> int:
@@ -81,7 +81,7 @@ def _answer(pricer: Pricer, number: int, line: bytes, outside: float | None) -> 
         change = read_change(line)
         result = pricer.update(change if outside is None else without_delay(change, pricer.market))
     except FaultsError as refusal:
-        _write({"error": list(refusal.problems), "line": number})
+        _write({"error": [with_flags(problem) for problem in refusal.problems], "line": number})
         return 2
     except ConvergenceError as failure:
         _write({"error": [str(failure)], "line": number})

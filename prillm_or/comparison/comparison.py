@@ -1,24 +1,30 @@
-"""compare: every method on every instance, in turns, and what a report says of it."""
+"""compare: every method on every market, in turns, and what a report says of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prillm_or.comparison.environment import environment
 from prillm_or.comparison.plan import Plan, Record, Row, Unit
 from prillm_or.comparison.runs import run_all
 from prillm_or.comparison.shares import with_shares
 from prillm_or.comparison.store import Store
+from prillm_or.errors import with_arguments
+from prillm_or.output.answer import Answer
+from prillm_or.output.tables import Part, Table
 from prillm_or.workers.engine import Engine
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 REPORT_FORMAT = "prillm-or/report@1"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Answer):
     """What was run.
 
     Parameters
@@ -41,9 +47,32 @@ class Comparison:
         """Results with `repeat`, `profit_share` and `time_share`."""
         return [record.row for record in self.records]
 
-    def document(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The report as JSON holds it."""
         return {"format": REPORT_FORMAT, "environment": dict(self.environment), "rows": self.rows}
+
+    def to_frame(self) -> DataFrame:
+        """A row for each run; of a field that holds others, a column each."""
+        import pandas as pd
+
+        return pd.json_normalize(self.rows)
+
+    def parts(self, note: str = "") -> Iterator[Part]:
+        """A table for each market, what the methods are, and the paper's figures for a preset of its."""
+        from prillm_or.comparison.method import about
+        from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
+        from prillm_or.comparison.published import NUMBERS as PAPER_NUMBERS
+        from prillm_or.comparison.published import paper_tables
+        from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections
+
+        found = sections(self)
+        for section in found:
+            yield Table(f"{section.name}{note}", HEADINGS, [cells(line) for line in section.lines], NUMBERS)
+            yield from section.messages
+        for method in self.plan.methods:
+            yield f"{method}: {about(method)}"
+        for beside in paper_tables(self.plan.preset, found):
+            yield Table(beside.title, PAPER_HEADINGS, beside.rows, PAPER_NUMBERS)
 
 
 def compare(
@@ -54,6 +83,7 @@ def compare(
     resume: bool = False,
     on_begin: Callable[[Unit], None] = lambda unit: None,
     on_end: Callable[[Record], None] = lambda record: None,
+    wording: Callable[[str], str] = with_arguments,
 ) -> Comparison:
     """Run a plan, one unit after the other or as the engine spreads them.
 
@@ -67,6 +97,8 @@ def compare(
         Whether units finished in `folder` before are taken as they are; otherwise they are forgotten.
     on_begin, on_end
         Told of units as they begin (where they run in this process) and end.
+    wording
+        How arguments are spelled where a run failed: as in Python, or `with_flags`.
 
     Returns
     -------
@@ -94,7 +126,8 @@ def compare(
     done = {record.unit.key: record for record in store.finished(units)} if store and resume else {}
     interrupted = False
     try:
-        for record in run_all([unit for unit in units if unit.key not in done], engine, on_begin):
+        for raw in run_all([unit for unit in units if unit.key not in done], engine, on_begin):
+            record = _worded(raw, wording)
             done[record.unit.key] = record
             if store is not None:
                 store.add(record)
@@ -103,3 +136,10 @@ def compare(
         interrupted = True
     records = with_shares([done[unit.key] for unit in units if unit.key in done], str(plan.methods[0]))
     return Comparison(plan, tuple(records), environment(plan, engine), interrupted)
+
+
+def _worded(record: Record, wording: Callable[[str], str]) -> Record:
+    """The record with its message, where it has one, as its readers know the arguments."""
+    if "message" not in record.row:
+        return record
+    return replace(record, row=record.row | {"message": wording(record.row["message"])})

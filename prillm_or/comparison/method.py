@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from prillm_or.abstraction.registry import ABSTRACTIONS, AbstractionChoice
-from prillm_or.errors import CombinationError, PrillmError, UnavailableError
+from prillm_or.errors import CombinationError, PrillmError, UnavailableError, argument
+from prillm_or.files.names import name_of
 from prillm_or.models.registry import MODELS, model_profile
 from prillm_or.solvers.registry import SOLVERS, solver_profile
 
@@ -20,7 +21,7 @@ _FORM = "SOLVER[/PROFILE][:MODEL][:ABSTRACTION[@K][+refine]], as in path, highs:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """A method as asked for; `str` prints it as `parse_method` reads it.
+    """A method as asked for; `str` prints it as the command line reads it.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ class MethodSpec:
 
     def __str__(self) -> str:
         abstraction = None if self.abstraction is None else str(self.abstraction)
-        return ":".join(filter(None, (self.solver, self.model, abstraction)))
+        solver, model = name_of("solvers", self.solver), self.model and name_of("models", self.model)
+        return ":".join(filter(None, (solver, model, abstraction)))
 
 
 def parse_method(text: str) -> MethodSpec:
@@ -60,14 +62,15 @@ def parse_method(text: str) -> MethodSpec:
     """
     solver, *rest = (part.strip() for part in text.split(":"))
     if not solver or len(rest) > 2 or not all(rest):
-        raise CombinationError(f"--method {text}: expected {_FORM}")
+        raise CombinationError(f"{argument('method', text)}: expected {_FORM}")
     abstraction = None
     if rest and (match := _ABSTRACTION.fullmatch(rest[-1])):
         abstraction = _abstraction(text, *match.groups())
         rest.pop()
     if len(rest) > 1:
         raise CombinationError(
-            f"--method {text}: no abstraction {rest[1]}; there are {', '.join(ABSTRACTION_NAMES)}; expected {_FORM}"
+            f"{argument('method', text)}: no abstraction {rest[1]}; there are {', '.join(ABSTRACTION_NAMES)}; "
+            f"expected {_FORM}"
         )
     method = MethodSpec(solver, rest[0] if rest else None, abstraction)
     # What is missing here becomes a row of the report, beside those of the other methods.
@@ -82,12 +85,17 @@ def parse_method(text: str) -> MethodSpec:
 def _abstraction(text: str, name: str, keep: str | None, refined: str | None) -> AbstractionChoice | None:
     if name == "none":
         if keep or refined:
-            raise CombinationError(f"--method {text}: none keeps all rivals; leave @K and +refine out")
+            raise CombinationError(f"{argument('method', text)}: none keeps all rivals; leave @K and +refine out")
         return None
     try:
         return AbstractionChoice(name, int(keep or 2), refined is not None)
     except CombinationError as error:
-        raise CombinationError(f"--method {text}: {error}") from None
+        raise CombinationError(f"{argument('method', text)}: {error.message}") from None
+
+
+def is_abstraction(part: str) -> bool:
+    """Whether a part of a method names an abstraction, not a model."""
+    return _ABSTRACTION.fullmatch(part) is not None
 
 
 def about(method: MethodSpec) -> str:

@@ -1,4 +1,4 @@
-"""Plan: which instances by which methods, how often and within which limits; a unit is one run of it."""
+"""Plan: which markets by which methods, how often and within which limits; a unit is one run of it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Unit:
-    """One run: an instance, a method, a repeat (the first is 1); `outside` as in `Plan`."""
+    """One run: a market, a method, a repeat (the first is 1); `outside` as in `Plan`."""
 
-    instance: MarketFile
+    file: MarketFile
     method: MethodSpec
     repeat: int
     limits: Limits
@@ -28,7 +28,7 @@ class Unit:
     def key(self) -> tuple[str, str, int, float, float | None, int, int]:
         """What makes two runs the same: the market, the method as asked, the repeat and the limits."""
         limits = self.limits
-        market = self.instance.sha256 if self.outside is None else f"{self.instance.sha256}+outside={self.outside!r}"
+        market = self.file.sha256 if self.outside is None else f"{self.file.sha256}+outside={self.outside!r}"
         return (
             market,
             str(self.method),
@@ -40,7 +40,7 @@ class Unit:
         )
 
     def __str__(self) -> str:
-        return f"{self.instance.market.name}, {self.method}, repeat {self.repeat}"
+        return f"{self.file.market.name}, {self.method}, repeat {self.repeat}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Record:
     row
         The result as JSON holds it; a failed run has status `error` and its `message`.
     failure
-        `refused` where instance and method do not go together or something is missing, `crashed` where the run broke,
+        `refused` where market and method do not go together or something is missing, `crashed` where the run broke,
         None where it gave a result.
     """
 
@@ -70,10 +70,10 @@ class Plan:
     preset
         Name of the preset it came from, or None.
     outside
-        Value of the outside option that the instances' markets were given and their files do not have, or None.
+        Value of the outside option that the markets were given and their files do not have, or None.
     """
 
-    instances: tuple[MarketFile, ...]
+    files: tuple[MarketFile, ...]
     methods: tuple[MethodSpec, ...]
     limits: Limits = field(default_factory=Limits)
     repeats: int = 1
@@ -81,17 +81,17 @@ class Plan:
     outside: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.instances or not self.methods or self.repeats < 1:
-            raise ValueError("Expected an instance, a method and a repeat at least.")
+        if not self.files or not self.methods or self.repeats < 1:
+            raise ValueError("Expected a market, a method and a repeat at least.")
         distinct: dict[str, MarketFile] = {}
-        for instance in self.instances:
-            distinct.setdefault(instance.sha256, instance)
-        object.__setattr__(self, "instances", tuple(distinct.values()))
+        for file in self.files:
+            distinct.setdefault(file.sha256, file)
+        object.__setattr__(self, "files", tuple(distinct.values()))
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
 
     def units(self) -> Iterator[Unit]:
         """All runs, in turns: the first repeat of every method on every instance, then the second."""
         for repeat in range(1, self.repeats + 1):
-            for instance in self.instances:
+            for file in self.files:
                 for method in self.methods:
-                    yield Unit(instance, method, repeat, self.limits, self.outside)
+                    yield Unit(file, method, repeat, self.limits, self.outside)

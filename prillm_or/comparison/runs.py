@@ -12,6 +12,7 @@ from prillm_or import __version__
 from prillm_or.comparison.method import MethodSpec
 from prillm_or.comparison.plan import Record, Row, Unit
 from prillm_or.errors import PrillmError
+from prillm_or.files.names import name_of
 from prillm_or.market.synthetic import generate
 from prillm_or.result import RESULT_FORMAT, Status
 from prillm_or.solving.run import solve
@@ -31,17 +32,17 @@ def run_unit(unit: Unit) -> Record:
     """
     _warm_up(unit.method)
     began = time.perf_counter()
-    method, instance = unit.method, unit.instance
+    method, file = unit.method, unit.file
     try:
         result = solve(
-            replace(instance, read_s=0.0),
+            replace(file, read_s=0.0),
             solver=method.solver,
             model=method.model,
             abstraction=method.abstraction,
             **vars(unit.limits),
         )
     except PrillmError as error:
-        return failed(unit, "refused", str(error), time.perf_counter() - began)
+        return failed(unit, "refused", error.message, time.perf_counter() - began)
     except Exception as error:  # one broken run must not cost the others
         return failed(unit, "crashed", f"{type(error).__name__}: {error}", time.perf_counter() - began)
     if result.interrupted:
@@ -57,13 +58,13 @@ def failed(unit: Unit, failure: str, message: str, seconds: float) -> Record:
     method = unit.method
     row: Row = {
         "format": RESULT_FORMAT,
-        "instance": unit.instance.market.name,
-        "instance_sha256": unit.instance.sha256,
+        "instance": unit.file.market.name,
+        "instance_sha256": unit.file.sha256,
         "today": None,
         "method": {
-            "solver": method.solver,
+            "solver": name_of("solvers", method.solver),
             "solver_version": None,
-            "model": method.model,
+            "model": method.model and name_of("models", method.model),
             "abstraction": method.abstraction and method.abstraction.label,
             "keep": method.abstraction and method.abstraction.keep,
         },

@@ -12,17 +12,17 @@ from prillm_or.result import Status
 def with_shares(records: Sequence[Record], first: str) -> list[Record]:
     """Add `profit_share` and `time_share` to every row.
 
-    * `profit_share`: profit / best profit of status `optimal` on the instance; None where there is none or it is not
+    * `profit_share`: profit / best profit of status `optimal` on the market; None where there is none or it is not
       positive.
     * `time_share`: total time / that of the same solver and model without abstraction where the row has an abstraction
-      and the run has the other, else / that of the method `first`; both of the same instance and repeat. None where
+      and the run has the other, else / that of the method `first`; both of the same market and repeat. None where
       either gave no result.
     """
     best: dict[str, float] = {}
     exact: dict[tuple[object, ...], float] = {}
     firsts: dict[tuple[object, ...], float] = {}
     for record in records:
-        row, sha256 = record.row, record.unit.instance.sha256
+        row, sha256 = record.row, record.unit.file.sha256
         if row["status"] == Status.OPTIMAL:
             best[sha256] = max(row["profit"], best.get(sha256, row["profit"]))
         if record.failure is None:
@@ -32,7 +32,7 @@ def with_shares(records: Sequence[Record], first: str) -> list[Record]:
                 firsts[sha256, record.unit.repeat] = row["time_s"]["total"]
 
     def shared(record: Record) -> Row:
-        row, sha256 = record.row, record.unit.instance.sha256
+        row, sha256 = record.row, record.unit.file.sha256
         base = firsts.get((sha256, record.unit.repeat))
         if row["method"]["abstraction"] is not None:
             base = exact.get(_twin(record), base)
@@ -51,4 +51,4 @@ def with_shares(records: Sequence[Record], first: str) -> list[Record]:
 def _twin(record: Record) -> tuple[object, ...]:
     """What a row shares with that of the same solver and model without abstraction."""
     method = record.row["method"]
-    return record.unit.instance.sha256, record.unit.repeat, method["solver"], method["model"]
+    return record.unit.file.sha256, record.unit.repeat, method["solver"], method["model"]

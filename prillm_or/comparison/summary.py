@@ -1,4 +1,4 @@
-"""Summary: one line for each instance and method, over its repeats, in the words of every table of a report."""
+"""Summary: one line for each market and method, over its repeats, in the words of every table of a report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TIME_NOTE = (
 
 @dataclass(frozen=True)
 class Line:
-    """A method on an instance.
+    """A method on a market.
 
     Parameters
     ----------
@@ -51,15 +51,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Section:
-    """An instance and its lines, in the order of the methods."""
+    """A market and its lines, in the order of the methods."""
 
-    instance: MarketFile
+    file: MarketFile
     lines: tuple[Line, ...]
 
     @property
     def name(self) -> str:
-        """Name of the instance."""
-        return self.instance.market.name
+        """Name of the market."""
+        return self.file.market.name
 
     @property
     def messages(self) -> list[str]:
@@ -68,21 +68,21 @@ class Section:
 
 
 def sections(comparison: Comparison) -> list[Section]:
-    """Every instance of a comparison with the methods that have a finished run on it."""
+    """Every market of a comparison with the methods that have a finished run on it."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in comparison.records:
-        groups.setdefault((record.unit.instance.sha256, str(record.unit.method)), []).append(record)
+        groups.setdefault((record.unit.file.sha256, str(record.unit.method)), []).append(record)
     plan = comparison.plan
     return [
         Section(
-            instance,
+            file,
             tuple(
                 _line(str(method), groups[key])
                 for method in plan.methods
-                if (key := (instance.sha256, str(method))) in groups
+                if (key := (file.sha256, str(method))) in groups
             ),
         )
-        for instance in plan.instances
+        for file in plan.files
     ]
 
 

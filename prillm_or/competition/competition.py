@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from prillm_or import __version__
 from prillm_or.competition.rounds import End
 from prillm_or.competition.setting import Setting
+from prillm_or.competition.tables import competition_parts
 from prillm_or.market.market import Array, by_provider
+from prillm_or.output.answer import Answer
+from prillm_or.output.tables import Part
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 COMPETITION_FORMAT = "prillm-or/competition@1"
 
@@ -121,7 +129,7 @@ class Failure:
 
 
 @dataclass(frozen=True, eq=False)
-class Competition:
+class Competition(Answer):
     """What was found.
 
     Parameters
@@ -154,13 +162,36 @@ class Competition:
         return Status.EQUILIBRIUM if self.equilibria else Status.NONE_FOUND
 
     @property
+    def first(self) -> Standing | None:
+        """The market at the first equilibrium; None where none was found."""
+        return self.equilibria[0].standing if self.equilibria else None
+
+    @property
     def cycle(self) -> Sequence[Array]:
         """Prices of the first cycle that a start ended in, shape (m,) each; empty if none did."""
         return next((failure.prices for failure in self.failures if failure.end is End.CYCLE), ())
 
 
-def competition_to_json(found: Competition) -> dict[str, Any]:
-    """Give what was found the fields of the file format."""
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the file format, in their order."""
+        return _document(self)
+
+    def to_frame(self) -> DataFrame:
+        """A row for each provider: its price, load and profit today and at the first equilibrium."""
+        import pandas as pd
+
+        columns = {}
+        for begin, standing in (("", self.first), ("today_", self.today)):
+            for name, which in (("price", "prices"), ("load", "load"), ("profit", "profit")):
+                columns[begin + name] = np.nan if standing is None else getattr(standing, which)
+        return pd.DataFrame(columns, index=pd.Index(self.setting.market.provider_ids, name="provider"))
+
+    def parts(self, note: str = "") -> Iterable[Part]:
+        """Prices, loads and profits, then what is claimed and why, or the cycle."""
+        return competition_parts(self, None, note)
+
+
+def _document(found: Competition) -> dict[str, Any]:
     setting = found.setting
     first = found.equilibria[0] if found.equilibria else None
     nothing = dict.fromkeys(("prices", "loads", "profits", "users_cost", "platform_revenue", "certificate"))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from prillm_or.competition.setting import Owner, Setting, joint_name
-from prillm_or.errors import MarketError
+from prillm_or.errors import MarketError, argument
 from prillm_or.market.changes import Change, apply
 from prillm_or.market.market import Array, Market, by_provider
 from prillm_or.market.outside import OUTSIDE
@@ -21,10 +21,20 @@ EVERYBODY = "all"
 
 @dataclass(frozen=True)
 class Shift:
-    """What happens to a figure: it becomes `factor` times itself plus `amount`."""
+    """What happens to a figure: it becomes `factor` times itself plus `amount`.
+
+    Parameters
+    ----------
+    text
+        How it was asked for, if it was read.
+    """
 
     factor: float = 1.0
     amount: float = 0.0
+    text: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return self.text or f"x {self.factor:g} {self.amount:+g}"
 
 
 def parse_shift(text: str) -> Shift:
@@ -38,7 +48,9 @@ def parse_shift(text: str) -> Shift:
     number = float(text.removesuffix("%"))
     if text[:1] not in "+-" or not math.isfinite(number):
         raise ValueError
-    return Shift(factor=1 + number / 100) if text.endswith("%") else Shift(amount=number)
+    if text.endswith("%"):
+        return Shift(factor=1 + number / 100, text=text)
+    return Shift(amount=number, text=text)
 
 
 @dataclass(frozen=True)
@@ -101,10 +113,10 @@ def _moved(setting: Setting, what: Counterfactual) -> Setting:
     market = setting.market
     unknown = [name for name in what.exit if name not in market.provider_ids]
     if unknown:
-        raise MarketError(market.name, [f"--exit: no provider has the id {name!r}" for name in unknown])
+        raise MarketError(market.name, [f"{argument('exit')}: no provider has the id {name!r}" for name in unknown])
     staying = [j for j, name in enumerate(market.provider_ids) if name not in what.exit]
     if not staying:
-        raise MarketError(market.name, ["--exit: no provider would be left; keep one"])
+        raise MarketError(market.name, [f"{argument('exit')}: no provider would be left; keep one"])
     caps = by_provider(market, setting.cap)
     first = staying[:1]  # leads from now on, since a leader could not leave
     market = replace(market, price=setting.start(), leader=tuple(first), price_cap=setting.cap[first])
@@ -113,7 +125,7 @@ def _moved(setting: Setting, what: Counterfactual) -> Setting:
         market = _changed(market, {"add": {"providers": [dict(fields)]}}, source)
         newcomers.append(market.provider_ids[-1])
     if what.exit:
-        market = _changed(market, {"remove": {"providers": list(what.exit)}}, "--exit")
+        market = _changed(market, {"remove": {"providers": list(what.exit)}}, argument("exit"))
     highest = float(setting.cap.max())
     cap = [caps.get(name, max(highest, price)) for name, price in by_provider(market, market.price).items()]
     owners = [*_left(setting, what.exit), *(Owner(name, (name,)) for name in newcomers)]
@@ -138,18 +150,21 @@ def _left(setting: Setting, gone: Sequence[str]) -> Iterator[Owner]:
 def _shocked(setting: Setting, what: Counterfactual) -> Setting:
     """With other unit costs and demands."""
     market = setting.market
-    cost, faults = _shifted("--cost-shock", "provider", what.cost, market.provider_ids, market.unit_cost)
-    demand, more = _shifted("--demand-shock", "user", what.demand, market.user_ids, market.demand)
+    cost, faults = _shifted("cost_shock", "provider", what.cost, market.provider_ids, market.unit_cost)
+    demand, more = _shifted("demand_shock", "user", what.demand, market.user_ids, market.demand)
     faults += more
     faults += [
-        f"--cost-shock {name}: its unit cost is 0, of which a share is nothing; give an amount, as in {name}=+0.1"
+        f"{argument('cost_shock', name)}: its unit cost is 0, of which a share is nothing; give an amount, as in "
+        f"{name}=+0.1"
         for name, shift in what.cost.items()
         if shift.factor != 1.0 and not market.unit_cost[_those(name, market.provider_ids)].any()
     ]
     if (cost < 0).any():
-        faults.append("--cost-shock: a unit cost would fall below 0")
+        faults.append(f"{argument('cost_shock')}: a unit cost would fall below 0")
     if (demand <= 0).any():
-        faults.append("--demand-shock: a demand would not be above 0; the market knows no user without one")
+        faults.append(
+            f"{argument('demand_shock')}: a demand would not be above 0; the market knows no user without one"
+        )
     if faults:
         raise MarketError(market.name, faults)
     return replace(setting, market=replace(market, unit_cost=cost, demand=demand))
@@ -163,13 +178,13 @@ def _those(name: str, ids: Sequence[str]) -> list[int]:
 
 
 def _shifted(
-    flag: str, side: str, shifts: Mapping[str, Shift], ids: Sequence[str], values: Array
+    which: str, side: str, shifts: Mapping[str, Shift], ids: Sequence[str], values: Array
 ) -> tuple[Array, list[str]]:
     shifted, faults = values.copy(), []
     for name, shift in shifts.items():
         places = _those(name, ids)
         if not places:
-            faults.append(f"{flag}: no {side} has the id {name!r}")
+            faults.append(f"{argument(which)}: no {side} has the id {name!r}")
         shifted[places] = shift.factor * shifted[places] + shift.amount
     return shifted, faults
 
@@ -191,6 +206,6 @@ def _merged(setting: Setting, mergers: Sequence[Owner]) -> Setting:
     priced = {name for owner in setting.owners for name in owner.providers}
     strangers = [name for name in taken if name not in priced]
     if strangers:
-        faults = [f"--merge: {name!r} is no provider that an owner sets the price of" for name in strangers]
+        faults = [f"{argument('merge')}: {name!r} is no provider that an owner sets the price of" for name in strangers]
         raise MarketError(setting.market.name, faults)
     return replace(setting, owners=(*mergers, *_left(setting, taken)))

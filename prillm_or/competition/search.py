@@ -1,4 +1,4 @@
-"""compete: prices at which no owner gains by moving, by best responses in turn from several starts.
+"""find_prices: prices at which no owner gains by moving, by best responses in turn from several starts.
 
 Each start is played until nobody moves (`rounds.py`). Where the rounds come back to prices they had before, they are
 played again from the middle of that cycle with moves of half the way. Where they settle, all gains are recomputed
@@ -29,7 +29,7 @@ _MOST_RESUMED = 3
 _ALIKE = 1e-6
 
 
-def compete(
+def find_prices(
     setting: Setting,
     *,
     starts: int = 5,
@@ -59,7 +59,7 @@ def compete(
     --------
     >>> from prillm_or.competition.setting import setting_of
     >>> from prillm_or.market.synthetic import generate
-    >>> found = compete(setting_of(generate(5, 3, "uniform", 1)))
+    >>> found = find_prices(setting_of(generate(5, 3, "uniform", 1)))
     >>> found.status.value, len(found.equilibria), found.equilibria[0].worst <= 1e-8
     ('equilibrium', 1, True)
     """

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from prillm_or.errors import MarketError
+from prillm_or.errors import MarketError, argument
 from prillm_or.market.market import Array, Market
 
 _LEAST_SHARE = 1e-6
@@ -151,15 +151,17 @@ def setting_of(
     """
     ids, own = market.provider_ids, list(market.leader)
     named = tuple(leaders) or ids
-    problems = [f"--leaders: no provider has the id {name!r}" for name in named if name not in ids]
+    problems = [f"{argument('leaders')}: no provider has the id {name!r}" for name in named if name not in ids]
     problems += [
-        f"--owner {group.name}: {name!r} is not among --leaders"
+        f"{argument('owners', group.name)}: {name!r} is not among {argument('leaders')}"
         for group in groups
         for name in group.providers
         if name in ids and name not in named
     ]
     absent = [ids[j] for j in own if np.isnan(market.price[j]) and ids[j] not in named]
-    problems += [f"provider {name} has no price today for it to stay at; put it among --leaders" for name in absent]
+    problems += [
+        f"provider {name} has no price today for it to stay at; put it among {argument('leaders')}" for name in absent
+    ]
     if problems:
         raise MarketError(market.name, problems)
     caps = np.full(market.m, max(market.price_cap.max(), np.nanmax(market.price)) if cap is None else cap)

@@ -97,6 +97,7 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
         local_maxima=curve.local_maxima,
         flips=_flips(market, pricer, curve.local_maxima),
         searched=curve.searched,
+        units=market.units,
     )
 
 

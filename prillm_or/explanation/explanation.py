@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from prillm_or.explanation.tables import maxima_table, rivals_table, users_table
+from prillm_or.market.market import Units
+from prillm_or.output.answer import Answer
+from prillm_or.output.numbers import figure
+from prillm_or.output.tables import Part, Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 from prillm_or.curves.profit_curve import LocalMaximum
 
 EXPLANATION_FORMAT = "prillm-or/explanation@1"
+
+_MOST_ROWS = 50
 
 NEAR = 0.01
 """Prices this near, relative to the price explained, decide who is about to leave or to join."""
@@ -133,7 +144,7 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Answer):
     """Why a price of one provider is the best one.
 
     Parameters
@@ -163,6 +174,8 @@ class Explanation:
         What would make the next-best local maximum the best; nothing where there is none, or in a large market.
     searched
         The prices between which local maxima, and prices to leave and to join at, were looked for.
+    units
+        Of the market; not part of the file format.
     """
 
     instance: str
@@ -182,13 +195,47 @@ class Explanation:
     local_maxima: tuple[LocalMaximum, ...]
     flips: tuple[Flip, ...]
     searched: tuple[float, float]
+    units: Units
 
     @property
     def price(self) -> float:
         """The price explained."""
         return self.prices[self.provider]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the file format, in their order."""
+        fields = dataclasses.asdict(self)
+        del fields["units"]  # those of the market
+        return {"format": EXPLANATION_FORMAT, **fields}
 
-def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
-    """Give an explanation the fields of the file format, in its order."""
-    return {"format": EXPLANATION_FORMAT, **dataclasses.asdict(explanation)}
+    def to_frame(self) -> DataFrame:
+        """A row for each user and rival: `side`, load, and what 1 % more does to the best price and profit."""
+        import pandas as pd
+
+        rows = [
+            {"side": side, "id": part.id, "load": part.load}
+            | {f"price_effect_{key}": effect for key, effect in (part.price_effect or {}).items()}
+            | {f"profit_effect_{key}": effect for key, effect in (part.profit_effect or {}).items()}
+            for side, parts in (("user", self.users), ("rival", self.rivals))
+            for part in parts
+        ]
+        return pd.DataFrame(rows).set_index(["side", "id"])
+
+    def parts(self, note: str = "") -> Iterator[Part]:
+        """Why in sentences; then users by what they bring, rivals by how much they matter, and local maxima."""
+        from prillm_or.explanation.words import sentences
+
+        yield f"{self.instance}{note}: why {self.provider} at {figure(self.price)}\n"
+        yield from (f"* {sentence}" for sentence in sentences(self, self.units))
+        yield ""
+        for table in (users_table(self), rivals_table(self), maxima_table(self)):
+            yield _cut(table)
+
+
+def _cut(table: Table) -> Table:
+    """The first rows, and how many are left out."""
+    more = len(table.rows) - _MOST_ROWS
+    if more <= 0:
+        return table
+    rest = (f"and {more} more", *[""] * (len(table.columns) - 1))
+    return dataclasses.replace(table, rows=[*table.rows[:_MOST_ROWS], rest])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from prillm_or.explanation.explanation import Explanation, Flip, State, UserPart
 from prillm_or.market.market import Units
+from prillm_or.output.numbers import figure, rounded_percent, signed
 
 _MOST_NAMED = 5
 _SAME_SIDES = 1e-6
@@ -33,7 +34,7 @@ def sentences(explanation: Explanation, units: Units) -> tuple[str, ...]:
 
 
 def _nothing(explanation: Explanation) -> Iterator[str]:
-    yield f"At {_figure(explanation.price)} nobody uses {explanation.provider}, which earns nothing."
+    yield f"At {figure(explanation.price, 4)} nobody uses {explanation.provider}, which earns nothing."
     yield from _joining(explanation)
     yield from _others(explanation)
 
@@ -41,27 +42,27 @@ def _nothing(explanation: Explanation) -> Iterator[str]:
 def _earned(explanation: Explanation, units: Units) -> Iterator[str]:
     margin = explanation.price - explanation.marginal_cost
     yield (
-        f"At {_figure(explanation.price)} {explanation.provider} has a load of {_figure(explanation.load)} "
-        f"({units.volume} a {units.period}), and earns {_figure(margin)} on each: {_figure(explanation.profit)} "
+        f"At {figure(explanation.price, 4)} {explanation.provider} has a load of {figure(explanation.load, 4)} "
+        f"({units.volume} a {units.period}), and earns {figure(margin, 4)} on each: {figure(explanation.profit, 4)} "
         f"({units.currency} a {units.period})."
     )
 
 
 def _margin(explanation: Explanation, units: Units) -> Iterator[str]:
     left, right = explanation.marginal_revenue.left, explanation.marginal_revenue.right
-    cost = _figure(explanation.marginal_cost)
+    cost = figure(explanation.marginal_cost, 4)
     more = f"Selling one unit more ({units.volume}) would bring"
     if explanation.cap_binds:
-        yield f"The price cap of {_figure(explanation.cap)} binds: a higher price would earn more."
+        yield f"The price cap of {figure(explanation.cap, 4)} binds: a higher price would earn more."
     elif left is not None and right is not None and abs(left - right) <= _SAME_SIDES * explanation.price:
-        yield f"{more} {_figure(_zeroed(left, explanation.price))}, marginal revenue, and cost {cost}."
+        yield f"{more} {figure(_zeroed(left, explanation.price), 4)}, marginal revenue, and cost {cost}."
     elif left is None and right is None:
         yield "Its load does not answer small changes of the price here."
     else:
-        lower = "A lower price would sell no more" if left is None else f"{more} {_figure(left)} and cost {cost}"
+        lower = "A lower price would sell no more" if left is None else f"{more} {figure(left, 4)} and cost {cost}"
         higher = "a higher price would sell no less"
         if right is not None:
-            higher = f"one unit less would give up {_figure(right)} and save {cost}"
+            higher = f"one unit less would give up {figure(right, 4)} and save {cost}"
         yield f"{'The price sits on a kink. ' if explanation.price > 0 else ''}{lower}; {higher}."
     for switch in explanation.kink:
         turn = "begins" if switch.begins else "stops"
@@ -72,13 +73,13 @@ def _margin(explanation: Explanation, units: Units) -> Iterator[str]:
 def _answer(explanation: Explanation) -> Iterator[str]:
     less, more = explanation.load_near.right, explanation.load_near.left
     if explanation.price > 0 and less is not None and more is not None:
-        lost, won = (_percent(abs(load / explanation.load - 1)) for load in (less, more))
+        lost, won = (rounded_percent(abs(load / explanation.load - 1)) for load in (less, more))
         yield f"A price 1 % higher loses {lost} of the load, one 1 % lower wins {won}."
 
 
 def _users(explanation: Explanation) -> Iterator[str]:
     using = sorted((user for user in explanation.users if user.load > 0), key=lambda user: -user.profit)
-    named = ", ".join(f"{user.id} {_percent(user.load / explanation.load)}" for user in using[:_MOST_NAMED])
+    named = ", ".join(f"{user.id} {rounded_percent(user.load / explanation.load)}" for user in using[:_MOST_NAMED])
     what = "profit" if explanation.profit > 0 else "load"
     yield f"Its {what} comes from {_count(using, 'user')} of {len(explanation.users)}: {named}{_more(using)}."
     captive = [user.id for user in using if user.state is State.CAPTIVE]
@@ -116,7 +117,7 @@ def _rivals(explanation: Explanation) -> Iterator[str]:
         key = max(profits, key=lambda key: abs(profits[key]))
         yield (
             f"The rival that matters most is {strongest.id}: with its {key} {_RAISED[key]} the best price would change "
-            f"by {_signed(strongest.price_effect[key])} and the profit by {_signed(profits[key])}."
+            f"by {signed(strongest.price_effect[key])} and the profit by {signed(profits[key])}."
         )
     known = [part.profit_effect is not None for parts in (explanation.users, explanation.rivals) for part in parts]
     if not all(known):
@@ -126,23 +127,23 @@ def _rivals(explanation: Explanation) -> Iterator[str]:
 def _others(explanation: Explanation) -> Iterator[str]:
     maxima = explanation.local_maxima
     if explanation.searched != (0.0, explanation.cap):
-        low, high = map(_figure, explanation.searched)
+        low, high = (figure(end, 4) for end in explanation.searched)
         yield f"Only prices from {low} to {high} were looked at: the whole curve has too many pieces."
     if not maxima:
         return
     best = maxima[0]
     if best.profit > explanation.profit * (1 + _SAME_PROFIT):
-        yield f"It is not the best price: {_figure(best.price)} earns {_figure(best.profit)}."
+        yield f"It is not the best price: {figure(best.price, 4)} earns {figure(best.profit, 4)}."
     if len(maxima) == 1:
         among = "" if explanation.searched == (0.0, explanation.cap) else " among them"
-        yield f"The profit has no local maximum{among} but at {_figure(best.price)}."
+        yield f"The profit has no local maximum{among} but at {figure(best.price, 4)}."
         return
     second = maxima[1]
     if second.profit >= best.profit * (1 - _SAME_PROFIT):
-        yield f"The price {_figure(second.price)} earns as much."
+        yield f"The price {figure(second.price, 4)} earns as much."
         return
-    share = _percent(second.profit / best.profit)
-    yield f"The next-best local maximum is {_figure(second.price)}, which earns {share} of the best."
+    share = rounded_percent(second.profit / best.profit)
+    yield f"The next-best local maximum is {figure(second.price, 4)}, which earns {share} of the best."
     found = [flip for flip in explanation.flips if flip.change is not None]
     if found:
         yield f"The best price would jump towards it with {'; or '.join(_flip(flip) for flip in found)}."
@@ -152,7 +153,7 @@ def _others(explanation: Explanation) -> Iterator[str]:
 
 def _flip(flip: Flip) -> str:
     assert flip.change is not None
-    size = _percent(abs(flip.change))
+    size = rounded_percent(abs(flip.change))
     way = "more" if flip.change > 0 else "less"
     return {
         "demand": f"{size} {way} demand of all users",
@@ -169,19 +170,7 @@ def _zeroed(value: float, price: float) -> float:
 
 def _at(price: float | None, now: float) -> str:
     assert price is not None
-    return f"{_figure(price)} ({_percent(price / now - 1, sign=True)})" if now > 0 else _figure(price)
-
-
-def _figure(value: float, digits: int = 4) -> str:
-    return f"{value:.{digits}g}"
-
-
-def _percent(share: float, *, sign: bool = False) -> str:
-    return f"{100 * share:{'+' if sign else ''}.3g} %"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3g}"
+    return f"{figure(price, 4)} ({rounded_percent(price / now - 1, sign=True)})" if now > 0 else figure(price, 4)
 
 
 def _count(things: Sequence[object], what: str) -> str:

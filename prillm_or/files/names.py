@@ -1,4 +1,4 @@
-"""Names of files: those of the working directory first, then those shipped with the package."""
+"""Names of the files that come with the package; a path is a path."""
 
 from __future__ import annotations
 
@@ -24,61 +24,71 @@ def find(kind: Kind, name: str, suffixes: Sequence[str] | None = None, also: Ite
     """File that a name such as `coding-13`, `tiny/kink` or `highs/stock` stands for.
 
     What is an existing file, ends in one of the suffixes, or starts like a path (`/`, `./`, `../`, `~`) is a path and
-    is returned as it is, whether the file exists or not. A folder of the kind in the working directory comes before
-    the shipped one.
+    is returned as it is, whether the file exists or not.
 
     Raises
     ------
     UnknownNameError
-        When no folder has the name; it lists the nearest names, those of `also` among them, which need no file.
+        When no shipped file has the name; it lists the nearest names, those of `also` among them, which need no file.
     """
-    if (path := look_up(kind, name, suffixes)) is not None:
+    suffixes = SUFFIXES[kind] if suffixes is None else suffixes
+    if is_path(name, suffixes):
+        return Path(name).expanduser()
+    if (path := file_in(shipped(kind), name, suffixes)) is not None:
         return path
-    known = sorted({*names(kind, suffixes), *also})
+    raise unknown(kind, name, sorted({*names(kind, suffixes), *also}))
+
+
+def unknown(kind: Kind, name: str, known: Sequence[str]) -> UnknownNameError:
+    """The error that a name is none of those known; it lists the nearest."""
     near = get_close_matches(name, known, n=5, cutoff=0.4)
     near += [other for other in known if other.endswith(f"/{name}") and other not in near]
     hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
-    raise UnknownNameError(f"{kind}: no file is called {name!r}; {hint}")
+    return UnknownNameError(f"{kind}: no file is called {name!r}; {hint}")
 
 
-def look_up(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> Path | None:
-    """File as by `find`, or None where no folder has the name."""
-    suffixes = SUFFIXES[kind] if suffixes is None else suffixes
-    if _is_path(name, suffixes):
-        return Path(name).expanduser()
-    paths = (folder / f"{name}{suffix}" for folder in _folders(kind) for suffix in suffixes)
+def file_in(folder: Path, name: str, suffixes: Sequence[str]) -> Path | None:
+    """The file of a folder that a name stands for, or None."""
+    paths = (folder / f"{name}{suffix}" for suffix in suffixes)
     return next((path for path in paths if path.is_file()), None)
 
 
-def names(kind: Kind, suffixes: Sequence[str] | None = None) -> list[str]:
-    """Sorted names that `find` knows, those of subfolders written `folder/name`."""
-    endings = SUFFIXES[kind] if suffixes is None else tuple(suffixes)
+def names_in(folder: Path, suffixes: Sequence[str]) -> list[str]:
+    """Sorted names of a folder's files, those of subfolders written `folder/name`."""
     found = set()
-    for folder in _folders(kind):
-        for path in folder.rglob("*"):
-            suffix = next((ending for ending in endings if path.name.endswith(ending)), None)
-            if suffix and path.is_file():
-                found.add(path.relative_to(folder).as_posix().removesuffix(suffix))
+    for path in folder.rglob("*"):
+        suffix = next((ending for ending in suffixes if path.name.endswith(ending)), None)
+        if suffix and path.is_file():
+            found.add(path.relative_to(folder).as_posix().removesuffix(suffix))
     return sorted(found)
+
+
+def names(kind: Kind, suffixes: Sequence[str] | None = None) -> list[str]:
+    """Sorted names that `find` knows."""
+    return names_in(shipped(kind), SUFFIXES[kind] if suffixes is None else suffixes)
 
 
 def is_shipped(path: Path) -> bool:
     """Whether a file is one that comes with the package."""
-    return any(path.resolve().is_relative_to((_root() / kind).resolve()) for kind in SUFFIXES)
+    return any(path.resolve().is_relative_to(shipped(kind).resolve()) for kind in SUFFIXES)
 
 
-def _is_path(name: str, suffixes: Sequence[str]) -> bool:
+def name_of(kind: Kind, given: str) -> str:
+    """What to call a profile: `highs/mine` for `solvers/highs/mine.toml`, `highs` for its default, else as given."""
+    for suffix in SUFFIXES[kind]:
+        if given.startswith(f"{kind}/") and given.endswith(suffix):
+            return given.removeprefix(f"{kind}/").removesuffix(suffix).removesuffix("/default")
+    return given
+
+
+def is_path(name: str, suffixes: Sequence[str]) -> bool:
+    """Whether what is given is a path rather than a name."""
     separators = tuple({os.sep, "/"})
     starts = (*separators, "~", *(f"{dots}{separator}" for dots in (".", "..") for separator in separators))
     return name.startswith(starts) or name.endswith(tuple(suffixes)) or Path(name).is_file()
 
 
-def _folders(kind: Kind) -> list[Path]:
-    """Folders to look in: the working directory's, then the shipped one."""
-    return [folder for folder in (Path.cwd() / kind, _root() / kind) if folder.is_dir()]
-
-
-def _root() -> Path:
-    """Where the shipped folders are: a wheel carries them inside the package; a checkout has them beside it."""
+def shipped(kind: Kind) -> Path:
+    """The folder that comes with the package: a wheel carries it inside the package; a checkout has it beside it."""
     package = Path(__file__).parent.parent
-    return package / "shipped" if (package / "shipped").is_dir() else package.parent
+    return (package / "shipped" if (package / "shipped").is_dir() else package.parent) / kind

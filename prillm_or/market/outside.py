@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, argument
 from prillm_or.market.checks import entries, ids_of, member
 from prillm_or.market.market import Market
 
@@ -53,13 +53,13 @@ def with_outside(market: Market, value: float) -> Market:
     """
     if OUTSIDE in market.provider_ids:
         raise CombinationError(
-            f"{market.name}: a provider has the id {OUTSIDE!r} already; rename it, or leave --outside out"
+            f"{market.name}: a provider has the id {OUTSIDE!r} already; rename it, or leave {argument('outside')} out"
         )
     most = _MOST * max(1.0, *(float(np.nanmax(abs(of))) for of in (market.price_cap, market.price, market.value)))
     if most < abs(value) < inf:
         raise CombinationError(
-            f"{market.name}: --outside {value:g} is beyond what can be computed beside the market's prices and values; "
-            f"expected one between {-most:g} and {most:g}"
+            f"{market.name}: {argument('outside', value)} is beyond what can be computed beside the market's prices "
+            f"and values; expected one between {-most:g} and {most:g}"
         )
     capacity = OUTSIDE_CAPACITY * market.demand.sum()
     return replace(

@@ -28,7 +28,7 @@ from __future__ import annotations
 import numpy as np
 import pyomo.environ as pyo
 
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, argument
 from prillm_or.market.market import Market
 from prillm_or.models.bounds import weight_ratio
 
@@ -57,10 +57,11 @@ class ConcaveProfit:
         self._ratio = weight_ratio(market)
         self._kappa = concavity(market)
         if self._kappa > 1:
-            one = ", --solver path or --solver bisect" if len(market.leader) == 1 else ""
+            one = f", {argument('solver', 'path')} or {argument('solver', 'bisect')}" if len(market.leader) == 1 else ""
             raise CombinationError(
                 f"{market.name}: the users' weights differ too much for a concave profit "
-                f"(kappa = {self._kappa:.3g} > 1, see docs/mathematics.md); use --model kkt-bilinear{one}"
+                f"(kappa = {self._kappa:.3g} > 1, see docs/mathematics.md); use "
+                f"{argument('model', 'kkt-bilinear')}{one}"
             )
         self._s = float((self._ratio.sum() / (1 / self._ratio).sum()) ** 0.25)
         self._spread = self._ratio / self._s - self._s

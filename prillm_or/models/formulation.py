@@ -41,7 +41,7 @@ class Formulation:
     upper_bound
         A bound on the profit known before any solver is asked.
     notes
-        Lines for people (`--verbose`).
+        Lines for people.
     """
 
     name: str

@@ -30,7 +30,7 @@ class Prepared:
     upper_bound
         For one price, (cap - k) x_s(k): dear prices load the leader no more than its unit cost does. Else infinite.
     notes
-        Lines for people (`--verbose`).
+        Lines for people.
     """
 
     market: Market
@@ -114,7 +114,7 @@ def _checked(loose: Bounds, derived: Bounds, money: float) -> Bounds:
 
 
 def _notes(bounds: Bounds, money: float) -> tuple[str, ...]:
-    """What `--verbose` shows of the derivation."""
+    """What people are told of the derivation."""
     free, counts = bounds.possible & ~bounds.certain, bounds.counts
     lines = [
         f"pairs: {counts['pairs']}, never used {counts['pairs_never_used']}, always used "

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prillm_or.errors import CombinationError, need_package
-from prillm_or.files.names import find, look_up, names
+from prillm_or.files.names import find, name_of, names
 from prillm_or.files.profiles import read_profile
 from prillm_or.models.capabilities import Capability
 
@@ -71,7 +70,7 @@ class ModelProfile:
 
 
 def model_profile(name: str) -> ModelProfile:
-    """Profile called `name`, or in the file of that path; a formulation's own name without a file gives its defaults.
+    """Profile called `name`, or in the file of that path; a formulation's own name gives its defaults.
 
     Raises
     ------
@@ -80,9 +79,9 @@ def model_profile(name: str) -> ModelProfile:
     CombinationError
         When the file names an unknown formulation or option.
     """
-    path = model_file(name)
-    if path is None:
+    if name in MODELS:
         return ModelProfile(name, name, model_options(name)())
+    path = find("models", name, also=MODELS)
     content = read_profile(path, {"formulation": str, "options": dict})
     formulation = content.get("formulation")
     if formulation not in MODELS:
@@ -95,20 +94,9 @@ def model_profile(name: str) -> ModelProfile:
             f"{path}: options: {formulation} has no option {', '.join(strangers)}; it has {', '.join(known)}"
         )
     try:
-        return ModelProfile(name, formulation, kind(**wanted))
+        return ModelProfile(name_of("models", name), formulation, kind(**wanted))
     except (TypeError, ValueError) as error:
         raise CombinationError(f"{path}: options: {error}") from None
-
-
-def model_file(name: str) -> Path | None:
-    """File of a profile; None where a formulation's own name has none and stands for its defaults.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is no such profile.
-    """
-    return look_up("models", name) if name in MODELS else find("models", name, also=MODELS)
 
 
 def model_profile_names() -> list[str]:

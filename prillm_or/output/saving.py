@@ -36,6 +36,21 @@ def replace_file(path: Path, content: bytes) -> None:
         raise PrillmError(f"{path}: cannot be written: {failure.strerror}") from None
 
 
+def checked_output(path: Path, endings: Sequence[str]) -> Path:
+    """The path, if it ends in one of `endings` and its folder exists.
+
+    Raises
+    ------
+    PrillmError
+        When it does not.
+    """
+    if not path.name.endswith(tuple(endings)):
+        raise PrillmError(f"{path}: expected a file name that ends in {' or '.join(endings)}")
+    if not path.parent.is_dir():
+        raise PrillmError(f"{path}: the folder {path.parent} does not exist")
+    return path
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Give a folder to fill under a temporary name; it gets its own when all went well, and is gone when not.

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from prillm_or import __version__
-from prillm_or.errors import CombinationError
-from prillm_or.explanation.effects import RIVAL_KEYS
+from prillm_or.errors import CombinationError, ConvergenceError
+from prillm_or.explanation.derive import explain
 from prillm_or.explanation.explanation import Explanation
+from prillm_or.explanation.tables import maxima_table, rivals_table, users_table
 from prillm_or.explanation.words import sentences
+from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.market import Market
 from prillm_or.market.outside import OUTSIDE
 from prillm_or.output.numbers import figure
+from prillm_or.output.tables import Table
 from prillm_or.report.explorer_data import Movement, document, movement
 from prillm_or.report.templates import fill
-from prillm_or.result import Result
+from prillm_or.result import Result, Status
+from prillm_or.solving.run import solve
 
 _ROOM = 250_000
 _MOST_ROWS = 100
@@ -60,6 +64,32 @@ def check_one_price(market: Market) -> None:
             f"{market.name}: the leader sets {several} prices, a page moves one; `prillm-or equilibrium` shows who "
             "uses whom at given prices"
         )
+
+
+def explore(market: AnyMarket, outside: float | None = None) -> Explored:
+    """Price a market and explain the price.
+
+    Parameters
+    ----------
+    market
+        A market, one with its file, the path of a file, or the name of a shipped one.
+    outside
+        As in `Explored`.
+
+    Raises
+    ------
+    ConvergenceError
+        When no price could be proven.
+    KeyboardInterrupt
+        When it comes.
+    """
+    market = as_market(market)
+    result = solve(market)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if result.status is Status.ERROR:
+        raise ConvergenceError(f"{market.name}: no price could be proven: {'; '.join(result.notes)}")
+    return Explored(market, result, explain(market, result), outside)
 
 
 def explorer_page(explored: Sequence[Explored]) -> str:
@@ -138,64 +168,27 @@ def _notes(explored: Explored, moved: Movement) -> Iterator[str]:
 
 
 def _users(explanation: Explanation) -> dict[str, object]:
-    """By what they bring; the market's order among equals."""
-    users = sorted(explanation.users, key=lambda user: -user.profit)
-    rows = [
-        [
-            user.id,
-            figure(user.load, 4),
-            figure(user.profit, 4),
-            str(user.state),
-            figure(user.leaves_at, 4),
-            figure(user.joins_at, 4),
-            _effect(user.price_effect, "demand"),
-            _effect(user.profit_effect, "demand"),
-        ]
-        for user in users
-    ]
-    headings = ["user", "to leader", "profit", "state", "leaves at", "joins at"]
     return _table(
         "Users at the best price",
         "Captive: uses the leader alone. Shared: uses rivals too. Leaving: would not use it at a price 1 % higher. "
         "Joining: would at one 1 % lower. Away: does not use it. Last two: what 1 % more of the user's demand does to "
         "the best price and to the best profit.",
-        [*headings, "+1 % demand: price", "+1 % demand: profit"],
-        rows,
-        texts=[3],
+        users_table(explanation),
     )
 
 
 def _rivals(explanation: Explanation) -> dict[str, object]:
-    """By how much they matter; the market's order among equals."""
-    rivals = sorted(explanation.rivals, key=lambda rival: -rival.largest_effect)
-    rows = [
-        [
-            rival.id,
-            figure(rival.load, 4),
-            " - ".join(rival.chain[1:-1]) or "-",
-            *(
-                _effect(effect, key)
-                for key in RIVAL_KEYS
-                for effect in (rival.price_effect, rival.profit_effect)
-            ),
-        ]
-        for rival in rivals
-    ]
-    effects = [f"+1 % {key}: {what}" for key in RIVAL_KEYS for what in ("price", "profit")]
     return _table(
         "Rivals at the best price",
         "Tied by: the users, and rivals between, through which it feels the leader's price. Then what 1 % more of its "
         "price, of its capacity, or a value higher by 1 % of the leader's price, does to the best price and to the "
         "best profit; each found by pricing the market anew.",
-        ["rival", "load", "tied by", *effects],
-        rows,
-        texts=[2],
+        rivals_table(explanation),
     )
 
 
 def _maxima(explanation: Explanation) -> dict[str, object]:
-    rows = [[figure(one.price, 5), figure(one.load, 5), figure(one.profit, 5)] for one in explanation.local_maxima]
-    return _table("Local maxima", "Prices that earn more than those around them.", ["price", "load", "profit"], rows)
+    return _table("Local maxima", "Prices that earn more than those around them.", maxima_table(explanation))
 
 
 def _flips(explanation: Explanation) -> Iterator[dict[str, object]]:
@@ -211,23 +204,16 @@ def _flips(explanation: Explanation) -> Iterator[dict[str, object]]:
         yield _table(
             "What would flip it",
             "The least change found that makes the best price jump towards the next-best local maximum.",
-            ["what changes", "by", "best price then"],
-            rows,
+            Table("", ("what changes", "by", "best price then"), rows, ("by", "best price then")),
         )
 
 
-def _table(
-    title: str, note: str, headings: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[int] = ()
-) -> dict[str, object]:
-    more = len(rows) - _MOST_ROWS
+def _table(title: str, note: str, table: Table) -> dict[str, object]:
+    more = len(table.rows) - _MOST_ROWS
     return {
         "title": title,
         "note": note if more <= 0 else f"{note} The first {_MOST_ROWS}; {more} more are in `prillm-or explain`.",
-        "headings": headings,
-        "rows": rows[:_MOST_ROWS],
-        "texts": texts,
+        "headings": table.columns,
+        "rows": table.rows[:_MOST_ROWS],
+        "texts": [k for k, name in enumerate(table.columns) if k > 0 and name not in table.numbers],
     }
-
-
-def _effect(effect: Mapping[str, float] | None, key: str) -> str:
-    return "-" if effect is None else f"{effect[key]:+.3g}"

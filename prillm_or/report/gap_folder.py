@@ -18,7 +18,7 @@ def write_report(comparison: Comparison, folder: Path) -> list[Path]:
     PrillmError
         When one cannot be written.
     """
-    write_json(comparison.document(), folder / "report.json")
+    write_json(comparison.to_dict(), folder / "report.json")
     texts = {
         "report.csv": csv_table(comparison),
         "report.md": markdown(comparison),

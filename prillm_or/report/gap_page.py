@@ -37,7 +37,7 @@ def html_page(comparison: Comparison) -> str:
 
 
 def _section(section: Section, comparison: Comparison, place: int) -> dict[str, object]:
-    market = section.instance.market
+    market = section.file.market
     traced = _curve(market)
     limits = comparison.plan.limits
     sizes = (("wide", WIDE), ("narrow", NARROW))

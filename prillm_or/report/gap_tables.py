@@ -81,10 +81,10 @@ def markdown(comparison: Comparison) -> str:
 def overview(comparison: Comparison) -> str:
     """One sentence on what was run, and whether it is all of it."""
     plan, limits = comparison.plan, comparison.plan.limits
-    total = len(plan.instances) * len(plan.methods) * plan.repeats
+    total = len(plan.files) * len(plan.methods) * plan.repeats
     limit = "no time limit" if limits.time_limit is None else f"time limit {limits.time_limit:g} s"
     text = (
-        f"Instances: {len(plan.instances)}; methods: {len(plan.methods)}; repeats: {plan.repeats}, in turns; "
+        f"Instances: {len(plan.files)}; methods: {len(plan.methods)}; repeats: {plan.repeats}, in turns; "
         f"gap asked for: {limits.gap:g}; {limit}."
     )
     if len(comparison.records) < total:

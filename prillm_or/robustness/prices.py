@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prillm_or import __version__
+from prillm_or.output.answer import Answer
+from prillm_or.output.numbers import figure
+from prillm_or.output.tables import Part, Table
 from prillm_or.result import Certificate
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 ROBUST_FORMAT = "prillm-or/robust@1"
+
+_ROWS = {"central": "of the market itself", "best_mean": "best mean", "best_worst": "best worst case"}
 
 
 @dataclass(frozen=True)
@@ -39,11 +47,13 @@ class RobustPrice:
 
 
 @dataclass(frozen=True)
-class RobustPrices:
+class RobustPrices(Answer):
     """Three prices over draws of a market.
 
     Parameters
     ----------
+    instance, instance_sha256
+        Name of the market, and of its file, as in a result.
     provider
         The leader's provider.
     draws
@@ -61,6 +71,7 @@ class RobustPrices:
     """
 
     instance: str
+    instance_sha256: str | None
     provider: str
     draws: int
     central: RobustPrice
@@ -75,18 +86,44 @@ class RobustPrices:
         """The three prices by the names they have in the file format."""
         return {"central": self.central, "best_mean": self.best_mean, "best_worst": self.best_worst}
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the file format, in their order."""
+        return {
+            "format": ROBUST_FORMAT,
+            "instance": self.instance,
+            "instance_sha256": self.instance_sha256,
+            "provider": self.provider,
+            "draws": self.draws,
+            "prices": {name: asdict(price) for name, price in self.by_name.items()},
+            "pieces": self.pieces,
+            "certificate": asdict(self.certificate),
+            "time_s": self.time_s,
+            "version": __version__,
+        }
 
-def robust_to_json(found: RobustPrices, sha256: str | None = None) -> dict[str, Any]:
-    """Give robust prices the fields of the file format, in its order."""
-    return {
-        "format": ROBUST_FORMAT,
-        "instance": found.instance,
-        "instance_sha256": sha256,
-        "provider": found.provider,
-        "draws": found.draws,
-        "prices": {name: asdict(price) for name, price in found.by_name.items()},
-        "pieces": found.pieces,
-        "certificate": asdict(found.certificate),
-        "time_s": found.time_s,
-        "version": __version__,
-    }
+    def to_frame(self) -> DataFrame:
+        """A row for each of the three prices."""
+        import pandas as pd
+
+        return pd.DataFrame.from_dict({name: asdict(price) for name, price in self.by_name.items()}, orient="index")
+
+    def parts(self, note: str = "") -> Iterable[Part]:
+        """A table of the three prices."""
+        figures = ("mean profit", "worst profit", "in draw", "profit if it is right", "costs then")
+        columns = ("price", self.provider, *figures)
+        rows = [_row(_ROWS[name], price) for name, price in self.by_name.items()]
+        draws = f"{self.draws} {'draw' if self.draws == 1 else 'draws'}"
+        yield Table(f"{self.instance}{note}: prices over {draws}", columns, rows, columns[1:])
+
+
+def _row(name: str, price: RobustPrice) -> tuple[str, ...]:
+    share = price.central_share
+    return (
+        name,
+        figure(price.price),
+        figure(price.mean_profit),
+        figure(price.worst_profit),
+        str(price.worst_draw),
+        figure(price.central_profit),
+        "-" if share is None else f"{max(1 - share, 0.0):.2%}",
+    )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from prillm_or.curves.profit_curve import ProfitCurve, curve
 from prillm_or.errors import CombinationError, ConvergenceError
+from prillm_or.files.markets import AnyMarket, as_market, opened
 from prillm_or.market.market import Array, Market
 from prillm_or.result import Certificate
 from prillm_or.robustness.best import best_mean, best_worst, is_better
@@ -25,7 +27,7 @@ _AGREED = 1e-9
 _ROUNDING = 1e-12
 
 
-def robust_prices(market: Market, draws: Sequence[Market]) -> RobustPrices:
+def robust(market: AnyMarket, draws: Sequence[AnyMarket]) -> RobustPrices:
     """Find the prices with the best mean and the best worst case, and what they cost if `market` is right.
 
     Exact: every curve is traced from price 0 to the cap. Where the price of the best mean has the best worst case too,
@@ -36,7 +38,7 @@ def robust_prices(market: Market, draws: Sequence[Market]) -> RobustPrices:
     Parameters
     ----------
     market
-        The central market, whose leader sets one price.
+        The central market, whose leader sets one price: itself, with its file, the path of a file, or a name.
     draws
         Markets with the same leader, cap and units, of which each may be the right one. They may differ from `market`
         in all else, such as values and weights.
@@ -50,6 +52,12 @@ def robust_prices(market: Market, draws: Sequence[Market]) -> RobustPrices:
     KeyboardInterrupt
         When it comes before the end: there are no robust prices of some of the draws.
     """
+    central, file = opened(market)
+    found = _priced(central, [as_market(draw) for draw in draws])
+    return replace(found, instance_sha256=None if file is None else file.sha256)
+
+
+def _priced(market: Market, draws: Sequence[Market]) -> RobustPrices:
     began = time.perf_counter()
     _check(market, draws)
     cap = float(market.price_cap[0])
@@ -72,6 +80,7 @@ def robust_prices(market: Market, draws: Sequence[Market]) -> RobustPrices:
     )
     return RobustPrices(
         instance=market.name,
+        instance_sha256=None,
         provider=market.leader_ids[0],
         draws=len(draws),
         central=of_central,

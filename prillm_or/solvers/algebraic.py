@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prillm_or.errors import CombinationError, UnavailableError
+from prillm_or.errors import CombinationError, UnavailableError, argument
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
@@ -74,7 +74,7 @@ def _refuse_beyond_licence(market: Market, solver: AlgebraicSolver) -> None:
     if limit is not None and least > limit:
         raise UnavailableError(
             f"{market.name}: its model has at least {least} variables, the licence of {solver.name} here allows "
-            f"{limit}; use --solver highs, scip, path or bisect, or install a full licence"
+            f"{limit}; use {argument('solver', 'highs')}, scip, path or bisect, or install a full licence"
         )
 
 

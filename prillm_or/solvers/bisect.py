@@ -5,7 +5,7 @@ largest bound first. Where both ends have the same support, everything in betwee
 interval of prices), the profit is a known parabola and the interval is done, exactly. Others are halved. The proven
 bound is the largest one left, so it may be read at any time.
 
-Cost: one equilibrium a split, warm-started from an end; `--verbose` tells how many it took.
+Cost: one equilibrium a split, warm-started from an end; the notes of a result tell how many it took.
 
 Reference: branch and bound with monotone demand; the grid argument is that of Briest, Hoefer and Krysta, "Stackelberg
 network pricing games", Algorithmica 62 (2012) 733-753, doi 10.1007/s00453-010-9480-3.

@@ -27,12 +27,12 @@ import highspy
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, argument
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market, Mask, all_prices
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.solvers.quiet import quiet
+from prillm_or.solvers.silent import silent_highs
 from prillm_or.solvers.starts import starts
 
 _log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Enumerate:
         if market.n * market.m > _MOST_PAIRS:
             raise CombinationError(
                 f"{market.name}: solver enumerate takes up to {_MOST_PAIRS} pairs of a user and a provider, here are "
-                f"{market.n * market.m}; use --solver path or --solver bisect"
+                f"{market.n * market.m}; use {argument('solver', 'path')} or {argument('solver', 'bisect')}"
             )
         search = _Search(market, Deadline(limits.time_limit))
         try:
@@ -224,9 +224,7 @@ class _Feasibility:
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         lp.a_matrix_.start_ = np.concatenate([[0], np.cumsum(np.bincount(entries[0], minlength=count))])
         lp.a_matrix_.index_, lp.a_matrix_.value_ = entries[1], rows.matrix[entries]
-        with quiet():  # HiGHS greets at birth
-            self._solver = highspy.Highs()
-        self._solver.silent()
+        self._solver = silent_highs()
         self._solver.setOptionValue("presolve", "off")  # it would throw away the basis to go on from
         self._solver.passModel(lp)
 

@@ -24,12 +24,12 @@ import highspy
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, argument
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.solvers.quiet import quiet
+from prillm_or.solvers.silent import silent_highs
 from prillm_or.solvers.starts import starts
 from prillm_or.users.equilibrium import user_problem
 
@@ -61,7 +61,7 @@ class Grid:
         if len(market.leader) not in _POINTS:
             raise CombinationError(
                 f"{market.name}: the leader sets {len(market.leader)} prices, solver grid takes one or two; "
-                "use --solver ascent or --solver highs"
+                f"use {argument('solver', 'ascent')} or {argument('solver', 'highs')}"
             )
         search = _Search(market, Deadline(limits.time_limit))
         ended = Ended.FINISHED
@@ -134,9 +134,7 @@ class _UsersProgramme:
         self._leader = list(market.leader)
         self._total = float(market.demand.sum())
         self._money = float(self._users.base.max() + self._total / market.capacity.sum())
-        with quiet():  # HiGHS greets at birth
-            self._solver = highspy.Highs()
-        self._solver.silent()
+        self._solver = silent_highs()
         self._solver.setOptionValue("qp_regularization_value", 0.0)
         self._solver.passModel(self._rows())
         self._solver.passHessian(self._hessian())

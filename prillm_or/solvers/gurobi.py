@@ -15,13 +15,12 @@ import gurobipy as gp
 import numpy as np
 from gurobipy import GRB
 
-from prillm_or.errors import CombinationError, UnavailableError
+from prillm_or.errors import CombinationError, UnavailableError, argument
 from prillm_or.limits import Limits
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.programme import Programme, Row, compile_model
 from prillm_or.solvers.protocols import Answer, Ended
-from prillm_or.solvers.quiet import quiet
 
 _ENDED = {
     GRB.OPTIMAL: Ended.FINISHED,
@@ -33,7 +32,10 @@ _LINEAR_LIMIT = 2000
 _QUADRATIC_LIMIT = 200
 _TOO_LARGE = 10010
 _TOLERANCES = {"FeasibilityTol": 1e-9, "IntFeasTol": 1e-9, "OptimalityTol": 1e-9}
-_INSTEAD = "solve it with --solver highs, --solver path or --solver bisect, or install a full licence"
+_INSTEAD = (
+    f"solve it with {argument('solver', 'highs')}, {argument('solver', 'path')} or {argument('solver', 'bisect')}, or "
+    "install a full licence"
+)
 
 
 class Gurobi:
@@ -88,8 +90,7 @@ class Gurobi:
             for name, value in {**settings, **_TOLERANCES, **options}.items():
                 model.setParam(name, value)
             variables.Start = programme.start()
-            with quiet():  # Gurobi comments on Ctrl-C
-                model.optimize()
+            model.optimize()
         except gp.GurobiError as error:
             if error.errno == _TOO_LARGE:
                 rows, columns = programme.rows.shape

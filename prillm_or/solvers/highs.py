@@ -21,7 +21,7 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.programme import Programme, compile_model
 from prillm_or.solvers.protocols import Answer, Ended
-from prillm_or.solvers.quiet import quiet
+from prillm_or.solvers.silent import silent_highs
 
 _ENDED = {
     highspy.HighsModelStatus.kOptimal: Ended.FINISHED,
@@ -67,9 +67,7 @@ class Highs:
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the model with its present tangents; the binaries start from the values in it."""
         programme = compile_model(formulation.model)
-        with quiet():  # HiGHS greets at birth
-            solver = highspy.Highs()
-        solver.silent()
+        solver = silent_highs()
         _reset_pool(limits.threads)
         solver.passModel(_highs_model(programme))
         settings = {"threads": limits.threads, "random_seed": limits.seed, "mip_rel_gap": limits.gap}

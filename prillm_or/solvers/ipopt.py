@@ -33,7 +33,6 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.programme import Programme, compile_model
 from prillm_or.solvers.protocols import Answer, Ended
-from prillm_or.solvers.quiet import quiet
 
 Indices = NDArray[np.intp]
 
@@ -88,8 +87,8 @@ class Ipopt:
         if programme.integer.any() or programme.sets or programme.indicators:
             raise CombinationError(f"Ipopt takes continuous variables only, model {formulation.name} has others")
         functions = Functions(programme)
-        with _stopping(Deadline(limits.time_limit)) as stop, quiet():
-            x, status = _solve(functions, programme, stop, {**_SILENT, **options})
+        with _stopping(Deadline(limits.time_limit)) as stop:
+            x, status = _solve(functions, programme, stop, {**options, **_SILENT})
         ended, stats = _ended(status, stop), {"iterations": stop.iterations}
         if not np.isfinite(x).all():
             return Answer(ended, None, False, stats)
@@ -281,7 +280,10 @@ def _solve(functions: Functions, programme: Programme, stop: _Stop, options: Map
 
 
 def _set(problem: ipyopt.Problem, name: str, value: Any) -> None:
-    """Set an option; a whole number may stand for a real one, as people write it."""
+    """Set an option; a whole number may stand for a real one, as people write it.
+
+    Ipopt comments on what it refuses on standard output, and no option of its own forbids it.
+    """
     for attempt in (value, float(value)) if type(value) is int else (value,):
         try:
             problem.set(**{name: attempt})

@@ -11,7 +11,7 @@ profit seen:
 The end is where (cap - k) x_s(p) is no more than best. A good price is looked for first, uphill from today's: it makes
 leaps long.
 
-Cost: that of the pieces and the equilibria, see there; `--verbose` tells how many there were.
+Cost: that of the pieces and the equilibria, see there; the notes of a result tell how many there were.
 """
 
 from __future__ import annotations

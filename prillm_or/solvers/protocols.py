@@ -39,7 +39,7 @@ class Proposal:
     upper_bound
         On the full market's best profit, or None.
     notes
-        Lines for people who ask for more (`--verbose`).
+        Lines for people who ask for more.
     build_s
         Seconds spent building a model, part of the whole.
     stats

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prillm_or.errors import CombinationError, need_package
-from prillm_or.files.names import find, look_up, names
+from prillm_or.files.names import find, name_of, names
 from prillm_or.files.profiles import read_profile
 from prillm_or.models.capabilities import Capability
-from prillm_or.models.registry import MODELS, model_file, model_needs
+from prillm_or.models.registry import model_needs
 
 if TYPE_CHECKING:
     from prillm_or.solvers.protocols import AlgebraicSolver, NativeSolver
@@ -32,7 +31,7 @@ class SolverEntry:
     package
         The package it needs besides this one's, as pip knows it, or None.
     algebraic
-        Whether it takes a model (`--model`).
+        Whether it takes a model.
     same_as
         The solver that this is another name of: no message recommends it. Its results say which name was asked for.
     options
@@ -111,7 +110,7 @@ class SolverProfile:
 def solver_profile(name: str) -> SolverProfile:
     """Profile `SOLVER`, `SOLVER/PROFILE` or a path; native solvers have no profiles.
 
-    `SOLVER` and `SOLVER/default` are one: without a file of that name, the solver with its defaults.
+    `SOLVER` and `SOLVER/default` are one: the solver with the options of its entry.
 
     Raises
     ------
@@ -120,35 +119,20 @@ def solver_profile(name: str) -> SolverProfile:
     CombinationError
         When the file names an unknown solver.
     """
-    path = _solver_file(name)
-    if path is None:
+    if name in SOLVERS or name in default_names():
         bare = name.removesuffix(_DEFAULT)
         return SolverProfile(name, bare, SOLVERS[bare].options)
+    path = find("solvers", name, also=default_names())
     content = read_profile(path, {"solver": str, "options": dict})
     solver = content.get("solver")
     if solver not in SOLVERS:
         raise CombinationError(f"{path}: solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
-    return SolverProfile(name, solver, content.get("options", {}))
-
-
-def profile_files(solver: str, model: str | None) -> list[Path]:
-    """Files of the profiles that a solver and a model name; of all that may be taken where `auto` or None is to choose.
-
-    Raises
-    ------
-    UnknownNameError
-        When there is no such profile.
-    """
-    native = solver in SOLVERS and not SOLVERS[solver].algebraic
-    solvers = list(SOLVERS) if solver == "auto" else [solver]
-    models = [model] if model is not None else [] if native else list(MODELS)
-    files = [*map(_solver_file, solvers), *map(model_file, models)]
-    return [path for path in files if path is not None]
+    return SolverProfile(name_of("solvers", name), solver, content.get("options", {}))
 
 
 def solver_profile_names() -> list[str]:
     """Sorted names of the profiles there are: `SOLVER/default` of each algebraic solver, and those of files."""
-    return sorted({*_default_names(), *names("solvers")})
+    return sorted({*default_names(), *names("solvers")})
 
 
 def load_native(name: str) -> NativeSolver:
@@ -198,16 +182,8 @@ def solvers_for(model: str) -> list[str]:
     return [name for name in ready if needs <= capabilities(name)]
 
 
-def _solver_file(name: str) -> Path | None:
-    """None for native solvers, which have no profiles, and where a default profile has no file."""
-    if name in SOLVERS and not SOLVERS[name].algebraic:
-        return None
-    default = name + _DEFAULT if name in SOLVERS else name
-    built_in = _default_names()
-    return look_up("solvers", default) if default in built_in else find("solvers", name, also=built_in)
-
-
-def _default_names() -> list[str]:
+def default_names() -> list[str]:
+    """Names of the profiles that need no file: `SOLVER/default` of each algebraic solver."""
     return [name + _DEFAULT for name, entry in SOLVERS.items() if entry.algebraic]
 
 

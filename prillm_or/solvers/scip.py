@@ -18,7 +18,6 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.programme import Programme, Row, compile_model
 from prillm_or.solvers.protocols import Answer, Ended
-from prillm_or.solvers.quiet import quiet
 
 _ENDED = {
     "optimal": Ended.FINISHED,
@@ -69,16 +68,15 @@ class Scip:
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the model as it stands; it starts from the values in it."""
         programme = compile_model(formulation.model)
-        with quiet():
-            model, columns = _scip_model(programme)
-            settings: dict[str, Any] = {"limits/gap": limits.gap, "randomization/randomseedshift": limits.seed}
-            if limits.time_limit is not None:
-                settings["limits/time"] = limits.time_limit
-            try:
-                model.setParams({**settings, **_TOLERANCES, **options})
-            except (KeyError, ValueError) as error:
-                raise CombinationError(f"SCIP: {error}") from None
-            model.optimize()
+        model, columns = _scip_model(programme)
+        settings: dict[str, Any] = {"limits/gap": limits.gap, "randomization/randomseedshift": limits.seed}
+        if limits.time_limit is not None:
+            settings["limits/time"] = limits.time_limit
+        try:
+            model.setParams({**settings, **_TOLERANCES, **options})
+        except (KeyError, ValueError) as error:
+            raise CombinationError(f"SCIP: {error}") from None
+        model.optimize()
         ended = _ENDED.get(model.getStatus(), Ended.UNKNOWN)
         has_values = model.getNSols() > 0
         if has_values:

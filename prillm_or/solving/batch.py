@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prillm_or import __version__
-from prillm_or.errors import PrillmError
+from prillm_or.errors import PrillmError, argument
 from prillm_or.files.markets import MarketFile, read_market
 from prillm_or.files.names import find
 from prillm_or.files.results import result_from_json
@@ -125,9 +125,9 @@ def result_of(task: Task) -> Result | Refused:
     try:
         return solve_task(task)
     except PrillmError as error:
-        return Refused(str(error))
+        return Refused(error.message)
     except Exception as error:
-        why = f"internal error: {type(error).__name__}: {error}; solve it alone with --verbose"
+        why = f"internal error: {type(error).__name__}: {error}; solve it alone with {argument('verbose')}"
         return Refused(f"{task.name}: {why}", True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, argument
 from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.registry import MODELS, ModelProfile, model_profile
@@ -42,7 +42,7 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
     if len(market.leader) > 1 and several not in takes:
         raise CombinationError(
             f"{market.name}: the leader sets {len(market.leader)} prices, solver {solver} takes one; "
-            f"use --solver with {' or '.join(sorted(solvers_with(several), key=_proves_nothing))}"
+            f"use {argument('solver')} with {' or '.join(sorted(solvers_with(several), key=_proves_nothing))}"
         )
     if SOLVERS[profile.solver].algebraic:
         chosen = chosen or _default_model(profile.solver)
@@ -54,7 +54,8 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
     elif chosen is not None:
         able = solvers_for(chosen.formulation)
         raise CombinationError(
-            f"solver {profile.solver} takes no model: leave --model out, or use --solver with {' or '.join(able)}"
+            f"solver {profile.solver} takes no model: leave {argument('model')} out, or use {argument('solver')} with "
+            f"{' or '.join(able)}"
         )
     return Choice(profile, chosen)
 
@@ -90,6 +91,7 @@ def refuse_several_prices(market: Market) -> None:
     if (several := len(market.leader)) > 1:
         proving = [name for name in solvers_with(Capability.SEVERAL_PRICES) if not _proves_nothing(name)]
         raise CombinationError(
-            f"{market.name}: the leader sets {several} prices, bisect certifies one; leave --certify out, or use "
-            f"--solver {' or '.join(proving)} without an abstraction, which prove a bound of their own"
+            f"{market.name}: the leader sets {several} prices, bisect certifies one; leave {argument('certify')} out, "
+            f"or use {argument('solver', flag='--solver')} {' or '.join(proving)} without an abstraction, which prove "
+            "a bound of their own"
         )

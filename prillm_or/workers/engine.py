@@ -23,7 +23,7 @@ from itertools import islice
 from threading import Thread
 from typing import Any, TypeVar
 
-from prillm_or.errors import CombinationError, PrillmError, UnavailableError
+from prillm_or.errors import CombinationError, PrillmError, UnavailableError, argument
 from prillm_or.users.threads import cores
 
 Item = TypeVar("Item")
@@ -78,14 +78,22 @@ def engine_of(name: str, jobs: int, address: str | None) -> Engine:
     """
     if name == "local":
         if address is not None:
-            raise CombinationError(f"--address {address}: only with --engine dask")
+            raise CombinationError(f"{argument('address', address)}: only with {argument('engine', 'dask')}")
         return Engine(jobs)
     if address is None:
-        raise CombinationError("--engine dask: give the scheduler's --address, as in --address tcp://127.0.0.1:8786")
+        raise CombinationError(
+            f"{argument('engine', 'dask')}: give the scheduler's {argument('address')}, as in "
+            f"{argument('address', 'tcp://127.0.0.1:8786')}"
+        )
     if jobs != 1:
-        raise CombinationError(f"--jobs {jobs}: with --engine dask the cluster's workers say how many; leave it out")
+        raise CombinationError(
+            f"{argument('jobs', jobs)}: with {argument('engine', 'dask')} the cluster's workers say how many; "
+            "leave it out"
+        )
     if find_spec("distributed") is None:
-        raise UnavailableError("--engine dask: distributed is missing; pip install 'prillm-or[cluster]'")
+        raise UnavailableError(
+            f"{argument('engine', 'dask')}: distributed is missing; pip install 'prillm-or[cluster]'"
+        )
     return Engine(address=address)
 
 
@@ -226,7 +234,7 @@ def _silent_client(address: str) -> Iterator[Any]:
             get_address_host_port(address)  # a client would wait for ever at a malformed address
             client = Client(address, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, TypeError, ValueError) as failure:
-            raise PrillmError(f"--address {address}: no Dask scheduler answers there ({failure})") from None
+            raise PrillmError(f"{argument('address', address)}: no Dask scheduler answers there ({failure})") from None
         with client, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             yield client
@@ -251,7 +259,7 @@ def _check_versions(client: Any, address: str) -> None:
     for who, theirs in found.items():
         if theirs != ours:
             has = f"has prillm-or {theirs}" if isinstance(theirs, str) else "has no prillm-or"
-            raise PrillmError(f"--address {address}: {who} {has}; install {ours} there, as here")
+            raise PrillmError(f"{argument('address', address)}: {who} {has}; install {ours} there, as here")
 
 
 def _flight(
@@ -299,11 +307,12 @@ def _room(client: Any, address: str) -> int:
     except OSError:
         raise _lost(address) from None
     if threads == 0:
-        _log.warning("--address %s: no worker there; waiting for one", address)
+        _log.warning("address %s: no worker there; waiting for one", address)
     return max(1, _AHEAD * threads)
 
 
 def _lost(address: str) -> PrillmError:
     return PrillmError(
-        f"--address {address}: the scheduler was lost before all was done; --resume goes on with what was kept"
+        f"{argument('address', address)}: the scheduler was lost before all was done; {argument('resume')} goes "
+        f"on with what was kept"
     )

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prillm_or.output.canvas import drawing
-from prillm_or.report.gap_pictures import WIDE
 
 if TYPE_CHECKING:
     from prillm_or.abstraction.training.fit import Epoch
 
+_WIDE = 5.8
+"""Inches."""
+
 
 def learning_picture(history: Mapping[str, Sequence[Epoch]], name: str) -> str:
     """Draw training (thin) and held-out (thick) losses of every part, relative to the part's first held-out loss."""
-    with drawing(WIDE, name) as (axes, done):
+    with drawing(_WIDE, name) as (axes, done):
         axes.set_yscale("log")
         for index, (part, epochs) in enumerate(history.items()):
             first, colour, count = epochs[0].validation, f"C{index}", range(1, len(epochs) + 1)

@@ -1,4 +1,7 @@
-"""Keep foreign libraries off standard output, which may have to hold nothing but JSON."""
+"""Keep what a solver may say off standard output, which may have to hold nothing but JSON.
+
+Solvers are silenced by options of their own; Gurobi still comments on Ctrl-C.
+"""
 
 from __future__ import annotations
 

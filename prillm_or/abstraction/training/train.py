@@ -1,0 +1,131 @@
+"""train: the networks of an abstraction, from scenarios to a file of weights with its card and learning curves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from prillm_or.errors import ArgumentError, PrillmError, UnavailableError, argument, check_count
+from prillm_or.output.saving import checked_output, replace_file
+from prillm_or.users.threads import cores
+from prillm_or.workers.engine import Engine, engine_of, without_ctrl_c
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prillm_or.abstraction.training.course import Course
+    from prillm_or.abstraction.training.outcome import Trained
+
+_SCENARIOS = {"learned": 30_000, "learned-paper": 4_000}
+_FEWEST = 100
+
+
+def train(
+    out: str | os.PathLike[str],
+    *,
+    kind: Literal["learned", "learned-paper"] = "learned",
+    scenarios: int | None = None,
+    epochs: int = 30,
+    seed: int = 0,
+    jobs: int | None = None,
+    engine: Literal["local", "dask"] = "local",
+    address: str | None = None,
+) -> Trained:
+    """Train the networks that say where to anchor and whom to keep, and write their weights.
+
+    Beside the weights come a card (.md) and the learning curves (.svg). A run that was stopped goes on where it was
+    when it is asked for again; what it needs for that lies in the folder of `parts_of(out)` until it is done.
+
+    Parameters
+    ----------
+    out
+        Where to write the weights: .safetensors.
+    kind
+        Whose networks: ours, or the paper's.
+    scenarios
+        To learn from, at least 100; None for 30000 of `learned` and 4000 of `learned-paper`.
+    epochs
+        Passes over them, at most.
+    seed
+        Of scenarios and weights.
+    jobs
+        Processes, and threads of the networks; None for all cores.
+    engine, address
+        Who computes the examples: this machine, or the Dask cluster of that scheduler.
+
+    Raises
+    ------
+    PrillmError
+        When an argument is not what it has to be, a file cannot be written, or parts are those of another run.
+    UnavailableError
+        When torch or safetensors is missing.
+    """
+    out = _checked(Path(out), kind, scenarios, epochs, seed, jobs)
+    run = _trainer(kind)
+    from prillm_or.abstraction.training.card import card
+    from prillm_or.abstraction.training.course import Course
+    from prillm_or.abstraction.training.fit import Schedule
+    from prillm_or.abstraction.training.learning_picture import learning_picture
+    from prillm_or.abstraction.weights import write_weights
+
+    parts = parts_of(out)
+    try:
+        parts.mkdir(exist_ok=True)
+    except OSError as failure:
+        raise PrillmError(f"{parts}: cannot be made: {failure.strerror}") from None
+    scenarios = scenarios or _SCENARIOS[kind]
+    course = Course(scenarios, Schedule(epochs=epochs, seed=seed), _engine(engine, jobs, address), jobs or cores())
+    began = time.perf_counter()
+    trained = run(course, parts)
+    asked = f"prillm-or train --kind {kind} --scenarios {scenarios} --epochs {epochs} --seed {seed} --out {out.name}"
+    text = card(kind, course, trained, asked, time.perf_counter() - began)
+    replace_file(out.with_suffix(".md"), text.encode())
+    replace_file(out.with_suffix(".svg"), learning_picture(trained.history, out.stem).encode())
+    write_weights(out, kind, trained.network, {"command": asked})
+    shutil.rmtree(parts)
+    return trained
+
+
+def parts_of(out: Path) -> Path:
+    """Where a run that is to write `out` keeps what it goes on from."""
+    return out.with_name(f"{out.name}.parts")
+
+
+def _checked(out: Path, kind: str, scenarios: int | None, epochs: int, seed: int, jobs: int | None) -> Path:
+    checked_output(out, (".safetensors",))
+    if out.is_dir():
+        raise PrillmError(f"{out}: is a folder; give the name of a file to write")
+    if kind not in _SCENARIOS:
+        raise ArgumentError(f"{argument('kind')}: expected one of {', '.join(_SCENARIOS)}, got {kind!r}")
+    for name, value, least in (
+        ("scenarios", _FEWEST if scenarios is None else scenarios, _FEWEST),
+        ("epochs", epochs, 1),
+        ("seed", seed, 0),
+        ("jobs", 1 if jobs is None else jobs, 1),
+    ):
+        check_count(name, value, least)
+    return out
+
+
+def _engine(name: str, jobs: int | None, address: str | None) -> Engine:
+    """Where examples are computed; `jobs` counts the networks' threads, too, which stay on this machine."""
+    return engine_of(name, (jobs or cores()) if name == "local" else 1, address)
+
+
+def _trainer(kind: str) -> Callable[[Course, Path], Trained]:
+    """The training function of a kind; torch is imported here."""
+    missing = [package for package in ("torch", "safetensors") if find_spec(package) is None]
+    if missing:
+        raise UnavailableError(f"train: {', '.join(missing)} missing; pip install 'prillm-or[learn]'")
+    with without_ctrl_c():
+        if kind == "learned":
+            from prillm_or.abstraction.training.learned import train as train_learned
+
+            return train_learned
+        from prillm_or.abstraction.training.learned_paper import train as train_paper
+
+        return train_paper

@@ -1,0 +1,212 @@
+"""fit_and_judge: from observations to preferences, and to everything that says how far to trust them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from prillm_or.calibration.baselines import NotApplicableError, baseline_flows
+from prillm_or.calibration.bootstrap import Intervals, bootstrap
+from prillm_or.calibration.calibration import OURS, Calibration, MethodScores
+from prillm_or.calibration.days import Days, days_of
+from prillm_or.calibration.elasticities import own_price_elasticities
+from prillm_or.calibration.findings import findings
+from prillm_or.calibration.fit import Fit, fit_days
+from prillm_or.calibration.identifiability import identifiability
+from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.preferences import Preferences, aligned, predicted_flows
+from prillm_or.calibration.scores import Scores, scores
+from prillm_or.calibration.shrinkage import ShrinkageChoice, choose_shrinkage
+from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.weighting import decayed, trusted
+from prillm_or.market.market import Array, Mask
+
+_log = logging.getLogger(__name__)
+_ROBUST_ROUNDS = 20
+_SETTLED = 1e-3
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to calibrate.
+
+    Parameters
+    ----------
+    specification
+        What users may want, and in what they may differ.
+    shrinkage
+        kappa of `misfit.py`; None chooses it by cross-validation on the cells seen.
+    capacity_of_load
+        Whether capacities are multiples of the observed loads; see `days_of`.
+    half_life
+        Days after which a day counts half; None counts all alike.
+    robust
+        Whether days unlike the others count less.
+    baselines
+        Names of what to compare with, of `BASELINES`.
+    draws
+        Bootstrap draws for intervals; 0 for none.
+    seed
+        Of draws, folds and baselines.
+    """
+
+    specification: Specification = field(default_factory=Specification)
+    shrinkage: float | None = None
+    capacity_of_load: bool = False
+    half_life: float | None = None
+    robust: bool = False
+    baselines: Sequence[str] = ("independence",)
+    draws: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Earlier:
+    """A fit to start from, when a day has come in: its preferences and shrinkage."""
+
+    preferences: Preferences
+    shrinkage: float
+
+
+def fit_and_judge(
+    observations: Observations,
+    options: Options | None = None,
+    *,
+    held_out: Mask | None = None,
+    holdout: str = "",
+    earlier: Earlier | None = None,
+) -> Calibration:
+    """Fit preferences to the cells that are not held out, and judge them.
+
+    Parameters
+    ----------
+    held_out
+        Shape (T, n, m), from `holdout.py`; None holds out nothing.
+    holdout
+        What is held out, in words.
+    earlier
+        Start from these preferences, and keep their shrinkage unless another is asked for: no other start is tried.
+
+    Raises
+    ------
+    ObservationsError
+        When a group or an option does not go with the observations.
+    UnavailableError
+        When a baseline needs a package that is missing.
+    KeyboardInterrupt
+        When it comes before the fit is done; later, what is left is skipped.
+    """
+    options = options or Options()
+    held = np.zeros(observations.flow.shape, dtype=bool) if held_out is None else held_out & observations.cells
+    days = days_of(observations, observations.cells & ~held, capacity_of_load=options.capacity_of_load)
+    began = time.process_time()
+    fit, choice = _fit(observations, days, options, earlier)
+    flow = predicted_flows(fit.preferences, days)
+    scored = {OURS: _scored(days, held, flow, time.process_time() - began)}
+    intervals: Intervals | None = None
+    interrupted = False
+    try:
+        for name in options.baselines:
+            _log.info("baseline %s", name)
+            scored[name] = _baseline(name, observations, days, held, fit.weight, options.seed)
+        if options.draws:
+            intervals = bootstrap(fit, options.draws, options.seed)
+    except KeyboardInterrupt:
+        interrupted = True
+    identified = identifiability(fit)
+    return Calibration(
+        observations=observations,
+        fit=fit,
+        choice=choice,
+        held_out=held,
+        holdout=holdout,
+        flow=flow,
+        scores=scored,
+        intervals=intervals,
+        identifiability=identified,
+        elasticity=own_price_elasticities(fit.preferences, days),
+        findings=findings(observations, fit, scored, intervals, identified),
+        interrupted=interrupted,
+    )
+
+
+def _fit(
+    observations: Observations, days: Days, options: Options, earlier: Earlier | None
+) -> tuple[Fit, ShrinkageChoice | None]:
+    specification = options.specification
+    users, providers = observations.user_ids, observations.provider_ids
+    parameters = parameters_of(specification, days, users, providers, observations.name)
+    weight = np.ones(days.demand.shape)
+    if options.half_life is not None:
+        weight = decayed(observations, days, options.half_life)
+    start, shrinkage, choice = None, options.shrinkage, None
+    if earlier is not None:
+        start = parameters.pack(aligned(earlier.preferences, users, providers))
+        shrinkage = earlier.shrinkage if shrinkage is None else shrinkage
+    if shrinkage is None:
+        choice = choose_shrinkage(
+            observations,
+            specification,
+            days.train,
+            capacity_of_load=options.capacity_of_load,
+            weight=weight,
+            seed=options.seed,
+        )
+        shrinkage = choice.shrinkage
+    fit = fit_days(days, parameters, shrinkage, weight, start)
+    return (_robust(fit, weight) if options.robust else fit), choice
+
+
+def _robust(fit: Fit, weight: Array) -> Fit:
+    """Turns of weighing days by how far they are missed, and of fitting to the weights."""
+    for _ in range(_ROBUST_ROUNDS):
+        after = trusted(fit, weight)
+        if np.abs(after - fit.weight).max() <= _SETTLED:
+            break
+        fit = fit_days(fit.days, fit.parameters, fit.shrinkage, after, start=fit.theta)
+    return fit
+
+
+def _baseline(
+    name: str, observations: Observations, days: Days, held: Mask, weight: Array, seed: int
+) -> MethodScores:
+    users, providers = observations.user_ids, observations.provider_ids
+    began = time.process_time()
+    try:
+        flow = baseline_flows(name, days, users, providers, weight=weight, seed=seed)
+    except NotApplicableError as refusal:
+        return MethodScores(None, None, None, 0.0, str(refusal))
+    return _scored(days, held, flow, time.process_time() - began)
+
+
+def _scored(days: Days, held: Mask, flow: Array, seconds: float) -> MethodScores:
+    return MethodScores(
+        in_sample=scores(days.flow, flow, days.demand, days.train),
+        held_out=scores(days.flow, flow, days.demand, held) if held.any() else None,
+        held_out_rest=_rest_scores(days, held, flow),
+        time_s=seconds,
+    )
+
+
+def _rest_scores(days: Days, held: Mask, flow: Array) -> Scores | None:
+    part = held & days.train.any(axis=2, keepdims=True)
+    if not part.any():
+        return None
+    return scores(days.flow, scaled_to_rest(days.flow, flow, days.demand, part), days.demand, part)
+
+
+def scaled_to_rest(observed: Array, predicted: Array, demand: Array, held: Mask) -> Array:
+    """Predictions of the cells held out, each user's scaled to what its other cells leave of its demand that day.
+
+    Shapes (T, n, m), and (T, n) of `demand`; 0 at cells that are not held out. Where the predictions of a user sum to
+    0, what is left is split evenly.
+    """
+    rest = demand - np.where(held, 0.0, observed).sum(axis=2)
+    own = np.where(held, predicted, 0.0)
+    total = own.sum(axis=2, keepdims=True)
+    even = held / np.maximum(held.sum(axis=2, keepdims=True), 1)
+    return np.asarray(rest[:, :, None] * np.where(total > 0, own / np.where(total > 0, total, 1.0), even))

@@ -1,0 +1,124 @@
+"""What a search for prices at which nobody gains by moving is shown by, before and after a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prillm_or.output.numbers import figure
+from prillm_or.output.tables import Part, Table
+
+if TYPE_CHECKING:
+    from prillm_or.competition.competition import Competition, PriceEquilibrium, Standing
+
+_ROUNDING = 1e-9
+_END = {
+    "cycle": "came back to prices it had before",
+    "rounds": "neither settled nor came back to prices it had before",
+    "settled": "settled where an owner still gains, recomputed afresh",
+    "time_limit": "had no time left",
+}
+
+
+def competition_parts(before: Competition, after: Competition | None, note: str) -> Iterator[Part]:
+    """Who asks, has and earns what; then what is claimed of it and why, or the cycle."""
+    columns = {"today": before.today, "equilibrium": before.first}
+    if after is not None:
+        columns = {"today": before.today, "present": before.first, "what if": after.first}
+    numbers = (*columns, "change")
+    yield Table(
+        f"{before.setting.market.name}{note}: prices at which no owner gains by moving",
+        ("", *columns) if after is None else ("", *numbers),
+        list(_rows(before, after, list(columns.values()))),
+        numbers,
+    )
+    yield from _proof("present: " if after else "", before)
+    if after is not None:
+        yield from _proof("what if: ", after)
+
+
+def difference(before: float, new: float) -> float:
+    """A change; one that is but rounding is none."""
+    return new - before if abs(new - before) > _ROUNDING * max(abs(before), abs(new)) else 0.0
+
+
+def same_demands(before: Competition, after: Competition) -> bool:
+    """Whether users want as much, so that their costs can be compared."""
+    return np.array_equal(after.setting.market.demand, before.setting.market.demand)
+
+
+def _rows(
+    before: Competition, after: Competition | None, standings: Sequence[Standing | None]
+) -> Iterator[Sequence[str]]:
+    """Prices, loads and profits of everybody, and what users and the platform have."""
+    last = (after or before).setting
+    settings = [before.setting] * 2 + ([] if after is None else [after.setting])
+    ids = list(dict.fromkeys(name for setting in settings for name in setting.market.provider_ids))
+
+    def row(name: str, values: Sequence[float | None]) -> list[str]:
+        change = []
+        if after is not None:
+            old, new = values[-2:]
+            change = ["-" if old is None or new is None else f"{difference(old, new):+.4g}"]
+        return [name, *(figure(value, 6) for value in values), *change]
+
+    def of(names: Sequence[str], which: str) -> list[float | None]:
+        values: list[float | None] = []
+        for setting, standing in zip(settings, standings, strict=True):
+            places = [j for j, name in enumerate(setting.market.provider_ids) if name in names]
+            known = standing is not None and places
+            values.append(float(getattr(standing, which)[places].sum()) if known else None)
+        return values
+
+    for which, title in (("prices", "price"), ("load", "load"), ("profit", "profit")):
+        for name in ids:
+            yield row(f"{title} of {name}", of([name], which))
+    for owner in last.owners:
+        if len(owner.providers) > 1:
+            yield row(f"profit of owner {owner.name}", of(owner.providers, "profit"))
+    costs = row("users' cost", [None if one is None else one.users_cost for one in standings])
+    if after is not None and not same_demands(before, after):
+        costs[-1] = "-"  # of other demands it is no change of anything
+    yield costs
+    if last.fee:
+        yield row("platform's revenue", [None if one is None else one.platform for one in standings])
+
+
+def _proof(begin: str, found: Competition) -> Iterator[Part]:
+    setting = found.setting
+    for place, one in enumerate(found.equilibria):
+        name = "equilibrium" if len(found.equilibria) == 1 else f"equilibrium {place + 1} of {len(found.equilibria)}"
+        yield f"{begin}{name}, from start {', '.join(one.starts)}; {one.rounds} rounds for the first"
+        if len(found.equilibria) > 1:
+            yield f"  {_prices(found, one)}; users' cost {figure(one.standing.users_cost, 6)}"
+        gains = [
+            (
+                owner.name,
+                f"{gain.gain:.1e}",
+                f"{gain.relative_gain:.1e}",
+                "-" if gain.relative_bound is None else f"{gain.relative_bound:.1e}",
+                gain.note,
+            )
+            for owner in setting.owners
+            for gain in [one.certificate[owner.name]]
+        ]
+        headings = ("owner", "largest gain by moving", "relative", "proven bound", "how")
+        yield Table("", headings, gains, headings[1:4])
+        unproven = [owner.name for owner in setting.owners if not one.certificate[owner.name].proven]
+        if unproven:
+            yield f"Not proven, only that nothing better was found: {', '.join(unproven)}"
+    if not found.equilibria:
+        yield f"{begin}no equilibrium found; nothing is claimed, not that there is none either"
+    for failure in found.failures:
+        yield f"{begin}start {failure.start} {_END[failure.end]}"
+    if not found.equilibria and found.cycle:
+        ids = setting.market.provider_ids
+        rows = [(str(k + 1), *(figure(price, 6) for price in prices)) for k, prices in enumerate(found.cycle)]
+        yield Table(f"{begin}the cycle, prices after each round", ("round", *ids), rows, ids)
+
+
+def _prices(found: Competition, one: PriceEquilibrium) -> str:
+    ids, prices = found.setting.market.provider_ids, one.standing.prices
+    return ", ".join(f"{ids[j]}={figure(float(prices[j]), 6)}" for j in found.setting.priced)
