@@ -74,7 +74,7 @@ def is_shipped(path: Path) -> bool:
 
 
 def name_of(kind: Kind, given: str) -> str:
-    """What a profile is called by: `highs/mine` for `solvers/highs/mine.toml`, `highs` for its default, else as given."""
+    """What a profile is called: `highs/mine` of `solvers/highs/mine.toml`, `highs` of its default, else as given."""
     for suffix in SUFFIXES[kind]:
         if given.startswith(f"{kind}/") and given.endswith(suffix):
             return given.removeprefix(f"{kind}/").removesuffix(suffix).removesuffix("/default")
