@@ -246,7 +246,7 @@ def test_any_method_that_proves_none_can_be_certified(coding: Market) -> None:
 
 
 def test_several_prices_cannot_be_certified(draw_market: MakeMarket) -> None:
-    with pytest.raises(CombinationError, match=r"bisect certifies one; leave --certify out, or use --solver highs"):
+    with pytest.raises(CombinationError, match=r"bisect certifies one; leave `certify` out, or use `solver` highs"):
         solve(draw_market("uniform", 4, 6, 0, leaders=2), abstraction=ANCHORED, certify=True)
 
 

@@ -89,7 +89,7 @@ def test_large_units_change_nothing(draw_market: MakeMarket) -> None:
 
 
 def test_a_large_market_is_refused(draw_market: MakeMarket) -> None:
-    with pytest.raises(CombinationError, match=r"up to 16 pairs .* here are 18; use --solver path or --solver bisect"):
+    with pytest.raises(CombinationError, match=r"up to 16 pairs .* here are 18; use solver='path' or solver='bisect'"):
         Enumerate().solve(draw_market("uniform", 6, 3, 0), Limits())
 
 

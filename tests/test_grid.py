@@ -64,7 +64,7 @@ def test_two_prices_by_hand(hand_answers: Mapping[str, Any]) -> None:
 
 
 def test_three_prices_are_refused(draw_market: MakeMarket) -> None:
-    with pytest.raises(CombinationError, match="3 prices, solver grid takes one or two; use --solver ascent"):
+    with pytest.raises(CombinationError, match="3 prices, solver grid takes one or two; use solver='ascent'"):
         Grid().solve(draw_market("uniform", 3, 5, 0, leaders=3), Limits())
 
 

@@ -115,7 +115,7 @@ def test_weights_too_far_apart_are_refused(draw_market: MakeMarket, solver: str)
     # Two users with r = 1 and r = 100: sqrt(101 * 1.01) = 10.1, kappa = (10.1 - 2)/2 = 4.05.
     market = replace(draw_market("uniform", 2, 3, 0), congestion_weight=np.array([1.0, 100.0]))
     assert concavity(market) == pytest.approx(4.05, rel=1e-3)
-    with pytest.raises(CombinationError, match=r"kappa = 4\.05 > 1.*--solver path or --solver bisect"):
+    with pytest.raises(CombinationError, match=r"kappa = 4\.05 > 1.*solver='path' or solver='bisect'"):
         solve(market, solver=solver, model="kkt-bigm")
     assert solve(market, solver="path").status is Status.OPTIMAL
 
@@ -125,7 +125,7 @@ def test_a_market_beyond_the_licence_is_refused_before_its_model_is_built(draw_m
         raise AssertionError("the model was built")
 
     market = draw_market("uniform", 900, 300, 0)  # 1 + 2 * 900 + 300 variables at the least
-    with pytest.raises(UnavailableError, match=r"at least 2101 variables.*allows 2000.*--solver highs, scip"):
+    with pytest.raises(UnavailableError, match=r"at least 2101 variables.*allows 2000.*solver='highs', scip"):
         solve_algebraic(market, build, Gurobi(), Limits(), {})
 
 
@@ -146,7 +146,7 @@ def test_gurobi_refuses_what_its_licence_does_not_reach_in_one_line(draw_market:
         pytest.skip("the licence here has no limit")
     # 900 pairs with a binary each: 60 rows for demands and loads and 3 for each pair.
     market = draw_market("uniform", 30, 30, 0)
-    remedy = r"2000 of each.*--solver highs, --solver path or --solver bisect"
+    remedy = r"2000 of each.*solver='highs', solver='path' or solver='bisect'"
     with pytest.raises(UnavailableError, match=remedy) as caught:
         solve(market, solver="gurobi", model="kkt-bigm-naive")
     assert "\n" not in str(caught.value)

@@ -118,10 +118,10 @@ def weights_here(abstraction: str, weights: str | None) -> str | None:
     """Weights, as `known_here`; by default those of the abstraction's name."""
     from prillm_or.abstraction.registry import ABSTRACTIONS
 
+    if abstraction not in ABSTRACTIONS or not ABSTRACTIONS[abstraction].weights:
+        return weights  # which are refused, if there are any
     if weights is not None:
         return known_here("models", weights, _WEIGHTS)
-    if abstraction not in ABSTRACTIONS or not ABSTRACTIONS[abstraction].weights:
-        return None
     default = here("models", f"abstraction/{abstraction}", _WEIGHTS)
     return default if is_path(default, _WEIGHTS) else None
 
