@@ -4,7 +4,7 @@
 >>> market = po.load("tiny/one-rival")
 >>> result = po.solve(market)
 >>> result.price, result.profit, result.status.value
-(2.0, 4.0, 'optimal')
+(3.0, 4.5, 'optimal')
 
 The public names, and the modules they live in, are in `__init__.pyi`. Each is imported when it is first used, so
 that `import prillm_or` costs nothing; hence no room at the top of the package may bear the name of a function.

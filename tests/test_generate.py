@@ -129,11 +129,11 @@ def test_network_delays_are_base_times_plus_paths_by_hand() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 3, "uniform", 0), "users: expected at least 1, got 0"),
-        ((3, 1, "uniform", 0), "providers: expected at least 2, got 1"),
-        ((3, 3, "uniform", -1), "seed: expected at least 0, got -1"),
-        ((3, 3, "round", 0), "shape: expected uniform, heavy or market, got 'round'"),
-        ((3, 3, "uniform", 0, "fibre"), "latency: expected network, got 'fibre'"),
+        ((0, 3, "uniform", 0), "`users`: expected a whole number >= 1, got 0"),
+        ((3, 1, "uniform", 0), "`providers`: expected a whole number >= 2, got 1"),
+        ((3, 3, "uniform", -1), "`seed`: expected a whole number >= 0, got -1"),
+        ((3, 3, "round", 0), "`shape`: expected uniform, heavy or market, got 'round'"),
+        ((3, 3, "uniform", 0, "fibre"), "`latency`: expected network, got 'fibre'"),
     ],
 )
 def test_impossible_requests_are_refused(arguments: Any, message: str) -> None:

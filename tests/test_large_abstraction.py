@@ -112,7 +112,7 @@ def test_features_and_merges_made_in_blocks_are_the_same(
         return [*(getattr(one, name) for one in read for name in ("pairs", "users", "rivals", "market")), merged.delay]
 
     whole = all_of_them()
-    monkeypatch.setattr("prillm_or.users.pairs._BLOCK", 16)
+    monkeypatch.setattr("prillm_or.users.threads._BLOCK", 16)
     for one, other in zip(all_of_them(), whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 

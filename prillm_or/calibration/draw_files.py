@@ -24,8 +24,9 @@ from prillm_or.calibration.preferences import EVERYONE, Preferences
 from prillm_or.errors import CombinationError, PrillmError, argument
 from prillm_or.files.documents import parse_json
 from prillm_or.files.markets import read_market
-from prillm_or.market.checks import check_fields, member, repeated
+from prillm_or.market.checks import member, repeated
 from prillm_or.market.faults import Faults, shown
+from prillm_or.market.fields import check_fields
 from prillm_or.market.market import Array, Market
 from prillm_or.market.schema import NonNegative, Part, Positive, Text
 from prillm_or.output.saving import replace_file

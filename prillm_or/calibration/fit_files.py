@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 
 from prillm_or.errors import PrillmError
 from prillm_or.files.documents import parse_json
-from prillm_or.market.checks import check_fields
 from prillm_or.market.faults import Faults
+from prillm_or.market.fields import check_fields
 from prillm_or.market.schema import NonNegative, Part, Positive, Text
 
 if TYPE_CHECKING:

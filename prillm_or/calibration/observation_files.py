@@ -17,8 +17,9 @@ from prillm_or.errors import ObservationsError
 from prillm_or.files.documents import parse_json
 from prillm_or.files.tables import Column, Kind, Table, csv_text, find_table, frame_table, parquet_bytes, read_table
 from prillm_or.market import schema
-from prillm_or.market.checks import check_fields, check_links
+from prillm_or.market.checks import check_links
 from prillm_or.market.faults import Faults, shown
+from prillm_or.market.fields import check_fields
 from prillm_or.market.market import Array, Mask, Units
 from prillm_or.output.saving import new_folder
 

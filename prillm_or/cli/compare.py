@@ -31,6 +31,7 @@ from prillm_or.cli.common import (
 from prillm_or.cli.quiet import quiet
 from prillm_or.errors import CombinationError, with_flags
 from prillm_or.limits import Limits
+from prillm_or.models.registry import MODELS
 from prillm_or.output.tables import console, show
 from prillm_or.workers.engine import engine_of
 
@@ -155,7 +156,7 @@ def _method_here(text: str) -> str:
 
     solver, *rest = (part.strip() for part in text.split(":"))
     if rest and rest[0] and not is_abstraction(rest[0]):
-        rest[0] = known_here("models", rest[0])
+        rest[0] = known_here("models", rest[0], also=MODELS)
     return ":".join([solver and solver_here(solver), *rest])
 
 

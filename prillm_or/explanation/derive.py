@@ -23,6 +23,7 @@ from prillm_or.explanation.explanation import (
 )
 from prillm_or.explanation.flips import flips
 from prillm_or.explanation.influence import chains
+from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.market import Market, Mask
 from prillm_or.result import Result
 from prillm_or.solving.pricer import Pricer
@@ -31,7 +32,7 @@ from prillm_or.users.equilibrium import Equilibrium, UserProblem, solve_users, u
 _FLAT = 1e-12
 
 
-def explain(market: Market, result: Result | None = None) -> Explanation:
+def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
     """Explain a price.
 
     Cost: the trace of the whole curve; one solution of the market, much quicker than the first, for each of the n
@@ -42,7 +43,7 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
     Parameters
     ----------
     market
-        A market whose leader sets one price.
+        A market whose leader sets one price: itself, with its file, the path of a file, or the name of a shipped one.
     result
         What was found for it; solved by `path` if there is none. Effects are those on the best price of all, also
         where the result's price is not the best.
@@ -54,6 +55,7 @@ def explain(market: Market, result: Result | None = None) -> Explanation:
     ConvergenceError
         When an equilibrium could not be certified.
     """
+    market = as_market(market)
     if (several := len(market.leader)) > 1:
         raise CombinationError(
             f"{market.name}: the leader sets {several} prices, explain takes one; `prillm-or equilibrium` shows who "

@@ -12,8 +12,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from prillm_or.market.checks import check_fields
 from prillm_or.market.faults import Faults, Where, shown
+from prillm_or.market.fields import check_fields
 from prillm_or.market.market import Array
 from prillm_or.market.schema import DelaysFile
 

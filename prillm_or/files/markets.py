@@ -15,19 +15,20 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prillm_or.errors import ArgumentError, MarketError, PrillmError, argument
-from prillm_or.files.delays import check_delays
 from prillm_or.files.documents import parse_json
 from prillm_or.files.names import find
-from prillm_or.market.checks import check_fields, check_links
+from prillm_or.market.checks import check_links
 from prillm_or.market.faults import Faults
-from prillm_or.market.market import Array, Market, Units, by_leader
-from prillm_or.market.schema import FORMAT, MarketFields
+from prillm_or.market.market import MARKET_FORMAT, Array, Market, Units, by_leader, own_weights
 from prillm_or.output.saving import replace_file
+
+if TYPE_CHECKING:
+    from prillm_or.market.schema import MarketFields
 
 INLINE_DELAYS = 10**6
 """Largest number of delays written into the market file itself."""
@@ -100,6 +101,11 @@ def read_market(path: str | os.PathLike[str]) -> MarketFile:
     MarketError
         When the file cannot be read or breaks a rule of the format; it lists every fault with the path of its field.
     """
+    # pydantic takes longer to import than to check a market, and a market made of arrays needs none of it.
+    from prillm_or.files.delays import check_delays
+    from prillm_or.market.fields import check_fields
+    from prillm_or.market.schema import MarketFields
+
     began = time.perf_counter()
     path = Path(path)
     content = _content(path)
@@ -194,15 +200,11 @@ def _market(parsed: MarketFields, delays: Array) -> Market:
 
 
 def _to_document(market: Market, delays: object) -> dict[str, Any]:
-    own = {
-        "price": market.price_weight.tolist(),
-        "congestion": market.congestion_weight.tolist(),
-        "delay": market.delay_weight.tolist(),
-    }
+    own = {key: weights.tolist() for key, weights in own_weights(market).items()}
     common = {key: Counter(weights).most_common(1)[0][0] for key, weights in own.items()}
     caps = by_leader(market, market.price_cap)
     return {
-        "format": FORMAT,
+        "format": MARKET_FORMAT,
         "name": market.name,
         "description": market.description,
         "units": dataclasses.asdict(market.units),

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import ConfigDict, Field, model_validator
 
-from prillm_or.market.checks import check_fields, entries, ids_of, meant, member, repeated
+from prillm_or.market.checks import entries, ids_of, meant, member, repeated
 from prillm_or.market.faults import Faults, Where, shown
-from prillm_or.market.market import Array, Market
+from prillm_or.market.fields import check_fields
+from prillm_or.market.market import Market, own_weights
 from prillm_or.market.schema import NonNegative, OneOrEach, Part, Positive, Text
 
 SomePart = TypeVar("SomePart", bound="Some")
@@ -236,11 +237,6 @@ def _check_weights(change: object, market: Market, faults: Faults) -> None:
             if isinstance(user, dict) and member(given, key) is None and (weights != weights[0]).any():
                 where = ("add", "users", i, "weights", key)
                 faults.add(where, "missing; users differ in it, so there is none to take over")
-
-
-def own_weights(market: Market) -> dict[str, Array]:
-    """Users' weights by the key that files have for them."""
-    return {"price": market.price_weight, "congestion": market.congestion_weight, "delay": market.delay_weight}
 
 
 def _check_caps(caps: object, leader_ids: list[str], faults: Faults) -> None:

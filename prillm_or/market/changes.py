@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prillm_or.errors import MarketError
-from prillm_or.market.change_fields import ChangeFields, check_change, own_weights
 from prillm_or.market.faults import Faults
-from prillm_or.market.market import Array, Market
+from prillm_or.market.market import Array, Market, own_weights
+
+if TYPE_CHECKING:
+    from prillm_or.market.change_fields import ChangeFields
 
 Change = dict[str, Any]
-"""What is new, with the fields of `prillm_or.files.changes.ChangeFields`: one form for Python and for JSON."""
+"""What is new, with the fields of `prillm_or.market.change_fields.ChangeFields`: one form for Python and for JSON."""
 
 
 def apply(market: Market, change: Change) -> Market:
@@ -43,6 +45,8 @@ def apply(market: Market, change: Change) -> Market:
     >>> market.demand[1].item(), market.provider_ids
     (45.0, ('p2', 'p3'))
     """
+    from prillm_or.market.change_fields import check_change  # and pydantic, which loads slowly
+
     faults = Faults()
     fields = check_change(change, market, faults)
     if fields is None or faults.lines():

@@ -16,6 +16,8 @@ from prillm_or.errors import MarketError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+MARKET_FORMAT = "prillm-or/market@1"
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -187,6 +189,11 @@ def all_prices(market: Market, leader_prices: ArrayLike) -> Array:
     prices = market.price.copy()
     prices[list(market.leader)] = leader_prices
     return prices
+
+
+def own_weights(market: Market) -> dict[str, Array]:
+    """Users' weights by the key that files have for them."""
+    return {"price": market.price_weight, "congestion": market.congestion_weight, "delay": market.delay_weight}
 
 
 def by_provider(market: Market, values: ArrayLike) -> dict[str, float]:

@@ -7,8 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, SkipValidation, Tag
 
-FORMAT = "prillm-or/market@1"
-
 NUMBER, OBJECT = "<number>", "<object>"
 """Tags of the two ways to write caps or delays; they show up in pydantic's locations and are removed from ours."""
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from prillm_or import __version__
 from prillm_or.errors import CombinationError, ConvergenceError
+from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.limits import Limits
 from prillm_or.market.changes import Change, apply
 from prillm_or.market.market import Market, Mask
@@ -37,7 +38,7 @@ class Pricer:
     Parameters
     ----------
     market
-        A market whose leader sets one price.
+        A market whose leader sets one price: itself, with its file, the path of a file, or the name of a shipped one.
 
     Raises
     ------
@@ -53,10 +54,11 @@ class Pricer:
     True
     """
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: AnyMarket) -> None:
+        market = as_market(market)
         if (several := len(market.leader)) > 1:
             raise CombinationError(
-                f"{market.name}: the leader sets {several} prices, one can be kept up to date; use `prillm-or solve`"
+                f"{market.name}: the leader sets {several} prices, one can be kept up to date; use `solve`"
             )
         # One attribute, so that no interruption can part what belongs together.
         self._state = _priced(market, None, time.perf_counter())
