@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,9 +19,11 @@ from prillm_or.cli.common import (
     read_instance,
     save,
 )
-from prillm_or.curves.profit_curve import ProfitCurve, curve
 from prillm_or.errors import CombinationError
 from prillm_or.output.tables import show
+
+if TYPE_CHECKING:
+    from prillm_or.curves.profit_curve import ProfitCurve
 
 
 def command(
@@ -44,6 +46,8 @@ def command(
       prillm-or curve coding-13 --json curve.json
       prillm-or curve coding-13 --plot support.svg --of support
     """
+    from prillm_or.curves.profit_curve import curve
+
     if of is not None and plot is None:
         raise CombinationError(f"--of {of}: it says what --plot draws; give --plot FILE")
     check_plot(plot)

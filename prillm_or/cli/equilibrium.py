@@ -19,7 +19,6 @@ from prillm_or.cli.common import (
 )
 from prillm_or.errors import CombinationError
 from prillm_or.output.tables import show
-from prillm_or.users.user_equilibrium import equilibrium
 
 
 def command(
@@ -38,6 +37,8 @@ def command(
     Example:
       prillm-or equilibrium coding-13 --price step-3.7-flash=0.12 --plot flows.svg
     """
+    from prillm_or.users.user_equilibrium import equilibrium
+
     check_plot(plot)
     found = equilibrium(read_instance(instance, outside), _prices(price or []))
     if json != "-":
