@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from prillm_or.cli.common import (
     Json,
     OneInstance,
@@ -46,8 +44,8 @@ def command(
         show(found.parts(outside_note(outside)))
     save(found.to_dict() | outside_field(outside), json)
     if plot is not None:
-        from prillm_or.explanation.effects_plot import effects_height, plot_effects
+        from prillm_or.explanation.effects_plot import effects_height
         from prillm_or.output.plots import save_plot
 
-        save_plot(plot, partial(plot_effects, explanation=found, units=market.units), effects_height(found))
+        save_plot(plot, found.plot, effects_height(found))
     return 0

@@ -12,9 +12,11 @@ from prillm_or.explanation.tables import maxima_table, rivals_table, users_table
 from prillm_or.market.market import Units
 from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure
+from prillm_or.output.plots import on_axes
 from prillm_or.output.tables import Part, Table
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 from prillm_or.curves.profit_curve import LocalMaximum
@@ -220,6 +222,12 @@ class Explanation(Answer):
             for part in parts
         ]
         return pd.DataFrame(rows).set_index(["side", "id"])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the largest effects of 1 %, on new axes if none are given; the axes."""
+        from prillm_or.explanation.effects_plot import effects_height, plot_effects
+
+        return on_axes(ax, lambda axes: plot_effects(axes, self, self.units), effects_height(self))
 
     def parts(self, note: str = "") -> Iterator[Part]:
         """Why in sentences; then users by what they bring, rivals by how much they matter, and local maxima."""

@@ -47,13 +47,13 @@ class Task:
     ----------
     name
         Its file, or the name of a shipped one.
-    instance
+    file
         Its content where it was read already; a worker on another machine has no files of ours.
     """
 
     name: str
     settings: Settings
-    instance: MarketFile | None = None
+    file: MarketFile | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def solve_task(task: Task) -> Result:
     KeyboardInterrupt
         When Ctrl-C comes before any price was found.
     """
-    settings, file = task.settings, task.instance or read_market(find("instances", task.name))
+    settings, file = task.settings, task.file or read_market(find("instances", task.name))
     if settings.outside is not None:
         file = replace(file, market=with_outside(file.market, settings.outside))
     return solve(
