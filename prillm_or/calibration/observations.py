@@ -133,7 +133,7 @@ class Observations:
         ObservationsError
             When a frame breaks a rule; it lists every fault with frame, row and value.
         """
-        from prillm_or.calibration.observation_files import fields_of_frames
+        from prillm_or.calibration.observation_tables import fields_of_frames
 
         fields = fields_of_frames(flows, providers, delays, name)
         leads = (leader,) if isinstance(leader, str) else tuple(leader)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TYPE_CHECKING
 
-from prillm_or.comparison.comparison import Comparison
 from prillm_or.comparison.plan import Record
 from prillm_or.files.markets import MarketFile
 from prillm_or.output.numbers import figure, percent, seconds
 from prillm_or.result import Status
+
+if TYPE_CHECKING:
+    from prillm_or.comparison.comparison import Comparison
 
 HEADINGS = ("method", "price", "profit", "% of proven optimum", "proven gap", "time, median", "time, %", "status")
 NUMBERS = HEADINGS[1:-1]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prillm_or.curves.trace import Piece, best_on_piece, trace
+from prillm_or.curves.trace import SAME, Piece, best_on_piece, trace
 from prillm_or.errors import CombinationError, ConvergenceError, argument, check_number
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.limits import Deadline
@@ -36,9 +36,6 @@ CURVE_FORMAT = "prillm-or/curve@1"
 
 PATIENCE_S = 30.0
 """Seconds that who shows a curve besides other things waits for it, before a part must do."""
-
-SAME = 1e-9
-"""Prices this near, relatively, are one: a solver's price sits on a kink up to rounding."""
 
 _COLUMNS = ("from", "to", "load", "slope")
 _POINTS = 300

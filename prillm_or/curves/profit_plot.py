@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prillm_or.curves.price_axis import last_shown, mark_cap, mark_today, price_axis
-from prillm_or.curves.profit_curve import SAME, ProfitCurve
+from prillm_or.curves.trace import SAME
 from prillm_or.output.look import DARK, LEADER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from prillm_or.curves.profit_curve import ProfitCurve
 
 _LOSS_SHOWN = 0.4
 """Losses at prices below the unit cost are drawn down to this share of the best profit."""

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prillm_or.curves.price_axis import last_shown, mark_today, price_axis
-from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Market, Mask
 from prillm_or.output.look import LEADER, SHARED, letters_beside, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from prillm_or.curves.profit_curve import ProfitCurve
 
 MOST_ROWS = 40
 _AXIS, _ROW = 1.0, 0.19

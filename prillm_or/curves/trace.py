@@ -52,6 +52,9 @@ _FIRST_WATCH = 1 / 16
 _MOST_WATCHED = 8
 _SHORTEST_WATCH = 1 / 1024
 
+SAME = 1e-9
+"""Prices this near, relatively, are one: a solver's price sits on a kink up to rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prillm_or.curves.profit_curve import SAME, ProfitCurve
-from prillm_or.curves.trace import Piece
+from prillm_or.curves.profit_curve import ProfitCurve
+from prillm_or.curves.trace import SAME, Piece
 
 
 def tolerance(pieces: Sequence[Piece], price: float) -> float:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from prillm_or.curves.profit_curve import PATIENCE_S, SAME, LocalMaximum, ProfitCurve, curve_between
-from prillm_or.curves.trace import Piece, trace
+from prillm_or.curves.profit_curve import PATIENCE_S, LocalMaximum, ProfitCurve, curve_between
+from prillm_or.curves.trace import SAME, Piece, trace
 from prillm_or.curves.turns import beside, switches_at, tolerance, using
 from prillm_or.errors import CombinationError, ConvergenceError
 from prillm_or.explanation.effects import Effects, effects, is_large

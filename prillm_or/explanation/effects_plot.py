@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prillm_or.explanation.explanation import Explanation
 from prillm_or.market.market import Units
 from prillm_or.output.look import CAPACITY, DARK, DEMAND, PRICE, VALUE, letters_beside, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from prillm_or.explanation.explanation import Explanation
 
 MOST_BARS = 15
 _AXIS, _ROW = 1.0, 0.22

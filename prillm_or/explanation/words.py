@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from prillm_or.explanation.explanation import Explanation, Flip, State, UserPart
 from prillm_or.market.market import Units
 from prillm_or.output.numbers import figure, rounded_percent, signed
+
+if TYPE_CHECKING:
+    from prillm_or.explanation.explanation import Explanation, Flip, UserPart
 
 _MOST_NAMED = 5
 _SAME_SIDES = 1e-6
@@ -82,7 +85,7 @@ def _users(explanation: Explanation) -> Iterator[str]:
     named = ", ".join(f"{user.id} {rounded_percent(user.load / explanation.load)}" for user in using[:_MOST_NAMED])
     what = "profit" if explanation.profit > 0 else "load"
     yield f"Its {what} comes from {_count(using, 'user')} of {len(explanation.users)}: {named}{_more(using)}."
-    captive = [user.id for user in using if user.state is State.CAPTIVE]
+    captive = [user.id for user in using if user.state == "captive"]
     if captive:
         yield f"Using no one else: {_listed(captive)}."
     leaving = [user for user in using if user.leaves_at is not None]
