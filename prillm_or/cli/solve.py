@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,14 +34,11 @@ from prillm_or.limits import Limits
 from prillm_or.models.registry import load_build, model_profile
 from prillm_or.output.tables import show
 from prillm_or.result import Result, Status, results_parts
-from prillm_or.solving.batch import Kept, Refused, Settings, Task, result_of, solve_all, solve_task
+from prillm_or.solving.batch import Kept, Refused, Settings, Task, solve_all, solve_task
 from prillm_or.workers.engine import Engine, engine_of
 
 if TYPE_CHECKING:
     from prillm_or.abstraction.registry import AbstractionChoice
-
-_log = logging.getLogger(__name__)
-
 
 def command(
     context: typer.Context,
@@ -121,20 +117,21 @@ def command(
     done: dict[int, Result | Refused] = {}
     interrupted, code = False, 0
     try:
-        for place, made in _made(tasks, over, kept, verbose=verbose):
-            done[place] = made
-            if isinstance(made, Refused):
-                report(made.message)
-            elif made.interrupted:
-                interrupted = True
-                break
+        with progress(tasks[0].name if len(tasks) == 1 else f"{len(tasks)} markets", verbose=verbose):
+            for number, answer in _answers(tasks, over, kept):
+                done[number] = answer
+                if isinstance(answer, Refused):
+                    report(answer.message)
+                elif answer.interrupted:
+                    interrupted = True
+                    break
     except KeyboardInterrupt:
         report(f"interrupted: {len(done)} of {len(tasks)} done")
         interrupted = True
     except PrillmError as failure:  # the cluster is lost, or results cannot be kept: what is done stands
         report(failure)
         code = 2
-    results = [made for _, made in sorted(done.items(), key=lambda item: item[0]) if isinstance(made, Result)]
+    results = [answer for _, answer in sorted(done.items(), key=lambda item: item[0]) if isinstance(answer, Result)]
     if json != "-" and results:
         show(results_parts(results, outside_note(outside), verbose=verbose))
     documents = [result.to_dict() | outside_field(outside) for result in results]
@@ -148,7 +145,7 @@ def command(
         return 130
     if kept is not None and len(results) == len(tasks):
         kept.remove()
-    return max([code, *(_code(made, gap is not None) for made in done.values())])
+    return max([code, *(_code(answer, gap is not None) for answer in done.values())])
 
 
 def _kept(json: str | None, settings: Settings, resume: bool) -> Kept | None:
@@ -165,37 +162,11 @@ def _kept(json: str | None, settings: Settings, resume: bool) -> Kept | None:
     return Kept(Path(f"{json}.parts"), settings, resume=resume)
 
 
-def _made(
-    tasks: Sequence[Task], engine: Engine, kept: Kept | None, *, verbose: bool
-) -> Iterator[tuple[int, Result | Refused]]:
-    """The place of each task and its result as they are done, kept ones first; in this process in order."""
-    todo = []
-    for place, task in enumerate(tasks):
-        if kept is not None and (known := kept.result_of(task)) is not None:
-            yield place, known
-        else:
-            todo.append(place)
-    for place, made in _solved(tasks, todo, engine, verbose=verbose):
-        if kept is not None and isinstance(made, Result):
-            kept.add(made)
-        yield place, made
-
-
-def _solved(
-    tasks: Sequence[Task], todo: Sequence[int], engine: Engine, *, verbose: bool
-) -> Iterator[tuple[int, Result | Refused]]:
-    if engine.here:
-        # Of one alone, errors are for `main`: it has nobody to spare.
-        work: Callable[[Task], Result | Refused] = result_of if len(tasks) > 1 else solve_task
-        for place in todo:
-            with progress(tasks[place].name, verbose=verbose):
-                made = work(tasks[place])
-            yield place, made
-        return
-    with progress(f"{len(todo)} markets", verbose=verbose):
-        for count, (which, made) in enumerate(solve_all(engine, [tasks[place] for place in todo]), start=1):
-            _log.info("%d done, last %s", count, tasks[todo[which]].name)
-            yield todo[which], made
+def _answers(tasks: Sequence[Task], engine: Engine, kept: Kept | None) -> Iterable[tuple[int, Result | Refused]]:
+    """The number of each task and its result; errors of one alone are for `main`: there is nobody else to spare."""
+    if len(tasks) == 1 and engine.here and kept is None:
+        return [(0, solve_task(tasks[0]))]
+    return solve_all(engine, tasks, kept)
 
 
 def _abstraction(name: str, keep: int | None, refine: bool, weights: str | None) -> AbstractionChoice | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +26,9 @@ from prillm_or.workers.lines import Lines
 
 if TYPE_CHECKING:
     from prillm_or.abstraction.registry import AbstractionChoice
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,17 +97,37 @@ def solve_task(task: Task) -> Result:
     )
 
 
-def solve_all(engine: Engine, tasks: Sequence[Task]) -> Iterator[tuple[int, Result | Refused]]:
-    """Yield the number of each task and its result, as they are done.
+def solve_all(
+    engine: Engine, tasks: Sequence[Task], kept: Kept | None = None
+) -> Iterator[tuple[int, Result | Refused]]:
+    """Yield the number of each task and its result: first those that are kept, then the others as they are done.
+
+    Parameters
+    ----------
+    kept
+        Results of an earlier run, to which those of this one are added.
 
     Raises
     ------
     PrillmError
-        When a cluster cannot be reached, or is lost.
+        When a cluster cannot be reached, or is lost, or a result cannot be kept.
     """
-    units = tasks if engine.address is None else map(_with_content, tasks)
-    for number, answer in spread(engine, result_of, units):
-        yield number, Refused(f"{tasks[number].name}: {answer.message}", True) if isinstance(answer, Lost) else answer
+    unsolved = []
+    for number, task in enumerate(tasks):
+        if kept is not None and (known := kept.result_of(task)) is not None:
+            yield number, known
+        else:
+            unsolved.append(number)
+    waiting = [tasks[number] for number in unsolved]
+    units = waiting if engine.address is None else map(_with_content, waiting)
+    for count, (place, answer) in enumerate(spread(engine, result_of, units), start=1):
+        name = waiting[place].name
+        if isinstance(answer, Lost):
+            answer = Refused(f"{name}: {answer.message}", True)
+        elif kept is not None and isinstance(answer, Result):
+            kept.add(answer)
+        _log.info("%d of %d done, last %s", count, len(waiting), name)
+        yield unsolved[place], answer
 
 
 def _with_content(task: Task) -> Task:
