@@ -197,7 +197,7 @@ def checked_list(name: str, value: Any, what: str = "ids") -> tuple[Any, ...]:
         When it is a single text, which would fall apart into letters, a mapping, or nothing of the kind.
     """
     if isinstance(value, (str, bytes, os.PathLike, Mapping)) or not isinstance(value, Iterable):
-        raise ArgumentError(f"{argument(name)}: expected a list of {what}, got {_short(value)}")
+        raise ArgumentError(f"{argument(name)}: expected {what} in a list, got {_short(value)}")
     return tuple(value)
 
 

@@ -104,11 +104,11 @@ def _price(market: Market, result: Result) -> float:
     """The price to explain, which has to be one of this market."""
     if not isinstance(result, Result):
         raise ArgumentError(f"{argument('result')}: expected a Result, as `solve` gives, got {type(result).__name__}")
-    if result.instance != market.name:
-        raise CombinationError(f"{market.name}: {argument('result')}: that of another market, {result.instance}")
     if tuple(result.prices) != market.leader_ids:
         others = ", ".join(result.prices) or "nobody"
         raise CombinationError(f"{market.name}: the result has a price of {others}, not of {market.leader_ids[0]}")
+    if result.instance != market.name:
+        raise CombinationError(f"{market.name}: the result is that of another market, {result.instance}")
     (price,) = result.prices.values()
     cap = float(market.price_cap[0])
     if not is_number(price) or not 0 <= price <= cap * (1 + SAME):

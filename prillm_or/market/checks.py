@@ -40,8 +40,8 @@ def checked_ids(name: str, given: Any, problems: list[str]) -> tuple[str, ...]:
         problems.append(f"{name}: expected a sequence of texts, got {given!r}")
         return ()
     ids = tuple(given)
-    if not all(isinstance(each, str) and each for each in ids):
-        problems.append(f"{name}: expected a sequence of texts, none of them empty, got {list(ids)!r}")
+    if not all(isinstance(each, str) for each in ids):
+        problems.append(f"{name}: expected a sequence of texts, got {given!r}")
         return ()
     return ids if isinstance(given, tuple) else tuple(map(str, ids))  # numpy has texts of its own
 
