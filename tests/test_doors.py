@@ -100,7 +100,7 @@ def test_a_draw_that_is_no_market_is_named(market: po.Market) -> None:
         ({"merge": {"a": None}}, "`merge`: expected ids in a list, got None"),
         ({"entry": 3}, "`entry`: expected providers in a list, got 3"),
         ({"entry": [3]}, "`entry`: expected a name or a path, got 3"),
-        ({"cost_shock": {"p1": 3}}, "cost_shock={'p1': 3}: expected ID=CHANGE with a change such as +10%"),
+        ({"cost_shock": {"p1": 3}}, "cost_shock='p1=3': expected ID=CHANGE with a change such as +10%"),
         ({"cost_shock": 0}, "`cost_shock`: expected changes by id"),
         ({"platform_fee": 1.5}, "`platform_fee`: expected a share of revenue in [0, 1), got 1.5"),
         ({"tolerance": None}, "`tolerance`: expected a number >= 0, got None"),

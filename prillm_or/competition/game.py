@@ -247,8 +247,9 @@ def _shifts(name: str, given: Shocks | None) -> dict[str, Shift]:
             shifts[key] = change if isinstance(change, Shift) else parse_shift(change)
         except (AttributeError, TypeError, ValueError):
             text = f"{key}={change}" if key else change
-            said = argument(name, {key: change}, flag=f"--{name.replace('_', '-')} {text}")
-            raise ArgumentError(f"{said}: expected ID=CHANGE with a change such as +10%, -10%, +0.5 or -0.5") from None
+            raise ArgumentError(
+                f"{argument(name, text)}: expected ID=CHANGE with a change such as +10%, -10%, +0.5 or -0.5"
+            ) from None
     return shifts
 
 
