@@ -6,10 +6,14 @@ command line, for which it is a flag, renders the same message by `with_flags`: 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
 
 _MARKED = re.compile("\ue000([^\ue001]*)\ue001([^\ue002]*)\ue002")
 """How Python and how a command line write an argument, between characters that no message holds otherwise."""
@@ -116,7 +120,14 @@ def need_package(package: str, what: str, install: str | None = None) -> None:
         raise UnavailableError(f"{what}: {package} is not installed; install it with: pip install {install or package}")
 
 
-def check_number(name: str, value: object, least: float = 0.0) -> None:
+def is_number(value: Any) -> bool:
+    """Whether a value is a number that double precision can hold; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return not isinstance(value, Integral) or abs(int(value)) <= sys.float_info.max
+
+
+def check_number(name: str, value: Any, least: float = 0.0) -> None:
     """Refuse an argument that is no number, NaN, or below `least`.
 
     Raises
@@ -124,7 +135,7 @@ def check_number(name: str, value: object, least: float = 0.0) -> None:
     ArgumentError
         When it is.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not float(value) >= least:  # NaN is not >= anything
+    if not is_number(value) or not least <= value:  # NaN is not >= anything
         raise ArgumentError(f"{argument(name)}: expected a number >= {least:g}, got {value!r}")
 
 
@@ -138,3 +149,59 @@ def check_count(name: str, value: object, least: int) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise ArgumentError(f"{argument(name)}: expected a whole number >= {least}, got {value!r}")
+
+
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Refuse an argument that is none of the names it can have.
+
+    Raises
+    ------
+    ArgumentError
+        When it is.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ArgumentError(f"{argument(name)}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def checked_text(name: str, value: object) -> str:
+    """A name, or a path as text.
+
+    Raises
+    ------
+    ArgumentError
+        When it is neither.
+    """
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(text, str):
+        raise ArgumentError(f"{argument(name)}: expected a name or a path, got {_short(value)}")
+    return text
+
+
+def checked_path(name: str, value: object) -> Path:
+    """A path.
+
+    Raises
+    ------
+    ArgumentError
+        When it is none.
+    """
+    return Path(checked_text(name, value))
+
+
+def checked_list(name: str, value: Any, what: str = "ids") -> tuple[Any, ...]:
+    """What a list, or anything else that has an order, holds.
+
+    Raises
+    ------
+    ArgumentError
+        When it is a single text, which would fall apart into letters, a mapping, or nothing of the kind.
+    """
+    if isinstance(value, (str, bytes, os.PathLike, Mapping)) or not isinstance(value, Iterable):
+        raise ArgumentError(f"{argument(name)}: expected {what} in a list, got {_short(value)}")
+    return tuple(value)
+
+
+def _short(value: object, most: int = 60) -> str:
+    """A value as Python writes it; by its type alone where that is long."""
+    text = repr(value)
+    return text if len(text) <= most else type(value).__name__

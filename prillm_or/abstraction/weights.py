@@ -57,9 +57,7 @@ def load_network(kind: Kind, make: type[_Network], weights: str | None) -> _Netw
         # mypy does not take a class for hashable here.
         return cast("_Network", _load(kind, make, path, path.stat().st_mtime_ns))  # type: ignore[arg-type]
     except OSError as failure:
-        raise PrillmError(
-            f"{path}: cannot be read: {failure.strerror or failure}; train one with prillm-or train"
-        ) from None
+        raise PrillmError(f"{path}: cannot be read: {failure.strerror or failure}; train one with `train`") from None
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, market_with
 from prillm_or.calibration.scores import Scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice
-from prillm_or.errors import CombinationError, argument
+from prillm_or.errors import CombinationError, PrillmError, argument, check_count, checked_list, checked_path
 from prillm_or.files.markets import write_market
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.output.answer import Answer
@@ -191,9 +190,13 @@ class Calibration(Answer):
 
         Raises
         ------
+        ArgumentError
+            When `count` is no whole number >= 0.
         CombinationError
             When there are not so many.
         """
+        if count is not None:
+            check_count("count", count, 0)
         drawn = self._drawn
         if drawn is None:
             raise CombinationError(f"{self.observations.name}: no draws; calibrate with {argument('draws', 200)}")
@@ -207,8 +210,11 @@ class Calibration(Answer):
         PrillmError
             When one cannot be written, or a day has no market.
         """
-        folder = Path(folder)
-        folder.mkdir(exist_ok=True)
+        folder, days = checked_path("folder", folder), checked_list("days", days)
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as failure:
+            raise PrillmError(f"{folder}: cannot be made: {failure.strerror}") from None
         self.save(folder / "fit.json")
         names = ["fit.json"]
         if self._drawn is not None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from prillm_or.errors import PrillmError
+from prillm_or.errors import PrillmError, checked_path
 from prillm_or.files.documents import parse_json
 from prillm_or.market.faults import Faults
 from prillm_or.market.fields import check_fields
@@ -62,7 +61,7 @@ def read_earlier(path: str | os.PathLike[str]) -> Earlier:
     from prillm_or.calibration.judged_fit import Earlier
     from prillm_or.calibration.preferences import Preferences
 
-    path, faults, parsed = Path(path), Faults(), None
+    path, faults, parsed = checked_path("warm", path), Faults(), None
     try:
         parsed = check_fields(FitFile, parse_json(path.read_bytes(), faults), faults)
     except (OSError, ValueError) as refusal:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from prillm_or.errors import ObservationsError
 from prillm_or.files.tables import is_day
+from prillm_or.market.checks import checked_array, checked_ids, checked_kinds, leader_and_caps
 from prillm_or.market.market import Array, Market, Mask, Units
 
 if TYPE_CHECKING:
@@ -88,16 +89,17 @@ class Observations:
     leader: Leader | None = None
 
     def __post_init__(self) -> None:
+        problems: list[str] = []
+        kinds = {"name": str, "units": Units} | ({} if self.leader is None else {"leader": Leader})
+        checked_kinds(self, kinds, problems)
         for name in _ARRAYS:
-            array = np.array(getattr(self, name), dtype=np.float64)
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+            object.__setattr__(self, name, checked_array(name, getattr(self, name), problems))
         for name in ("days", "user_ids", "provider_ids"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        problems = _name_problems(self) + _shape_problems(self)
+            object.__setattr__(self, name, checked_ids(name, getattr(self, name), problems))
+        problems = problems or _name_problems(self) + _shape_problems(self)
         problems = problems or [*_value_problems(self), *_leader_problems(self)]
         if problems:
-            raise ObservationsError(self.name, problems)
+            raise ObservationsError(str(self.name), problems)
 
     @classmethod
     def from_frames(
@@ -109,7 +111,7 @@ class Observations:
         name: str = "observations",
         units: Units | None = None,
         leader: str | Sequence[str] = (),
-        price_cap: float | Mapping[str, float] = 0.0,
+        price_cap: float | Mapping[str, float] | None = None,
     ) -> Observations:
         """Make observations of pandas frames with the columns of an observation folder's tables.
 
@@ -126,7 +128,8 @@ class Observations:
         leader
             Id of the leader's provider, or ids of several; needed to make markets alone.
         price_cap
-            Highest price of the leader's providers: one for all, or one for each id.
+            Highest price, currency per volume unit: one for all of the leader's providers, or one for each id; needed
+            with a leader.
 
         Raises
         ------
@@ -135,11 +138,13 @@ class Observations:
         """
         from prillm_or.calibration.observation_tables import fields_of_frames
 
-        fields = fields_of_frames(flows, providers, delays, name)
-        leads = (leader,) if isinstance(leader, str) else tuple(leader)
-        caps = tuple(price_cap.get(each, np.nan) if isinstance(price_cap, Mapping) else price_cap for each in leads)
-        who = Leader(leads, caps) if leads else None
-        return cls(name=name, units=units or Units(), leader=who, **fields)
+        problems: list[str] = []
+        leads, caps = leader_and_caps(leader, price_cap, problems)
+        if problems:
+            raise ObservationsError(str(name), problems)
+        fields = fields_of_frames(flows, providers, delays, str(name))
+        who = Leader(leads, tuple(caps)) if leads else None
+        return cls(name=name, units=Units() if units is None else units, leader=who, **fields)
 
     @property
     def T(self) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prillm_or.errors import ArgumentError, UnavailableError, argument, check_count, check_number
+from prillm_or.errors import ArgumentError, UnavailableError, argument, check_count, check_number, checked_list
 from prillm_or.workers.engine import without_ctrl_c
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def calibrate(
     observations
         Who routed what, at which prices: themselves, or their folder.
     own
-        Weights of which each user has its own, shrunk towards the common one: `congestion`, `price`.
+        Names of weights of which each user has its own, shrunk towards the common one: `congestion`, `price`.
     groups
         Users with values of their own, by the name of the group.
     shrinkage
@@ -85,11 +84,15 @@ def calibrate(
     from prillm_or.calibration.fit_files import read_earlier
     from prillm_or.calibration.holdout import held_out
     from prillm_or.calibration.observation_files import read_observations
+    from prillm_or.calibration.observations import Observations
 
     earlier = None if warm is None else read_earlier(warm)
     options = _options(own, groups, shrinkage, capacity_of_load, half_life, robust, baselines, draws, seed)
     if isinstance(observations, (str, os.PathLike)):
-        observations = read_observations(Path(observations))
+        observations = read_observations(observations)
+    if not isinstance(observations, Observations):
+        given = type(observations).__name__
+        raise ArgumentError(f"{argument('observations')}: expected Observations or the path of a folder, got {given}")
     held = held_out(observations, holdout, seed)
     # The matrices of a market are small: threads would wait for each other, tenfold where cores are busy.
     with threadpool_limits(1):
@@ -133,17 +136,16 @@ def _options(
 
 
 def _check_known(name: str, given: Sequence[str], known: Collection[str]) -> None:
-    if isinstance(given, str):
-        raise ArgumentError(f"{argument(name)}: expected names, got the text {given!r}; put it into a list")
-    if strangers := [one for one in given if one not in known]:
+    if strangers := [one for one in checked_list(name, given, "names") if one not in known]:
         said = argument(name, ", ".join(map(str, strangers)))
         raise ArgumentError(f"{said}: not known; there are {', '.join(known)}")
 
 
 def _groups(groups: Mapping[str, Sequence[str]] | None) -> dict[str, tuple[str, ...]]:
-    if not isinstance(groups or {}, Mapping) or any(isinstance(users, str) for users in (groups or {}).values()):
+    groups = {} if groups is None else groups
+    if not isinstance(groups, Mapping):
         raise ArgumentError(f"{argument('groups')}: expected names with the users of each, as in {{'big': ['a', 'b']}}")
-    return {name: tuple(users) for name, users in (groups or {}).items()}
+    return {name: checked_list("groups", users) for name, users in groups.items()}
 
 
 def _shrinkage(given: float | str | None) -> float | None:

@@ -112,8 +112,8 @@ def compare(
 
     Examples
     --------
-    >>> from prillm_or.files import read_market
     >>> from prillm_or.comparison.method import parse_method
+    >>> from prillm_or.files.markets import read_market
     >>> from prillm_or.files.names import find
     >>> kink = read_market(find("instances", "tiny/kink"))
     >>> done = compare(Plan((kink,), (parse_method("path"), parse_method("bisect"))))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prillm_or.competition.competition import Competition
@@ -19,7 +19,16 @@ from prillm_or.competition.counterfactual import (
 from prillm_or.competition.search import find_prices
 from prillm_or.competition.setting import Owner, setting_of
 from prillm_or.competition.tables import competition_parts, difference, same_demands
-from prillm_or.errors import ArgumentError, MarketError, PrillmError, argument, check_count, check_number
+from prillm_or.errors import (
+    ArgumentError,
+    MarketError,
+    PrillmError,
+    argument,
+    check_count,
+    check_number,
+    checked_list,
+    checked_path,
+)
 from prillm_or.files.changes import read_change
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.output.answer import Answer
@@ -84,9 +93,7 @@ class Game(Answer):
             return None
         places = {name: j for j, name in enumerate(self.before.setting.market.provider_ids)}
         pairs = [
-            (name, places[name], k)
-            for k, name in enumerate(self.after.setting.market.provider_ids)
-            if name in places
+            (name, places[name], k) for k, name in enumerate(self.after.setting.market.provider_ids) if name in places
         ]
         price, load, profit = (
             {name: difference(float(a[j]), float(b[k])) for name, j, k in pairs}
@@ -187,20 +194,21 @@ def compete(
     (True, True)
     """
     market = as_market(market)
-    _check(starts, seed, tolerance, time_limit, cap=cap, price_cap=price_cap, platform_fee=platform_fee)
-    if repeated := sorted({name for name in leaders if list(leaders).count(name) > 1}):
-        raise ArgumentError(f"{argument('leaders')}: {', '.join(repeated)} more than once")
+    _check(starts, seed, tolerance, time_limit=time_limit, cap=cap, price_cap=price_cap, platform_fee=platform_fee)
+    leaders = checked_list("leaders", leaders)
+    if repeated := [name for name, times in Counter(leaders).items() if times > 1]:
+        raise ArgumentError(f"{argument('leaders')}: {', '.join(map(str, repeated))} more than once")
     entrants = _entrants(entry)
     what = Counterfactual(
         merge=_owners("merge", merge),
         entry=entrants,
-        exit=tuple(_ids("exit", exit)),
+        exit=checked_list("exit", exit),
         price_cap=price_cap,
         cost=_shifts("cost_shock", cost_shock),
         demand=_shifts("demand_shock", demand_shock),
         platform_fee=platform_fee,
     )
-    setting = setting_of(market, tuple(_ids("leaders", leaders)), _owners("owners", owners), cap)
+    setting = setting_of(market, leaders, _owners("owners", owners), cap)
     other = None if what.empty else apply_counterfactual(setting, what)
     asked: dict[str, Any] = {"starts": starts, "seed": seed, "tolerance": tolerance, "time_limit": time_limit}
     before = find_prices(setting, **asked)
@@ -211,28 +219,27 @@ def compete(
     return Game(before, after, _in_words(what, list(entrants)))
 
 
-def _check(starts: int, seed: int, tolerance: float, time_limit: float | None, **amounts: float | None) -> None:
+def _check(starts: int, seed: int, tolerance: float, **amounts: float | None) -> None:
     check_count("starts", starts, 1)
     check_count("seed", seed, 0)
-    for name, value in {"tolerance": tolerance, "time_limit": time_limit, **amounts}.items():
+    check_number("tolerance", tolerance)
+    for name, value in amounts.items():
         if value is not None:
             check_number(name, value)
-
-
-def _ids(name: str, given: Sequence[str]) -> Sequence[str]:
-    if isinstance(given, str):
-        raise ArgumentError(f"{argument(name)}: expected ids, got the text {given!r}; put it into a list")
-    return given
+    fee = amounts["platform_fee"]
+    if fee is not None and fee >= 1:
+        raise ArgumentError(f"{argument('platform_fee')}: expected a share of revenue in [0, 1), got {fee:g}")
 
 
 def _owners(name: str, given: Mapping[str, Sequence[str]] | None) -> tuple[Owner, ...]:
-    if not isinstance(given or {}, Mapping):
+    given = {} if given is None else given
+    if not isinstance(given, Mapping) or not all(isinstance(owner, str) for owner in given):
         raise ArgumentError(f"{argument(name)}: expected names with the ids they own, as in {{'big': ['a', 'b']}}")
-    return tuple(Owner(owner, tuple(_ids(name, ids))) for owner, ids in (given or {}).items())
+    return tuple(Owner(owner, checked_list(name, ids)) for owner, ids in given.items())
 
 
 def _shifts(name: str, given: Shocks | None) -> dict[str, Shift]:
-    if not isinstance(given or {}, Mapping):
+    if not isinstance({} if given is None else given, Mapping):
         raise ArgumentError(f"{argument(name)}: expected changes by id, as in {{'a': '+10%'}}")
     shifts = {}
     for key, change in (given or {}).items():
@@ -250,22 +257,20 @@ def _entrants(entry: Entrant | Sequence[Entrant] | None) -> dict[str, Mapping[st
     """Fields of the providers that come, by their files, else by their ids."""
     if entry is None:
         return {}
-    given = [entry] if isinstance(entry, (Mapping, str, os.PathLike)) else entry
-    return {
-        str(one.get("id", argument("entry"))) if isinstance(one, Mapping) else os.fspath(one): _fields(one)
-        for one in given
-    }
+    given = [entry] if isinstance(entry, (Mapping, str, os.PathLike)) else checked_list("entry", entry, "providers")
+    return dict(_entrant(one) for one in given)
 
 
-def _fields(entrant: Entrant) -> Mapping[str, Any]:
-    if isinstance(entrant, Mapping):
-        return entrant
+def _entrant(given: Entrant) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(given, Mapping):
+        return str(given.get("id", argument("entry"))), given
+    path = checked_path("entry", given)
     try:
-        return read_change(Path(entrant).read_bytes())
+        return str(path), read_change(path.read_bytes())
     except OSError as failure:
-        raise PrillmError(f"{entrant}: cannot be read: {failure.strerror}") from None
+        raise PrillmError(f"{path}: cannot be read: {failure.strerror}") from None
     except MarketError as error:
-        raise MarketError(os.fspath(entrant), error.problems) from None
+        raise MarketError(str(path), error.problems) from None
 
 
 def _in_words(what: Counterfactual, entrants: Sequence[str]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prillm_or.curves.trace import SAME, Piece, best_on_piece, trace
-from prillm_or.errors import CombinationError, ConvergenceError, argument, check_number
+from prillm_or.errors import ArgumentError, CombinationError, ConvergenceError, argument, check_number
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.limits import Deadline
 from prillm_or.market.market import Array, Market, Mask
@@ -123,17 +123,17 @@ class ProfitCurve(Answer):
 
     def load(self, prices: ArrayLike) -> Array:
         """Load of the provider whose price moves, at prices of any shape; NaN where none was traced."""
-        load: Array = self._loads(np.asarray(prices, dtype=np.float64))[self.decision]
+        load: Array = self._loads(_prices(prices))[self.decision]
         return load
 
     def slope(self, prices: ArrayLike) -> Array:
         """Slope of that load, on the piece that each price is on or starts."""
-        slope: Array = self._slope[self._piece(np.asarray(prices, dtype=np.float64)), self.decision]
+        slope: Array = self._slope[self._piece(_prices(prices)), self.decision]
         return slope
 
     def profit(self, prices: ArrayLike) -> Array:
         """Profit of all of the leader's providers, at prices of any shape; NaN where none was traced."""
-        prices = np.asarray(prices, dtype=np.float64)
+        prices = _prices(prices)
         return self._earned(prices, self._loads(prices))
 
     @cached_property
@@ -313,6 +313,13 @@ def curve_between(
         if time_limit is None or not pieces:
             raise
     return ProfitCurve(market, decision, tuple(pieces), start.support)
+
+
+def _prices(given: ArrayLike) -> Array:
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ArgumentError(f"{argument('prices')}: expected numbers, got {type(given).__name__}") from None
 
 
 def _position(market: Market, provider: str | None) -> int:

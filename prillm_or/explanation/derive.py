@@ -9,7 +9,7 @@ import numpy as np
 from prillm_or.curves.profit_curve import PATIENCE_S, LocalMaximum, ProfitCurve, curve_between
 from prillm_or.curves.trace import SAME, Piece, trace
 from prillm_or.curves.turns import beside, switches_at, tolerance, using
-from prillm_or.errors import CombinationError, ConvergenceError
+from prillm_or.errors import ArgumentError, CombinationError, ConvergenceError, argument, is_number
 from prillm_or.explanation.effects import Effects, effects, is_large
 from prillm_or.explanation.explanation import (
     NEAR,
@@ -50,6 +50,8 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
 
     Raises
     ------
+    ArgumentError
+        When the result is none.
     CombinationError
         When the leader sets several prices, or the result is that of another market or of a price beyond the cap.
     ConvergenceError
@@ -58,18 +60,13 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
     market = as_market(market)
     if (several := len(market.leader)) > 1:
         raise CombinationError(
-            f"{market.name}: the leader sets {several} prices, explain takes one; `prillm-or equilibrium` shows who "
-            "uses whom at given prices"
+            f"{market.name}: the leader sets {several} prices, explain takes one; `equilibrium` shows who uses whom "
+            "at given prices"
         )
     pricer = Pricer(market)
     result = pricer.result if result is None else result
-    if tuple(result.prices) != market.leader_ids:
-        others = ", ".join(result.prices) or "nobody"
-        raise CombinationError(f"{market.name}: the result has a price of {others}, not of {market.leader_ids[0]}")
-    (price,) = result.prices.values()
+    price = _price(market, result)
     cap, unit_cost = float(market.price_cap[0]), float(market.unit_cost[market.leader[0]])
-    if not 0 <= price <= cap * (1 + SAME):
-        raise CombinationError(f"{market.name}: the result's price {price:g} is not between 0 and the cap {cap:g}")
     users = user_problem(market)
     found = solve_users(users, [price])
     curve = curve_around(market, price)
@@ -101,6 +98,22 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
         searched=curve.searched,
         units=market.units,
     )
+
+
+def _price(market: Market, result: Result) -> float:
+    """The price to explain, which has to be one of this market."""
+    if not isinstance(result, Result):
+        raise ArgumentError(f"{argument('result')}: expected a Result, as `solve` gives, got {type(result).__name__}")
+    if tuple(result.prices) != market.leader_ids:
+        others = ", ".join(result.prices) or "nobody"
+        raise CombinationError(f"{market.name}: the result has a price of {others}, not of {market.leader_ids[0]}")
+    if result.instance != market.name:
+        raise CombinationError(f"{market.name}: the result is that of another market, {result.instance}")
+    (price,) = result.prices.values()
+    cap = float(market.price_cap[0])
+    if not is_number(price) or not 0 <= price <= cap * (1 + SAME):
+        raise CombinationError(f"{market.name}: the result's price {price} is not between 0 and the cap {cap:g}")
+    return price
 
 
 def curve_around(market: Market, price: float) -> ProfitCurve:

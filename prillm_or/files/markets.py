@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prillm_or.errors import ArgumentError, MarketError, PrillmError, argument
+from prillm_or.errors import ArgumentError, MarketError, PrillmError, argument, checked_path, checked_text
 from prillm_or.files.documents import parse_json
 from prillm_or.files.names import find
 from prillm_or.market.checks import check_links
@@ -61,26 +61,28 @@ def load(name: str | os.PathLike[str]) -> Market:
 
     Raises
     ------
+    ArgumentError
+        When it is neither a name nor a path.
     UnknownNameError
         When no shipped market has the name; it lists the nearest.
     MarketError
         When the file cannot be read or breaks a rule of the format; it lists every fault.
     """
-    return read_market(find("instances", os.fspath(name))).market
+    return read_market(find("instances", checked_text("name", name))).market
 
 
-def as_market(given: AnyMarket) -> Market:
-    """The market that is meant; see `load` for names and paths.
+def as_market(given: AnyMarket, name: str = "market") -> Market:
+    """The market that is meant by the argument `name`; see `load` for names and paths.
 
     Raises
     ------
     ArgumentError
         When it is nothing of the kind.
     """
-    return opened(given)[0]
+    return opened(given, name)[0]
 
 
-def opened(given: AnyMarket) -> tuple[Market, MarketFile | None]:
+def opened(given: AnyMarket, name: str = "market") -> tuple[Market, MarketFile | None]:
     """The market that is meant, and its file where it has one; see `as_market`."""
     if isinstance(given, Market):
         return given, None
@@ -88,7 +90,7 @@ def opened(given: AnyMarket) -> tuple[Market, MarketFile | None]:
         given = read_market(find("instances", os.fspath(given)))
     if not isinstance(given, MarketFile):
         raise ArgumentError(
-            f"{argument('market')}: expected a Market, the path of a file or a name, got {type(given).__name__}"
+            f"{argument(name)}: expected a Market, the path of a file or a name, got {type(given).__name__}"
         )
     return given.market, given
 
@@ -107,7 +109,7 @@ def read_market(path: str | os.PathLike[str]) -> MarketFile:
     from prillm_or.market.schema import MarketFields
 
     began = time.perf_counter()
-    path = Path(path)
+    path = checked_path("path", path)
     content = _content(path)
     faults = Faults()
     try:
@@ -127,8 +129,8 @@ def read_market(path: str | os.PathLike[str]) -> MarketFile:
     return MarketFile(_market(parsed, delays), sha256.hexdigest(), path, time.perf_counter() - began)
 
 
-def write_market(market: Market, path: str | os.PathLike[str]) -> None:
-    """Write a market file; more than `INLINE_DELAYS` delays go to an .npy file beside it.
+def write_market(market: AnyMarket, path: str | os.PathLike[str]) -> None:
+    """Write a market file; more than a million delays go to an .npy file beside it.
 
     The same market gives the same bytes, and a reader never sees half a file.
 
@@ -137,7 +139,7 @@ def write_market(market: Market, path: str | os.PathLike[str]) -> None:
     PrillmError
         When the name does not end in .json or .json.gz, or the file cannot be written.
     """
-    path = Path(path)
+    market, path = as_market(market), checked_path("path", path)
     stem = path.name.removesuffix(".gz").removesuffix(".json")
     if not path.name.endswith((".json", ".json.gz")):
         raise PrillmError(f"{path}: expected a name that ends in .json or .json.gz")

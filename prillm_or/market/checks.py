@@ -1,11 +1,18 @@
-"""What ties the fields of a market file together, and what refusals need; free of pydantic, which loads slowly."""
+"""What fields of a market and its file have to be, what ties them together; free of pydantic, which loads slowly."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from prillm_or.errors import is_number
 from prillm_or.market.faults import Faults, Where, shown
+
+_KINDS: dict[type, str] = {str: "text"}
 
 
 def check_links(document: object, faults: Faults) -> None:
@@ -25,6 +32,54 @@ def check_links(document: object, faults: Faults) -> None:
         faults.add(("leader", "providers"), "the leader owns every provider; leave at least one rival out")
     faults.add_all(_caps(member(leader, "price_cap"), list(leads.values())), "leader", "cap")
     faults.add_all(_unpriced(providers, set(leads.values())), "providers", "unpriced")
+
+
+def checked_ids(name: str, given: Any, problems: list[str]) -> tuple[str, ...]:
+    """Ids as a tuple; a text alone would become one of letters."""
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
+        problems.append(f"{name}: expected a sequence of texts, got {given!r}")
+        return ()
+    ids = tuple(given)
+    if not all(isinstance(each, str) for each in ids):
+        problems.append(f"{name}: expected a sequence of texts, got {given!r}")
+        return ()
+    return ids if isinstance(given, tuple) else tuple(map(str, ids))  # numpy has texts of its own
+
+
+def checked_array(name: str, given: Any, problems: list[str]) -> NDArray[np.float64]:
+    """A read-only copy as an array of numbers."""
+    try:
+        array = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        problems.append(f"{name}: expected an array of numbers, got {type(given).__name__}")
+        array = np.empty(0)
+    array.flags.writeable = False
+    return array
+
+
+def checked_kinds(owner: object, kinds: Mapping[str, type], problems: list[str]) -> None:
+    """Check the types of some fields."""
+    for name, kind in kinds.items():
+        if not isinstance(value := getattr(owner, name), kind):
+            problems.append(f"{name}: expected a {_KINDS.get(kind, kind.__name__)}, got {value!r}")
+
+
+def leader_and_caps(leader: Any, price_cap: Any, problems: list[str]) -> tuple[tuple[str, ...], list[float]]:
+    """Ids of the leader's providers, and the highest price of each: one for all of them, or one for each id."""
+    ids = checked_ids("leader", (leader,) if isinstance(leader, str) else leader, problems)
+    given = price_cap if isinstance(price_cap, Mapping) else dict.fromkeys(ids, price_cap)
+    problems += [f"price_cap: leader's provider {each!r} is missing" for each in ids if each not in given]
+    problems += [
+        f"price_cap: no leader's provider has the id {each!r}{meant(str(each), list(ids))}"
+        for each in given
+        if each not in ids
+    ]
+    problems += [
+        f"price_cap: expected a number, or numbers by id, got {cap!r}"
+        for cap in ([price_cap] if given is not price_cap else given.values())
+        if ids and not is_number(cap)
+    ]
+    return ids, [] if problems else [float(given[each]) for each in ids]
 
 
 def meant(name: str, known: list[str]) -> str:

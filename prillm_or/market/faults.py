@@ -69,6 +69,8 @@ def shown(value: object, most: int = 60) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
+    if isinstance(value, tuple):
+        return "a tuple"
     text = json.dumps(value, ensure_ascii=not _printable(value), default=repr)
     return text if len(text) <= most else f"{text[:most]}..."
 

@@ -18,6 +18,7 @@ _EXPECTED = {
     "greater_than": "a number > 0",
     "greater_than_equal": "a number >= 0",
     "string_type": "a string",
+    "invalid_key": "a string",
     "list_type": "a list",
     "dict_type": "an object",
     "model_type": "an object",
@@ -25,6 +26,9 @@ _EXPECTED = {
     "literal_error": shown(MARKET_FORMAT),
 }
 
+
+_KEY = "[key]"
+"""Where pydantic says that a key is no text, after the key."""
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 
@@ -35,7 +39,7 @@ def check_fields(part: type[Parsed], data: object, faults: Faults, at: Where = (
         return part.model_validate(data)
     except ValidationError as refusal:
         for error in refusal.errors(include_url=False):
-            where = (*at, *(key for key in error["loc"] if key not in (NUMBER, OBJECT)))
+            where = (*at, *(key for key in error["loc"] if key not in (NUMBER, OBJECT, _KEY)))
             faults.add(where, _what(part, where, error), str(where[0]) if where else "", error["type"])
     return None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prillm_or.errors import MarketError
-from prillm_or.market.checks import meant
+from prillm_or.market.checks import leader_and_caps, meant
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -41,17 +41,14 @@ def market_from_frames(
     _check_columns("providers", providers, _PROVIDERS, problems)
     _check_labels("delays: rows", _ids("delays", delays, "index", problems), "user", user_ids, problems)
     _check_labels("delays: columns", _ids("delays", delays, "columns", problems), "provider", provider_ids, problems)
-    leader_ids = (leader,) if isinstance(leader, str) else tuple(leader)
+    leader_ids, caps = leader_and_caps(leader, price_cap, problems)
     problems += [
         f"leader: no provider has the id {each!r}{meant(str(each), list(provider_ids))}"
         for each in leader_ids
         if provider_ids and each not in provider_ids
     ]
-    if isinstance(price_cap, Mapping):
-        _check_labels("price_cap", tuple(price_cap), "leader's provider", leader_ids, problems)
     if problems:
-        raise MarketError(name, problems)
-    caps = price_cap if isinstance(price_cap, Mapping) else dict.fromkeys(leader_ids, price_cap)
+        raise MarketError(str(name), problems)
     sides = (("users", users, _USERS), ("providers", providers, _PROVIDERS))
     fields = {
         column: _numbers(what, frame, column, problems)
@@ -69,7 +66,7 @@ def market_from_frames(
         "provider_ids": provider_ids,
         "delay": np.column_stack(columns),
         "leader": leader_ids,
-        "price_cap": [caps[each] for each in leader_ids],
+        "price_cap": caps,
     }
 
 
@@ -83,6 +80,8 @@ def _ids(what: str, frame: DataFrame, axis: str, problems: list[str]) -> tuple[s
         way_out = "; make the ids its index, as by set_index" if axis == "index" else ""
         problems.append(f"{what}: expected ids as its {axis}, got {odd[0]!r}{way_out}")
         return ()
+    if not labels:
+        problems.append(f"{what}: expected at least one id in its {axis}")
     repeated = [label for label, times in Counter(labels).items() if times > 1]
     problems += [f"{what}: {label!r} appears more than once in its {axis}" for label in repeated]
     return tuple(labels)

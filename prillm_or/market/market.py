@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prillm_or.errors import MarketError
+from prillm_or.market.checks import checked_array, checked_ids, checked_kinds, meant
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,12 +26,24 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Units:
-    """Labels of the units a market is written in; nothing is ever converted."""
+    """Labels of the units a market is written in; nothing is ever converted.
+
+    Raises
+    ------
+    MarketError
+        When one is no text.
+    """
 
     currency: str = "1000 USD"
     volume: str = "1e9 tokens"
     delay: str = "s"
     period: str = "day"
+
+    def __post_init__(self) -> None:
+        problems: list[str] = []
+        checked_kinds(self, dict.fromkeys(("currency", "volume", "delay", "period"), str), problems)
+        if problems:
+            raise MarketError("units", problems)
 
 
 def _left_out() -> Array:
@@ -99,13 +113,14 @@ class Market:
     def __post_init__(self) -> None:
         problems: list[str] = []
         for name in ("user_ids", "provider_ids"):
-            object.__setattr__(self, name, _ids(name, getattr(self, name), problems))
+            object.__setattr__(self, name, checked_ids(name, getattr(self, name), problems))
         object.__setattr__(self, "leader", _positions(self.leader, self.provider_ids, problems))
+        checked_kinds(self, {"name": str, "units": Units, "description": str}, problems)
         for name in _ARRAYS:
             object.__setattr__(self, name, _frozen(name, self, problems))
         problems = problems or _shape_problems(self) or _value_problems(self)
         if problems:
-            raise MarketError(self.name, problems)
+            raise MarketError(str(self.name), problems)
 
     @classmethod
     def from_frames(
@@ -148,7 +163,7 @@ class Market:
         from prillm_or.market.frames import market_from_frames
 
         fields = market_from_frames(users, providers, delays, leader, price_cap, name)
-        return cls(name=name, units=units or Units(), description=description, **fields)
+        return cls(name=name, units=Units() if units is None else units, description=description, **fields)
 
     @property
     def n(self) -> int:
@@ -217,23 +232,20 @@ _LEFT_OUT = np.empty(0)
 _DEFAULTS = {"price_weight": 1.0, "congestion_weight": 1.0, "delay_weight": 1.0, "value": 0.0, "unit_cost": 0.0}
 
 
-def _ids(name: str, given: Any, problems: list[str]) -> tuple[str, ...]:
-    """Ids as a tuple; a text alone would become one of letters."""
-    if isinstance(given, str) or not all(isinstance(each, str) for each in given):
-        problems.append(f"{name}: expected a sequence of texts, got {given!r}")
-        return ()
-    return tuple(given)
-
-
 def _positions(leader: Any, provider_ids: Sequence[str], problems: list[str]) -> tuple[int, ...]:
     """Positions of the leader's providers, which may be given by id."""
-    given = (leader,) if isinstance(leader, (str, int, np.integer)) else tuple(leader)
+    given = leader if isinstance(leader, Iterable) and not isinstance(leader, (str, Mapping)) else (leader,)
     positions = []
     for each in given:
-        if isinstance(each, str) and each not in provider_ids:
-            problems.append(f"leader.providers: no provider has the id {each!r}")
+        if isinstance(each, str):
+            if each in provider_ids:
+                positions.append(provider_ids.index(each))
+            else:
+                problems.append(f"leader.providers: no provider has the id {each!r}{meant(each, list(provider_ids))}")
+        elif isinstance(each, Integral) and not isinstance(each, bool):
+            positions.append(int(each))
         else:
-            positions.append(provider_ids.index(each) if isinstance(each, str) else int(each))
+            problems.append(f"leader.providers: expected ids or positions, got {each!r}")
     return tuple(positions)
 
 
@@ -251,13 +263,7 @@ def _frozen(name: str, market: Market, problems: list[str]) -> Array:
         values = np.full(market.n if name in _USER_ARRAYS else market.m, _DEFAULTS[name])
     elif hasattr(values, "reindex"):
         values = _by_label(name, market, values, problems)
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        problems.append(f"{name}: expected an array of numbers, got {type(values).__name__}")
-        array = np.empty(0)
-    array.flags.writeable = False
-    return array
+    return checked_array(name, values, problems)
 
 
 def _by_label(name: str, market: Market, values: Any, problems: list[str]) -> Any:

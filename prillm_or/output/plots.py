@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from prillm_or.errors import PrillmError
+from prillm_or.errors import ArgumentError, PrillmError, argument
 from prillm_or.output.canvas import finished, new_axes, shown_axes
 from prillm_or.output.saving import replace_file
 
@@ -23,8 +23,18 @@ ENDINGS = tuple(_FORMS)
 
 
 def on_axes(ax: Axes | None, draw: Callable[[Axes], object], height: float = HEIGHT) -> Axes:
-    """Draw on the axes and return them; where there are none on new ones, of this height in inches, with a legend."""
+    """Draw on the axes and return them; where there are none on new ones, of this height in inches, with a legend.
+
+    Raises
+    ------
+    ArgumentError
+        When they are no axes of matplotlib.
+    """
     if ax is not None:
+        from matplotlib.axes import Axes
+
+        if not isinstance(ax, Axes):
+            raise ArgumentError(f"{argument('ax')}: expected axes of matplotlib, got {type(ax).__name__}")
         draw(ax)
         return ax
     with shown_axes(_WIDE, height) as axes:

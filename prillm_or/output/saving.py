@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from prillm_or.errors import PrillmError
+from prillm_or.errors import PrillmError, checked_path, checked_text
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -88,11 +88,11 @@ def write_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: 
         When the file cannot be written.
     """
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
-    if os.fspath(path) == "-":
+    if checked_text("path", path) == "-":
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
-        replace_file(Path(path), text.encode())
+        replace_file(checked_path("path", path), text.encode())
 
 
 def writable(value: object) -> Any:

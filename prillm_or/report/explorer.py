@@ -61,7 +61,7 @@ def check_one_price(market: Market) -> None:
     """
     if (several := len(market.leader)) > 1:
         raise CombinationError(
-            f"{market.name}: the leader sets {several} prices, a page moves one; `prillm-or equilibrium` shows who "
+            f"{market.name}: the leader sets {several} prices, a page moves one; `equilibrium` shows who "
             "uses whom at given prices"
         )
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from prillm_or.curves.profit_curve import ProfitCurve, curve
-from prillm_or.errors import CombinationError, ConvergenceError
+from prillm_or.errors import CombinationError, ConvergenceError, checked_list
 from prillm_or.files.markets import AnyMarket, as_market, opened
 from prillm_or.market.market import Array, Market
 from prillm_or.result import Certificate
@@ -45,6 +45,8 @@ def robust(market: AnyMarket, draws: Sequence[AnyMarket]) -> RobustPrices:
 
     Raises
     ------
+    ArgumentError
+        When `draws` is no list of markets.
     CombinationError
         When the leader sets several prices, there is no draw, or one is of another leader, cap or unit.
     ConvergenceError
@@ -53,7 +55,8 @@ def robust(market: AnyMarket, draws: Sequence[AnyMarket]) -> RobustPrices:
         When it comes before the end: there are no robust prices of some of the draws.
     """
     central, file = opened(market)
-    found = _priced(central, [as_market(draw) for draw in draws])
+    markets = [as_market(draw, f"draws[{k}]") for k, draw in enumerate(checked_list("draws", draws, "markets"))]
+    found = _priced(central, markets)
     return replace(found, instance_sha256=None if file is None else file.sha256)
 
 

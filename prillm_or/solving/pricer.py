@@ -76,6 +76,15 @@ class Pricer:
     def update(self, change: Change) -> Result:
         """Change the market and price it anew; on any error both stay as they were.
 
+        Parameters
+        ----------
+        change
+            What is new, in the market's units; several things come together, or not at all:
+            `{"users": {"u1": {"demand": 3.0, "weights": {"price": 1.2}}}, "providers": {"p1": {"price": 0.4}}}`, where
+            providers also have `capacity`, `value` and `unit_cost`; `{"delays": {"u1": {"p1": 0.2}}}`; `{"price_cap":
+            9.0}`; `{"add": {"providers": [{"id": "p9", "price": 0.3, "capacity": 1.5, "delays": 0.5}]}}`, users
+            likewise, with `demand`; `{"remove": {"users": ["u2"]}}`.
+
         Raises
         ------
         MarketError
@@ -88,7 +97,7 @@ class Pricer:
         return self.result
 
     def what_if(self, change: Change) -> Result:
-        """Price the market as a change would make it, and leave it as it is; see `update`."""
+        """Price the market as a change would make it, and leave it as it is; see `update` for changes and errors."""
         began = time.perf_counter()
         return _priced_after(apply(self.market, change), self._state, began).result
 

@@ -6,10 +6,12 @@ full one. A market with no more rivals than the abstraction would leave is solve
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from prillm_or.errors import checked_text
 from prillm_or.files.markets import AnyMarket, opened
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Market
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 def solve(
     market: AnyMarket,
     *,
-    solver: str = "auto",
-    model: str | None = None,
+    solver: str | os.PathLike[str] = "auto",
+    model: str | os.PathLike[str] | None = None,
     gap: float = 1e-4,
     time_limit: float | None = None,
     threads: int = 1,
@@ -47,11 +49,12 @@ def solve(
     market
         A market, one with its file, the path of a file, or the name of a shipped one.
     solver
-        A name of `prillm-or solvers`, with a profile (`highs/stock`) or the path of one, or `auto`: the fastest that
-        proves the gap.
+        Who computes. `auto` is the fastest that proves the gap: `path` for one price, `highs` for several. Native:
+        `path`, `bisect`, `enumerate`, `ascent`, `grid`, `odca`, `spgce`; algebraic: `highs`, `gurobi`, `scip`, `ipopt`,
+        if wanted with a profile (`highs/stock`) or the path of one.
     model
-        A name of `prillm-or models` or the path of a profile, for algebraic solvers; without one, the first that the
-        solver takes.
+        What an algebraic solver gets: `kkt-bigm`, `kkt-sos1`, `kkt-indicator`, `kkt-bilinear`, `strong-duality`,
+        `mpec`, `smooth`, or the path of a profile; without one, the first that the solver takes.
     gap
         Relative optimality gap to prove, >= 0.
     time_limit
@@ -59,7 +62,8 @@ def solve(
     threads, seed
         For algebraic solvers.
     abstraction
-        Which rivals to leave out or merge first, as in `learned@2+refine` or `anchored` (which leaves two), or None.
+        Which rivals to leave out or merge first, as in `learned@2+refine` or `anchored` (which leaves two), or None:
+        `capacity`, `anchored`, `learned`, `learned-paper`, `min`, `avg`.
     certify
         Whether to prove a bound by `bisect` where the method proves none; one price only.
 
@@ -71,7 +75,9 @@ def solve(
     Raises
     ------
     ArgumentError
-        When an argument is out of its range.
+        When an argument is not what it has to be, or out of its range.
+    UnknownNameError, MarketError
+        When a name is unknown, or a market's file breaks a rule.
     CombinationError
         When solver, model and market do not go together; the message names what would.
     UnavailableError
@@ -87,6 +93,7 @@ def solve(
     ('optimal', 'path')
     """
     began = time.perf_counter()
+    solver, model = checked_text("solver", solver), None if model is None else checked_text("model", model)
     market, file = opened(market)
     read_s = 0.0 if file is None else file.read_s
     opened_s = time.perf_counter() - began
@@ -123,11 +130,11 @@ def solve(
 
 
 def _abstraction(asked: str | AbstractionChoice | None) -> AbstractionChoice | None:
-    if not isinstance(asked, str):
-        return asked
-    from prillm_or.abstraction.registry import parse_abstraction
+    if asked is None:
+        return None
+    from prillm_or.abstraction.registry import AbstractionChoice, parse_abstraction
 
-    return parse_abstraction(asked)
+    return asked if isinstance(asked, AbstractionChoice) else parse_abstraction(checked_text("abstraction", asked))
 
 
 def _fallen_back(market: Market, proposal: Proposal) -> Proposal:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prillm_or.errors import ArgumentError, CombinationError, argument
+from prillm_or.errors import ArgumentError, CombinationError, argument, is_number
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.checks import meant
 from prillm_or.market.market import Market, by_provider
@@ -178,8 +177,8 @@ def _priced(market: Market, prices: Mapping[str, float]) -> Market:
 
 def _faults(ids: Sequence[str], prices: Mapping[str, float]) -> Iterator[str]:
     for name, value in prices.items():
-        given = argument("prices", flag=f"--price {name}={value:g}" if isinstance(value, Real) else None)
+        given = argument("prices", flag=f"--price {name}={value:g}" if is_number(value) else None)
         if name not in ids:
             yield f"{given}: no provider has the id {name!r}{meant(str(name), list(ids))}"
-        elif isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < np.inf:
+        elif not is_number(value) or not 0 <= value < np.inf:
             yield f"{given}: expected a finite number >= 0, got {value!r} for {name!r}"

@@ -23,7 +23,7 @@ from itertools import islice
 from threading import Thread
 from typing import Any, TypeVar
 
-from prillm_or.errors import CombinationError, PrillmError, UnavailableError, argument
+from prillm_or.errors import CombinationError, PrillmError, UnavailableError, argument, check_choice
 from prillm_or.users.threads import cores
 
 Item = TypeVar("Item")
@@ -71,11 +71,14 @@ def engine_of(name: str, jobs: int, address: str | None) -> Engine:
 
     Raises
     ------
+    ArgumentError
+        When the name is neither `local` nor `dask`.
     CombinationError
         When name, jobs and address do not go together.
     UnavailableError
         When Dask is asked for and missing.
     """
+    check_choice("engine", name, ("local", "dask"))
     if name == "local":
         if address is not None:
             raise CombinationError(f"{argument('address', address)}: only with {argument('engine', 'dask')}")

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from prillm_or.errors import ArgumentError, PrillmError, UnavailableError, argument, check_count
+from prillm_or.errors import PrillmError, UnavailableError, check_choice, check_count, checked_path
 from prillm_or.output.saving import checked_output, replace_file
 from prillm_or.users.threads import cores
 from prillm_or.workers.engine import Engine, engine_of, without_ctrl_c
@@ -38,7 +38,7 @@ def train(
     """Train the networks that say where to anchor and whom to keep, and write their weights.
 
     Beside the weights come a card (.md) and the learning curves (.svg). A run that was stopped goes on where it was
-    when it is asked for again; what it needs for that lies in the folder of `parts_of(out)` until it is done.
+    when it is asked for again; what it needs for that lies in the folder `OUT.parts` until it is done.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def train(
     UnavailableError
         When torch or safetensors is missing.
     """
-    out = _checked(Path(out), kind, scenarios, epochs, seed, jobs)
+    out = _checked(checked_path("out", out), kind, scenarios, epochs, seed, jobs)
     run = _trainer(kind)
     from prillm_or.abstraction.training.card import card
     from prillm_or.abstraction.training.course import Course
@@ -72,13 +72,13 @@ def train(
     from prillm_or.abstraction.training.learning_picture import learning_picture
     from prillm_or.abstraction.weights import write_weights
 
+    scenarios = scenarios or _SCENARIOS[kind]
+    course = Course(scenarios, Schedule(epochs=epochs, seed=seed), _engine(engine, jobs, address), jobs or cores())
     parts = parts_of(out)
     try:
         parts.mkdir(exist_ok=True)
     except OSError as failure:
         raise PrillmError(f"{parts}: cannot be made: {failure.strerror}") from None
-    scenarios = scenarios or _SCENARIOS[kind]
-    course = Course(scenarios, Schedule(epochs=epochs, seed=seed), _engine(engine, jobs, address), jobs or cores())
     began = time.perf_counter()
     trained = run(course, parts)
     asked = f"prillm-or train --kind {kind} --scenarios {scenarios} --epochs {epochs} --seed {seed} --out {out.name}"
@@ -99,8 +99,7 @@ def _checked(out: Path, kind: str, scenarios: int | None, epochs: int, seed: int
     checked_output(out, (".safetensors",))
     if out.is_dir():
         raise PrillmError(f"{out}: is a folder; give the name of a file to write")
-    if kind not in _SCENARIOS:
-        raise ArgumentError(f"{argument('kind')}: expected one of {', '.join(_SCENARIOS)}, got {kind!r}")
+    check_choice("kind", kind, _SCENARIOS)
     for name, value, least in (
         ("scenarios", _FEWEST if scenarios is None else scenarios, _FEWEST),
         ("epochs", epochs, 1),
