@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 
 import prillm_or as po
+from prillm_or.abstraction.registry import parse_abstraction
+from prillm_or.comparison.method import parse_method
 
 HUGE = 10**400
 """A whole number that no double holds."""
@@ -276,3 +278,8 @@ def test_every_answer_prints_saves_and_becomes_a_frame(market: po.Market, tmp_pa
         assert "nowhere/x.json: cannot be written" in said(answer.save, tmp_path / "nowhere" / "x.json")
         if hasattr(answer, "plot"):
             assert "`ax`: expected axes of matplotlib, got str" in said(answer.plot, "x")
+
+
+def test_a_method_reads_its_abstraction_as_solve_does() -> None:
+    assert parse_method("path:anchored@1+refine").abstraction == parse_abstraction("anchored@1+refine")
+    assert "method='path:none@2': abstraction 'none@2': none keeps all rivals" in said(parse_method, "path:none@2")

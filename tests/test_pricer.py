@@ -74,7 +74,7 @@ def test_a_change_only_thought_of_leaves_the_market_as_it_is(kind: str, draw_mar
 
 def test_several_prices_are_refused_with_a_way_out() -> None:
     market = read_market(find("instances", "tiny/two-prices")).market
-    with pytest.raises(CombinationError, match=r"the leader sets 2 prices.*prillm-or solve"):
+    with pytest.raises(CombinationError, match=r"the leader sets 2 prices.*use `solve`"):
         Pricer(market)
 
 

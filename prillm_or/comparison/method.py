@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from prillm_or.abstraction.registry import ABSTRACTIONS, AbstractionChoice
+from prillm_or.abstraction.registry import ABSTRACTIONS, AbstractionChoice, parse_abstraction
 from prillm_or.errors import CombinationError, PrillmError, UnavailableError, argument
 from prillm_or.files.names import name_of
 from prillm_or.models.registry import MODELS, model_profile
@@ -15,7 +15,7 @@ from prillm_or.solvers.registry import SOLVERS, solver_profile
 ABSTRACTION_NAMES = ("none", *ABSTRACTIONS)
 """What tells an abstraction from a model in the second place of a method."""
 
-_ABSTRACTION = re.compile(rf"({'|'.join(ABSTRACTION_NAMES)})(?:@(\d+))?(\+refine)?")
+_ABSTRACTION = re.compile(rf"({'|'.join(ABSTRACTION_NAMES)})(@\d+)?(\+refine)?")
 _FORM = "SOLVER[/PROFILE][:MODEL][:ABSTRACTION[@K][+refine]], as in path, highs:kkt-bigm or highs:kkt-bigm:anchored@2"
 
 
@@ -64,9 +64,8 @@ def parse_method(text: str) -> MethodSpec:
     if not solver or len(rest) > 2 or not all(rest):
         raise CombinationError(f"{argument('method', text)}: expected {_FORM}")
     abstraction = None
-    if rest and (match := _ABSTRACTION.fullmatch(rest[-1])):
-        abstraction = _abstraction(text, *match.groups())
-        rest.pop()
+    if rest and is_abstraction(rest[-1]):
+        abstraction = _abstraction(text, rest.pop())
     if len(rest) > 1:
         raise CombinationError(
             f"{argument('method', text)}: no abstraction {rest[1]}; there are {', '.join(ABSTRACTION_NAMES)}; "
@@ -82,13 +81,9 @@ def parse_method(text: str) -> MethodSpec:
     return method
 
 
-def _abstraction(text: str, name: str, keep: str | None, refined: str | None) -> AbstractionChoice | None:
-    if name == "none":
-        if keep or refined:
-            raise CombinationError(f"{argument('method', text)}: none keeps all rivals; leave @K and +refine out")
-        return None
+def _abstraction(text: str, part: str) -> AbstractionChoice | None:
     try:
-        return AbstractionChoice(name, int(keep or 2), refined is not None)
+        return parse_abstraction(part)
     except CombinationError as error:
         raise CombinationError(f"{argument('method', text)}: {error.message}") from None
 
