@@ -30,8 +30,8 @@ from prillm_or.solving.run import solve
 ROOT = Path(__file__).parent.parent
 SITE = sorted(ROOT.glob("docs/**/*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *SITE, *sorted(ROOT.glob("*/README.md")), ROOT / "instances/tiny/README.md"]
-AS_NOTEBOOK = ROOT / "docs/tutorial.md"
-"""Run, and what it prints compared, in tests/test_site.py: once is enough."""
+AS_NOTEBOOK = {ROOT / "docs/tutorial.md", ROOT / "docs/newcomer.md"}
+"""Run, and what they print compared, in tests/test_site.py: once is enough."""
 RUN = {"python", "console", "sh"}
 NOT_RUN = {
     ("CONTRIBUTING.md", "make test"): "the tests would run themselves",
@@ -133,7 +133,7 @@ def run_page(page: Path, folder: Path, *, all_shown: bool) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if page != AS_NOTEBOOK and any(block.language in RUN for block in blocks(page))],
+    [page for page in PAGES if page not in AS_NOTEBOOK and any(block.language in RUN for block in blocks(page))],
     ids=named,
 )
 def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
