@@ -53,6 +53,7 @@ napoleon_attr_annotations = False
 
 COMMANDS = "<!-- commands -->"
 MODULES = "<!-- modules of "
+PUBLIC = "<!-- public "
 LITERAL = "        "
 
 
@@ -63,7 +64,7 @@ def setup(app: Sphinx) -> None:
 
 
 def fill(app: Sphinx, page: str, source: list[str]) -> None:
-    """Put the help of all commands, or modules with all that is below them, where a comment in a page asks for them."""
+    """Put commands' help, modules with all that is below them, or public names where a comment asks for them."""
     source[0] = "".join(f"{line}\n" for read in source[0].splitlines() for line in filled(read))
 
 
@@ -75,9 +76,18 @@ def filled(line: str) -> Iterator[str]:
     elif line.startswith(MODULES):
         for module in line.removeprefix(MODULES).removesuffix(" -->").split(", "):
             for name in (module.removesuffix(".*"), *below(module)):
-                yield from (f"## {name}", "", "```{eval-rst}", f".. automodule:: {name}", "```", "")
+                yield from described(2, name, f"automodule:: {name}")
+    elif line.startswith(PUBLIC):
+        for name in line.removeprefix(PUBLIC).removesuffix(" -->").split(", "):
+            kind = "autoclass" if isinstance(getattr(prillm_or, name), type) else "autofunction"
+            yield from described(3, name, f"{kind}:: prillm_or.{name}")
     else:
         yield line
+
+
+def described(level: int, name: str, directive: str) -> tuple[str, ...]:
+    """A heading, and what autodoc finds below it."""
+    return f"{'#' * level} {name}", "", "```{eval-rst}", f".. {directive}", "```", ""
 
 
 def help_of(command: str) -> str:

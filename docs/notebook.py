@@ -1,4 +1,4 @@
-"""The tutorial as a notebook: `python docs/notebook.py docs/tutorial.ipynb`.
+"""Pages as notebooks: `python docs/notebook.py docs/tutorial.ipynb` makes that of `docs/tutorial.md`.
 
 Text becomes text; a block to save becomes a cell that writes the file; commands become cells of the shell. Outputs are
 those that the page shows, with `...` where it has them; `tests/test_site.py` runs the notebook and compares.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-TUTORIAL = Path(__file__).parent / "tutorial.md"
+PAGES = Path(__file__).parent
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 SAVED = re.compile(r"Save\s+as\s+`([^`]+)`:\s*\Z")
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*\n)", re.MULTILINE)
@@ -48,11 +49,12 @@ def code(source: str, shown: str = "") -> nbformat.NotebookNode:
     return new_code_cell(source.rstrip(), outputs=[new_output("stream", text=shown)] if shown else [])
 
 
-def main(out: str) -> None:
-    """Write the notebook."""
-    notebook = new_notebook(cells=cells(TUTORIAL.read_text(encoding="utf-8")), metadata=KERNEL)
-    nbformat.write(notebook, out)
+def main(outs: Sequence[str]) -> None:
+    """Write the notebooks, each of the page of its name."""
+    for out in outs:
+        page = (PAGES / Path(out).name).with_suffix(".md").read_text(encoding="utf-8")
+        nbformat.write(new_notebook(cells=cells(page), metadata=KERNEL), out)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:])

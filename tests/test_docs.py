@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +24,14 @@ from unittest import mock
 
 import pytest
 
-from prillm_or.files.markets import read_market
+import prillm_or as po
 from prillm_or.solvers.registry import SOLVERS
-from prillm_or.solving.run import solve
 
 ROOT = Path(__file__).parent.parent
 SITE = sorted(ROOT.glob("docs/**/*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *SITE, *sorted(ROOT.glob("*/README.md")), ROOT / "instances/tiny/README.md"]
-AS_NOTEBOOK = ROOT / "docs/tutorial.md"
-"""Run, and what it prints compared, in tests/test_site.py: once is enough."""
+AS_NOTEBOOK = {ROOT / "docs/tutorial.md", ROOT / "docs/newcomer.md"}
+"""Run, and what they print compared, in tests/test_site.py: once is enough."""
 RUN = {"python", "console", "sh"}
 NOT_RUN = {
     ("CONTRIBUTING.md", "make test"): "the tests would run themselves",
@@ -133,7 +133,7 @@ def run_page(page: Path, folder: Path, *, all_shown: bool) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if page != AS_NOTEBOOK and any(block.language in RUN for block in blocks(page))],
+    [page for page in PAGES if page not in AS_NOTEBOOK and any(block.language in RUN for block in blocks(page))],
     ids=named,
 )
 def test_the_blocks_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,12 +174,21 @@ def test_the_market_of_the_readme_earns_what_the_readme_says(tmp_path: Path) -> 
     path = tmp_path / "mine.json"
     path.write_text(example, encoding="utf-8")
     assert json.loads(example)["name"] == "mine"
-    result = solve(read_market(path).market)
+    result = po.solve(path)
     assert result.today is not None
     said = re.search(r"best price of `us` is ([\d.]+), which earns ([\d.]+); today's price 3 earns ([\d.]+)", _readme())
     assert said is not None
     found = (result.prices["us"], result.profit, result.today.profit)
     assert found == pytest.approx([float(figure.rstrip(".")) for figure in said.groups()], rel=1e-4)
+
+
+def test_contributing_lists_the_layers_that_lint_checks() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    said = re.findall(r"^\d+\. (`\w+`(?:, `\w+`)*)$", text, re.MULTILINE)
+    assert [set(re.findall(r"\w+", line)) for line in said] == [set(re.findall(r"\w+", line)) for line in layers[::-1]]
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -63,10 +63,17 @@ def as_text(parts: Iterable[Part]) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    width = _width(sys.stdout.isatty())
-    screen = Console(file=stream, width=width, highlight=False, markup=False, emoji=False, color_system=None)
+    plain = Console(
+        file=stream,
+        width=_width(sys.stdout.isatty()),
+        highlight=False,
+        markup=False,
+        emoji=False,
+        color_system=None,
+        force_jupyter=False,  # in a notebook rich would show the text by itself and leave the stream empty
+    )
     for part in parts:
-        screen.print(part if isinstance(part, str) else _drawn(part))
+        plain.print(part if isinstance(part, str) else _drawn(part))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
