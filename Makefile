@@ -35,7 +35,7 @@ wheel: $(VENV)/.installed-test
 	PRILLM_OR_WHEEL=1 $(WHEEL_VENV)/bin/pytest -m wheel
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python docs/notebook.py docs/tutorial.ipynb
+	$(BIN)/python docs/notebook.py docs/tutorial.ipynb docs/newcomer.ipynb
 	$(BIN)/python -m sphinx -W -q -c docs -d build/doctrees . build/site
 	@echo build/site/index.html
 
