@@ -79,7 +79,7 @@ class Times:
     verify: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(Answer):
     """What a run answers.
 

@@ -1,9 +1,9 @@
 """Bootstrap: intervals of fitted preferences, by fits to reweighted days.
 
 Each draw gives every day (with few days: every user of every day) a random weight, exponential with mean 1, and fits
-again from where the fit stands (the Bayesian bootstrap): no day is left out altogether, so that what the data tell
-apart stays told apart. Days are drawn as wholes since all flows of a day share its noise through the loads. Deviations
-from the fit are widened by sqrt((T + 1) / (T - 1)) t / z: of a mean of T days the draws have the variance
+again from where the fit stands (the Bayesian bootstrap): no day is left out altogether, so that what the days together
+can tell, each draw can tell. Days are drawn as wholes since all flows of a day share its noise through the loads.
+Deviations from the fit are widened by sqrt((T + 1) / (T - 1)) t / z: of a mean of T days the draws have the variance
 sum (x - mean)^2 / (T (T + 1)) where T (T - 1) is unbiased, and a spread known from T days only calls for Student's
 quantiles. Only differences of values mean anything: in all draws the reference, the provider most used, is held at its
 fitted value, and has no interval of its own. With a shrinkage the intervals are those of the shrunk preferences: they

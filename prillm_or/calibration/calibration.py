@@ -62,7 +62,7 @@ class MethodScores:
     note: str = ""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Calibration(Answer):
     """What `calibrate` found.
 

@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike
 from prillm_or.errors import ObservationsError
 from prillm_or.files.tables import is_day
 from prillm_or.market.checks import checked_array, checked_ids, checked_kinds, leader_and_caps
+from prillm_or.market.faults import MOST
 from prillm_or.market.market import Array, Market, Mask, Units
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 _ARRAYS = ("flow", "price", "capacity", "delay")
-_MOST_FAULTS = 20
 
 
 @dataclass(frozen=True)
@@ -394,11 +394,11 @@ def _places(observations: Observations, name: str, faulty: Mask, rule: str) -> I
     named = [observations.days, observations.user_ids, observations.provider_ids]
     axes = named if values.ndim == 3 else named[::2]
     where = np.argwhere(faulty)
-    for place in where[:_MOST_FAULTS].tolist():
+    for place in where[:MOST].tolist():
         names = ", ".join(axis[k] for axis, k in zip(axes, place, strict=True))
         yield f"{name}[{names}]: {rule}, got {values[tuple(place)]}"
-    if len(where) > _MOST_FAULTS:  # a list of a million helps nobody
-        yield f"{name}: ... and {len(where) - _MOST_FAULTS} more"
+    if len(where) > MOST:  # a list of a million helps nobody
+        yield f"{name}: ... and {len(where) - MOST} more"
 
 
 def _leader_problems(observations: Observations) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from prillm_or.cli.common import Address, EngineName, Verbose, progress, report
-from prillm_or.output.tables import Table, show
+from prillm_or.output.tables import show
 
 
 def command(
@@ -55,7 +55,5 @@ def command(
     except KeyboardInterrupt:
         report(f"interrupted; the same command goes on where this run was: its parts are in {parts_of(out)}")
         return 130
-    rows = [(s.what, str(s.count), f"{100 * s.mean:.3f}", f"{100 * s.worst:.2f}") for s in trained.scores]
-    columns = ("third set", "scenarios", "mean %", "worst %")
-    show([Table(f"{out}: profit shares", columns, rows, columns[1:])])
+    show(trained.parts(f", {out}"))
     return 0

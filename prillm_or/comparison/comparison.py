@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 REPORT_FORMAT = "prillm-or/report@1"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Answer):
     """What was run.
 
@@ -58,7 +58,7 @@ class Comparison(Answer):
         return pd.json_normalize(self.rows)
 
     def parts(self, note: str = "") -> Iterator[Part]:
-        """A table for each market, what the methods are, and the paper's figures for a preset of its."""
+        """A table for each market, what the methods are, and for a preset the figures of the paper."""
         from prillm_or.comparison.method import about
         from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
         from prillm_or.comparison.published import NUMBERS as PAPER_NUMBERS

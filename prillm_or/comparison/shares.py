@@ -1,4 +1,4 @@
-"""Shares: a method's profit of the best proven one, and its time of another's."""
+"""Shares: the profit of a method over the best proven profit, and its time over that of another method."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Failure:
     prices: Sequence[Array]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Competition(Answer):
     """What was found.
 

@@ -62,7 +62,7 @@ class Difference:
     users_cost: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Game(Answer):
     """Several leaders in one market, and in the market as it would be after a change.
 

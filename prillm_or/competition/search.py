@@ -154,7 +154,7 @@ class _Search:
 
 
 def _alike(setting: Setting, a: Standing, b: Standing) -> bool:
-    """Whether loads are the same, and the prices of whoever has a load: a price that nobody pays may be any."""
+    """Whether loads are the same, and the prices of whoever has a load; a price that nobody pays does not count."""
     if np.abs(a.load - b.load).max() > _ALIKE * a.load.sum():
         return False
     paid = (a.load > 0) & (b.load > 0)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CURVE_FORMAT = "prillm-or/curve@1"
 
 PATIENCE_S = 30.0
-"""Seconds that who shows a curve besides other things waits for it, before a part must do."""
+"""Seconds after which a report or an explanation, of which the curve is but a part, takes what is traced by then."""
 
 _COLUMNS = ("from", "to", "load", "slope")
 _POINTS = 300
@@ -58,7 +58,7 @@ class LocalMaximum:
     profit: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProfitCurve(Answer):
     """The leader's load and profit over one of its prices, the others as today.
 

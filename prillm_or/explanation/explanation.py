@@ -145,7 +145,7 @@ class Flip:
     price: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation(Answer):
     """Why a price of one provider is the best one.
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from prillm_or.errors import MarketError
 from prillm_or.market.checks import checked_array, checked_ids, checked_kinds, meant
+from prillm_or.market.faults import MOST
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -225,7 +226,6 @@ _USER_ARRAYS = ("demand", "price_weight", "congestion_weight", "delay_weight")
 _PROVIDER_ARRAYS = ("price", "capacity", "value", "unit_cost")
 _ARRAYS = (*_USER_ARRAYS, *_PROVIDER_ARRAYS, "delay", "price_cap")
 _POSITIVE = ("demand", "capacity", "price_weight", "congestion_weight")
-_MOST_FAULTS = 20
 _NON_NEGATIVE = ("price", "unit_cost", "delay", "delay_weight", "price_cap")
 _LEFT_OUT = np.empty(0)
 """Stands for an argument that was not given, and for none that is of this shape."""
@@ -340,10 +340,10 @@ def _value_problems(market: Market) -> list[str]:
         faults = np.argwhere(~allowed).tolist()
         problems += [
             f"{name}[{_place(market, name, where)}]: expected {rule}, got {values[tuple(where)]}"
-            for where in faults[:_MOST_FAULTS]
+            for where in faults[:MOST]
         ]
-        if len(faults) > _MOST_FAULTS:  # a list of a million helps nobody
-            problems.append(f"{name}: ... and {len(faults) - _MOST_FAULTS} more")
+        if len(faults) > MOST:  # a list of a million helps nobody
+            problems.append(f"{name}: ... and {len(faults) - MOST} more")
     return problems
 
 

@@ -48,5 +48,9 @@ class Answer(ABC):
     def __str__(self) -> str:
         return as_text(self.parts())
 
+    def __repr__(self) -> str:
+        """What a prompt shows: the same; arrays and all the rest would fill pages."""
+        return str(self)
+
     def _repr_html_(self) -> str:
         return as_html(self.parts())

@@ -46,7 +46,7 @@ class RobustPrice:
     central_share: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RobustPrices(Answer):
     """Three prices over draws of a market.
 

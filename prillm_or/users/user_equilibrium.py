@@ -30,7 +30,7 @@ EQUILIBRIUM_FORMAT = "prillm-or/equilibrium@1"
 _MOST_FLOWS = 400
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class UserEquilibrium(Answer):
     """Who routes what where at the prices of a market.
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
 
 from prillm_or.abstraction.training.fit import Epoch, Schedule
+from prillm_or.output.answer import Answer
+from prillm_or.output.tables import Part, Table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,8 @@ class Score:
     worst: float
 
 
-@dataclass(frozen=True, eq=False)
-class Trained:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trained(Answer):
     """A trained network, the history of each of its parts with the schedule it had, and its scores.
 
     Parameters
@@ -36,6 +42,23 @@ class Trained:
     schedules: Mapping[str, Schedule]
     scores: Sequence[Score]
     roles: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Scores, and how the losses fell; the weights are in the file that was written."""
+        history = {name: [asdict(epoch) for epoch in epochs] for name, epochs in self.history.items()}
+        return {"roles": self.roles, "scores": [asdict(each) for each in self.scores], "history": history}
+
+    def to_frame(self) -> DataFrame:
+        """A row for each score."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(each) for each in self.scores])
+
+    def parts(self, note: str = "") -> Iterator[Part]:
+        """The scores."""
+        rows = [(s.what, str(s.count), f"{100 * s.mean:.3f}", f"{100 * s.worst:.2f}") for s in self.scores]
+        columns = ("third set", "scenarios", "mean %", "worst %")
+        yield Table(f"profit shares{note}", columns, rows, columns[1:])
 
 
 def score(what: str, shares: Sequence[float]) -> Score:
