@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from helpers.commands import PROGRAM, imported_by, in_process, read_json
 from prillm_or.calibration.baselines import BASELINES
 from prillm_or.calibration.calibration import OURS
 from prillm_or.calibration.days import days_of
@@ -37,7 +36,6 @@ from prillm_or.market.synthetic import generate
 from prillm_or.robustness.pricing import robust
 from prillm_or.users.equilibrium import equilibrium
 
-PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 QUICK = ("--shrinkage", "0", "--draws", "0", "--baseline", "independence")
 CONGESTION, DELAY = 1.3, 0.6
 
@@ -83,10 +81,6 @@ def observed(days: int = 4, noise: float = 0.0, seed: int = 3) -> Observations:
 def folder_of(observations: Observations, place: Path) -> Path:
     write_observations(observations, place / observations.name)
     return place / observations.name
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def test_the_fit_on_file_has_the_fields_and_figures_of_the_format(tmp_path: Path) -> None:
@@ -166,7 +160,7 @@ def test_without_a_leader_no_market_is_written_and_one_asked_for_is_refused(
 def test_standard_output_holds_nothing_but_json_in_a_real_process(tmp_path: Path) -> None:
     folder = folder_of(observed(2), tmp_path)
     arguments = ("calibrate", str(folder), "--out", str(tmp_path / "fitted"), *QUICK, "--report", "--json", "-")
-    done = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    done = in_process(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == read_json(tmp_path / "fitted" / "fit.json")
     assert "<html" in (tmp_path / "fitted" / "report.html").read_text(encoding="utf-8")
@@ -421,8 +415,4 @@ def test_in_python_arguments_are_named() -> None:
 
 
 def test_calibrate_is_imported_without_torch_scipy_or_pandas() -> None:
-    code = (
-        "import sys; import prillm_or.calibration.procedure; "
-        "assert not {'torch', 'scipy', 'pandas'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert imported_by("import prillm_or.calibration.procedure", "torch", "scipy", "pandas") == []

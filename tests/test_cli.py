@@ -6,33 +6,23 @@ import dataclasses
 import json
 import signal
 import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import gurobipy
 import pytest
 
+from helpers.commands import PROGRAM, in_process, read_json
 from prillm_or.cli import run
 from prillm_or.files.markets import read_market, write_market
 from prillm_or.files.names import find
 from prillm_or.solvers.registry import SOLVERS
 
-PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 COMMANDS = (
     *("solve", "compare", "equilibrium", "curve", "explain", "page", "compete", "watch", "generate", "calibrate"),
     *("train", "import-openrouter", "validate", "models", "solvers", "instances"),
 )
-
-
-def in_process(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.wheel

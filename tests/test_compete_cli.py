@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.markets import make_market
 from prillm_or.cli import run
 from prillm_or.files.markets import read_market, write_market
-from prillm_or.market.market import Market
 from prillm_or.market.synthetic import generate
-
-MakeMarket = Callable[..., Market]
 
 
 @pytest.fixture
-def instance(tmp_path: Path, make_market: MakeMarket) -> str:
+def instance(tmp_path: Path) -> str:
     """A file of a market of two users and three providers, p1 leads, with unit costs."""
     path = tmp_path / "three.json"
     write_market(make_market(unit_cost=np.array([0.5, 0.25, 1.0]), delay=np.full((2, 3), 0.5)), path)
@@ -112,7 +109,7 @@ def test_a_cap_at_or_above_the_prices_changes_nothing_and_one_below_binds(instan
     assert lower["users_cost"] < present["users_cost"]
 
 
-def test_a_fee_acts_like_a_higher_unit_cost(instance: str, make_market: MakeMarket, tmp_path: Path) -> None:
+def test_a_fee_acts_like_a_higher_unit_cost(instance: str, tmp_path: Path) -> None:
     fee = answer(instance, "--platform-fee", "0.2")["counterfactual"]
     path = tmp_path / "dearer.json"
     market = read_market(instance).market
@@ -124,7 +121,7 @@ def test_a_fee_acts_like_a_higher_unit_cost(instance: str, make_market: MakeMark
     assert fee["platform_revenue"] == pytest.approx(0.2 * revenue)
 
 
-def test_a_fee_moves_no_price_where_nothing_costs(make_market: MakeMarket, tmp_path: Path) -> None:
+def test_a_fee_moves_no_price_where_nothing_costs(tmp_path: Path) -> None:
     path = tmp_path / "free.json"
     write_market(make_market(), path)
     document = answer(str(path), "--platform-fee", "0.3")
@@ -152,7 +149,7 @@ def test_exit_and_entry(instance: str, tmp_path: Path) -> None:
     assert after["loads"]["new"] > 0
 
 
-def test_a_merger_takes_providers_over(tmp_path: Path, make_market: MakeMarket) -> None:
+def test_a_merger_takes_providers_over(tmp_path: Path) -> None:
     path = tmp_path / "four.json"
     owned = make_market(provider_ids=("a", "b", "c", "d"), leader=(0, 1), price_cap=np.array([8.0, 8.0]))
     write_market(owned, path)
@@ -221,7 +218,7 @@ def test_a_bad_entrant_is_refused_with_its_file(
     assert says in line
 
 
-def test_a_share_of_no_unit_cost_is_refused(tmp_path: Path, make_market: MakeMarket) -> None:
+def test_a_share_of_no_unit_cost_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "free.json"
     write_market(make_market(), path)
     assert run(["compete", str(path), "--cost-shock", "p1=+10%"]) == 2

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from helpers.markets import draw_market
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.derive import explain
@@ -431,7 +432,7 @@ def test_a_price_cap_of_zero_leaves_one_price(tmp_path: Path, opened: Open) -> N
     assert logged(part.browser, "browser") == []
 
 
-def test_between_its_prices_everything_is_linear(draw_market: Callable[..., Market], kind: str) -> None:
+def test_between_its_prices_everything_is_linear(kind: str) -> None:
     market = draw_market(kind, 9, 6, 3)
     moved = movement(market, explain(market), ROOM)
     shown = np.ix_(moved.users.named, moved.providers.named)
@@ -444,7 +445,7 @@ def test_between_its_prices_everything_is_linear(draw_market: Callable[..., Mark
         np.testing.assert_allclose(flow, found.flow[shown], atol=1e-9 * market.demand.max())
 
 
-def test_with_little_room_the_largest_are_named_and_the_rest_is_one(draw_market: Callable[..., Market]) -> None:
+def test_with_little_room_the_largest_are_named_and_the_rest_is_one() -> None:
     market = draw_market("uniform", 30, 12, 1)
     explanation = explain(market)
     whole = movement(market, explanation, ROOM)
@@ -466,9 +467,7 @@ def _uses_leader(moved: Movement) -> set[int]:
     return {i for place, i in enumerate(moved.users.named) if moved.flow[:, place, 0].max() > 1e-9}
 
 
-def test_a_page_of_a_market_with_many_users_says_who_is_not_named(
-    draw_market: Callable[..., Market], tmp_path: Path, opened: Open
-) -> None:
+def test_a_page_of_a_market_with_many_users_says_who_is_not_named(tmp_path: Path, opened: Open) -> None:
     market = draw_market("heavy", 50, 46, 2)
     one = explored(market)
     part = opened(written([one], tmp_path))

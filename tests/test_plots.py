@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,6 +20,9 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from helpers.answers import hand_answers, profit_at
+from helpers.commands import in_process
+from helpers.markets import draw_market, make_market, shipped
 from prillm_or.cli import run
 from prillm_or.curves.profit_curve import ProfitCurve, curve
 from prillm_or.curves.profit_plot import plot_profit
@@ -31,27 +32,19 @@ from prillm_or.errors import PrillmError
 from prillm_or.explanation.derive import explain
 from prillm_or.explanation.effects_plot import MOST_BARS, effects_height, largest_bars, plot_effects
 from prillm_or.explanation.explanation import Explanation
-from prillm_or.files.markets import read_market, write_market
-from prillm_or.files.names import find
+from prillm_or.files.markets import write_market
 from prillm_or.market.market import Array, Market, Units
 from prillm_or.output.canvas import finished, new_axes
 from prillm_or.output.look import DEMAND, LEADER, SHARED, letters, short, wide_letters
 from prillm_or.output.plots import save_plot
-from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import equilibrium
 from prillm_or.users.flows_plot import MOST, _crossing, _orders, flows_height, plot_flows
 
 Draw = Callable[[Axes], None]
-MakeMarket = Callable[..., Market]
-
 _ODD = ("$x$ <b>&amp;</b>", "通义千问-最大-预览版-二零二六", "a\nb_{c} \\alpha", "long " * 30, "$", "_^")
 
 
-def _shipped(name: str) -> Market:
-    return read_market(find("instances", name)).market
-
-
-def _odd(make_market: MakeMarket) -> Market:
+def _odd() -> Market:
     units = Units("$\\frac$", "<volume>", "s", "月")
     return make_market(user_ids=_ODD, provider_ids=_ODD, capacity=np.full(6, 5.0), units=units)
 
@@ -79,7 +72,7 @@ def axes() -> Iterator[Axes]:
 
 @pytest.fixture(scope="module")
 def coding() -> Market:
-    return _shipped("coding-13")
+    return shipped("coding-13")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +109,7 @@ def test_the_profit_curve_is_that_of_equilibria(axes: Axes, coding: Market) -> N
     price, profit = _curve(axes)
     for k in range(0, len(price), 40):
         prices = np.array([price[k]])
-        assert profit[k] == pytest.approx(profit_of(coding, prices, equilibrium(coding, prices).load), rel=1e-9)
+        assert profit[k] == pytest.approx(profit_at(coding, prices), rel=1e-9)
     assert np.diff(price).max() < coding.price_cap[0] / 250
     assert _labelled(axes, "ends of the 14").get_xdata() == pytest.approx([piece.start for piece in traced.pieces[1:]])
     assert _labelled(axes, "price cap").get_xdata()[0] == coding.price_cap[0]
@@ -127,8 +120,8 @@ def test_the_profit_curve_is_that_of_equilibria(axes: Axes, coding: Market) -> N
     assert axes.get_xlabel() == f"price of step-3.7-flash, {units.currency} per {units.volume}"
 
 
-def test_the_best_price_and_other_maxima_are_those_by_hand(axes: Axes, hand_answers: Mapping[str, Any]) -> None:
-    by_hand = hand_answers["two-maxima"]
+def test_the_best_price_and_other_maxima_are_those_by_hand(axes: Axes) -> None:
+    by_hand = hand_answers()["two-maxima"]
     plot_profit(axes, _traced(by_hand.market))
     best = _labelled(axes, "best price: 20, profit 20").get_xydata()
     assert best == pytest.approx(np.array([[float(by_hand.prices[0]), float(by_hand.profit)]]))
@@ -136,13 +129,13 @@ def test_the_best_price_and_other_maxima_are_those_by_hand(axes: Axes, hand_answ
 
 
 def test_the_picture_ends_where_nobody_is_left_and_says_where_the_cap_is(axes: Axes) -> None:
-    market = _shipped("tiny/two-maxima")
+    market = shipped("tiny/two-maxima")
     plot_profit(axes, _traced(market))
     assert 24 < axes.get_xlim()[1] < 30
     assert "price cap: 40, beyond the picture" in _legend(axes)
 
 
-def test_losses_below_the_unit_cost_do_not_squeeze_the_curve(axes: Axes, make_market: MakeMarket) -> None:
+def test_losses_below_the_unit_cost_do_not_squeeze_the_curve(axes: Axes) -> None:
     market = make_market(unit_cost=np.array([1.5, 0.0, 0.0]), price_cap=np.array([4.0]))
     plot_profit(axes, _traced(market))
     ((_, best),) = _labelled(axes, "best price").get_xydata()
@@ -151,7 +144,7 @@ def test_losses_below_the_unit_cost_do_not_squeeze_the_curve(axes: Axes, make_ma
     assert axes.get_ylim()[0] == pytest.approx(-0.4 * best)
 
 
-def test_a_cap_of_zero_leaves_one_point(axes: Axes, make_market: MakeMarket) -> None:
+def test_a_cap_of_zero_leaves_one_point(axes: Axes) -> None:
     market = make_market(price_cap=np.zeros(1))
     plot_profit(axes, _traced(market))
     assert _labelled(axes, "best price: 0, profit 0").get_xydata().tolist() == [[0.0, 0.0]]
@@ -159,13 +152,13 @@ def test_a_cap_of_zero_leaves_one_point(axes: Axes, make_market: MakeMarket) -> 
 
 
 def test_one_of_two_prices_counts_both_providers(axes: Axes) -> None:
-    market = _shipped("tiny/two-prices")
+    market = shipped("tiny/two-prices")
     plot_profit(axes, _traced(market, 1))
     price, profit = _curve(axes)
     assert market.today is not None
     for k in range(0, len(price), 50):
         prices = np.array([market.today[0], price[k]])
-        assert profit[k] == pytest.approx(profit_of(market, prices, equilibrium(market, prices).load), rel=1e-9)
+        assert profit[k] == pytest.approx(profit_at(market, prices), rel=1e-9)
 
 
 def _bands(axes: Axes) -> list[PathPatch]:
@@ -226,7 +219,7 @@ def test_names_stand_beside_their_bars_and_do_not_overlap(axes: Axes, coding: Ma
     assert bold.endswith(f"  {coding.leader_ids[0]}")
 
 
-def test_of_many_the_largest_are_drawn_and_the_others_as_one(axes: Axes, draw_market: MakeMarket) -> None:
+def test_of_many_the_largest_are_drawn_and_the_others_as_one(axes: Axes) -> None:
     market = replace(draw_market("heavy", 60, 40, 1), leader=(3,))
     found = equilibrium(market, market.price_cap / 6)
     plot_flows(axes, market, found)
@@ -243,14 +236,15 @@ def test_of_many_the_largest_are_drawn_and_the_others_as_one(axes: Axes, draw_ma
     assert sum(_bars(axes, -0.025).values()) == pytest.approx(sum(thick))
 
 
-def test_less_flow_crosses_than_in_the_order_of_the_file(axes: Axes, draw_market: MakeMarket) -> None:
+def test_less_flow_crosses_than_in_the_order_of_the_file(axes: Axes) -> None:
     market = draw_market("heavy", 20, 20, 2)
     found = equilibrium(market, market.price_cap / 6)
     plot_flows(axes, market, found)
     ends = [_ends(band) for band in _bands(axes)]
-    drawn = sum(
-        a[2] * b[2] for k, a in enumerate(ends) for b in ends[:k] if (a[0] - b[0]) * (a[1] - b[1]) < 0
-    ) / sum(end[2] for end in ends) ** 2
+    drawn = (
+        sum(a[2] * b[2] for k, a in enumerate(ends) for b in ends[:k] if (a[0] - b[0]) * (a[1] - b[1]) < 0)
+        / sum(end[2] for end in ends) ** 2
+    )
     assert drawn <= 0.8 * _crossing(found.flow) / market.demand.sum() ** 2
 
 
@@ -294,8 +288,8 @@ def test_bars_are_the_largest_effects(axes: Axes, coding: Market, coding_explain
 
 
 @pytest.mark.parametrize("sides", [1, 2])
-def test_effects_are_written_clear_of_bars_and_names(make_market: MakeMarket, sides: int) -> None:
-    market = _odd(make_market)
+def test_effects_are_written_clear_of_bars_and_names(sides: int) -> None:
+    market = _odd()
     explanation = explain(market)
     if sides == 1:
         explanation = replace(explanation, rivals=())
@@ -324,7 +318,7 @@ def test_effects_that_are_but_rounding_or_unknown_are_left_out(coding_explained:
 
 
 def test_nothing_to_show_is_said(axes: Axes) -> None:
-    market = _shipped("tiny/nobody")
+    market = shipped("tiny/nobody")
     plot_effects(axes, explain(market), market.units)
     assert axes.get_ylabel() == "no effect"
     assert not axes.patches
@@ -348,7 +342,7 @@ def test_rows_are_coloured_by_whom_the_user_uses(axes: Axes, coding: Market) -> 
     assert _labelled(axes, "best price").get_xdata()[0] == pytest.approx(explain(coding).price)
 
 
-def test_users_who_use_the_leader_are_those_of_the_explanation(kind: str, draw_market: MakeMarket) -> None:
+def test_users_who_use_the_leader_are_those_of_the_explanation(kind: str) -> None:
     market = draw_market(kind, 9, 6, 4)
     traced = _traced(market)
     turns = using(traced, market.leader[0])
@@ -359,15 +353,13 @@ def test_users_who_use_the_leader_are_those_of_the_explanation(kind: str, draw_m
         assert [lead for k, lead in enumerate(leads) if k == 0 or lead != leads[k - 1]] == begins
 
 
-def test_of_many_users_those_are_drawn_who_ever_use_the_leader(axes: Axes, draw_market: MakeMarket) -> None:
+def test_of_many_users_those_are_drawn_who_ever_use_the_leader(axes: Axes) -> None:
     market = draw_market("heavy", 120, 30, 1)
     traced = _traced(market)
     plot_support(axes, traced)
     names = [label.get_text() for label in axes.get_yticklabels()]
     ever = {
-        market.user_ids[i]
-        for i, spans in enumerate(uses(traced))
-        if any(span[2] != "rivals only" for span in spans)
+        market.user_ids[i] for i, spans in enumerate(uses(traced)) if any(span[2] != "rivals only" for span in spans)
     }
     assert set(names) <= ever
     assert len(names) == min(len(ever), MOST_ROWS)
@@ -376,14 +368,14 @@ def test_of_many_users_those_are_drawn_who_ever_use_the_leader(axes: Axes, draw_
 
 @pytest.mark.parametrize("name", ["coding-13", "tiny/nobody", "tiny/two-prices", "odd", "many", "absent", "cap 0"])
 def test_nothing_is_cut_off_and_ids_are_no_formulas(
-    name: str, make_market: MakeMarket, draw_market: MakeMarket
+    name: str,
 ) -> None:
     market = {
-        "odd": lambda: _odd(make_market),
+        "odd": lambda: _odd(),
         "many": lambda: draw_market("heavy", 120, 60, 0),
         "absent": lambda: make_market(price=np.array([np.nan, 2.0, 3.0])),
         "cap 0": lambda: make_market(price_cap=np.zeros(1)),
-    }.get(name, lambda: _shipped(name))()
+    }.get(name, lambda: shipped(name))()
     for draw, height in _all(market):
         with new_axes(7.2, height, "test") as axes:
             draw(axes)
@@ -412,8 +404,8 @@ def _overlap(a: Bbox, b: Bbox) -> bool:
     return bool(across > 1 and along > -2)
 
 
-def test_on_axes_of_ones_own_ids_are_no_formulas_either(make_market: MakeMarket) -> None:
-    market = _odd(make_market)
+def test_on_axes_of_ones_own_ids_are_no_formulas_either() -> None:
+    market = _odd()
     for draw, _ in _all(market):
         figure = Figure()
         draw(figure.add_subplot())
@@ -457,7 +449,7 @@ def test_a_file_is_written_by_its_ending_and_the_same_twice(
     assert sorted(tmp_path.iterdir()) == files
 
 
-def test_an_svg_holds_odd_names_as_text(tmp_path: Path, make_market: MakeMarket) -> None:
+def test_an_svg_holds_odd_names_as_text(tmp_path: Path) -> None:
     market = make_market(user_ids=_ODD[:2], provider_ids=(*_ODD[:2], "p"))
     save_plot(tmp_path / "a.svg", partial(plot_flows, market=market, found=equilibrium(market, [1.0])))
     text = (tmp_path / "a.svg").read_text(encoding="utf-8")
@@ -485,11 +477,6 @@ def test_nothing_is_left_after_a_failure(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from prillm_or.cli import main; main()", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-
-
 def test_a_cap_without_meaning_costs_no_points(axes: Axes, coding: Market) -> None:
     free = replace(coding, price_cap=np.array([1e9]))
     traced = _traced(free)
@@ -505,7 +492,7 @@ def test_commands_draw_in_a_process_of_their_own(tmp_path: Path, coding: Market)
         (("equilibrium", "odd.json", "--plot", "b.svg"), "$a$ &lt;b&gt;千"),
         (("explain", "odd.json", "--plot", "c.svg"), "demand of a user"),
     ):
-        done = _run(tmp_path, *arguments)
+        done = in_process(*arguments, folder=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert said in (tmp_path / arguments[3]).read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.svg", "c.svg", "odd.json"]

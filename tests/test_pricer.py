@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.markets import draw_market
 from prillm_or.errors import CombinationError, ConvergenceError, MarketError
 from prillm_or.files.markets import read_market
 from prillm_or.files.names import find
@@ -50,7 +50,7 @@ def test_an_update_gives_and_keeps_the_answer_of_the_changed_market() -> None:
     assert market.price.tolist() == [1.0, 2.0]
 
 
-def test_changes_there_and_back_give_the_first_answer_again(kind: str, draw_market: Any) -> None:
+def test_changes_there_and_back_give_the_first_answer_again(kind: str) -> None:
     market = draw_market(kind, 6, 5, 1)
     pricer = Pricer(market)
     first, rival = pricer.result, market.provider_ids[0]  # the last one leads
@@ -61,7 +61,7 @@ def test_changes_there_and_back_give_the_first_answer_again(kind: str, draw_mark
     assert_same_answer(pricer.result, first)
 
 
-def test_a_change_only_thought_of_leaves_the_market_as_it_is(kind: str, draw_market: Any) -> None:
+def test_a_change_only_thought_of_leaves_the_market_as_it_is(kind: str) -> None:
     market = draw_market(kind, 6, 5, 1)
     pricer = Pricer(market)
     before = pricer.result

@@ -22,6 +22,7 @@ from prillm_or.report.gap_pictures import shown_gap
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
     """Markets with one price and two, methods that prove, do not prove, and fail; with the paper's figures."""

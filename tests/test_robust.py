@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.markets import draw_market
 from prillm_or.calibration.bootstrap import bootstrap
 from prillm_or.calibration.days import days_of
 from prillm_or.calibration.draw_files import DrawsError, read_draws, write_draws
@@ -37,7 +38,6 @@ from prillm_or.robustness.pricing import robust
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium
 
-MakeMarket = Callable[..., Market]
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 GRID = 10_001
 
@@ -176,7 +176,7 @@ def test_unit_costs_above_the_cap_call_for_few_users() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_no_price_of_a_dense_grid_is_better(kind: str, seed: int, draw_market: MakeMarket) -> None:
+def test_no_price_of_a_dense_grid_is_better(kind: str, seed: int) -> None:
     market = draw_market(kind, 6, 5, seed)
     draws = drawn(market, 9, seed)
     found = robust(market, draws)
@@ -200,7 +200,7 @@ def test_no_price_of_a_dense_grid_is_better(kind: str, seed: int, draw_market: M
             assert row[k] == pytest.approx(profit, rel=1e-9, abs=1e-9 * size)
 
 
-def test_many_draws_of_a_larger_market(draw_market: MakeMarket) -> None:
+def test_many_draws_of_a_larger_market() -> None:
     market = draw_market("uniform", 15, 12, 1)
     draws = drawn(market, 60, 1, spread=0.1)
     curves = [curve(draw) for draw in draws]
@@ -254,7 +254,7 @@ def test_parabolas_that_are_all_equal_or_touch() -> None:
 
 
 @pytest.fixture(scope="module")
-def some(draw_market: MakeMarket) -> tuple[Market, list[Market]]:
+def some() -> tuple[Market, list[Market]]:
     market = draw_market("weights", 7, 6, 4)
     return market, drawn(market, 12, 4)
 
@@ -267,7 +267,7 @@ def figures(found: RobustPrices) -> list[float]:
     ]
 
 
-def test_one_draw_gives_the_optimum_of_that_draw(kind: str, draw_market: MakeMarket) -> None:
+def test_one_draw_gives_the_optimum_of_that_draw(kind: str) -> None:
     market = draw_market(kind, 6, 5, 7)
     (draw,) = drawn(market, 1, 7)
     found, best = robust(market, [draw]), solve(draw, solver="path")
@@ -275,7 +275,7 @@ def test_one_draw_gives_the_optimum_of_that_draw(kind: str, draw_market: MakeMar
         assert price.mean_profit == price.worst_profit == pytest.approx(best.profit, rel=1e-10, abs=1e-10)
 
 
-def test_draws_that_are_the_market_itself_give_its_optimum(kind: str, draw_market: MakeMarket) -> None:
+def test_draws_that_are_the_market_itself_give_its_optimum(kind: str) -> None:
     market = draw_market(kind, 6, 5, 8)
     found, best = robust(market, [market] * 3), solve(market)
     for price in found.by_name.values():
@@ -483,9 +483,7 @@ def test_the_quantiles_of_the_draws_are_the_intervals() -> None:
     held = [one.value[:, None] - one.value[found.reference] for one in found.sample]
     ends = np.quantile(np.hstack(held), [0.05, 0.95], axis=1, method="weibull").T
     np.testing.assert_allclose(ends, found.values - found.values[found.reference], atol=1e-9)
-    congestion = np.exp(
-        np.quantile(np.log([one.congestion for one in found.sample]), [0.05, 0.95], method="weibull")
-    )
+    congestion = np.exp(np.quantile(np.log([one.congestion for one in found.sample]), [0.05, 0.95], method="weibull"))
     np.testing.assert_allclose(congestion, found.weights["congestion"], rtol=1e-9)
     assert all(one.value.min() == 0 for one in found.sample)
 
@@ -534,7 +532,7 @@ def test_users_may_leave_in_every_draw(tmp_path: Path, some: tuple[Market, list[
 
 
 def test_mistakes_are_named(
-    tmp_path: Path, some: tuple[Market, list[Market]], capsys: pytest.CaptureFixture[str], make_market: MakeMarket
+    tmp_path: Path, some: tuple[Market, list[Market]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     market, draws = some
     path = str(tmp_path / "market.json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from helpers.commands import PROGRAM
 from prillm_or.abstraction.features import GAIN, market_features
 from prillm_or.abstraction.networks import REACHES, SPAN, AnchorNetwork, KeepNetwork, LearnedNetworks
 from prillm_or.abstraction.training import anchor, keep
@@ -32,7 +32,6 @@ from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium, user_problem
 from prillm_or.workers.engine import Engine
 
-PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 SMALL = ("--scenarios", "100", "--epochs", "3", "--jobs", "1")
 
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.commands import PROGRAM
 from prillm_or.cli import run
 from prillm_or.errors import ConvergenceError
 from prillm_or.files.markets import read_market
@@ -23,7 +24,7 @@ from prillm_or.market.changes import apply
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
 
-WATCH = (sys.executable, "-c", "from prillm_or.cli import main; main()", "watch")
+WATCH = (*PROGRAM, "watch")
 CHEAPER = {"providers": {"rival": {"price": 1.5}}}
 
 
@@ -167,7 +168,9 @@ def test_a_market_it_cannot_take_gives_one_line_and_2(
     assert len(shown.err.splitlines()) == 1
 
 
-def in_process(content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, Any]:
+def answers_in_this_process(
+    content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, Any]:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     code = run(["watch", "tiny/one-rival"])
     return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -180,7 +183,7 @@ def test_a_change_that_cannot_be_priced_is_told_and_3(
         raise ConvergenceError("it did not settle")
 
     monkeypatch.setattr(Pricer, "update", fail)
-    code, answers = in_process(as_line(CHEAPER) + b"{\n", monkeypatch, capsys)
+    code, answers = answers_in_this_process(as_line(CHEAPER) + b"{\n", monkeypatch, capsys)
     assert code == 3
     assert answers[1] == {"error": ["it did not settle"], "line": 1}
     assert answers[2]["line"] == 2
