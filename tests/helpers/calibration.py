@@ -106,6 +106,7 @@ def assert_same_preferences(one: Preferences, other: Preferences, digits: float)
 def hand_days(
     price: ArrayLike,
     flow: ArrayLike,
+    *,
     capacity: ArrayLike = 1.0,
     delay: ArrayLike = 0.0,
     offered: ArrayLike = True,
