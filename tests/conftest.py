@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,9 @@ from hypothesis import settings
 
 from helpers.browser import FLAGS
 from helpers.markets import KINDS, make_market
+from helpers.observation_folders import folder_of
+from prillm_or.calibration.observation_files import read_observations
+from prillm_or.calibration.observations import Observations
 from prillm_or.market.market import Market
 
 if TYPE_CHECKING:
@@ -74,3 +78,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of observations; see `helpers.observation_folders`."""
+    return folder_of(tmp_path / "seen")
+
+
+@pytest.fixture
+def seen(folder: Path) -> Observations:
+    """The observations of that folder."""
+    return read_observations(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prillm_or.market
+from helpers.equality import assert_same
 from helpers.markets import make_market
 from prillm_or.errors import MarketError
 from prillm_or.files.changes import read_change
@@ -115,15 +115,6 @@ KINDS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
 }
-
-
-def assert_same(found: Market, expected: Market) -> None:
-    for field in fields(Market):
-        ours, theirs = getattr(found, field.name), getattr(expected, field.name)
-        if isinstance(theirs, np.ndarray):
-            np.testing.assert_array_equal(ours, theirs, err_msg=field.name)
-        else:
-            assert ours == theirs, field.name
 
 
 @pytest.mark.parametrize("kind", KINDS)
