@@ -12,13 +12,14 @@ import pytest
 from hypothesis import settings
 
 from helpers.browser import FLAGS
-from helpers.markets import KINDS, make_market
+from helpers.markets import KINDS, make_market, shipped
 from helpers.observation_folders import folder_of
 from prillm_or.calibration.observation_files import read_observations
 from prillm_or.calibration.observations import Observations
 from prillm_or.market.market import Market
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from selenium.webdriver import Chrome
 
 # The same examples in every run, however slow the machine.
@@ -90,3 +91,18 @@ def folder(tmp_path: Path) -> Path:
 def seen(folder: Path) -> Observations:
     """The observations of that folder."""
     return read_observations(folder)
+
+
+@pytest.fixture
+def axes() -> Iterator[Axes]:
+    """Axes to draw on, as the package makes them."""
+    from prillm_or.output.canvas import new_axes
+
+    with new_axes(7.2, 4.0, "test") as axes:
+        yield axes
+
+
+@pytest.fixture(scope="session")
+def coding() -> Market:
+    """The shipped market `coding-13`."""
+    return shipped("coding-13")

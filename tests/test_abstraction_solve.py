@@ -17,8 +17,6 @@ from prillm_or.abstraction.refine import MOST_EQUILIBRIA, refine
 from prillm_or.abstraction.registry import ABSTRACTIONS, AbstractionChoice
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
-from prillm_or.files.markets import read_market
-from prillm_or.files.names import find
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.result import Status
@@ -28,11 +26,6 @@ from prillm_or.solving.run import solve
 
 CLOSED_FORMS = ("min", "avg", "capacity", "anchored")
 ANCHORED, REFINED = AbstractionChoice("anchored"), AbstractionChoice("anchored", refine=True)
-
-
-@pytest.fixture(scope="module")
-def coding() -> Market:
-    return read_market(find("instances", "coding-13")).market
 
 
 # Choices
