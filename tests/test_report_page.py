@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from helpers.browser import assert_needs_no_network, complaints, cut_off, open_page, pictures_shown, too_wide
+from helpers.comparisons import plan
 from helpers.markets import shipped_file
 from prillm_or.comparison.comparison import Comparison, compare
 from prillm_or.comparison.method import parse_method
@@ -29,8 +30,7 @@ def comparison() -> Comparison:
     """Markets with one price and two, methods that prove, do not prove, and fail; with the paper's figures."""
     names = ("coding-13", "economy-8", "tiny/two-prices")
     methods = ("path", "bisect", "odca", "highs:kkt-bigm")
-    instances = tuple(shipped_file(name) for name in names)
-    return compare(Plan(instances, tuple(parse_method(method) for method in methods), preset="table-1"))
+    return compare(plan(names, methods, preset="table-1"))
 
 
 @pytest.fixture(scope="module")
