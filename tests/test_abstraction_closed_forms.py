@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.markets import draw_market
+from helpers.markets import draw_market, shipped
 from prillm_or.abstraction import anchored, average, capacity, minimum
 from prillm_or.abstraction.anchors import capacity_anchor, today_anchor
 from prillm_or.abstraction.small_market import Abstraction
 from prillm_or.files.markets import read_market, write_market
-from prillm_or.files.names import find
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.market.synthetic import generate
@@ -305,7 +304,7 @@ def test_min_keeps_the_cheapest_and_avg_the_means() -> None:
 
 
 def test_anchors() -> None:
-    market = read_market(find("instances", "coding-13")).market
+    market = shipped("coding-13")
     assert market.today is not None
     np.testing.assert_array_equal(today_anchor(market), market.today)
     np.testing.assert_array_equal(today_anchor(replace(market, price_cap=market.today / 2)), market.today / 2)
@@ -316,7 +315,7 @@ def test_anchors() -> None:
 
 
 def test_notes_say_who_was_kept_and_merged_and_where_it_is_anchored() -> None:
-    market = read_market(find("instances", "coding-13")).market
+    market = shipped("coding-13")
     notes = anchored.abstract(market, 2).notes
     assert [note.split(":")[0].split(" ")[0] for note in notes] == ["rivals", "rival", "anchored"]
     assert "deepseek-v4-flash" in notes[0]

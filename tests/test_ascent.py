@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from helpers.answers import hand_answers, profit_at
-from helpers.markets import draw_market, make_market
+from helpers.markets import draw_market, make_market, shipped
 from prillm_or.curves.trace import best_on_piece, trace
-from prillm_or.files.markets import read_market
-from prillm_or.files.names import find
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
@@ -111,7 +109,7 @@ def test_a_ridge_does_not_stop_it() -> None:
 
 @pytest.mark.parametrize("name", ["premium-4-two-prices", "tiny/two-prices"])
 def test_two_prices_against_the_proven_bound_and_a_grid(name: str) -> None:
-    market = read_market(find("instances", name)).market
+    market = shipped(name)
     profit = profit_at(market, best_prices(market))
     result = solve(market, solver="highs", model="kkt-bigm", gap=1e-3)
     assert result.upper_bound is not None

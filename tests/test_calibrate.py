@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.calibration import alike, observed
-from helpers.commands import PROGRAM, imported_by, in_process, read_json
+from helpers.commands import PROGRAM, imported_by, in_process, interrupted, read_json, running
 from prillm_or.calibration.baselines import BASELINES
 from prillm_or.calibration.calibration import OURS
 from prillm_or.calibration.days import days_of
@@ -197,12 +195,9 @@ def test_a_faulty_folder_lists_its_faults_and_nothing_is_written(
 def test_ctrl_c_before_the_fit_is_done_leaves_nothing(tmp_path: Path) -> None:
     folder, out = folder_of(known(12, noise=0.05), tmp_path), tmp_path / "fitted"
     arguments = ("calibrate", str(folder), "--out", str(out), "--draws", "100000")
-    with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(*PROGRAM, *arguments) as process:
         time.sleep(2)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in error
+        interrupted(process)
     assert not out.exists()
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from helpers.answers import hand_answers
-from helpers.markets import draw_market, make_market, one_rival
+from helpers.markets import draw_market, in_other_units, make_market, one_rival
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.result import Certificate
 from prillm_or.users.certificate import CERTIFIED, certify, is_certified, profit_of, relative_gap
@@ -145,16 +143,7 @@ def test_the_certificate_has_no_units() -> None:
     market = draw_market("weights", 4, 3, 5)
     flow = feasible_flows(market, np.random.default_rng(0))
     money, volume = 1024.0, 1 / 4096
-    other = replace(
-        market,
-        demand=market.demand * volume,
-        capacity=market.capacity * volume,
-        price=market.price * money,
-        value=market.value * money,
-        price_cap=market.price_cap * money,
-        congestion_weight=market.congestion_weight * money,
-        delay_weight=market.delay_weight * money,
-    )
+    other = in_other_units(market, money, volume)
     plain, scaled = certify(market, [2.0], flow), certify(other, [2.0 * money], flow * volume)
     assert plain.kkt_residual > 0.01
     assert scaled.kkt_residual == pytest.approx(plain.kkt_residual, rel=1e-12)

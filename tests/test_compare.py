@@ -158,7 +158,7 @@ def shares(records: Sequence[Record], field: str) -> list[float | None]:
     return [found.row[field] for found in with_shares(records, "path")]
 
 
-def test_profit_share_is_of_the_best_proven_profit_of_the_instance() -> None:
+def test_profit_share_is_of_the_best_proven_profit_of_the_market() -> None:
     records = [
         record("path", 8.0, 1.0),
         record("bisect", 10.0, 1.0),

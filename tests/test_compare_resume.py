@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from helpers.commands import PROGRAM, untimed, wait_for_lines
+from helpers.commands import PROGRAM, interrupted, running, untimed, wait_for_lines
 from helpers.comparisons import plan
 from prillm_or.cli import run
 from prillm_or.comparison.comparison import compare
@@ -65,9 +63,7 @@ def test_after_a_kill_the_rows_are_those_of_an_uninterrupted_run(tmp_path: Path)
     arguments = ["compare", "tiny/kink", "tiny/tie", "tiny/two-prices", "--repeat", "8"]
     for method in ("path", "bisect", "highs:kkt-bigm"):
         arguments += ["--method", method]
-    with subprocess.Popen(
-        [*PROGRAM, *arguments, "--report", str(killed)], stdout=subprocess.DEVNULL, text=True
-    ) as process:
+    with running(*PROGRAM, *arguments, "--report", str(killed)) as process:
         wait_for_lines(killed / FILE, 10, process)
         process.kill()
     before = (killed / FILE).read_text(encoding="utf-8").splitlines()
@@ -86,12 +82,9 @@ def test_after_a_kill_the_rows_are_those_of_an_uninterrupted_run(tmp_path: Path)
 def test_ctrl_c_reports_what_is_done(jobs: str, tmp_path: Path) -> None:
     arguments = ["compare", "tiny/kink", "coding-13", "--method", "path", "--method", "highs:kkt-bigm-naive"]
     command = [*PROGRAM, *arguments, "--jobs", jobs, "--report", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(*command) as process:
         wait_for_lines(tmp_path / FILE, 3, process)
-        process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in error
+        out, error = interrupted(process)
     assert "interrupted" in error
     assert "kink" in out
     rows = json.loads((tmp_path / "report.json").read_bytes())["rows"]

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from helpers.commands import PROGRAM, in_process, untimed, wait_for_lines
+from helpers.commands import PROGRAM, in_process, running, untimed, wait_for_lines
 from prillm_or.abstraction.training.anchor import example
 from prillm_or.abstraction.training.examples import computed
 from prillm_or.cli import run
@@ -32,20 +32,6 @@ from prillm_or.result import Result, Status
 from prillm_or.solving.batch import Kept, Settings, Task, solve_task
 from prillm_or.solving.run import solve
 from prillm_or.workers.engine import Engine, Lost, engine_of, spread
-
-
-@contextmanager
-def running(*command: str, alone: bool = False) -> Iterator[subprocess.Popen[str]]:
-    """A process that is gone in the end; `alone`: in a group of its own, as a shell gives it."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=alone) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            process.communicate()
-
 
 # Work for the tests; workers import it by the file's name in the folder that they are given.
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.answers import hand_answers
-from helpers.markets import draw_market, make_market, one_rival
+from helpers.markets import draw_market, in_other_units, make_market, one_rival
 from prillm_or.curves.trace import trace
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.users.certificate import certify
@@ -27,21 +27,6 @@ SIZES = [(1, 2), (1, 6), (5, 2), (4, 4), (3, 9), (9, 3), (12, 12), (30, 20)]
 seeds = st.integers(0, 10**6)
 shares = st.floats(0.0, 1.0)
 sizes = st.tuples(st.integers(1, 6), st.integers(2, 6))
-
-
-def in_other_units(market: Market, money: float = 1.0, volume: float = 1.0) -> Market:
-    """The same market, with `money` and `volume` of the new units to one of the old."""
-    return replace(
-        market,
-        demand=market.demand * volume,
-        capacity=market.capacity * volume,
-        price=market.price * money,
-        value=market.value * money,
-        unit_cost=market.unit_cost * money,
-        price_cap=market.price_cap * money,
-        congestion_weight=market.congestion_weight * money,
-        delay_weight=market.delay_weight * money,
-    )
 
 
 def test_one_user_by_hand() -> None:

@@ -18,8 +18,7 @@ from prillm_or.explanation.derive import explain
 from prillm_or.explanation.effects import RIVAL_KEYS, load_gradient
 from prillm_or.explanation.explanation import Explanation, State, UserPart
 from prillm_or.explanation.words import sentences
-from prillm_or.files.markets import read_market, write_market
-from prillm_or.files.names import find
+from prillm_or.files.markets import write_market
 from prillm_or.market.changes import apply
 from prillm_or.market.market import Market
 from prillm_or.market.outside import with_outside
@@ -126,7 +125,7 @@ def test_a_cap_at_the_best_price_does_not_bind() -> None:
 
 
 def test_a_cap_without_meaning_changes_nothing_but_the_cap() -> None:
-    market = read_market(find("instances", "coding-13")).market
+    market = shipped("coding-13")
     for free in (market, shipped("tiny/own-weights")):
         one, other = (explain(replace(free, price_cap=np.array([cap]))) for cap in (20.0, 1e10))
         assert (other.kink, len(other.local_maxima)) == (one.kink, len(one.local_maxima))
@@ -391,7 +390,7 @@ def test_refusals(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CombinationError, match="sets 2 prices, explain takes one"):
         explain(shipped("tiny/two-prices"))
     with pytest.raises(CombinationError, match=r"has a price of step-3\.7-flash, not of lead"):
-        explain(shipped("tiny/kink"), solve(read_market(find("instances", "coding-13")).market))
+        explain(shipped("tiny/kink"), solve(shipped("coding-13")))
     for price in (-1.0, 10.1, math.nan):
         with pytest.raises(CombinationError, match="not between 0 and the cap 10"):
             explain(shipped("tiny/kink"), replace(solve(shipped("tiny/kink")), prices={"lead": price}))

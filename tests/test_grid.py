@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from helpers.answers import hand_answers
+from helpers.answers import answers_of_one_price, hand_answers
 from helpers.markets import draw_market
 from prillm_or.errors import CombinationError
 from prillm_or.limits import Limits
@@ -42,9 +42,7 @@ def test_it_is_near_the_optimum_and_never_above(kind: str, size: tuple[int, int]
 
 
 def test_every_hand_answer_of_one_price() -> None:
-    for name, answer in hand_answers().items():
-        if len(answer.prices) > 1:
-            continue
+    for name, answer in answers_of_one_price().items():
         # The last refinement has steps of a 12500th of the cap.
         step = answer.market.price_cap[0] / 12500
         proposal = Grid().solve(answer.market, Limits())

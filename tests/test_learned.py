@@ -11,7 +11,7 @@ import pytest
 
 import prillm_or.users.equilibrium as users_equilibrium
 from helpers.commands import in_process
-from helpers.markets import draw_market, make_market
+from helpers.markets import draw_market, make_market, shipped
 from prillm_or.abstraction import anchored, learned
 from prillm_or.abstraction.networks import LearnedNetworks
 from prillm_or.abstraction.refine import refine as refine_prices
@@ -22,7 +22,6 @@ from prillm_or.abstraction.training.scenarios import REAL, Sizes, scenario
 from prillm_or.abstraction.weights import write_weights
 from prillm_or.curves.trace import Piece, trace
 from prillm_or.files.markets import read_market, write_market
-from prillm_or.files.names import find
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path as PathSolver
@@ -215,6 +214,6 @@ def test_command_line() -> None:
     result = json.loads(done.stdout)
     assert (result["method"]["abstraction"], result["method"]["keep"]) == ("learned", 2)
     assert (result["status"], result["upper_bound"]) == ("heuristic", None)
-    best = solve(read_market(find("instances", "coding-13")).market, solver="path").profit
+    best = solve(shipped("coding-13"), solver="path").profit
     assert 0.999 * best <= result["profit"] <= best * (1 + 1e-9)
     assert result["time_s"]["abstract"] > 0

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from helpers.markets import draw_market, make_market
+from helpers.markets import draw_market, in_other_units, make_market
 from prillm_or.abstraction.learned_paper import abstract, abstract_with, merge
 from prillm_or.abstraction.paper_network import FEATURES, PaperNetwork, Scores, plan, rival_features
 from prillm_or.abstraction.set_attention import SetAttentionBlock
@@ -98,14 +98,8 @@ def test_features_know_neither_units_nor_order(kind: str, leaders: int) -> None:
     features = rival_features(market)
     assert features.shape == (7 - leaders, FEATURES)
     money, volume = 1e3, 1e-6
-    other = replace(
-        market,
-        demand=market.demand * volume,
-        capacity=market.capacity * volume,
-        **{n: getattr(market, n) * money for n in ("price", "unit_cost", "price_cap", "congestion_weight")},
-        value=market.value * money + 17.0,
-        delay_weight=market.delay_weight * money,
-    )
+    other = in_other_units(market, money, volume)
+    other = replace(other, value=other.value + 17.0)
     np.testing.assert_allclose(rival_features(other), features, rtol=1e-9, atol=1e-9)
 
     order = np.random.default_rng(0).permutation(7)

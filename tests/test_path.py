@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.answers import hand_answers, profit_at, turnover
+from helpers.answers import answers_of_one_price, hand_answers, profit_at, turnover
 from helpers.markets import draw_market, make_market, with_unit_cost
 from prillm_or.curves.trace import Piece, best_on_piece, trace
 from prillm_or.limits import Limits
@@ -113,9 +113,7 @@ def test_loads_fall_along_the_pieces(kind: str, seed: int, size: tuple[int, int]
 @pytest.mark.wheel
 @pytest.mark.usefixtures("listed")
 def test_every_hand_answer_of_one_price() -> None:
-    for name, answer in hand_answers().items():
-        if len(answer.prices) > 1:
-            continue
+    for name, answer in answers_of_one_price().items():
         proposal = Path().solve(answer.market, Limits())
         assert proposal.ended is Ended.FINISHED
         assert proposal.prices is not None, name

@@ -16,8 +16,6 @@ from prillm_or.comparison.comparison import Comparison, compare
 from prillm_or.comparison.method import parse_method
 from prillm_or.comparison.plan import Plan
 from prillm_or.comparison.summary import Line
-from prillm_or.files.markets import read_market
-from prillm_or.files.names import find
 from prillm_or.report.gap_folder import write_report
 from prillm_or.report.gap_pictures import shown_gap
 
@@ -76,7 +74,7 @@ def test_the_page_holds_curves_marks_paper_and_environment(page: Path) -> None:
 
 
 def test_ids_are_text_and_never_markup(tmp_path: Path) -> None:
-    odd = read_market(find("instances", "tiny/kink"))
+    odd = shipped_file("tiny/kink")
     ids = ("<b>$x$</b>", *odd.market.provider_ids[1:])
     odd = replace(odd, market=replace(odd.market, name="<i>&amp;", provider_ids=ids))
     write_report(compare(Plan((odd,), (parse_method("path"),))), tmp_path)
@@ -93,6 +91,5 @@ def test_the_gap_drawn_is_proven_or_known_from_others(gap: float | None, share: 
 
 
 def test_a_market_without_profit_has_a_page(tmp_path: Path) -> None:
-    instances = tuple(shipped_file(name) for name in ("tiny/nobody", "tiny/own-weights"))
-    write_report(compare(Plan(instances, (parse_method("odca"), parse_method("path")))), tmp_path)
+    write_report(compare(plan(["tiny/nobody", "tiny/own-weights"], ["odca", "path"])), tmp_path)
     assert "nobody" in (tmp_path / "report.html").read_text(encoding="utf-8")

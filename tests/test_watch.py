@@ -16,10 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.commands import PROGRAM
+from helpers.markets import shipped, shipped_file
 from prillm_or.cli import run
 from prillm_or.errors import ConvergenceError
-from prillm_or.files.markets import read_market
-from prillm_or.files.names import find
 from prillm_or.market.changes import apply
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
@@ -29,10 +28,10 @@ CHEAPER = {"providers": {"rival": {"price": 1.5}}}
 
 
 @contextmanager
-def watching(instance: str = "tiny/one-rival") -> Iterator[subprocess.Popen[bytes]]:
+def watching(market: str = "tiny/one-rival") -> Iterator[subprocess.Popen[bytes]]:
     """The command at the other end of three pipes."""
     pipe = subprocess.PIPE
-    with subprocess.Popen([*WATCH, instance], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    with subprocess.Popen([*WATCH, market], stdin=pipe, stdout=pipe, stderr=pipe) as process:
         yield process
         process.kill()
 
@@ -50,9 +49,9 @@ def answer(process: subprocess.Popen[bytes]) -> Any:
     return json.loads(process.stdout.readline())
 
 
-def fed(content: bytes, instance: str = "tiny/one-rival") -> tuple[int, list[Any], str]:
+def fed(content: bytes, market: str = "tiny/one-rival") -> tuple[int, list[Any], str]:
     """Exit code, answers and standard error when the whole input is there from the start."""
-    done = subprocess.run([*WATCH, instance], input=content, capture_output=True, timeout=120, check=False)
+    done = subprocess.run([*WATCH, market], input=content, capture_output=True, timeout=120, check=False)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
 
 
@@ -62,11 +61,11 @@ def as_line(change: object) -> bytes:
 
 @pytest.mark.wheel
 def test_each_line_is_answered_before_the_next_is_written() -> None:
-    market = read_market(find("instances", "coding-13")).market
+    market = shipped("coding-13")
     rival = next(name for name in market.provider_ids if name not in market.leader_ids)
     with watching("coding-13") as process:
         first = answer(process)
-        assert first["instance_sha256"] == read_market(find("instances", "coding-13")).sha256
+        assert first["instance_sha256"] == shipped_file("coding-13").sha256
         assert first["profit"] == pytest.approx(solve(market).profit, rel=1e-12)
         for change in ({"users": {"cline": {"demand": 45.0}}}, {"remove": {"providers": [rival]}}, {"price_cap": 0.1}):
             market = apply(market, change)
@@ -155,13 +154,13 @@ def test_a_reader_who_leaves_ends_it_without_a_word() -> None:
 
 
 @pytest.mark.parametrize(
-    ("instance", "fragment"),
-    [("tiny/two-prices", "use `prillm-or solve`"), ("codin-13", "coding-13"), ("no/such.json", "no/such.json")],
+    ("market", "fragment"),
+    [("tiny/two-prices", "use `solve`"), ("codin-13", "coding-13"), ("no/such.json", "no/such.json")],
 )
 def test_a_market_it_cannot_take_gives_one_line_and_2(
-    instance: str, fragment: str, capsys: pytest.CaptureFixture[str]
+    market: str, fragment: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["watch", instance]) == 2
+    assert run(["watch", market]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert fragment in shown.err

@@ -37,6 +37,11 @@ def hand_answers() -> Mapping[str, HandAnswer]:
     }
 
 
+def answers_of_one_price() -> Mapping[str, HandAnswer]:
+    """Those of leaders who set one price."""
+    return {name: answer for name, answer in hand_answers().items() if len(answer.prices) == 1}
+
+
 def _fractions(text: str) -> tuple[Fraction, ...]:
     return tuple(Fraction(part) for part in text.split())
 

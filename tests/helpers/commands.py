@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,28 @@ def in_process(*arguments: str, folder: Path | None = None, timeout: float = 120
     """Run a command to its end, in a folder if one is given."""
     command = [*PROGRAM, *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@contextmanager
+def running(*command: str, alone: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """A process that is gone in the end; `alone`: in a group of its own, as a shell gives it."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=alone) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.communicate()
+
+
+def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Press Ctrl-C: what the program prints on both streams until it ends as one that was interrupted."""
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    return output, error
 
 
 def imported_by(code: str, *names: str, folder: Path | None = None) -> list[str]:

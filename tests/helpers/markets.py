@@ -53,6 +53,21 @@ def one_rival(**fields: Any) -> Market:
     return make_market(**(defaults | fields))
 
 
+def in_other_units(market: Market, money: float = 1.0, volume: float = 1.0) -> Market:
+    """The same market, with `money` and `volume` of the new units to one of the old."""
+    return replace(
+        market,
+        demand=market.demand * volume,
+        capacity=market.capacity * volume,
+        price=market.price * money,
+        value=market.value * money,
+        unit_cost=market.unit_cost * money,
+        price_cap=market.price_cap * money,
+        congestion_weight=market.congestion_weight * money,
+        delay_weight=market.delay_weight * money,
+    )
+
+
 def with_unit_cost(market: Market, unit_cost: float) -> Market:
     """The market where a unit costs its leader so much."""
     return replace(market, unit_cost=np.where(np.arange(market.m) == market.leader[0], unit_cost, market.unit_cost))
