@@ -11,18 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.markets import draw_market, shipped
 from prillm_or.abstraction import anchored, average, capacity, minimum
 from prillm_or.abstraction.anchors import capacity_anchor, today_anchor
 from prillm_or.abstraction.small_market import Abstraction
 from prillm_or.files.markets import read_market, write_market
-from prillm_or.files.names import find
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.market.synthetic import generate
 from prillm_or.solvers.path import Path as ExactPath
 from prillm_or.users.equilibrium import equilibrium, load_slopes, user_problem
 
-MakeMarket = Callable[..., Market]
 Abstract = Callable[[Market, int], Abstraction]
 
 KINDS = ("uniform", "heavy", "costs", "weights", "degenerate")
@@ -113,7 +112,7 @@ def test_where_everybody_uses_every_rival_merges_are_exact(merge: Abstract, keep
     share=st.floats(0.0, 1.0),
 )
 def test_at_the_anchor_flows_and_multipliers_are_those_of_the_full_market(
-    draw_market: MakeMarket, kind: str, n: int, m: int, seed: int, keep: int, share: float
+    kind: str, n: int, m: int, seed: int, keep: int, share: float
 ) -> None:
     market = draw_market(kind, n, m, seed)
     made = anchored.abstract(market, keep, anchor=share * market.price_cap)
@@ -129,9 +128,7 @@ def test_at_the_anchor_flows_and_multipliers_are_those_of_the_full_market(
 
 @pytest.mark.parametrize("leaders", [1, 2])
 @pytest.mark.parametrize("kind", ["uniform", "heavy", "costs", "weights"])
-def test_at_the_anchor_the_load_has_the_slope_of_the_full_market(
-    draw_market: MakeMarket, kind: str, leaders: int
-) -> None:
+def test_at_the_anchor_the_load_has_the_slope_of_the_full_market(kind: str, leaders: int) -> None:
     matched = 0
     for seed in range(30):
         market = draw_market(kind, 8, 8, seed, leaders=leaders)
@@ -165,7 +162,7 @@ def test_the_slope_is_matched_where_it_does_not_fall_with_the_merged_capacity() 
     assert matched >= 56
 
 
-def test_an_anchor_without_load_still_merges(draw_market: MakeMarket) -> None:
+def test_an_anchor_without_load_still_merges() -> None:
     market = draw_market("uniform", 6, 6, 3)
     market = replace(market, price_cap=np.array([1e4]))
     made = anchored.abstract(market, 2, anchor=np.array([1e4]))
@@ -177,7 +174,7 @@ def test_an_anchor_without_load_still_merges(draw_market: MakeMarket) -> None:
     assert 0 < best_price(made.market) < 1e4
 
 
-def test_the_rivals_that_gain_most_are_kept_by_anchored_the_largest_by_capacity(draw_market: MakeMarket) -> None:
+def test_the_rivals_that_gain_most_are_kept_by_anchored_the_largest_by_capacity() -> None:
     market = draw_market("uniform", 8, 8, 5)
     made = anchored.abstract(market, 3)
     assert made.equilibrium is not None
@@ -193,9 +190,7 @@ def test_the_rivals_that_gain_most_are_kept_by_anchored_the_largest_by_capacity(
 
 
 @given(kind=st.sampled_from(KINDS), seed=st.integers(0, 10**6), keep=st.integers(1, 4), leaders=st.integers(1, 2))
-def test_what_stays_is_unchanged_to_users(
-    draw_market: MakeMarket, kind: str, seed: int, keep: int, leaders: int
-) -> None:
+def test_what_stays_is_unchanged_to_users(kind: str, seed: int, keep: int, leaders: int) -> None:
     market = draw_market(kind, 4, 7, seed, leaders=leaders)
     for abstract in CLOSED_FORMS.values():
         made = abstract(market, keep)
@@ -215,7 +210,7 @@ def test_what_stays_is_unchanged_to_users(
             assert set(weights).isdisjoint({*made.kept, *market.leader_ids})
 
 
-def test_a_market_with_as_few_rivals_is_returned_as_it_is(closed_form: Abstract, draw_market: MakeMarket) -> None:
+def test_a_market_with_as_few_rivals_is_returned_as_it_is(closed_form: Abstract) -> None:
     market = draw_market("uniform", 4, 4, 0)
     for keep in (3, 4, 50):
         made = closed_form(market, keep)
@@ -225,9 +220,7 @@ def test_a_market_with_as_few_rivals_is_returned_as_it_is(closed_form: Abstract,
 
 
 @given(kind=st.sampled_from(KINDS), seed=st.integers(0, 10**6), keep=st.integers(1, 3))
-def test_the_order_of_providers_and_users_changes_nothing(
-    draw_market: MakeMarket, kind: str, seed: int, keep: int
-) -> None:
+def test_the_order_of_providers_and_users_changes_nothing(kind: str, seed: int, keep: int) -> None:
     market = draw_market(kind, 5, 6, seed)
     rng = np.random.default_rng(seed)
     users, providers = rng.permutation(5), rng.permutation(6)
@@ -252,7 +245,7 @@ def test_the_order_of_providers_and_users_changes_nothing(
 
 @pytest.mark.parametrize("money", [1e-6, 1e6])
 @pytest.mark.parametrize("volume", [1e-9, 1e9])
-def test_units_change_nothing(closed_form: Abstract, draw_market: MakeMarket, money: float, volume: float) -> None:
+def test_units_change_nothing(closed_form: Abstract, money: float, volume: float) -> None:
     market = draw_market("costs", 6, 7, 2)
     other = replace(
         market,
@@ -267,7 +260,7 @@ def test_units_change_nothing(closed_form: Abstract, draw_market: MakeMarket, mo
     assert best_price(there.market) == pytest.approx(money * best_price(here.market), rel=1e-7)
 
 
-def test_values_of_any_sign_and_an_absent_price_of_the_leader(closed_form: Abstract, draw_market: MakeMarket) -> None:
+def test_values_of_any_sign_and_an_absent_price_of_the_leader(closed_form: Abstract) -> None:
     market = draw_market("weights", 6, 7, 4)
     prices = market.price.copy()
     prices[market.leader[0]] = np.nan
@@ -278,9 +271,7 @@ def test_values_of_any_sign_and_an_absent_price_of_the_leader(closed_form: Abstr
     assert best_price(there.market) == pytest.approx(best_price(here.market), rel=1e-7)
 
 
-def test_a_small_market_is_a_file_like_any_other(
-    closed_form: Abstract, draw_market: MakeMarket, tmp_path: Path
-) -> None:
+def test_a_small_market_is_a_file_like_any_other(closed_form: Abstract, tmp_path: Path) -> None:
     for kind in ("weights", "costs"):
         small = closed_form(draw_market(kind, 4, 7, 6), 2).market
         write_market(small, tmp_path / "small.json")
@@ -292,7 +283,7 @@ def test_a_small_market_is_a_file_like_any_other(
         assert best_price(again) == best_price(small)
 
 
-def test_no_merged_rival_takes_a_name_that_is_taken(draw_market: MakeMarket) -> None:
+def test_no_merged_rival_takes_a_name_that_is_taken() -> None:
     market = draw_market("uniform", 4, 6, 0)
     market = replace(market, provider_ids=("5 others", "4 others", "average 1", "p4", "p5", "p6"))
     for abstract in CLOSED_FORMS.values():
@@ -301,7 +292,7 @@ def test_no_merged_rival_takes_a_name_that_is_taken(draw_market: MakeMarket) -> 
             assert set(made.merged).isdisjoint(market.provider_ids)
 
 
-def test_min_keeps_the_cheapest_and_avg_the_means(draw_market: MakeMarket) -> None:
+def test_min_keeps_the_cheapest_and_avg_the_means() -> None:
     market = draw_market("uniform", 4, 7, 1)
     rivals = list(market.rivals)
     cheapest = sorted(rivals, key=lambda j: market.price[j])[:3]
@@ -313,7 +304,7 @@ def test_min_keeps_the_cheapest_and_avg_the_means(draw_market: MakeMarket) -> No
 
 
 def test_anchors() -> None:
-    market = read_market(find("instances", "coding-13")).market
+    market = shipped("coding-13")
     assert market.today is not None
     np.testing.assert_array_equal(today_anchor(market), market.today)
     np.testing.assert_array_equal(today_anchor(replace(market, price_cap=market.today / 2)), market.today / 2)
@@ -324,7 +315,7 @@ def test_anchors() -> None:
 
 
 def test_notes_say_who_was_kept_and_merged_and_where_it_is_anchored() -> None:
-    market = read_market(find("instances", "coding-13")).market
+    market = shipped("coding-13")
     notes = anchored.abstract(market, 2).notes
     assert [note.split(":")[0].split(" ")[0] for note in notes] == ["rivals", "rival", "anchored"]
     assert "deepseek-v4-flash" in notes[0]

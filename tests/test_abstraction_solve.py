@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,35 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.answers import profit_at
+from helpers.commands import imported_by, in_process
+from helpers.markets import draw_market
 from prillm_or.abstraction.refine import MOST_EQUILIBRIA, refine
 from prillm_or.abstraction.registry import ABSTRACTIONS, AbstractionChoice
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
-from prillm_or.files.markets import read_market
-from prillm_or.files.names import find
 from prillm_or.limits import Limits
-from prillm_or.market.market import Array, Market
+from prillm_or.market.market import Market
 from prillm_or.result import Status
 from prillm_or.solvers.path import Path as ExactPath
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.run import solve
-from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium
 
-MakeMarket = Callable[..., Market]
-
-PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 CLOSED_FORMS = ("min", "avg", "capacity", "anchored")
 ANCHORED, REFINED = AbstractionChoice("anchored"), AbstractionChoice("anchored", refine=True)
-
-
-@pytest.fixture(scope="module")
-def coding() -> Market:
-    return read_market(find("instances", "coding-13")).market
-
-
-def profit_at(market: Market, prices: Array) -> float:
-    return profit_of(market, prices, equilibrium(market, prices).load)
 
 
 # Choices
@@ -110,7 +94,7 @@ def test_merges_beat_the_baselines_and_refining_loses_nothing(coding: Market) ->
 
 
 @pytest.mark.parametrize("name", CLOSED_FORMS)
-def test_a_market_with_few_rivals_is_solved_as_it_is(name: str, draw_market: MakeMarket) -> None:
+def test_a_market_with_few_rivals_is_solved_as_it_is(name: str) -> None:
     market = draw_market("uniform", 4, 4, 0)
     plain = solve(market)
     result = solve(market, abstraction=AbstractionChoice(name, 3))
@@ -121,7 +105,7 @@ def test_a_market_with_few_rivals_is_solved_as_it_is(name: str, draw_market: Mak
 
 
 @pytest.mark.parametrize("choice", [AbstractionChoice("capacity"), ANCHORED, REFINED], ids=str)
-def test_several_prices(choice: AbstractionChoice, draw_market: MakeMarket) -> None:
+def test_several_prices(choice: AbstractionChoice) -> None:
     market = draw_market("uniform", 5, 7, 2, leaders=2)
     result = solve(market, solver="ascent", abstraction=choice)
     assert result.status is Status.HEURISTIC
@@ -131,7 +115,7 @@ def test_several_prices(choice: AbstractionChoice, draw_market: MakeMarket) -> N
         solve(market, solver="path", abstraction=choice)
 
 
-def test_a_licence_counts_for_the_small_market_only(draw_market: MakeMarket) -> None:
+def test_a_licence_counts_for_the_small_market_only() -> None:
     market = draw_market("uniform", 3, 2000, 0)
     with pytest.raises(UnavailableError, match="at least 2007 variables"):
         solve(market, solver="gurobi", model="kkt-bigm")
@@ -139,7 +123,7 @@ def test_a_licence_counts_for_the_small_market_only(draw_market: MakeMarket) -> 
     assert result.status is Status.HEURISTIC
 
 
-def test_a_time_limit_is_told_and_the_small_bound_is_not(draw_market: MakeMarket) -> None:
+def test_a_time_limit_is_told_and_the_small_bound_is_not() -> None:
     market = draw_market("heavy", 8, 9, 1)
     for choice in (ANCHORED, REFINED):
         result = solve(market, solver="bisect", abstraction=choice, gap=1e-9, time_limit=0.0)
@@ -161,7 +145,7 @@ class Watched:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_refining_returns_the_best_price_seen_within_six_equilibria(seed: int, draw_market: MakeMarket) -> None:
+def test_refining_returns_the_best_price_seen_within_six_equilibria(seed: int) -> None:
     market = draw_market(("uniform", "heavy", "costs", "weights")[seed % 4], 7, 8, seed)
     watched = Watched()
     proposal = refine(market, AbstractionChoice("anchored", 1, refine=True), watched)
@@ -176,7 +160,7 @@ def test_refining_returns_the_best_price_seen_within_six_equilibria(seed: int, d
     assert profit_at(market, proposal.prices) >= least - 1e-9 * abs(least)
 
 
-def test_prices_that_never_stand_still_cost_six_equilibria(draw_market: MakeMarket) -> None:
+def test_prices_that_never_stand_still_cost_six_equilibria() -> None:
     market = draw_market("uniform", 6, 7, 0)
     asked = iter([1.0, 2.0, 0.5, 3.0, 0.25])
     tried = []
@@ -193,7 +177,7 @@ def test_prices_that_never_stand_still_cost_six_equilibria(draw_market: MakeMark
     assert profit_at(market, proposal.prices) >= max(profit_at(market, prices) for prices in tried)
 
 
-def test_a_price_that_stands_still_ends_it(draw_market: MakeMarket) -> None:
+def test_a_price_that_stands_still_ends_it() -> None:
     market = draw_market("uniform", 6, 7, 0)
     proposal = refine(market, REFINED, lambda small: Proposal(np.array([2.0]), None, Ended.FINISHED))
     # The first anchor, 2, and half of the better of them; from there 2 is proposed again.
@@ -201,7 +185,7 @@ def test_a_price_that_stands_still_ends_it(draw_market: MakeMarket) -> None:
 
 
 @pytest.mark.parametrize("ended", [Ended.TIME_LIMIT, Ended.INTERRUPTED, Ended.UNKNOWN])
-def test_a_solver_that_stops_early_ends_it(ended: Ended, draw_market: MakeMarket) -> None:
+def test_a_solver_that_stops_early_ends_it(ended: Ended) -> None:
     market = draw_market("uniform", 6, 7, 0)
     proposal = refine(market, REFINED, lambda small: Proposal(np.array([2.0]), None, ended))
     assert (proposal.ended, proposal.stats["full_equilibria"]) == (ended, 2)
@@ -210,7 +194,7 @@ def test_a_solver_that_stops_early_ends_it(ended: Ended, draw_market: MakeMarket
     assert (without.ended, without.stats["full_equilibria"]) == (ended, 1)
 
 
-def test_ctrl_c_keeps_the_best_price_seen(draw_market: MakeMarket) -> None:
+def test_ctrl_c_keeps_the_best_price_seen() -> None:
     market = draw_market("uniform", 6, 7, 0)
 
     def stopped(small: Market) -> Proposal:
@@ -226,9 +210,7 @@ def test_ctrl_c_keeps_the_best_price_seen(draw_market: MakeMarket) -> None:
 
 @pytest.mark.parametrize("choice", [AbstractionChoice("min", 1), ANCHORED, REFINED], ids=str)
 @pytest.mark.parametrize("kind", ["heavy", "costs", "weights"])
-def test_a_bound_on_request_is_valid_and_leaves_the_price(
-    choice: AbstractionChoice, kind: str, draw_market: MakeMarket
-) -> None:
+def test_a_bound_on_request_is_valid_and_leaves_the_price(choice: AbstractionChoice, kind: str) -> None:
     market = draw_market(kind, 8, 9, 3)
     bare = solve(market, abstraction=choice)
     result = solve(market, abstraction=choice, certify=True)
@@ -245,7 +227,7 @@ def test_any_method_that_proves_none_can_be_certified(coding: Market) -> None:
     assert solve(coding, solver="path", certify=True).upper_bound == solve(coding, solver="path").upper_bound
 
 
-def test_several_prices_cannot_be_certified(draw_market: MakeMarket) -> None:
+def test_several_prices_cannot_be_certified() -> None:
     with pytest.raises(CombinationError, match=r"bisect certifies one; leave `certify` out, or use `solver` highs"):
         solve(draw_market("uniform", 4, 6, 0, leaders=2), abstraction=ANCHORED, certify=True)
 
@@ -256,7 +238,7 @@ def test_several_prices_cannot_be_certified(draw_market: MakeMarket) -> None:
 @pytest.mark.wheel
 def test_solve_with_an_abstraction_in_a_real_process() -> None:
     arguments = ["solve", "coding-13", "--abstraction", "anchored", "--keep", "2", "--solver", "path", "--json", "-"]
-    done = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    done = in_process(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
     assert result["method"]["abstraction"] == "anchored"
@@ -270,7 +252,7 @@ def test_solve_with_an_abstraction_in_a_real_process() -> None:
     "flags", [["--keep", "2"], ["--refine"], ["--weights", "w"], ["--abstraction", "none", "--keep", "1"]], ids=str
 )
 def test_flags_of_an_abstraction_need_one(flags: list[str]) -> None:
-    done = subprocess.run([*PROGRAM, "solve", "tiny/kink", *flags], capture_output=True, text=True, check=False)
+    done = in_process("solve", "tiny/kink", *flags)
     assert done.returncode == 2
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -316,14 +298,10 @@ def test_models_lists_the_abstractions(capsys: pytest.CaptureFixture[str]) -> No
     assert run(["models"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in ABSTRACTIONS)
-    code = "import sys; from prillm_or.cli import run; run(['models']); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    assert imported_by("from prillm_or.cli import run; run(['models'])", "torch") == []
 
 
-def test_ctrl_c_in_the_first_small_market_keeps_the_anchor(
-    draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_in_the_first_small_market_keeps_the_anchor(monkeypatch: pytest.MonkeyPatch) -> None:
     def stopped(self: ExactPath, market: Market, limits: Limits) -> Proposal:
         if market.name.startswith("uniform-6x7-0,") and "anchored" in market.name:
             raise KeyboardInterrupt

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
+from helpers.answers import turnover
+from helpers.markets import draw_market
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.solvers.bisect import Bisect
@@ -14,21 +14,19 @@ from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.users.certificate import certify, profit_of
 from prillm_or.users.equilibrium import equilibrium
 
-MakeMarket = Callable[..., Market]
-
 COUNTS = {(4, 4): 80, (9, 3): 30, (5, 13): 30, (8, 13): 30, (20, 20): 22, (50, 50): 8}
 """Markets of each size, for each of the five kinds: 1,000 in all."""
 
 
 @pytest.mark.parametrize("size", COUNTS, ids=str)
-def test_path_and_bisect_agree(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
+def test_path_and_bisect_agree(kind: str, size: tuple[int, int]) -> None:
     for seed in range(COUNTS[size]):
         market = draw_market(kind, *size, 1000 + seed)
         # What rounding is measured by: the most money that can change hands. Only a leader who cannot earn anything, or
         # loses at any price, has so small a profit that this counts.
-        rounding = 1e-13 * float((market.price_cap + market.unit_cost.max()).max() * market.demand.sum())
+        rounding = 1e-13 * turnover(market)
         (exact, exact_bound), (found, bound) = (
-            judged(market, solver.solve(market, Limits(gap=1e-9))) for solver in (Path(), Bisect())
+            certified(market, solver.solve(market, Limits(gap=1e-9))) for solver in (Path(), Bisect())
         )
         assert found == pytest.approx(exact, rel=1e-8, abs=rounding), market.name
         assert exact_bound == pytest.approx(exact, rel=1e-8, abs=rounding), market.name
@@ -39,7 +37,7 @@ def test_there_are_a_thousand_markets() -> None:
     assert 5 * sum(COUNTS.values()) == 1000
 
 
-def judged(market: Market, proposal: Proposal) -> tuple[float, float]:
+def certified(market: Market, proposal: Proposal) -> tuple[float, float]:
     """Profit at a certified equilibrium, and the bound."""
     assert proposal.ended is Ended.FINISHED
     assert proposal.prices is not None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.answers import hand_answers, profit_at
+from helpers.markets import draw_market, make_market, shipped
 from prillm_or.curves.trace import best_on_piece, trace
-from prillm_or.files.markets import read_market
-from prillm_or.files.names import find
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
@@ -21,14 +20,7 @@ from prillm_or.solvers.protocols import Ended
 from prillm_or.solvers.registry import solvers_with
 from prillm_or.solvers.starts import starts
 from prillm_or.solving.run import solve
-from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium, user_problem
-
-MakeMarket = Callable[..., Market]
-
-
-def earned(market: Market, prices: Array) -> float:
-    return profit_of(market, prices, equilibrium(market, prices).load)
+from prillm_or.users.equilibrium import user_problem
 
 
 def best_prices(market: Market) -> Array:
@@ -54,7 +46,7 @@ def one_at_a_time(market: Market, prices: Array) -> float:
     return climb.best.profit
 
 
-def test_one_price_is_path(draw_market: MakeMarket, kind: str) -> None:
+def test_one_price_is_path(kind: str) -> None:
     for seed in range(3):
         market = draw_market(kind, 5, 6, seed)
         expected, proposal = Path().solve(market, Limits()), Ascent().solve(market, Limits())
@@ -63,7 +55,7 @@ def test_one_price_is_path(draw_market: MakeMarket, kind: str) -> None:
     assert solve(market, solver="ascent").status == "optimal"
 
 
-def test_spiter_is_another_name_of_it(draw_market: MakeMarket) -> None:
+def test_spiter_is_another_name_of_it() -> None:
     market = draw_market("uniform", 4, 5, 7, leaders=2)
     asked, other = (solve(market, solver=name) for name in ("ascent", "spiter"))
     assert (asked.method.solver, other.method.solver) == ("ascent", "spiter")
@@ -72,41 +64,41 @@ def test_spiter_is_another_name_of_it(draw_market: MakeMarket) -> None:
     assert "spiter" not in solvers_with(Capability.SEVERAL_PRICES)
 
 
-def test_two_prices_by_hand(hand_answers: Mapping[str, Any]) -> None:
+def test_two_prices_by_hand() -> None:
     # From instances/tiny/README.md: 7/2 and 4, profit 19/2, where profit is smooth: the ascent ends at the optimum.
-    answer = hand_answers["two-prices"]
+    answer = hand_answers()["two-prices"]
     prices = best_prices(answer.market)
     np.testing.assert_allclose(prices, [3.5, 4.0], atol=1e-4)
-    assert earned(answer.market, prices) == pytest.approx(9.5, rel=1e-9)
+    assert profit_at(answer.market, prices) == pytest.approx(9.5, rel=1e-9)
 
 
 @pytest.mark.parametrize("leaders", [2, 3])
-def test_no_single_price_improves(draw_market: MakeMarket, kind: str, leaders: int) -> None:
+def test_no_single_price_improves(kind: str, leaders: int) -> None:
     for seed in range(3):
         market = draw_market(kind, 4, 6, seed, leaders=leaders)
         prices = best_prices(market)
-        profit = earned(market, prices)
+        profit = profit_at(market, prices)
         assert ((prices >= 0) & (prices <= market.price_cap)).all()
         for which in range(leaders):
             assert best_along(market, prices, which) <= profit + 1e-9 * abs(profit)
             for price in np.linspace(0, market.price_cap[which], 21):
                 changed = np.where(np.arange(leaders) == which, price, prices)
-                assert earned(market, changed) <= profit + 1e-9 * abs(profit)
+                assert profit_at(market, changed) <= profit + 1e-9 * abs(profit)
 
 
-def test_it_is_no_worse_than_its_starts(draw_market: MakeMarket, kind: str) -> None:
+def test_it_is_no_worse_than_its_starts(kind: str) -> None:
     market = draw_market(kind, 4, 5, 7, leaders=2)
-    best = earned(market, best_prices(market))
-    assert all(earned(market, prices) <= best + 1e-12 * abs(best) for prices in starts(market))
+    best = profit_at(market, best_prices(market))
+    assert all(profit_at(market, prices) <= best + 1e-12 * abs(best) for prices in starts(market))
 
 
-def test_a_ridge_does_not_stop_it(draw_market: MakeMarket) -> None:
+def test_a_ridge_does_not_stop_it() -> None:
     # Two of the leader's providers are identical twins, so that profit has a ridge where their prices are equal, on
     # which no single price gains. What is found need not be the best, and no bound is claimed.
     market = draw_market("degenerate", 2, 4, 0, leaders=2)
     begin = starts(market)[:3]
     alone = [one_at_a_time(market, prices) for prices in begin]
-    known = earned(market, np.array([2.25, 2.25]))
+    known = profit_at(market, np.array([2.25, 2.25]))
     assert known > max(alone) * 1.005
     assert all(ascend(market, user_problem(market), [prices]).profit >= known * (1 - 1e-12) for prices in begin)
     result = solve(market, solver="ascent")
@@ -117,20 +109,20 @@ def test_a_ridge_does_not_stop_it(draw_market: MakeMarket) -> None:
 
 @pytest.mark.parametrize("name", ["premium-4-two-prices", "tiny/two-prices"])
 def test_two_prices_against_the_proven_bound_and_a_grid(name: str) -> None:
-    market = read_market(find("instances", name)).market
-    profit = earned(market, best_prices(market))
+    market = shipped(name)
+    profit = profit_at(market, best_prices(market))
     result = solve(market, solver="highs", model="kkt-bigm", gap=1e-3)
     assert result.upper_bound is not None
     assert 0.999 * result.upper_bound <= profit <= result.upper_bound * (1 + 1e-9)
     grid = Grid().solve(market, Limits()).prices
     assert grid is not None
-    assert earned(market, grid) <= profit * (1 + 1e-9)
+    assert profit_at(market, grid) <= profit * (1 + 1e-9)
     for a in np.linspace(0, market.price_cap[0], 21):
         for b in np.linspace(0, market.price_cap[1], 21):
-            assert earned(market, np.array([a, b])) <= profit * (1 + 1e-9)
+            assert profit_at(market, np.array([a, b])) <= profit * (1 + 1e-9)
 
 
-def test_starts(make_market: MakeMarket) -> None:
+def test_starts() -> None:
     # p1 and p2 lead, at 1 and 2 today, with caps 1.5 and 1: today's prices are clipped to 1 and 1.
     market = make_market(leader=(0, 1), price_cap=[1.5, 1.0])
     assert [prices.tolist() for prices in starts(market)] == [[1.0, 1.0], [1.5, 1.0], [0.75, 0.5], [0.0, 0.0]]
@@ -142,19 +134,17 @@ def test_starts(make_market: MakeMarket) -> None:
     assert [prices.tolist() for prices in starts(make_market(price_cap=[0.0]))] == [[0.0]]
 
 
-def test_without_time_a_start_is_returned(hand_answers: Mapping[str, Any]) -> None:
-    market = hand_answers["two-prices"].market
+def test_without_time_a_start_is_returned() -> None:
+    market = hand_answers()["two-prices"].market
     proposal = Ascent().solve(market, Limits(time_limit=0.0))
     assert proposal.ended is Ended.TIME_LIMIT
     assert proposal.prices is not None
     np.testing.assert_array_equal(proposal.prices, market.today)
 
 
-def test_whenever_the_time_runs_out_what_was_found_is_kept(
-    draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whenever_the_time_runs_out_what_was_found_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     market = draw_market("degenerate", 2, 4, 0, leaders=2)  # with a ridge
-    start = earned(market, starts(market)[0])
+    start = profit_at(market, starts(market)[0])
 
     class Steps(Deadline):
         left_over = 0
@@ -169,14 +159,14 @@ def test_whenever_the_time_runs_out_what_was_found_is_kept(
         proposal = Ascent().solve(market, Limits())
         assert proposal.ended is Ended.TIME_LIMIT
         assert proposal.prices is not None
-        profits.append(earned(market, proposal.prices))
+        profits.append(profit_at(market, proposal.prices))
     assert min(profits) >= start
     assert (np.diff(profits) >= -1e-12 * np.abs(profits[1:])).all()
     assert profits[-1] > start
 
 
-def test_ctrl_c_keeps_what_was_found(hand_answers: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    market, calls = hand_answers["two-prices"].market, []
+def test_ctrl_c_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    market, calls = hand_answers()["two-prices"].market, []
 
     def interrupted(*args: Any) -> Any:
         calls.append(args)
@@ -188,4 +178,5 @@ def test_ctrl_c_keeps_what_was_found(hand_answers: Mapping[str, Any], monkeypatc
     proposal = Ascent().solve(market, Limits())
     assert proposal.ended is Ended.INTERRUPTED
     assert proposal.prices is not None
-    assert earned(market, proposal.prices) > earned(market, market.today)
+    assert market.today is not None
+    assert profit_at(market, proposal.prices) > profit_at(market, market.today)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from helpers.markets import draw_market, one_rival
 from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, _propagated, costs, derive_bounds, loose_bounds, weight_ratio
 from prillm_or.models.formulation import scaled_market
 from prillm_or.users.equilibrium import equilibrium
-
-MakeMarket = Callable[..., Market]
 
 BOXES = [(0.0, 1.0), (0.1, 0.5), (0.3, 0.31), (0.25, 0.25), (0.0, 0.0)]
 """Shares of the cap."""
@@ -43,7 +41,7 @@ def check_bounds(market: Market, bounds: Bounds, prices: Array) -> None:
 
 @pytest.mark.parametrize("box", BOXES, ids=str)
 @pytest.mark.parametrize("size", [(1, 2), (1, 5), (5, 2), (4, 4), (3, 8), (8, 3)], ids=str)
-def test_one_price(draw_market: MakeMarket, kind: str, size: tuple[int, int], box: tuple[float, float]) -> None:
+def test_one_price(kind: str, size: tuple[int, int], box: tuple[float, float]) -> None:
     for seed in range(3):
         market, _, _ = scaled_market(draw_market(kind, *size, seed))
         low, high = (share * market.price_cap for share in box)
@@ -54,7 +52,7 @@ def test_one_price(draw_market: MakeMarket, kind: str, size: tuple[int, int], bo
 
 @pytest.mark.parametrize("box", BOXES, ids=str)
 @pytest.mark.parametrize("leaders", [2, 3])
-def test_several_prices(draw_market: MakeMarket, kind: str, leaders: int, box: tuple[float, float]) -> None:
+def test_several_prices(kind: str, leaders: int, box: tuple[float, float]) -> None:
     for seed in range(3):
         market, _, _ = scaled_market(draw_market(kind, 4, 5, seed, leaders))
         low, high = (share * market.price_cap for share in box)
@@ -63,7 +61,7 @@ def test_several_prices(draw_market: MakeMarket, kind: str, leaders: int, box: t
             check_bounds(market, bounds, np.minimum(low + np.array(shares) * (high - low), high))
 
 
-def test_a_long_box(draw_market: MakeMarket, kind: str) -> None:
+def test_a_long_box(kind: str) -> None:
     # One price nearly settled, the other free: the box that branching would leave.
     market, _, _ = scaled_market(draw_market(kind, 4, 5, 7, 2))
     low, high = np.array([0.3, 0.0]), np.array([0.32, 1.0]) * market.price_cap
@@ -72,14 +70,14 @@ def test_a_long_box(draw_market: MakeMarket, kind: str) -> None:
         check_bounds(market, bounds, np.minimum(low + np.array(shares) * (high - low), high))
 
 
-def test_bounds_in_the_users_own_units_hold_too(draw_market: MakeMarket, kind: str) -> None:
+def test_bounds_in_the_users_own_units_hold_too(kind: str) -> None:
     market = draw_market(kind, 4, 4, 3)
     bounds = derive_bounds(market, np.zeros(1), market.price_cap)
     for share in np.linspace(0, 1, 21):
         check_bounds(market, bounds, share * market.price_cap)
 
 
-def test_a_narrower_box_has_narrower_bounds(draw_market: MakeMarket, kind: str) -> None:
+def test_a_narrower_box_has_narrower_bounds(kind: str) -> None:
     for seed, leaders in itertools.product(range(4), (1, 2)):
         market, _, _ = scaled_market(draw_market(kind, 5, 5, seed, leaders))
         wide = derive_bounds(market, 0 * market.price_cap, market.price_cap)
@@ -94,7 +92,7 @@ def test_a_narrower_box_has_narrower_bounds(draw_market: MakeMarket, kind: str) 
 
 
 @pytest.mark.parametrize("margin", [1.01e-7])
-def test_common_weights_are_widened_by_the_margin_only(draw_market: MakeMarket, margin: float) -> None:
+def test_common_weights_are_widened_by_the_margin_only(margin: float) -> None:
     for kind, seed in itertools.product(("uniform", "heavy", "costs", "degenerate"), range(4)):
         market, _, _ = scaled_market(draw_market(kind, 5, 4, seed))
         low, high = 0.1 * market.price_cap, 0.6 * market.price_cap
@@ -113,9 +111,7 @@ def test_common_weights_are_widened_by_the_margin_only(draw_market: MakeMarket, 
         assert (bounds.flow_high[:, own] <= cheap.flow[:, own] + margin * market.demand).all()
 
 
-def test_propagated_bounds_contain_the_monotone_ones(
-    draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_propagated_bounds_contain_the_monotone_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     # The argument for users' own weights holds for common ones as well; it cannot be tighter than the exact answer.
     for seed in range(5):
         market, _, _ = scaled_market(draw_market("uniform", 5, 4, seed))
@@ -131,7 +127,7 @@ def test_propagated_bounds_contain_the_monotone_ones(
             check_bounds(market, loose, share * market.price_cap)
 
 
-def test_loose_bounds_hold_with_a_proven_m(draw_market: MakeMarket, kind: str) -> None:
+def test_loose_bounds_hold_with_a_proven_m(kind: str) -> None:
     for seed, leaders in itertools.product(range(3), (1, 2)):
         market, _, _ = scaled_market(draw_market(kind, 4, 4, seed, leaders))
         derived = derive_bounds(market, 0 * market.price_cap, market.price_cap)
@@ -143,16 +139,10 @@ def test_loose_bounds_hold_with_a_proven_m(draw_market: MakeMarket, kind: str) -
             check_bounds(market, bounds, np.array(shares) * market.price_cap)
 
 
-def one_rival(make_market: MakeMarket) -> Market:
-    """One user with D = 4, both capacities 2, the rival at 2."""
-    ids = {"user_ids": ("u",), "provider_ids": ("own", "rival")}
-    return make_market(**ids, demand=[4], price=[0, 2], capacity=[2, 2], delay=[[0, 0]])
-
-
-def test_bounds_of_the_hand_market_one_rival(make_market: MakeMarket) -> None:
+def test_bounds_of_the_hand_market_one_rival() -> None:
     # D = 4, alpha = 2 at both, rival at 2, p in [1, 3]: f = (6 - p)/2 falls from 5/2 to 3/2, lambda = p + f rises from
     # 7/2 to 9/2, and both providers are always used.
-    market = one_rival(make_market)
+    market = one_rival()
     bounds = derive_bounds(market, np.array([1.0]), np.array([3.0]))
     np.testing.assert_allclose(bounds.level_low, [3.5], atol=1e-6)
     np.testing.assert_allclose(bounds.level_high, [4.5], atol=1e-6)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
+from helpers.calibration import alike, observed
+from helpers.commands import PROGRAM, imported_by, in_process, interrupted, read_json, running
 from prillm_or.calibration.baselines import BASELINES
 from prillm_or.calibration.calibration import OURS
 from prillm_or.calibration.days import days_of
@@ -25,7 +21,7 @@ from prillm_or.calibration.fit_files import FitError, read_earlier
 from prillm_or.calibration.holdout import hold_out_cells, hold_out_days, hold_out_users
 from prillm_or.calibration.judged_fit import Earlier, Options, fit_and_judge, scaled_to_rest
 from prillm_or.calibration.observation_files import write_observations
-from prillm_or.calibration.observations import Leader, Observations, market_of
+from prillm_or.calibration.observations import Observations, market_of
 from prillm_or.calibration.preferences import aligned
 from prillm_or.calibration.procedure import calibrate
 from prillm_or.calibration.specification import Specification, parameters_of
@@ -37,47 +33,15 @@ from prillm_or.market.synthetic import generate
 from prillm_or.robustness.pricing import robust
 from prillm_or.users.equilibrium import equilibrium
 
-PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 QUICK = ("--shrinkage", "0", "--draws", "0", "--baseline", "independence")
 CONGESTION, DELAY = 1.3, 0.6
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Matrices are small: threads would wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def observed(days: int = 4, noise: float = 0.0, seed: int = 3) -> Observations:
+def known(days: int = 4, noise: float = 0.0, seed: int = 3) -> Observations:
     """Flows of four users and five providers at known weights; the values are those of the generated market."""
-    rng, market = np.random.default_rng(seed), generate(4, 5, "uniform", seed)
-    flow = np.zeros((days, 4, 5))
-    price = market.price * rng.uniform(0.7, 1.4, (days, 5))
-    delay = market.delay * rng.uniform(0.7, 1.4, (days, 4, 5))
-    for t in range(days):
-        day = replace(
-            market,
-            price=price[t],
-            delay=delay[t],
-            demand=market.demand * rng.uniform(0.5, 1.5, 4),
-            congestion_weight=np.full(4, CONGESTION),
-            delay_weight=np.full(4, DELAY),
-        )
-        flow[t] = equilibrium(day, day.price[list(day.leader)]).flow
-    return Observations(
-        name="known",
-        days=tuple(f"2026-07-{t + 1:02}" for t in range(days)),
-        user_ids=market.user_ids,
-        provider_ids=market.provider_ids,
-        flow=flow * np.exp(noise * rng.standard_normal(flow.shape)),
-        price=price,
-        capacity=np.tile(market.capacity, (days, 1)),
-        delay=delay,
-        leader=Leader((market.provider_ids[-1],), (12.0,)),
-    )
+    return observed(alike(4, generate(4, 5, "uniform", seed).value, CONGESTION, DELAY), days, seed, noise)
 
 
 def folder_of(observations: Observations, place: Path) -> Path:
@@ -85,12 +49,8 @@ def folder_of(observations: Observations, place: Path) -> Path:
     return place / observations.name
 
 
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def test_the_fit_on_file_has_the_fields_and_figures_of_the_format(tmp_path: Path) -> None:
-    seen = observed(noise=0.02)
+    seen = known(noise=0.02)
     out = tmp_path / "fitted"
     arguments = ("--out", str(out), "--holdout", "days:1", "--draws", "3")
     assert run(["calibrate", str(folder_of(seen, tmp_path)), *arguments]) == 0
@@ -120,7 +80,7 @@ def test_the_fit_on_file_has_the_fields_and_figures_of_the_format(tmp_path: Path
 
 def test_without_a_hold_out_its_scores_are_null(tmp_path: Path) -> None:
     out = tmp_path / "fitted"
-    assert run(["calibrate", str(folder_of(observed(), tmp_path)), "--out", str(out), *QUICK]) == 0
+    assert run(["calibrate", str(folder_of(known(), tmp_path)), "--out", str(out), *QUICK]) == 0
     fit = read_json(out / "fit.json")
     assert fit["scores"]["holdout"] is None
     assert fit["intervals"] is None
@@ -131,7 +91,7 @@ def test_without_a_hold_out_its_scores_are_null(tmp_path: Path) -> None:
 
 
 def test_the_market_written_is_the_last_day_and_solve_takes_it(tmp_path: Path) -> None:
-    seen, out = observed(), tmp_path / "fitted"
+    seen, out = known(), tmp_path / "fitted"
     folder = folder_of(seen, tmp_path)
     assert run(["calibrate", str(folder), "--out", str(out), *QUICK]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["fit.json", "known-2026-07-04.json"]
@@ -144,7 +104,7 @@ def test_the_market_written_is_the_last_day_and_solve_takes_it(tmp_path: Path) -
 
 
 def test_every_day_or_none_is_written_when_asked_for(tmp_path: Path) -> None:
-    folder, out = folder_of(observed(2), tmp_path), tmp_path / "fitted"
+    folder, out = folder_of(known(2), tmp_path), tmp_path / "fitted"
     assert run(["calibrate", str(folder), "--out", str(out), *QUICK, "--market", "all"]) == 0
     assert len(list(out.glob("known-*.json"))) == 2
     assert run(["calibrate", str(folder), "--out", str(tmp_path / "bare"), *QUICK, "--market", "none"]) == 0
@@ -154,7 +114,7 @@ def test_every_day_or_none_is_written_when_asked_for(tmp_path: Path) -> None:
 def test_without_a_leader_no_market_is_written_and_one_asked_for_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, out = folder_of(replace(observed(2), leader=None), tmp_path), tmp_path / "fitted"
+    folder, out = folder_of(replace(known(2), leader=None), tmp_path), tmp_path / "fitted"
     assert run(["calibrate", str(folder), "--out", str(out), *QUICK]) == 0
     assert "folder.json names no leader" in capsys.readouterr().err
     assert run(["calibrate", str(folder), "--out", str(tmp_path / "no"), *QUICK, "--market", "last"]) == 2
@@ -164,9 +124,9 @@ def test_without_a_leader_no_market_is_written_and_one_asked_for_is_refused(
 
 @pytest.mark.wheel
 def test_standard_output_holds_nothing_but_json_in_a_real_process(tmp_path: Path) -> None:
-    folder = folder_of(observed(2), tmp_path)
+    folder = folder_of(known(2), tmp_path)
     arguments = ("calibrate", str(folder), "--out", str(tmp_path / "fitted"), *QUICK, "--report", "--json", "-")
-    done = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    done = in_process(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == read_json(tmp_path / "fitted" / "fit.json")
     assert "<html" in (tmp_path / "fitted" / "report.html").read_text(encoding="utf-8")
@@ -197,7 +157,7 @@ def test_standard_output_holds_nothing_but_json_in_a_real_process(tmp_path: Path
 def test_mistakes_end_with_2_one_clear_line_and_nothing_written(
     arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, out = folder_of(observed(), tmp_path), tmp_path / "fitted"
+    folder, out = folder_of(known(), tmp_path), tmp_path / "fitted"
     assert run(["calibrate", str(folder), "--out", str(out), *QUICK, *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error
@@ -210,7 +170,7 @@ def test_a_baseline_without_its_package_is_refused_before_any_work(
 ) -> None:
     entry = replace(BASELINES["xgboost"], package="nowhere_to_be_found")
     monkeypatch.setattr("prillm_or.calibration.baselines.BASELINES", {**BASELINES, "xgboost": entry})
-    folder, out = folder_of(observed(), tmp_path), tmp_path / "fitted"
+    folder, out = folder_of(known(), tmp_path), tmp_path / "fitted"
     assert run(["calibrate", str(folder), "--out", str(out), *QUICK, "--baseline", "xgboost"]) == 2
     assert "pip install 'prillm-or[baselines]'" in capsys.readouterr().err
     assert not out.exists()
@@ -219,7 +179,7 @@ def test_a_baseline_without_its_package_is_refused_before_any_work(
 def test_a_faulty_folder_lists_its_faults_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = folder_of(observed(2), tmp_path)
+    folder = folder_of(known(2), tmp_path)
     flows = folder / "flows.csv"
     flows.write_text(flows.read_text(encoding="utf-8") + "2026-07-01,stranger,nowhere,-1\n", encoding="utf-8")
     assert run(["calibrate", str(folder), "--out", str(tmp_path / "fitted")]) == 2
@@ -233,14 +193,11 @@ def test_a_faulty_folder_lists_its_faults_and_nothing_is_written(
 
 
 def test_ctrl_c_before_the_fit_is_done_leaves_nothing(tmp_path: Path) -> None:
-    folder, out = folder_of(observed(12, noise=0.05), tmp_path), tmp_path / "fitted"
+    folder, out = folder_of(known(12, noise=0.05), tmp_path), tmp_path / "fitted"
     arguments = ("calibrate", str(folder), "--out", str(out), "--draws", "100000")
-    with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(*PROGRAM, *arguments) as process:
         time.sleep(2)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in error
+        interrupted(process)
     assert not out.exists()
 
 
@@ -249,14 +206,14 @@ def test_ctrl_c_in_the_draws_keeps_the_fit(monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyboardInterrupt
 
     monkeypatch.setattr("prillm_or.calibration.judged_fit.bootstrap", interrupted)
-    found = fit_and_judge(observed(), Options(shrinkage=0.0, draws=5))
+    found = fit_and_judge(known(), Options(shrinkage=0.0, draws=5))
     assert found.interrupted
     assert found.intervals is None
     assert found.scores[OURS].in_sample is not None
 
 
 def test_a_new_day_is_fitted_from_the_earlier_fit_to_the_same_end(tmp_path: Path) -> None:
-    seen = observed(6, noise=0.02)
+    seen = known(6, noise=0.02)
     folder = folder_of(seen, tmp_path)
     before = fit_and_judge(replace_days(seen, 5), Options(shrinkage=0.0))
     (tmp_path / "fit.json").write_text(json.dumps(before.to_dict()), encoding="utf-8")
@@ -275,7 +232,7 @@ def replace_days(seen: Observations, count: int) -> Observations:
 
 
 def test_own_weights_and_groups_survive_the_file(tmp_path: Path) -> None:
-    seen = observed(6, noise=0.1)
+    seen = known(6, noise=0.1)
     groups = {"first": seen.user_ids[:2]}
     options = Options(Specification(own_congestion=True, own_price=True, groups=groups), shrinkage=0.0)
     found = fit_and_judge(seen, options).fit.preferences
@@ -290,7 +247,7 @@ def test_own_weights_and_groups_survive_the_file(tmp_path: Path) -> None:
 
 
 def test_preferences_go_over_to_new_users_and_providers_by_name() -> None:
-    found = fit_and_judge(observed(), Options(Specification(own_congestion=True), shrinkage=0.0)).fit.preferences
+    found = fit_and_judge(known(), Options(Specification(own_congestion=True), shrinkage=0.0)).fit.preferences
     users, providers = (*found.user_ids[1:], "new"), ("new", *found.provider_ids[::-1])
     other = aligned(found, users, providers)
     assert other.congestion_factor.tolist() == [*found.congestion_factor[1:], 1.0]
@@ -308,7 +265,7 @@ def test_a_file_that_is_no_fit_is_refused_with_every_fault(tmp_path: Path) -> No
 
 
 def test_an_outlier_day_bends_the_robust_fit_less() -> None:
-    seen = observed(8, noise=0.01)
+    seen = known(8, noise=0.01)
     odd = np.array(seen.flow)
     odd[3] = odd[3][:, ::-1]
     seen = replace(seen, flow=odd)
@@ -318,11 +275,11 @@ def test_an_outlier_day_bends_the_robust_fit_less() -> None:
     assert robust.weight[3].max() < 0.5
     assert robust.weight[[0, 1, 2, 4]].min() > 0.9
     with pytest.raises(ObservationsError, match="outliers show among 3 or more"):
-        fit_and_judge(observed(2), Options(shrinkage=0.0, robust=True))
+        fit_and_judge(known(2), Options(shrinkage=0.0, robust=True))
 
 
 def test_weights_halve_with_every_half_life_before_the_last_day_seen() -> None:
-    seen = observed(4)
+    seen = known(4)
     held = hold_out_days(seen, 1)
     weight = decayed(seen, days_of(seen, seen.cells & ~held), 1.0)
     # The third day is the last one seen: ages 2, 1, 0, and 0 for the day held out.
@@ -331,7 +288,7 @@ def test_weights_halve_with_every_half_life_before_the_last_day_seen() -> None:
 
 
 def test_days_missed_like_the_others_keep_their_weight() -> None:
-    seen = observed(5, noise=0.02)
+    seen = known(5, noise=0.02)
     days = days_of(seen)
     fit = fit_days(days, parameters_of(Specification(), days, seen.user_ids, seen.provider_ids, "known"))
     weight = trusted(fit, np.ones(days.demand.shape))
@@ -341,7 +298,7 @@ def test_days_missed_like_the_others_keep_their_weight() -> None:
 
 @pytest.mark.parametrize("kind", ["days", "users", "cells"])
 def test_what_is_held_out_is_not_seen(kind: str) -> None:
-    seen = observed(noise=0.05)
+    seen = known(noise=0.05)
     held = {
         "days": lambda: hold_out_days(seen, 1),
         "users": lambda: hold_out_users(seen, seen.user_ids[:1]),
@@ -371,19 +328,19 @@ def test_predictions_given_the_rest_by_hand() -> None:
 
 
 def test_the_findings_say_what_the_data_cannot_tell() -> None:
-    one_day = fit_and_judge(observed(1), Options(shrinkage=0.0))
+    one_day = fit_and_judge(known(1), Options(shrinkage=0.0))
     said = " ".join(one_day.findings)
     assert "Nothing was held out" in said
     assert "cannot be told" in said
     assert "The flows of one day do not determine" in said
-    held = hold_out_days(observed(), 1)
-    said = " ".join(fit_and_judge(observed(), Options(shrinkage=0.0), held_out=held).findings)
+    held = hold_out_days(known(), 1)
+    said = " ".join(fit_and_judge(known(), Options(shrinkage=0.0), held_out=held).findings)
     assert "better than demand times market share" in said
     assert "no better" not in said
 
 
 def test_the_reaction_of_delays_to_loads_is_the_slope_of_their_logarithms() -> None:
-    seen = observed(12)
+    seen = known(12)
     load = np.repeat(seen.load[:, None], 4, axis=1)
     delay = np.where(load > 0, np.maximum(load, 1e-9) ** 0.3, 1.0)
     reaction, points = delay_reaction(replace(seen, delay=delay))
@@ -391,11 +348,11 @@ def test_the_reaction_of_delays_to_loads_is_the_slope_of_their_logarithms() -> N
     assert reaction == pytest.approx(0.3, rel=1e-9)
     still, _ = delay_reaction(replace(seen, delay=np.ones(seen.flow.shape)))
     assert still == pytest.approx(0, abs=1e-12)
-    assert delay_reaction(observed(1))[0] is None
+    assert delay_reaction(known(1))[0] is None
 
 
 def test_in_python_a_fit_has_markets_and_draws_to_price_over() -> None:
-    found = calibrate(observed(), shrinkage=0.0, draws=3, baselines=[])
+    found = calibrate(known(), shrinkage=0.0, draws=3, baselines=[])
     market = found.market()
     safe = robust(market, found.draws(3))
     assert safe.draws == 3
@@ -417,12 +374,8 @@ def test_in_python_arguments_are_named() -> None:
         ({"groups": {"big": "u1"}}, "`groups`"),
     ):
         with pytest.raises(PrillmError, match=said):
-            calibrate(observed(), **options)
+            calibrate(known(), **options)
 
 
 def test_calibrate_is_imported_without_torch_scipy_or_pandas() -> None:
-    code = (
-        "import sys; import prillm_or.calibration.procedure; "
-        "assert not {'torch', 'scipy', 'pandas'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert imported_by("import prillm_or.calibration.procedure", "torch", "scipy", "pandas") == []

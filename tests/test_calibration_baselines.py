@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.calibration import alike, hand_days, names_of
+from helpers.commands import imported_by
 from prillm_or.calibration.baselines import BASELINES, NotApplicableError, baseline_flows
 from prillm_or.calibration.baselines.given import Given
 from prillm_or.calibration.baselines.restricted import restricted_fit
@@ -27,54 +26,16 @@ from prillm_or.market.market import Array
 
 STEPS = "prillm_or.calibration.baselines.actor_critic.STEPS"
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(autouse=True)
-def _one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Equilibria this small are ten times slower when threads wait for each other; and A2C is not to take long."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _short_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(STEPS, 20)
-    yield
-    torch.set_num_threads(threads)
-
-
-def by_hand(price: list[list[float]], flow: list[list[list[float]]], offered: list[list[int]] | None = None) -> Days:
-    """Days without delays and with capacities of 1, all flows seen."""
-    flows, prices = np.array(flow), np.array(price)
-    days = Days(
-        price=prices,
-        capacity=np.ones(prices.shape),
-        delay=np.zeros(flows.shape),
-        demand=flows.sum(axis=2),
-        offered=np.ones(prices.shape, dtype=bool) if offered is None else np.array(offered, dtype=bool),
-        flow=flows,
-        train=np.ones(flows.shape, dtype=bool),
-    )
-    return replace(days, train=days.cells)
-
-
-def names(days: Days) -> tuple[list[str], list[str]]:
-    _, n, m = days.flow.shape
-    return [f"u{i}" for i in range(n)], [f"p{j}" for j in range(m)]
 
 
 def flows_of(name: str, days: Days, weight: Array | None = None, seed: int = 0) -> Array:
-    return baseline_flows(name, days, *names(days), weight=weight, seed=seed)
-
-
-def wants(n: int, value: list[float], congestion: float = 0.5, delay: float = 0.3) -> Preferences:
-    return Preferences(
-        user_ids=tuple(f"u{i}" for i in range(n)),
-        provider_ids=tuple(f"p{j}" for j in range(len(value))),
-        congestion=congestion,
-        delay=delay,
-        value=np.array(value),
-        price_factor=np.ones(n),
-        congestion_factor=np.ones(n),
-        group_ids=("everyone",),
-        group=np.zeros(n, dtype=np.intp),
-        group_value=np.zeros((1, len(value))),
-    )
+    return baseline_flows(name, days, *names_of(days), weight=weight, seed=seed)
 
 
 def generated(preferences: Preferences, days: int, gaps: bool = False, seed: int = 0) -> Days:
@@ -106,7 +67,7 @@ def r2(flow: Array, days: Days) -> float:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_flows_fill_the_cells_and_do_not_depend_on_what_is_held_out(name: str) -> None:
-    days = generated(wants(3, [0.0, 0.5, 1.0]), 3, gaps=True)
+    days = generated(alike(3, [0.0, 0.5, 1.0], congestion=0.5, delay=0.3), 3, gaps=True)
     rng = np.random.default_rng(1)
     train = days.cells & (rng.random(days.flow.shape) < 0.8)
     train[2] = False
@@ -126,7 +87,7 @@ def test_flows_fill_the_cells_and_do_not_depend_on_what_is_held_out(name: str) -
 
 def test_independence_by_hand() -> None:
     # Loads 3 and 1 of 4 in all.
-    days = by_hand([[1.0, 1.0]], [[[2.0, 1.0], [1.0, 0.0]]])
+    days = hand_days([[1.0, 1.0]], [[[2.0, 1.0], [1.0, 0.0]]])
     np.testing.assert_allclose(flows_of("independence", days), [[[9 / 4, 3 / 4], [3 / 4, 1 / 4]]])
 
 
@@ -135,17 +96,17 @@ def test_inverse_square_by_hand() -> None:
     price = [[1.0, 2.0, np.inf], [0.0, 2.0, 3.0], [0.0, 2.0, 0.0]]
     offered = [[1, 1, 0], [0, 1, 1], [1, 1, 1]]
     flow = [[[5.0, 0.0, 0.0]], [[0.0, 13.0, 0.0]], [[6.0, 0.0, 0.0]]]
-    predicted = flows_of("inverse-square", by_hand(price, flow, offered))
+    predicted = flows_of("inverse-square", hand_days(price, flow, offered=offered))
     np.testing.assert_allclose(predicted, [[[4, 1, 0]], [[0, 9, 4]], [[3, 0, 3]]], rtol=1e-14)
     # Prices whose squares are no doubles.
-    np.testing.assert_allclose(flows_of("inverse-square", by_hand([[1e-200, 2e-200]], [[[5.0, 0.0]]])), [[[4, 1]]])
+    np.testing.assert_allclose(flows_of("inverse-square", hand_days([[1e-200, 2e-200]], [[[5.0, 0.0]]])), [[[4, 1]]])
 
 
 def test_last_day_by_hand() -> None:
     # Everybody's flows, 12 + 4 + 8 of 24, make market shares 1/2, 1/6, 1/3; they do for day 1. On day 2, user 1 does
     # as on day 1 (3/4, 1/4, 0), and user 2 as well. On day 3, as on day 2.
     flow = [[[3.0, 1.0, 0.0], [0.0, 0.0, 4.0]], [[4.0, 0.0, 0.0], [0.0, 2.0, 2.0]], [[5.0, 1.0, 0.0], [0.0, 0.0, 2.0]]]
-    days = by_hand([[1.0, 1.0, 1.0]] * 3, flow)
+    days = hand_days([[1.0, 1.0, 1.0]] * 3, flow)
     np.testing.assert_allclose(days.flow.sum(axis=(0, 1)), [12, 4, 8])
     expected: list[list[list[float]]] = [[[2, 2 / 3, 4 / 3]] * 2, [[3, 1, 0], [0, 0, 4]], [[6, 0, 0], [0, 1, 1]]]
     np.testing.assert_allclose(flows_of("last-day", days), expected, rtol=1e-12)
@@ -156,7 +117,7 @@ def test_last_day_passes_over_days_not_seen_and_providers_gone() -> None:
     # the second provider: 2/3, 1/3. User 2 used the second alone, last seen on day 2: nothing is left on day 3, and
     # market shares stand in: 2 : 1 for the first and the third, as seen on day 1, since filling in keeps it so.
     flow = [[[2.0, 1.0, 1.0], [0.0, 4.0, 0.0]], [[0.0, 0.0, 8.0], [0.0, 4.0, 0.0]], [[0.0, 0.0, 6.0], [3.0, 0.0, 0.0]]]
-    days = by_hand([[1.0, 1.0, 1.0]] * 3, flow, [[1, 1, 1], [1, 1, 1], [1, 0, 1]])
+    days = hand_days([[1.0, 1.0, 1.0]] * 3, flow, offered=[[1, 1, 1], [1, 1, 1], [1, 0, 1]])
     train = days.train.copy()
     train[1, 0] = train[2] = False
     predicted = flows_of("last-day", replace(days, train=train))
@@ -168,7 +129,7 @@ def test_last_day_passes_over_days_not_seen_and_providers_gone() -> None:
 def test_last_day_fills_a_day_seen_in_part() -> None:
     # Seen on day 1: 6 of 9 at the first. The other 3 are split by market shares: loads seen are 4 and 2.
     flow = [[[6.0, 1.0, 2.0], [0.0, 2.0, 1.0]], [[9.0, 0.0, 0.0], [0.0, 2.0, 1.0]]]
-    days = by_hand([[1.0, 1.0, 1.0]] * 2, flow)
+    days = hand_days([[1.0, 1.0, 1.0]] * 2, flow)
     train = days.train.copy()
     train[0, 0, 1:] = False
     np.testing.assert_allclose(flows_of("last-day", replace(days, train=train))[1, 0], [6, 2, 1], rtol=1e-6)
@@ -176,15 +137,15 @@ def test_last_day_fills_a_day_seen_in_part() -> None:
 
 def test_last_day_refuses_a_single_day() -> None:
     with pytest.raises(NotApplicableError, match="day before"):
-        flows_of("last-day", by_hand([[1.0, 1.0]], [[[2.0, 1.0]]]))
+        flows_of("last-day", hand_days([[1.0, 1.0]], [[[2.0, 1.0]]]))
 
 
 def test_npm_recovers_weights_where_no_values_are_and_counts_days_by_weight() -> None:
-    days = generated(wants(3, [0.0, 0.0, 0.0], congestion=0.7, delay=0.4), 3)
+    days = generated(alike(3, [0.0, 0.0, 0.0], congestion=0.7, delay=0.4), 3)
     flow = days.flow.copy()
     flow[2] = flow[2, :, ::-1]
     wrong, weight = replace(days, flow=flow), np.array([[1.0] * 3, [1.0] * 3, [0.0] * 3])
-    fit = restricted_fit(Given(wrong, *names(days), weight, 0), Specification(values=False))
+    fit = restricted_fit(Given(wrong, *names_of(days), weight, 0), Specification(values=False))
     assert fit.preferences.congestion == pytest.approx(0.7, rel=1e-5)
     assert fit.preferences.delay == pytest.approx(0.4, rel=1e-5)
     np.testing.assert_allclose(flows_of("npm", wrong, weight), days.flow, rtol=0, atol=1e-5)
@@ -194,30 +155,30 @@ def test_npm_recovers_weights_where_no_values_are_and_counts_days_by_weight() ->
 def test_no_congestion_sends_all_to_the_best() -> None:
     # Worth 1 more, the first is best at prices of 1 and 2.5, but not of 4, against 2.
     flow = [[[3.0, 0.0]], [[5.0, 0.0]], [[0.0, 2.0]]]
-    days = by_hand([[1.0, 2.0], [2.5, 2.0], [4.0, 2.0]], flow)
+    days = hand_days([[1.0, 2.0], [2.5, 2.0], [4.0, 2.0]], flow)
     np.testing.assert_allclose(flows_of("no-congestion", days), flow, rtol=0, atol=1e-4)
     assert r2(flows_of("npm", days), days) < 0.99
 
 
 def test_what_a_baseline_lacks_costs_it() -> None:
-    days = generated(wants(4, [0.0, 1.0, 0.5, 1.5], congestion=1.0), 3)
+    days = generated(alike(4, [0.0, 1.0, 0.5, 1.5], congestion=1.0, delay=0.3), 3)
     assert r2(flows_of("finite-differences", days), days) > 0.9999
     for name in ("independence", "last-day", "inverse-square", "npm", "no-congestion"):
         assert r2(flows_of(name, days), days) < 0.97, name
 
 
 def test_finite_differences_come_close_to_exact_derivatives() -> None:
-    days = generated(wants(4, [0.0, 1.0, 0.5]), 2)
+    days = generated(alike(4, [0.0, 1.0, 0.5], congestion=0.5, delay=0.3), 2)
     noise = np.exp(0.3 * np.random.default_rng(3).standard_normal(days.flow.shape))
     days = replace(days, flow=days.flow * noise, demand=(days.flow * noise).sum(axis=2))
-    fit = fit_days(days, parameters_of(Specification(), days, *names(days), "exact"))
+    fit = fit_days(days, parameters_of(Specification(), days, *names_of(days), "exact"))
     missed = 1 - r2(flows_of("finite-differences", days), days)
     assert fit.misfit > 0.001
     assert fit.misfit * (1 - 1e-6) < missed < 1.05 * fit.misfit
 
 
 def test_trees_fit_what_they_see_whatever_the_unit_of_weight() -> None:
-    days = generated(wants(4, [0.0, 1.0, 0.5, 1.5]), 3)
+    days = generated(alike(4, [0.0, 1.0, 0.5, 1.5], congestion=0.5, delay=0.3), 3)
     flow = flows_of("xgboost", days)
     assert r2(flow, days) > 0.8
     assert (flow.sum(axis=2) != days.demand).any()
@@ -228,7 +189,7 @@ def test_trees_fit_what_they_see_whatever_the_unit_of_weight() -> None:
 def test_actor_critic_keeps_the_best_it_met_and_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    days = generated(wants(4, [0.0, 1.0, 0.5, 1.5]), 1)
+    days = generated(alike(4, [0.0, 1.0, 0.5, 1.5], congestion=0.5, delay=0.3), 1)
     few = flows_of("a2c", days)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # from here on: torch makes a folder when it is loaded
     state = random.getstate(), torch.get_rng_state()
@@ -243,7 +204,7 @@ def test_actor_critic_keeps_the_best_it_met_and_leaves_nothing_behind(
 
 
 def test_a_missing_package_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    days = by_hand([[1.0, 1.0]], [[[2.0, 1.0]]])
+    days = hand_days([[1.0, 1.0]], [[[2.0, 1.0]]])
     for name in ("xgboost", "a2c"):
         monkeypatch.setitem(BASELINES, name, replace(BASELINES[name], package="nowhere_to_be_found"))
         with pytest.raises(UnavailableError, match=r"pip install 'prillm-or\[baselines\]'$") as caught:
@@ -253,11 +214,10 @@ def test_a_missing_package_is_named_with_its_install_command(monkeypatch: pytest
 
 def test_an_unknown_name_lists_the_names() -> None:
     with pytest.raises(UnknownNameError, match=r"'last_day': expected one of independence, last-day, .*, a2c"):
-        flows_of("last_day", by_hand([[1.0, 1.0]], [[[2.0, 1.0]]]))
+        flows_of("last_day", hand_days([[1.0, 1.0]], [[[2.0, 1.0]]]))
 
 
 def test_the_list_imports_nothing_heavy() -> None:
-    asked = "import sys, prillm_or.calibration.baselines; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
-    assert "prillm_or.calibration.baselines" in loaded
-    assert not {"torch", "xgboost", "gymnasium", "stable_baselines3"} & set(loaded)
+    asked = "prillm_or.calibration.baselines"
+    heavy = ("torch", "xgboost", "gymnasium", "stable_baselines3")
+    assert imported_by(f"import {asked}", asked, *heavy) == [asked]

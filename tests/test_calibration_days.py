@@ -8,30 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.calibration import observations_of
 from prillm_or.calibration.days import Days, days_of, independent_flows, market_shares
 from prillm_or.calibration.observations import Observations
 from prillm_or.market.market import Array, Mask
 from prillm_or.users.differentiable import equilibrium_flows
-
-
-def observed(flow: object, **given: object) -> Observations:
-    """Observations of flows (T, n, m); providers are offered at 1 each unless a price is given."""
-    array = np.array(flow, dtype=np.float64)
-    days, n, m = array.shape
-    price = np.array(given.pop("price", np.ones((days, m))), dtype=np.float64)
-    defaults: dict[str, object] = {
-        "capacity": np.where(np.isnan(price), np.nan, 10.0),
-        "delay": np.ones(array.shape),
-    }
-    return Observations(
-        name="seen",
-        days=tuple(f"2026-07-{day + 1:02d}" for day in range(days)),
-        user_ids=tuple(f"u{i + 1}" for i in range(n)),
-        provider_ids=tuple(f"p{j + 1}" for j in range(m)),
-        flow=array,
-        price=price,
-        **(defaults | given),  # type: ignore[arg-type]
-    )
 
 
 def random_observations(seed: int, days: int = 6, n: int = 4, m: int = 5, offers: float = 0.7) -> Observations:
@@ -40,7 +21,7 @@ def random_observations(seed: int, days: int = 6, n: int = 4, m: int = 5, offers
     offered, present = rng.random((days, m)) < offers, rng.random((days, n)) < 0.8
     offered[:, :2] = present[:, 0] = True
     flow = rng.lognormal(1, 1, (days, n, m)) * offered[:, None] * present[:, :, None]
-    return observed(
+    return observations_of(
         flow,
         price=np.where(offered, rng.uniform(1, 3, (days, m)), np.nan),
         capacity=np.where(offered, rng.uniform(1, 3, (days, m)), np.nan),
@@ -61,7 +42,7 @@ def seen_cells(observations: Observations, seed: int, share: float = 0.7) -> Mas
 
 def test_every_number_is_finite_and_what_is_not_there_is_zero_or_one() -> None:
     # Day 1: u1 at p1 and p2; day 2: u2 comes, p2 goes. Delays of u2 on day 1 and of p2 on day 2 are not known.
-    observations = observed(
+    observations = observations_of(
         [[[3, 1], [0, 0]], [[2, 0], [4, 0]]],
         price=[[1, 2], [3, np.nan]],
         capacity=[[5, 6], [7, np.nan]],
@@ -79,12 +60,12 @@ def test_every_number_is_finite_and_what_is_not_there_is_zero_or_one() -> None:
 
 
 def test_a_delay_that_is_known_of_a_pair_that_cannot_be_is_not_read() -> None:
-    days = days_of(observed([[[3, 0], [0, 0]]], price=[[1, np.nan]], delay=[[[1, 99], [99, 99]]]))
+    days = days_of(observations_of([[[3, 0], [0, 0]]], price=[[1, np.nan]], delay=[[[1, 99], [99, 99]]]))
     np.testing.assert_array_equal(days.delay, [[[1, 0], [0, 0]]])
 
 
 def test_only_cells_that_could_be_are_seen() -> None:
-    observations = observed([[[3, 1], [0, 0]], [[2, 0], [4, 0]]], price=[[1, 2], [3, np.nan]])
+    observations = observations_of([[[3, 1], [0, 0]], [[2, 0], [4, 0]]], price=[[1, 2], [3, np.nan]])
     everything = np.ones((2, 2, 2), dtype=bool)
     np.testing.assert_array_equal(days_of(observations, everything).train, observations.cells)
     everything[0, 0, 1] = False
@@ -103,7 +84,7 @@ def test_tensors_are_what_the_layer_takes() -> None:
 
 def test_market_shares_are_those_of_the_loads_where_everything_is_seen() -> None:
     # Loads 6, 2, 0 and 1, 3, 4: in all 7, 5, 4 of 16, on both days.
-    days = days_of(observed([[[4, 1, 0], [2, 1, 0]], [[1, 0, 4], [0, 3, 0]]]))
+    days = days_of(observations_of([[[4, 1, 0], [2, 1, 0]], [[1, 0, 4], [0, 3, 0]]]))
     np.testing.assert_allclose(market_shares(days), [[7 / 16, 5 / 16, 4 / 16]] * 2, rtol=1e-11)
 
 
@@ -113,16 +94,16 @@ def test_market_shares_are_split_by_strength_among_those_offered() -> None:
     flow = [[[4, 1, 0], [2, 1, 0]], [[0, 1, 1], [0, 0, 1]], [[3, 0, 0], [0, 1, 2]]]
     price = [[1, 1, np.nan], [np.nan, 1, 1], [1, 1, 1]]
     expected = [[3 / 4, 1 / 4, 0], [0, 1 / 3, 2 / 3], [1 / 2, 1 / 6, 1 / 3]]
-    shares = market_shares(days_of(observed(flow, price=price)))
+    shares = market_shares(days_of(observations_of(flow, price=price)))
     np.testing.assert_allclose(shares, expected, atol=1e-10)
     assert shares[0, 2] == shares[1, 0] == 0
-    without_third = market_shares(days_of(observed(flow[:2], price=price[:2])))
+    without_third = market_shares(days_of(observations_of(flow[:2], price=price[:2])))
     np.testing.assert_allclose(without_third, expected[:2], atol=1e-10)
 
 
 def test_market_shares_of_a_row_not_seen_are_those_of_the_others_however_large_it_is() -> None:
     # u1 is seen, 3 to 1. u2 routes 96, to p2 alone, which nobody may know: s_1 = (3 + 96 s_1)/100 gives s_1 = 3/4.
-    observations = observed([[[3, 1], [0, 96]]])
+    observations = observations_of([[[3, 1], [0, 96]]])
     days = days_of(observations, observations.cells & [[[True], [False]]])
     np.testing.assert_allclose(market_shares(days), [[3 / 4, 1 / 4]], rtol=1e-10)
     np.testing.assert_allclose(independent_flows(days), [[[3, 1], [72, 24]]], rtol=1e-10)
@@ -133,7 +114,7 @@ def test_market_shares_of_a_single_cell_not_seen() -> None:
     # D = 4, 3 of them seen at p1. With s at p1, p2 is filled in by 4 (1 - s): s = 3 / (3 + 4 (1 - s)), that is
     # 4 s^2 - 7 s + 3 = 0, so s = 3/4 (or 1, which the start is far from). Two cells not seen share the rest alike.
     for m, expected in ((2, [3 / 4, 1 / 4]), (3, [3 / 4, 1 / 8, 1 / 8])):
-        observations = observed([[[3, 1, 0][:m]]])
+        observations = observations_of([[[3, 1, 0][:m]]])
         days = days_of(observations, np.array([[[True, False, False][:m]]]))
         np.testing.assert_allclose(market_shares(days), [expected], rtol=1e-10)
         # What was seen stays, what was not is 4 s.
@@ -207,7 +188,9 @@ def test_flows_that_are_independent_are_found_whatever_is_hidden(share: float) -
     strength = np.array([5.0, 1.0, 2.0, 0.1, 8.0]) * observations.offered
     truth = strength / strength.sum(axis=1, keepdims=True)
     flow = observations.demand[:, :, None] * truth[:, None]
-    independent = observed(flow, price=observations.price, capacity=observations.capacity, delay=observations.delay)
+    independent = observations_of(
+        flow, price=observations.price, capacity=observations.capacity, delay=observations.delay
+    )
     days = days_of(independent, seen_cells(independent, 6, share))
     np.testing.assert_allclose(market_shares(days), truth, atol=1e-8)
     np.testing.assert_allclose(days.completed_flow(), flow, atol=1e-8 * flow.max())
@@ -234,7 +217,7 @@ def test_shares_do_not_depend_on_units_or_order() -> None:
 def test_a_provider_that_is_seen_to_be_left_alone_gets_next_to_nothing_until_it_is_the_only_one() -> None:
     # Day 1 is seen: nobody uses p3. Day 2 is not, and offers p3 alone: someone has to use it. On day 3 p1 is there too.
     price = [[1, 1, 1], [np.nan, np.nan, 1], [1, np.nan, 1]]
-    observations = observed([[[3, 1, 0]], [[0, 0, 2]], [[1, 0, 1]]], price=price)
+    observations = observations_of([[[3, 1, 0]], [[0, 0, 2]], [[1, 0, 1]]], price=price)
     shares = market_shares(days_of(observations, np.array([[[True] * 3], [[False] * 3], [[False] * 3]])))
     np.testing.assert_allclose(shares, np.array([[3 / 4, 1 / 4, 0], [0, 0, 1], [1, 0, 0]]), atol=1e-11)
 
@@ -262,7 +245,7 @@ def test_shares_kept_with_days_are_those_of_the_cells_they_see() -> None:
 def test_capacities_are_made_anew_for_the_loads_to_be_expected() -> None:
     # Loads 3 and 5, capacities twice as much. Of u2 only its demand of 4 is seen, and u1 routes 3 to 1: of 8 in all, 6
     # and 2 are to be expected, and capacities are 12 and 4.
-    observations = observed([[[3, 1], [0, 4]]], capacity=[[6, 10]])
+    observations = observations_of([[[3, 1], [0, 4]]], capacity=[[6, 10]])
     train = observations.cells & [[[True], [False]]]
     np.testing.assert_allclose(days_of(observations, train, capacity_of_load=True).capacity, [[12, 4]], rtol=1e-10)
     np.testing.assert_array_equal(days_of(observations, train).capacity, [[6, 10]])
@@ -272,7 +255,7 @@ def test_capacities_are_made_anew_for_the_loads_to_be_expected() -> None:
 def test_days_on_which_a_provider_is_new_can_be_computed_with_though_nothing_is_known_of_it() -> None:
     # p3 comes on day 2, of which nothing is seen: its load to be expected is next to 0, and so is its capacity.
     price = [[1, 1, np.nan], [1, 1, 1]]
-    observations = observed([[[3, 1, 0]], [[1, 1, 2]]], price=price, capacity=[[6, 2, np.nan], [2, 2, 4]])
+    observations = observations_of([[[3, 1, 0]], [[1, 1, 2]]], price=price, capacity=[[6, 2, np.nan], [2, 2, 4]])
     days = days_of(observations, observations.cells & [[[True]], [[False]]], capacity_of_load=True)
     np.testing.assert_allclose(days.capacity[1], [6, 2, 0], atol=1e-9)  # of 4, 3 and 1 to be expected
     assert (days.capacity > 0).all()
@@ -282,7 +265,7 @@ def test_days_on_which_a_provider_is_new_can_be_computed_with_though_nothing_is_
 
 
 def test_capacities_of_providers_not_offered_stay_one() -> None:
-    observations = observed([[[3, 1], [1, 1]], [[2, 0], [1, 0]]], price=[[1, 1], [1, np.nan]])
+    observations = observations_of([[[3, 1], [1, 1]], [[2, 0], [1, 0]]], price=[[1, 1], [1, np.nan]])
     train = observations.cells & [[[True], [False]]]
     assert days_of(observations, train, capacity_of_load=True).capacity[1, 1] == 1
 
@@ -300,7 +283,7 @@ def with_other_hidden_flows(observations: Observations, train: Mask, seed: int) 
     missing = observations.flow.sum(axis=2) - flow.sum(axis=2)
     for t, i in np.argwhere(missing != 0):
         flow[t, i, np.flatnonzero(hidden[t, i])[0]] += missing[t, i]
-    return observed(
+    return observations_of(
         flow,
         price=observations.price,
         capacity=np.where(observations.offered, 2 * flow.sum(axis=1), np.nan),
@@ -312,7 +295,7 @@ def with_other_hidden_flows(observations: Observations, train: Mask, seed: int) 
 @pytest.mark.parametrize("whole", ["rows", "cells"])
 def test_hidden_flows_change_nothing_but_themselves(seed: int, whole: str) -> None:
     base = random_observations(seed, offers=0.8)
-    base = observed(np.ceil(10 * base.flow), price=base.price, delay=base.delay)
+    base = observations_of(np.ceil(10 * base.flow), price=base.price, delay=base.delay)
     train = seen_rows(base, seed) if whole == "rows" else seen_cells(base, seed)
     one, other = (with_other_hidden_flows(base, train, number) for number in (10, 11))
     assert (one.flow != other.flow).any()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.markets import draw_market
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.users import differentiable
 from prillm_or.users.differentiable import Warm, equilibrium_flows
 from prillm_or.users.equilibrium import UserProblem, equilibrium, solve_users, user_problem
-
-MakeMarket = Callable[..., Market]
 
 DAYS = 6
 SIZES = [(1, 2), (3, 3), (2, 7), (8, 13), (13, 8), (20, 20)]
@@ -87,7 +86,7 @@ def test_two_users_one_provider_each_gets_what_it_asks() -> None:
 
 
 @pytest.mark.parametrize(("n", "m"), SIZES)
-def test_agrees_with_the_package(draw_market: MakeMarket, kind: str, n: int, m: int) -> None:
+def test_agrees_with_the_package(kind: str, n: int, m: int) -> None:
     markets = [draw_market(kind, n, m, seed) for seed in range(DAYS)]
     prices = [float(price) for price in range(DAYS)]
     flow = equilibrium_flows(*days_of(markets, prices)).numpy()
@@ -253,7 +252,7 @@ def test_warm_starts_where_offers_and_users_changed() -> None:
     )
 
 
-def test_degenerate_days_have_finite_gradients(draw_market: MakeMarket) -> None:
+def test_degenerate_days_have_finite_gradients() -> None:
     # Identical users and providers, small whole numbers: kinks everywhere.
     markets = [draw_market("degenerate", 8, 6, seed) for seed in range(DAYS)]
     markets = [replace(market, demand=np.full(8, 2.0)) for market in markets]

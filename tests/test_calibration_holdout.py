@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
+from helpers.calibration import observations_of
 from prillm_or.calibration.holdout import FOLDS, folds, hold_out_cells, hold_out_days, hold_out_users
 from prillm_or.calibration.observations import Observations, select
 from prillm_or.errors import ObservationsError
@@ -14,22 +16,11 @@ from prillm_or.market.market import Mask
 
 # u1 is there on days 1 and 2, u2 on days 1 and 3; p3 is not offered on day 2. Cells: 3 + 3, 2, 3, in all 11.
 FLOW = [[[3, 1, 0], [0, 0, 2]], [[1, 1, 0], [0, 0, 0]], [[0, 0, 0], [1, 1, 1]]]
-PRICE = [[1, 1, 1], [1, 1, np.nan], [1, 1, 1]]
+PRICE: list[list[float]] = [[1, 1, 1], [1, 1, np.nan], [1, 1, 1]]
 
 
-def observed(flow: object = FLOW, price: object = PRICE) -> Observations:
-    array, prices = np.array(flow, dtype=np.float64), np.array(price, dtype=np.float64)
-    days, n, m = array.shape
-    return Observations(
-        name="seen",
-        days=tuple(f"2026-07-{day + 1:02d}" for day in range(days)),
-        user_ids=tuple(f"u{i + 1}" for i in range(n)),
-        provider_ids=tuple(f"p{j + 1}" for j in range(m)),
-        flow=array,
-        price=prices,
-        capacity=np.where(np.isnan(prices), np.nan, 10.0),
-        delay=np.ones(array.shape),
-    )
+def observed(flow: ArrayLike = FLOW, price: ArrayLike = PRICE) -> Observations:
+    return observations_of(flow, price=price)
 
 
 def everything(days: int, n: int, m: int, seed: int = 0) -> Mask:

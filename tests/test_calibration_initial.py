@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +9,11 @@ import pytest
 from scipy.optimize import linprog
 from scipy.sparse.csgraph import connected_components
 
+from helpers.markets import draw_market
 from prillm_or.calibration.initial import InitialValues, initial_values
 from prillm_or.errors import UnavailableError
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.users.equilibrium import equilibrium
-
-MakeMarket = Callable[..., Market]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +169,7 @@ def test_days_that_contradict_each_other_share_the_least_slack() -> None:
 
 
 @pytest.mark.parametrize(("n", "m", "days", "offers"), [(3, 4, 1, 1.0), (8, 13, 5, 1.0), (5, 6, 12, 0.6)])
-def test_true_values_come_back(draw_market: MakeMarket, kind: str, n: int, m: int, days: int, offers: float) -> None:
+def test_true_values_come_back(kind: str, n: int, m: int, days: int, offers: float) -> None:
     for seed in range(3):
         base = draw_market(kind, n, m, seed)
         given = generated(base, days, offers, seed)
@@ -184,7 +182,7 @@ def test_true_values_come_back(draw_market: MakeMarket, kind: str, n: int, m: in
             np.testing.assert_allclose(ours - ours.min(), truth - truth.min(), rtol=0, atol=1e-8 * size)
 
 
-def test_what_comes_back_has_the_observed_equilibrium(draw_market: MakeMarket) -> None:
+def test_what_comes_back_has_the_observed_equilibrium() -> None:
     base = draw_market("weights", 6, 7, 1)
     given = generated(base, 1)
     reduced = given.cost - given.solve().value - given.solve().level[..., None]
@@ -193,7 +191,7 @@ def test_what_comes_back_has_the_observed_equilibrium(draw_market: MakeMarket) -
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_slack_first_then_values(draw_market: MakeMarket, seed: int) -> None:
+def test_slack_first_then_values(seed: int) -> None:
     rng = np.random.default_rng(seed)
     exact = generated(draw_market("weights", 4, 5, seed), 4, 0.7, seed)
     exact = replace(exact, price=np.nan_to_num(exact.price), capacity=np.nan_to_num(exact.capacity, nan=1.0))
@@ -205,7 +203,7 @@ def test_slack_first_then_values(draw_market: MakeMarket, seed: int) -> None:
     assert found.value.sum() == pytest.approx(smallest, rel=1e-6, abs=1e-7)
 
 
-def test_units_change_nothing(draw_market: MakeMarket) -> None:
+def test_units_change_nothing() -> None:
     given = generated(draw_market("uniform", 5, 6, 2), 3)
     scaled = replace(
         given,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from helpers.browser import assert_needs_no_network, complaints, cut_off, open_page, pictures_shown, too_wide
+from helpers.calibration import alike, observations_of
 from prillm_or import __version__
 from prillm_or.calibration.bootstrap import bootstrap
 from prillm_or.calibration.calibration import OURS, Calibration, MethodScores
@@ -22,7 +23,7 @@ from prillm_or.calibration.fit import fit_days
 from prillm_or.calibration.holdout import hold_out_cells, hold_out_days
 from prillm_or.calibration.identifiability import Identifiability, identifiability
 from prillm_or.calibration.observations import Observations
-from prillm_or.calibration.preferences import Preferences, predicted_flows
+from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.scores import scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice
 from prillm_or.calibration.specification import Specification, parameters_of
@@ -52,24 +53,16 @@ def observed(n: int, m: int, days: int, seed: int = 1) -> Observations:
         flow=np.zeros((days, n, m)),
         train=np.ones((days, n, m), dtype=bool),
     )
-    truth = Preferences(
+    truth = replace(
+        alike(n, market.value - market.value.min(), congestion=1.2, delay=0.5),
         user_ids=(ODD, *market.user_ids[1:]),
         provider_ids=(LONG, *market.provider_ids[1:]),
-        congestion=1.2,
-        delay=0.5,
-        value=market.value - market.value.min(),
-        price_factor=np.ones(n),
-        congestion_factor=np.ones(n),
-        group_ids=("everyone",),
-        group=np.zeros(n, dtype=np.intp),
-        group_value=np.zeros((1, m)),
     )
-    return Observations(
+    return observations_of(
+        predicted_flows(truth, shown) * random.uniform(0.95, 1.05, (days, n, m)),
         name="apps <i>",
-        days=tuple(f"2026-07-{day + 1:02}" for day in range(days)),
         user_ids=truth.user_ids,
         provider_ids=truth.provider_ids,
-        flow=predicted_flows(truth, shown) * random.uniform(0.95, 1.05, (days, n, m)),
         price=np.where(offered, shown.price, np.nan),
         capacity=np.where(offered, shown.capacity, np.nan),
         delay=shown.delay,
@@ -405,40 +398,10 @@ def test_the_page_needs_no_network_and_fits(
 ) -> None:
     file = tmp_path / "report.html"
     file.write_text(calibration_page(many(calibration)) if large else page, encoding="utf-8")
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get("about:blank")  # the browser's own first page asks for parts of itself
-    logged(browser, "performance")
-    browser.get(file.as_uri())
+    open_page(browser, file, width)
     browser.execute_script("document.querySelectorAll('details').forEach(e => e.open = true)")
-    requests = [
-        entry["params"]["request"]["url"]
-        for entry in (json.loads(text)["message"] for text in logged(browser, "performance"))
-        if entry["method"] == "Network.requestWillBeSent"
-    ]
-    assert file.as_uri() in requests
-    assert [url for url in requests if not url.startswith(("file:", "data:", "chrome:"))] == []
-    assert logged(browser, "browser") == []
-    wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert browser.execute_script(wider) <= 0
-    assert browser.execute_script(CUT_OFF) == []
-    assert browser.execute_script(SEEN) == 3
-
-
-def logged(browser: Chrome, kind: str) -> list[str]:
-    """What the browser has logged since it was last asked."""
-    entries: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
-    return [entry["message"] for entry in entries]
-
-
-CUT_OFF = """
-const of = (e, box) => {
-  const r = e.getBoundingClientRect(); return r.left < box.left - 1 || r.right > box.right + 1;
-};
-const page = {left: 0, right: document.documentElement.clientWidth};
-return [...document.querySelectorAll('td, th, dt, dd, p, li, h1, h2, h3, summary, svg text')]
-  .filter(e => e.getClientRects().length)
-  .filter(e => of(e, page) || e.ownerSVGElement && of(e, e.ownerSVGElement.getBoundingClientRect()))
-  .map(e => e.textContent)
-"""
-SEEN = "return [...document.querySelectorAll('figure svg')].filter(e => e.getClientRects().length).length"
+    assert_needs_no_network(browser, file)
+    assert complaints(browser) == []
+    assert too_wide(browser) <= 0
+    assert cut_off(browser, "td, th, dt, dd, p, li, h1, h2, h3, summary, svg text", by_pictures=True) == []
+    assert pictures_shown(browser) == 3

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
 
+from helpers.answers import hand_answers
+from helpers.markets import draw_market, in_other_units, make_market, one_rival
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.result import Certificate
 from prillm_or.users.certificate import CERTIFIED, certify, is_certified, profit_of, relative_gap
 from prillm_or.users.equilibrium import equilibrium
-
-MakeMarket = Callable[..., Market]
 
 
 def slow_certificate(market: Market, leader_prices: Array, flow: Array) -> tuple[float, float]:
@@ -61,7 +57,7 @@ def feasible_flows(market: Market, rng: np.random.Generator) -> Array:
     return market.demand[:, None] * split
 
 
-def test_the_definition_by_slow_loops(draw_market: MakeMarket, kind: str) -> None:
+def test_the_definition_by_slow_loops(kind: str) -> None:
     rng = np.random.default_rng(1)
     for seed in range(4):
         market = draw_market(kind, 5, 4, seed)
@@ -73,7 +69,7 @@ def test_the_definition_by_slow_loops(draw_market: MakeMarket, kind: str) -> Non
             assert certificate.max_regret == pytest.approx(regret, rel=1e-9, abs=1e-13)
 
 
-def test_an_infeasible_flow_is_seen(draw_market: MakeMarket) -> None:
+def test_an_infeasible_flow_is_seen() -> None:
     market = draw_market("uniform", 4, 3, 0)
     prices = np.array([1.0])
     flow = equilibrium(market, prices).flow
@@ -87,7 +83,7 @@ def test_an_infeasible_flow_is_seen(draw_market: MakeMarket) -> None:
 
 
 @pytest.mark.parametrize("moved", [0.5, 1e-2, 1e-4])
-def test_moving_flow_away_from_the_equilibrium_shows(draw_market: MakeMarket, kind: str, moved: float) -> None:
+def test_moving_flow_away_from_the_equilibrium_shows(kind: str, moved: float) -> None:
     for seed in range(5):
         market = draw_market(kind, 4, 5, seed)
         prices = 0.3 * market.price_cap
@@ -104,23 +100,17 @@ def test_moving_flow_away_from_the_equilibrium_shows(draw_market: MakeMarket, ki
         assert certificate.max_regret > 1e-4 * moved**2
 
 
-def one_rival(make_market: MakeMarket) -> Market:
-    """One user with D = 4, both capacities 2, the rival at 2."""
-    ids = {"user_ids": ("u",), "provider_ids": ("own", "rival")}
-    return make_market(**ids, demand=[4], price=[0, 2], capacity=[2, 2], delay=[[0, 0]])
-
-
-def test_regret_by_hand(make_market: MakeMarket) -> None:
+def test_regret_by_hand() -> None:
     # D = 4, beta = 1/2 at both, all at the rival of price 2 with the leader at 3: cost 4 (2 + 4/2) = 16. The best split
     # (see test_equilibrium) is 3/2 and 5/2: 3/2 (3 + 3/4) + 5/2 (2 + 5/4) = 45/8 + 65/8 = 55/4. Saving 9/4 of 16.
     # KKT: marginal costs 3 and 2 + 2 (2) = 6, so 4 (6 - 3) / (4 (3 + 2)) = 3/5.
-    market = one_rival(make_market)
+    market = one_rival()
     certificate = certify(market, [3.0], np.array([[0.0, 4.0]]))
     assert certificate.max_regret == pytest.approx(9 / 64, rel=1e-14)
     assert certificate.kkt_residual == pytest.approx(3 / 5, rel=1e-14)
 
 
-def test_regret_beats_every_split_of_a_grid(draw_market: MakeMarket) -> None:
+def test_regret_beats_every_split_of_a_grid() -> None:
     market = draw_market("weights", 3, 3, 2)
     prices = np.array([2.0])
     flow = feasible_flows(market, np.random.default_rng(0))
@@ -141,7 +131,7 @@ def test_regret_beats_every_split_of_a_grid(draw_market: MakeMarket) -> None:
     assert best <= regret <= best + 1e-4
 
 
-def test_large_markets_are_checked_in_blocks(draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_markets_are_checked_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     market = draw_market("heavy", 11, 4, 0)
     flow = feasible_flows(market, np.random.default_rng(3))
     whole = certify(market, [1.0], flow)
@@ -149,28 +139,19 @@ def test_large_markets_are_checked_in_blocks(draw_market: MakeMarket, monkeypatc
     assert certify(market, [1.0], flow) == whole
 
 
-def test_the_certificate_has_no_units(draw_market: MakeMarket) -> None:
+def test_the_certificate_has_no_units() -> None:
     market = draw_market("weights", 4, 3, 5)
     flow = feasible_flows(market, np.random.default_rng(0))
     money, volume = 1024.0, 1 / 4096
-    other = replace(
-        market,
-        demand=market.demand * volume,
-        capacity=market.capacity * volume,
-        price=market.price * money,
-        value=market.value * money,
-        price_cap=market.price_cap * money,
-        congestion_weight=market.congestion_weight * money,
-        delay_weight=market.delay_weight * money,
-    )
+    other = in_other_units(market, money, volume)
     plain, scaled = certify(market, [2.0], flow), certify(other, [2.0 * money], flow * volume)
     assert plain.kkt_residual > 0.01
     assert scaled.kkt_residual == pytest.approx(plain.kkt_residual, rel=1e-12)
     assert scaled.max_regret == pytest.approx(plain.max_regret, rel=1e-12)
 
 
-def test_profits_by_hand(hand_answers: Mapping[str, Any], make_market: MakeMarket) -> None:
-    for answer in hand_answers.values():
+def test_profits_by_hand() -> None:
+    for answer in hand_answers().values():
         load = np.zeros(answer.market.m)
         load[list(answer.market.leader)] = [float(x) for x in answer.loads]
         assert profit_of(answer.market, [float(p) for p in answer.prices], load) == pytest.approx(float(answer.profit))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import prillm_or.market
+from helpers.equality import assert_same
+from helpers.markets import make_market
 from prillm_or.errors import MarketError
 from prillm_or.files.changes import read_change
 from prillm_or.market.change_fields import change_schema
@@ -116,17 +117,8 @@ KINDS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def assert_same(found: Market, expected: Market) -> None:
-    for field in fields(Market):
-        ours, theirs = getattr(found, field.name), getattr(expected, field.name)
-        if isinstance(theirs, np.ndarray):
-            np.testing.assert_array_equal(ours, theirs, err_msg=field.name)
-        else:
-            assert ours == theirs, field.name
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_change_gives_the_market_made_so_from_the_start(kind: str, make_market: Any) -> None:
+def test_a_change_gives_the_market_made_so_from_the_start(kind: str) -> None:
     change, expected = KINDS[kind]
     market = make_market()
     assert_same(apply(market, change), make_market(**expected))
@@ -145,7 +137,7 @@ def test_the_shipped_schema_is_the_generated_one() -> None:
     assert shipped.read_text() == json.dumps(change_schema(), indent=2) + "\n"
 
 
-def test_a_leader_among_those_who_stay_is_found_again(make_market: Any) -> None:
+def test_a_leader_among_those_who_stay_is_found_again() -> None:
     market = make_market(leader=(2, 1), price_cap=[3, 4])
     smaller = apply(market, {"remove": {"providers": ["p1"]}, "add": {"providers": [RIVAL | {"delays": 1}]}})
     assert smaller.leader_ids == ("p3", "p2")
@@ -154,7 +146,7 @@ def test_a_leader_among_those_who_stay_is_found_again(make_market: Any) -> None:
     assert apply(market, {"price_cap": 9}).price_cap.tolist() == [9, 9]
 
 
-def test_an_absent_price_of_today_stays_absent_until_it_is_given(make_market: Any) -> None:
+def test_an_absent_price_of_today_stays_absent_until_it_is_given() -> None:
     market = make_market(price=[np.nan, 2, 3])
     assert apply(market, {"users": {"u1": {"demand": 2}}}).today is None
     today = apply(market, {"providers": {"p1": {"price": 2}}}).today
@@ -162,7 +154,7 @@ def test_an_absent_price_of_today_stays_absent_until_it_is_given(make_market: An
     assert today.tolist() == [2]
 
 
-def test_units_name_and_description_stay(make_market: Any) -> None:
+def test_units_name_and_description_stay() -> None:
     market = make_market(description="from somewhere")
     assert apply(market, {"remove": {"users": ["u1"]}}).description == "from somewhere"
 
@@ -298,7 +290,7 @@ def test_all_faults_are_listed_at_once(small_market: Market) -> None:
     }
 
 
-def test_a_new_users_weight_must_be_given_where_users_differ(make_market: Any) -> None:
+def test_a_new_users_weight_must_be_given_where_users_differ() -> None:
     market = make_market(congestion_weight=[1, 2], delay_weight=[3, 3])
     (line,) = refusal(market, {"add": {"users": [USER | {"delays": 1}]}})
     assert line.startswith("add.users[0].weights.congestion: missing; users differ in it")

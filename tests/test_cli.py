@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import gurobipy
 import pytest
 
+from helpers.commands import PROGRAM, in_process, interrupted, read_json, running
+from helpers.markets import shipped
 from prillm_or.cli import run
-from prillm_or.files.markets import read_market, write_market
-from prillm_or.files.names import find
+from prillm_or.files.markets import write_market
 from prillm_or.solvers.registry import SOLVERS
 
-PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 COMMANDS = (
     *("solve", "compare", "equilibrium", "curve", "explain", "page", "compete", "watch", "generate", "calibrate"),
     *("train", "import-openrouter", "validate", "models", "solvers", "instances"),
 )
-
-
-def in_process(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.wheel
@@ -54,7 +42,7 @@ def test_standard_output_holds_nothing_but_json(solver: str) -> None:
     assert result["gap"] <= 1e-4
 
 
-def test_one_instance_gives_an_object_and_several_an_array_in_the_given_order(tmp_path: Path) -> None:
+def test_one_market_gives_an_object_and_several_an_array_in_the_given_order(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     assert run(["solve", "tiny/tie", "--json", str(out)]) == 0
     assert read_json(out)["instance"] == "tie"
@@ -136,12 +124,9 @@ def test_a_missing_package_is_named_with_its_install_command(
 def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     arguments = ("solve", "coding-13", "tiny/tie", "--model", "kkt-bigm-naive", "--solver", "highs", "--json", str(out))
-    with subprocess.Popen([*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with running(*PROGRAM, *arguments) as process:
         time.sleep(6)
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in error
+        interrupted(process)
     (result,) = read_json(out)
     assert result["instance"] == "coding-13"
     assert result["profit"] > 15.42
@@ -220,7 +205,7 @@ def test_no_arguments_show_the_commands(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_ids_that_look_like_markup_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    market = read_market(find("instances", "tiny/one-rival")).market
+    market = shipped("tiny/one-rival")
     odd = dataclasses.replace(market, provider_ids=("[bold]lead[/bold]", "rival"))
     write_market(odd, tmp_path / "odd.json")
     assert run(["solve", str(tmp_path / "odd.json")]) == 0
@@ -253,7 +238,7 @@ def test_an_exported_programme_has_the_optimum_of_its_market(tmp_path: Path) -> 
     with gurobipy.Env(params={"OutputFlag": 0}) as environment, gurobipy.read(str(out), env=environment) as programme:
         programme.optimize()
         optimum = programme.ObjVal
-    market = read_market(find("instances", "tiny/kink")).market
+    market = shipped("tiny/kink")
     unit = float(market.price_cap.max() * market.demand.mean())
     assert optimum * unit == pytest.approx(7.5, rel=1e-5)  # tiny/README.md
 

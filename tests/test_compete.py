@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from helpers.answers import profit_at
+from helpers.markets import draw_market, make_market
 from prillm_or.competition import unilateral
 from prillm_or.competition.best_response import best_response
 from prillm_or.competition.competition import Status
@@ -27,13 +28,11 @@ from prillm_or.solving.run import solve
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import UserProblem, equilibrium, user_problem
 
-MakeMarket = Callable[..., Market]
-
 CYCLES = ("uniform", 5)
 """Shape and seed of a market of 8 users and 5 providers in which best responses go round in a cycle."""
 
 
-def duopoly(make_market: MakeMarket, **fields: object) -> Market:
+def duopoly(**fields: object) -> Market:
     """Two providers between whom users choose by price and congestion alone."""
     n = len(fields.get("demand", "12"))  # type: ignore[arg-type]
     defaults = {
@@ -60,9 +59,9 @@ def led(market: Market, leader: tuple[int, ...]) -> Market:
     return replace(market, leader=leader, price_cap=np.full(len(leader), 12.0))
 
 
-def test_identical_duopolists_ask_what_the_closed_form_says(make_market: MakeMarket) -> None:
+def test_identical_duopolists_ask_what_the_closed_form_says() -> None:
     # k + D (n + 1) w_q / (n w_p alpha) = 0.5 + 2 * 3 * 2 / (2 * 1 * 3) = 2.5; loads D / 2 = 1; profits (2.5 - 0.5) * 1.
-    market = duopoly(make_market, congestion_weight=np.full(2, 2.0))
+    market = duopoly(congestion_weight=np.full(2, 2.0))
     found = find_prices(setting_of(market))
     (one,) = found.equilibria
     assert one.standing.prices == pytest.approx([2.5, 2.5], abs=1e-8)
@@ -72,12 +71,11 @@ def test_identical_duopolists_ask_what_the_closed_form_says(make_market: MakeMar
     assert all(gain.proven and gain.relative_gain <= 1e-12 for gain in one.certificate.values())
 
 
-def test_duopolists_who_differ_ask_what_the_closed_form_says(make_market: MakeMarket) -> None:
+def test_duopolists_who_differ_ask_what_the_closed_form_says() -> None:
     rng = np.random.default_rng(1)
     for _ in range(5):
         n = int(rng.integers(1, 6))
         market = duopoly(
-            make_market,
             demand=rng.uniform(2.0, 2.5, n),
             capacity=rng.uniform(2, 3, 2),
             value=rng.uniform(0, 0.2, 2),
@@ -103,7 +101,7 @@ def test_no_other_price_of_any_owner_gains(shape: str, seed: int) -> None:
     prices = prices_of(setting)
     for number, (own,) in enumerate(setting.places):
         market = setting.seat(number, prices)
-        now = profit_of(market, prices[[own]], equilibrium(market, prices[[own]]).load)
+        now = profit_at(market, prices[[own]])
         found = None
         for price in np.linspace(0.0, setting.cap[own], 300):
             found = equilibrium(market, [price], found)
@@ -111,7 +109,7 @@ def test_no_other_price_of_any_owner_gains(shape: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["uniform", "heavy", "costs", "weights", "degenerate"])
-def test_claims_survive_ten_thousand_prices_of_each_owner(kind: str, draw_market: MakeMarket) -> None:
+def test_claims_survive_ten_thousand_prices_of_each_owner(kind: str) -> None:
     benchmark = pytest.importorskip("benchmarks.competition", reason="benchmarks are no part of the wheel")
     claimed = 0
     for seed in (3, 7):
@@ -121,7 +119,7 @@ def test_claims_survive_ten_thousand_prices_of_each_owner(kind: str, draw_market
     assert claimed > 0
 
 
-def test_loads_on_a_grid_are_those_of_equilibria(draw_market: MakeMarket) -> None:
+def test_loads_on_a_grid_are_those_of_equilibria() -> None:
     benchmark = pytest.importorskip("benchmarks.competition", reason="benchmarks are no part of the wheel")
     for kind in ("heavy", "weights", "degenerate"):
         market = draw_market(kind, 6, 4, 2)
@@ -145,7 +143,7 @@ def test_a_cycle_is_shown_and_nothing_is_claimed() -> None:
     assert max(gain.relative_gain for gain in certificate.values()) > 1e-4, "somebody gains at any of them"
 
 
-def test_different_equilibria_are_all_listed(draw_market: MakeMarket) -> None:
+def test_different_equilibria_are_all_listed() -> None:
     """A provider too dear to earn keeps any price, and its price limits what the others ask."""
     setting = setting_of(draw_market("costs", 6, 4, 5))
     found = find_prices(setting)
@@ -155,8 +153,8 @@ def test_different_equilibria_are_all_listed(draw_market: MakeMarket) -> None:
     assert max(first.worst, second.worst) <= 1e-8
 
 
-def test_an_owner_whom_nobody_would_use_keeps_its_price(make_market: MakeMarket) -> None:
-    market = duopoly(make_market, price=np.array([1.0, 9.0]), unit_cost=np.array([0.0, 9.5]))
+def test_an_owner_whom_nobody_would_use_keeps_its_price() -> None:
+    market = duopoly(price=np.array([1.0, 9.0]), unit_cost=np.array([0.0, 9.5]))
     (one,) = find_prices(setting_of(market), starts=1).equilibria
     assert one.standing.prices[1] == 9.0
     assert one.standing.prices[0] > 1.0
@@ -200,16 +198,14 @@ def test_time_that_is_up_is_said() -> None:
     assert {failure.end for failure in found.failures} == {End.TIME_LIMIT}
 
 
-@pytest.mark.parametrize(
-    ("shape", "seed", "prices"), [("uniform", 8, 2), ("heavy", 1, 3), ("heavy", 6, 2)]
-)
+@pytest.mark.parametrize(("shape", "seed", "prices"), [("uniform", 8, 2), ("heavy", 1, 3), ("heavy", 6, 2)])
 def test_several_prices_are_as_good_as_an_algebraic_model_proves(shape: str, seed: int, prices: int) -> None:
     market = led(generate(6, 4, shape, seed), tuple(range(4 - prices, 4)))  # type: ignore[arg-type]
     found = best_response(market)
     theirs = solve(market, solver="highs", model="kkt-bigm", gap=1e-6)
     assert theirs.upper_bound is not None
     assert theirs.profit * (1 - 1e-8) <= found.profit <= theirs.upper_bound * (1 + 1e-7)
-    assert found.profit == pytest.approx(profit_of(market, found.prices, equilibrium(market, found.prices).load))
+    assert found.profit == pytest.approx(profit_at(market, found.prices))
     assert found.bound is None
 
 
@@ -218,7 +214,7 @@ def test_a_ridge_on_which_no_single_price_gains_is_climbed() -> None:
     market = led(generate(8, 5, "uniform", 8), (3, 4))
     known = np.array([2.695, 2.752])
     found = ascend(market, user_problem(market), [market.price[[3, 4]]])
-    assert found.profit > profit_of(market, known, equilibrium(market, known).load)
+    assert found.profit > profit_at(market, known)
 
 
 def test_owners_of_several_prices_are_certified_by_a_model() -> None:
@@ -276,8 +272,8 @@ def test_a_merger_never_lowers_the_joint_best_profit_at_given_rival_prices() -> 
         assert together.profit >= alone * (1 - 1e-12)
 
 
-def test_standing_counts_everybodys_money(make_market: MakeMarket) -> None:
-    market = duopoly(make_market, unit_cost=np.array([0.5, 1.0]), price_weight=np.full(2, 2.0))
+def test_standing_counts_everybodys_money() -> None:
+    market = duopoly(unit_cost=np.array([0.5, 1.0]), price_weight=np.full(2, 2.0))
     setting = replace(setting_of(market), fee=0.25)
     standing = stand(setting, np.array([2.0, 2.0]))
     # Prices alike: every user routes half its demand of 1 to each, so loads are 1 and congestion is 1 / 3.
@@ -294,7 +290,7 @@ def test_an_equilibrium_that_a_user_would_leave_is_not_certified(monkeypatch: py
         stand(setting, setting.start())
 
 
-def test_who_competes(make_market: MakeMarket) -> None:
+def test_who_competes() -> None:
     market = make_market(provider_ids=("a", "b", "c", "d"), leader=(0, 2), price_cap=np.array([5.0, 6.0]))
     everyone = setting_of(market)
     assert [owner.name for owner in everyone.owners] == ["a+c", "b", "d"]
@@ -305,7 +301,7 @@ def test_who_competes(make_market: MakeMarket) -> None:
     assert some.priced == (1, 2, 3)
 
 
-def test_nobody_has_to_ask_less_than_today(make_market: MakeMarket) -> None:
+def test_nobody_has_to_ask_less_than_today() -> None:
     assert setting_of(make_market(price=np.array([1.0, 2.0, 40.0]))).cap.tolist() == [10.0, 40.0, 40.0]
 
 
@@ -328,7 +324,7 @@ def test_bad_owners_are_refused(
         setting_of(small_market, leaders, groups)
 
 
-def test_a_price_that_nobody_sets_has_to_be_there(make_market: MakeMarket) -> None:
+def test_a_price_that_nobody_sets_has_to_be_there() -> None:
     market = make_market(price=np.array([np.nan, 2.0, 3.0]))
     assert setting_of(market).start().tolist() == [2.5, 2.0, 3.0]
     assert find_prices(setting_of(market), starts=1).today is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.markets import make_market
 from prillm_or.cli import run
 from prillm_or.files.markets import read_market, write_market
-from prillm_or.market.market import Market
 from prillm_or.market.synthetic import generate
-
-MakeMarket = Callable[..., Market]
 
 
 @pytest.fixture
-def instance(tmp_path: Path, make_market: MakeMarket) -> str:
+def market_file(tmp_path: Path) -> str:
     """A file of a market of two users and three providers, p1 leads, with unit costs."""
     path = tmp_path / "three.json"
     write_market(make_market(unit_cost=np.array([0.5, 0.25, 1.0]), delay=np.full((2, 3), 0.5)), path)
@@ -34,8 +31,8 @@ def answer(*arguments: str, code: int = 0, starts: int = 2) -> Any:
     return json.loads(out.read_text(encoding="utf-8"))
 
 
-def test_the_json_says_what_was_found_and_how_far_it_is_proven(instance: str) -> None:
-    document = answer(instance)
+def test_the_json_says_what_was_found_and_how_far_it_is_proven(market_file: str) -> None:
+    document = answer(market_file)
     assert document["format"] == "prillm-or/competition@1"
     assert document["status"] == "equilibrium"
     assert document["owners"] == {"p1": ["p1"], "p2": ["p2"], "p3": ["p3"]}
@@ -55,8 +52,8 @@ def test_the_json_says_what_was_found_and_how_far_it_is_proven(instance: str) ->
     assert document["rounds"] >= one["rounds"] >= 1
 
 
-def test_a_table_shows_everybody(instance: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["compete", instance, "--starts", "1", "--merge", "both=p1,p3", "--platform-fee", "0.1"]) == 0
+def test_a_table_shows_everybody(market_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compete", market_file, "--starts", "1", "--merge", "both=p1,p3", "--platform-fee", "0.1"]) == 0
     shown = capsys.readouterr().out
     for row in ("price of p1", "load of p2", "profit of p3", "profit of owner both"):
         assert row in shown
@@ -68,8 +65,8 @@ def test_a_table_shows_everybody(instance: str, capsys: pytest.CaptureFixture[st
     assert "what if: equilibrium, from start before, today" in shown
 
 
-def test_standard_output_holds_nothing_but_json(instance: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["compete", instance, "--starts", "1", "--json", "-"]) == 0
+def test_standard_output_holds_nothing_but_json(market_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compete", market_file, "--starts", "1", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["instance"] == "small"
 
 
@@ -91,8 +88,8 @@ def test_no_equilibrium_is_said_with_the_cycle_and_exit_code_1(
     assert all(list(prices) == ["p1", "p2", "p3", "p4", "p5"] for prices in document["cycle"])
 
 
-def test_leaders_owners_and_cap(instance: str) -> None:
-    document = answer(instance, "--leaders", "p2,p3", "--owner", "us=p2,p3", "--cap", "3")
+def test_leaders_owners_and_cap(market_file: str) -> None:
+    document = answer(market_file, "--leaders", "p2,p3", "--owner", "us=p2,p3", "--cap", "3")
     assert document["owners"] == {"us": ["p2", "p3"]}
     assert document["caps"] == {"p2": 3.0, "p3": 3.0}
     assert document["prices"]["p1"] == 1.0
@@ -100,22 +97,22 @@ def test_leaders_owners_and_cap(instance: str) -> None:
     assert "highs:kkt-bigm" in document["certificate"]["us"]["note"]
 
 
-def test_a_cap_at_or_above_the_prices_changes_nothing_and_one_below_binds(instance: str) -> None:
-    present = answer(instance)
+def test_a_cap_at_or_above_the_prices_changes_nothing_and_one_below_binds(market_file: str) -> None:
+    present = answer(market_file)
     highest = max(present["prices"].values())
-    same = answer(instance, "--price-cap", repr(highest))["counterfactual"]
+    same = answer(market_file, "--price-cap", repr(highest))["counterfactual"]
     assert same["prices"] == pytest.approx(present["prices"], abs=1e-7)
     assert same["loads"] == pytest.approx(present["loads"], abs=1e-7)
     assert same["profits"] == pytest.approx(present["profits"], abs=1e-7)
-    lower = answer(instance, "--price-cap", repr(0.9 * highest))["counterfactual"]
+    lower = answer(market_file, "--price-cap", repr(0.9 * highest))["counterfactual"]
     assert max(lower["prices"].values()) <= 0.9 * highest
     assert lower["users_cost"] < present["users_cost"]
 
 
-def test_a_fee_acts_like_a_higher_unit_cost(instance: str, make_market: MakeMarket, tmp_path: Path) -> None:
-    fee = answer(instance, "--platform-fee", "0.2")["counterfactual"]
+def test_a_fee_acts_like_a_higher_unit_cost(market_file: str, tmp_path: Path) -> None:
+    fee = answer(market_file, "--platform-fee", "0.2")["counterfactual"]
     path = tmp_path / "dearer.json"
-    market = read_market(instance).market
+    market = read_market(market_file).market
     write_market(replace(market, unit_cost=market.unit_cost / 0.8), path)
     dearer = answer(str(path))
     assert fee["prices"] == pytest.approx(dearer["prices"], rel=1e-7)
@@ -124,7 +121,7 @@ def test_a_fee_acts_like_a_higher_unit_cost(instance: str, make_market: MakeMark
     assert fee["platform_revenue"] == pytest.approx(0.2 * revenue)
 
 
-def test_a_fee_moves_no_price_where_nothing_costs(make_market: MakeMarket, tmp_path: Path) -> None:
+def test_a_fee_moves_no_price_where_nothing_costs(tmp_path: Path) -> None:
     path = tmp_path / "free.json"
     write_market(make_market(), path)
     document = answer(str(path), "--platform-fee", "0.3")
@@ -132,8 +129,8 @@ def test_a_fee_moves_no_price_where_nothing_costs(make_market: MakeMarket, tmp_p
     assert document["counterfactual"]["users_cost"] == pytest.approx(document["users_cost"])
 
 
-def test_shocks(instance: str) -> None:
-    document = answer(instance, "--cost-shock", "p2=+100%", "--cost-shock", "p1=+0.5", "--demand-shock", "all=-50%")
+def test_shocks(market_file: str) -> None:
+    document = answer(market_file, "--cost-shock", "p2=+100%", "--cost-shock", "p1=+0.5", "--demand-shock", "all=-50%")
     present, after = document, document["counterfactual"]
     assert after["what_if"] == {"cost_shock": ["p2=+100%", "p1=+0.5"], "demand_shock": ["all=-50%"]}
     assert sum(after["loads"].values()) == pytest.approx(sum(present["loads"].values()) / 2)
@@ -142,17 +139,17 @@ def test_shocks(instance: str) -> None:
         assert profit == pytest.approx((after["prices"][name] - cost[name]) * after["loads"][name])
 
 
-def test_exit_and_entry(instance: str, tmp_path: Path) -> None:
+def test_exit_and_entry(market_file: str, tmp_path: Path) -> None:
     entrant = tmp_path / "new.json"
     entrant.write_text(json.dumps({"id": "new", "price": 12.0, "capacity": 3.0, "unit_cost": 0.1, "delays": 0.5}))
-    after = answer(instance, "--exit", "p1", "--entry", str(entrant))["counterfactual"]
+    after = answer(market_file, "--exit", "p1", "--entry", str(entrant))["counterfactual"]
     assert after["owners"] == {"p2": ["p2"], "p3": ["p3"], "new": ["new"]}
     assert after["caps"] == {"p2": 10.0, "p3": 10.0, "new": 12.0}
     assert sum(after["loads"].values()) == pytest.approx(3.0)
     assert after["loads"]["new"] > 0
 
 
-def test_a_merger_takes_providers_over(tmp_path: Path, make_market: MakeMarket) -> None:
+def test_a_merger_takes_providers_over(tmp_path: Path) -> None:
     path = tmp_path / "four.json"
     owned = make_market(provider_ids=("a", "b", "c", "d"), leader=(0, 1), price_cap=np.array([8.0, 8.0]))
     write_market(owned, path)
@@ -161,8 +158,8 @@ def test_a_merger_takes_providers_over(tmp_path: Path, make_market: MakeMarket) 
     assert document["counterfactual"]["owners"] == {"new": ["b", "c"], "a": ["a"], "d": ["d"]}
 
 
-def test_users_may_leave(instance: str, capsys: pytest.CaptureFixture[str]) -> None:
-    document = answer(instance, "--outside", "0.0")
+def test_users_may_leave(market_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    document = answer(market_file, "--outside", "0.0")
     assert "outside" not in document["owners"]
     assert document["prices"]["outside"] == 0.0
     assert document["outside"] == 0.0
@@ -191,9 +188,9 @@ def test_users_may_leave(instance: str, capsys: pytest.CaptureFixture[str]) -> N
     ],
 )
 def test_bad_input_ends_with_2_and_a_line(
-    arguments: list[str], says: str, instance: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], says: str, market_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["compete", instance, *arguments]) == 2
+    assert run(["compete", market_file, *arguments]) == 2
     shown = capsys.readouterr()
     assert says in shown.err
     assert "Traceback" not in shown.err
@@ -211,36 +208,36 @@ def test_bad_input_ends_with_2_and_a_line(
     ],
 )
 def test_a_bad_entrant_is_refused_with_its_file(
-    content: str, says: str, instance: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: str, says: str, market_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "entry.json"
     path.write_text(content)
-    assert run(["compete", instance, "--entry", str(path)]) == 2
+    assert run(["compete", market_file, "--entry", str(path)]) == 2
     line = capsys.readouterr().err
     assert "entry.json: " in line
     assert says in line
 
 
-def test_a_share_of_no_unit_cost_is_refused(tmp_path: Path, make_market: MakeMarket) -> None:
+def test_a_share_of_no_unit_cost_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "free.json"
     write_market(make_market(), path)
     assert run(["compete", str(path), "--cost-shock", "p1=+10%"]) == 2
 
 
 @pytest.mark.parametrize("cap", ["1e3", "1e6", "1e9"])
-def test_a_cap_without_meaning_changes_nothing(instance: str, cap: str) -> None:
+def test_a_cap_without_meaning_changes_nothing(market_file: str, cap: str) -> None:
     """Whoever has no cap in mind writes a large number; what is claimed is held to the same digits."""
     sets = ("--leaders", "p2,p3")  # p1 leads, whose cap is in the file
-    plain, free = answer(instance, *sets, "--cap", "20"), answer(instance, *sets, "--cap", cap)
+    plain, free = answer(market_file, *sets, "--cap", "20"), answer(market_file, *sets, "--cap", cap)
     assert len(free["equilibria"]) == len(plain["equilibria"])
     assert free["prices"] == pytest.approx(plain["prices"], rel=1e-7)
     assert max(gain["relative_gain"] for gain in free["certificate"].values()) <= 1e-12
 
 
-def test_a_shock_of_all_costs_leaves_the_outside_option_alone(instance: str) -> None:
-    after = answer(instance, "--outside", "-6", "--cost-shock", "all=+0.1")["counterfactual"]
+def test_a_shock_of_all_costs_leaves_the_outside_option_alone(market_file: str) -> None:
+    after = answer(market_file, "--outside", "-6", "--cost-shock", "all=+0.1")["counterfactual"]
     assert "outside" not in after["profits"]
-    below = answer(instance, "--outside", "-6", "--cost-shock", "all=-0.1")["counterfactual"]
+    below = answer(market_file, "--outside", "-6", "--cost-shock", "all=-0.1")["counterfactual"]
     assert below["status"] == "equilibrium"
 
 
@@ -248,15 +245,15 @@ def test_a_shock_of_all_costs_leaves_the_outside_option_alone(instance: str) -> 
     "flags", [("--leaders", "p1,outside"), ("--owner", "a=p2,outside"), ("--cost-shock", "outside=+1")]
 )
 def test_nobody_sets_a_price_or_cost_of_leaving(
-    instance: str, flags: tuple[str, str], capsys: pytest.CaptureFixture[str]
+    market_file: str, flags: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["compete", instance, "--outside", "-6", *flags]) == 2
+    assert run(["compete", market_file, "--outside", "-6", *flags]) == 2
     assert "with --outside nobody sets the price or cost of `outside`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flags", [("--price-cap", "inf"), ("--tolerance", "inf"), ("--leaders", "p1,p1")])
 def test_what_makes_no_sense_is_refused_before_any_work(
-    instance: str, flags: tuple[str, str], capsys: pytest.CaptureFixture[str]
+    market_file: str, flags: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["compete", instance, *flags]) == 2
+    assert run(["compete", market_file, *flags]) == 2
     assert "finite number" in (said := capsys.readouterr().err) or "p1 more than once" in said

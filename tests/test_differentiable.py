@@ -9,13 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.markets import draw_market
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.users import differentiable
 from prillm_or.users.differentiable import equilibrium_flows, settle
 from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
-
-MakeMarket = Callable[..., Market]
 
 COUNT = 12
 
@@ -44,7 +43,7 @@ def assert_agrees(flow: Tensor, problems: Sequence[tuple[UserProblem, Array]]) -
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 2), (3, 3), (8, 4), (50, 3), (20, 6)])
-def test_agrees_with_the_package(draw_market: MakeMarket, kind: str, n: int, k: int) -> None:
+def test_agrees_with_the_package(kind: str, n: int, k: int) -> None:
     problems = problems_of(lambda seed: draw_market(kind, n, k, seed), whole_prices=kind == "degenerate")
     assert_agrees(equilibrium_flows(*batch_of(problems)), problems)
 
@@ -87,7 +86,7 @@ def test_extreme_sizes() -> None:
     np.testing.assert_allclose(far, equilibrium_flows(offsets, capacity, demands).sum(1).numpy(), rtol=1e-9)
 
 
-def test_padded_users_change_nothing(draw_market: MakeMarket) -> None:
+def test_padded_users_change_nothing() -> None:
     sizes = [2, 5, 9]
     problems = [(user_problem(draw_market("weights", n, 3, 1)), np.ones(1)) for n in sizes]
     offsets, demand = torch.full((3, 9, 3), 7.0, dtype=torch.float64), torch.full((3, 9), 4.0, dtype=torch.float64)
@@ -106,7 +105,7 @@ def test_padded_users_change_nothing(draw_market: MakeMarket) -> None:
 
 
 @pytest.mark.parametrize("k", [2, 3, 5])
-def test_derivatives(draw_market: MakeMarket, k: int) -> None:
+def test_derivatives(k: int) -> None:
     problems = problems_of(lambda seed: draw_market("weights", 4, k, seed))[:4]
     inputs = tuple(given.clone().requires_grad_() for given in batch_of(problems))
 
@@ -118,9 +117,7 @@ def test_derivatives(draw_market: MakeMarket, k: int) -> None:
 
 
 @pytest.mark.parametrize(("n", "k"), [(3, 2), (20, 3), (50, 5)])
-def test_loads_and_derivatives_are_those_of_the_system_of_providers_alone(
-    draw_market: MakeMarket, kind: str, n: int, k: int
-) -> None:
+def test_loads_and_derivatives_are_those_of_the_system_of_providers_alone(kind: str, n: int, k: int) -> None:
     """The users eliminated, k equations for the congestion are left, and torch differentiates their solution."""
     problems = problems_of(lambda seed: draw_market(kind, n, k, seed))
     offsets, capacity, demand = inputs = tuple(given.requires_grad_() for given in batch_of(problems))

@@ -19,6 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
+from helpers.commands import PROGRAM, in_process, running, untimed, wait_for_lines
 from prillm_or.abstraction.training.anchor import example
 from prillm_or.abstraction.training.examples import computed
 from prillm_or.cli import run
@@ -31,35 +32,6 @@ from prillm_or.result import Result, Status
 from prillm_or.solving.batch import Kept, Settings, Task, solve_task
 from prillm_or.solving.run import solve
 from prillm_or.workers.engine import Engine, Lost, engine_of, spread
-
-PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
-UNTIMED = ("time_s", "time_share")
-
-
-def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key not in UNTIMED} for row in rows]
-
-
-def wait_for(path: Path, lines: int, process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 60
-    while not path.exists() or path.read_bytes().count(b"\n") < lines:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until, f"{path} has not got {lines} lines in a minute"
-        time.sleep(0.01)
-
-
-@contextmanager
-def running(*command: str, alone: bool = False) -> Iterator[subprocess.Popen[str]]:
-    """A process that is gone in the end; `alone`: in a group of its own, as a shell gives it."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=alone) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            process.communicate()
-
 
 # Work for the tests; workers import it by the file's name in the folder that they are given.
 
@@ -195,7 +167,7 @@ def test_compare_on_a_cluster_gives_the_same_whoever_is_killed(tmp_path: Path) -
     with cluster(tmp_path) as (address, processes):
         command = (*PROGRAM, *arguments, "--engine", "dask", "--address", address, "--report", str(there))
         with running(*command) as process:
-            wait_for(there / "runs.jsonl", 3, process)
+            wait_for_lines(there / "runs.jsonl", 3, process)
             processes[1].kill()
             assert process.wait(timeout=120) == 0, process.stderr and process.stderr.read()
     reports = [json.loads((tmp_path / name / "report.json").read_bytes()) for name in ("here", "there")]
@@ -223,7 +195,7 @@ def test_a_lost_scheduler_is_told_and_the_next_run_goes_on(tmp_path: Path, capsy
     with cluster(tmp_path) as (address, processes):
         command = (*PROGRAM, "solve", *names, "--solver", "highs", "--engine", "dask", "--address", address)
         with running(*command, "--json", str(out)) as process:
-            wait_for(tmp_path / "all.json.parts", 2, process)
+            wait_for_lines(tmp_path / "all.json.parts", 2, process)
             processes[0].kill()
             code = process.wait(timeout=120)
             assert process.stderr is not None
@@ -332,7 +304,7 @@ def _has_workers(pid: int) -> bool:
 
 def test_processes_leave_no_word_on_standard_error() -> None:
     command = ("solve", "tiny/kink", "tiny/tie", "--model", "kkt-bigm", "--jobs", "2", "--json", "-")
-    done = subprocess.run([*PROGRAM, *command], capture_output=True, text=True, check=False)
+    done = in_process(*command)
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["instance"] for row in json.loads(done.stdout)] == ["kink", "tie"]
 
@@ -355,7 +327,7 @@ def test_a_killed_run_goes_on_where_it_was(jobs: str, tmp_path: Path) -> None:
     parts = tmp_path / "all.json.parts"
     command = (*PROGRAM, "solve", *names, "--solver", "highs", "--json", str(tmp_path / "all.json"), "--jobs", jobs)
     with running(*command) as process:
-        wait_for(parts, 3, process)
+        wait_for_lines(parts, 3, process)
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not (tmp_path / "all.json").exists()

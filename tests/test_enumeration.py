@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.answers import answers_of_one_price, hand_answers, profit_at, turnover
+from helpers.markets import draw_market, with_unit_cost
 from prillm_or.errors import CombinationError
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
@@ -16,10 +17,6 @@ from prillm_or.solvers.enumeration import Enumerate
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.run import solve
-from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium
-
-MakeMarket = Callable[..., Market]
 
 SIZES = [(4, 4), (2, 6), (6, 2), (5, 3), (3, 5), (2, 2), (3, 3), (1, 8)]
 
@@ -30,23 +27,21 @@ def agree(market: Market, proposal: Proposal) -> None:
     assert proposal.ended is Ended.FINISHED
     assert best is not None
     assert proposal.prices is not None
-    rounding = 1e-11 * (market.price_cap[0] + market.unit_cost.max()) * market.demand.sum()
-    earned = profit_of(market, proposal.prices, equilibrium(market, proposal.prices).load)
+    rounding = 1e-11 * turnover(market)
+    earned = profit_at(market, proposal.prices)
     assert proposal.upper_bound == pytest.approx(best, rel=1e-10, abs=rounding)
     assert earned == pytest.approx(best, rel=1e-10, abs=rounding)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_it_agrees_with_path(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
+def test_it_agrees_with_path(kind: str, size: tuple[int, int]) -> None:
     for seed in range(3):
         market = draw_market(kind, *size, seed)
         agree(market, Enumerate().solve(market, Limits()))
 
 
-def test_every_hand_answer_of_one_price(hand_answers: Mapping[str, Any]) -> None:
-    for name, answer in hand_answers.items():
-        if len(answer.prices) > 1:
-            continue
+def test_every_hand_answer_of_one_price() -> None:
+    for name, answer in answers_of_one_price().items():
         proposal = Enumerate().solve(answer.market, Limits())
         agree(answer.market, proposal)
         assert proposal.prices is not None
@@ -55,24 +50,23 @@ def test_every_hand_answer_of_one_price(hand_answers: Mapping[str, Any]) -> None
         assert proposal.upper_bound == pytest.approx(float(answer.profit), rel=1e-10, abs=1e-12), name
 
 
-def test_patterns_of_a_market_by_hand(hand_answers: Mapping[str, Any]) -> None:
+def test_patterns_of_a_market_by_hand() -> None:
     # From instances/tiny/README.md: one user. `cap-binds`: both providers are used at all prices up to the cap 2.
     # `one-rival`: both up to price 6, then the rival alone up to the cap 10; the leader alone never, since it would
     # need p + 4 <= 2. `kink`: `near` and the leader, these and `far`, and the rivals alone.
     for name, patterns in {"cap-binds": 1, "one-rival": 2, "kink": 3}.items():
-        proposal = Enumerate().solve(hand_answers[name].market, Limits())
+        proposal = Enumerate().solve(hand_answers()[name].market, Limits())
         assert proposal.stats["patterns"] == patterns
 
 
 @pytest.mark.parametrize(("cap", "profit"), [(5.0, -1.5), (7.0, 0.0), (0.0, -24.0)])
-def test_unit_cost_above_the_cap(hand_answers: Mapping[str, Any], cap: float, profit: float) -> None:
+def test_unit_cost_above_the_cap(cap: float, profit: float) -> None:
     # As in test_path: load (6 - p)/2 and profit -(p - 8)(p - 6)/2 up to p = 6, nothing beyond.
-    market = hand_answers["one-rival"].market
-    market = replace(market, unit_cost=np.where(np.arange(market.m) == market.leader[0], 8.0, 0.0), price_cap=[cap])
+    market = replace(with_unit_cost(hand_answers()["one-rival"].market, 8.0), price_cap=np.array([cap]))
     assert Enumerate().solve(market, Limits()).upper_bound == pytest.approx(profit, abs=1e-10)
 
 
-def test_large_units_change_nothing(draw_market: MakeMarket) -> None:
+def test_large_units_change_nothing() -> None:
     # Prices in thousandths, volumes in thousands: profit is the same number.
     market = draw_market("heavy", 4, 4, 2)
     other = replace(
@@ -88,13 +82,13 @@ def test_large_units_change_nothing(draw_market: MakeMarket) -> None:
     assert bounds[1] == pytest.approx(bounds[0], rel=1e-9)
 
 
-def test_a_large_market_is_refused(draw_market: MakeMarket) -> None:
+def test_a_large_market_is_refused() -> None:
     with pytest.raises(CombinationError, match=r"up to 16 pairs .* here are 18; use solver='path' or solver='bisect'"):
         Enumerate().solve(draw_market("uniform", 6, 3, 0), Limits())
 
 
-def test_without_time_it_proves_nothing(hand_answers: Mapping[str, Any]) -> None:
-    market = hand_answers["kink"].market
+def test_without_time_it_proves_nothing() -> None:
+    market = hand_answers()["kink"].market
     proposal = Enumerate().solve(market, Limits(time_limit=0.0))
     assert proposal.ended is Ended.TIME_LIMIT
     assert proposal.upper_bound is None
@@ -102,7 +96,7 @@ def test_without_time_it_proves_nothing(hand_answers: Mapping[str, Any]) -> None
     assert solve(market, solver="enumerate", time_limit=0.0).status == "time_limit"
 
 
-def test_ctrl_c_keeps_what_was_found(hand_answers: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     solve_pattern, calls = np.linalg.solve, []
 
     def interrupted(*args: Any) -> Any:
@@ -112,7 +106,7 @@ def test_ctrl_c_keeps_what_was_found(hand_answers: Mapping[str, Any], monkeypatc
         return solve_pattern(*args)
 
     monkeypatch.setattr("prillm_or.solvers.enumeration.np.linalg.solve", interrupted)
-    proposal = Enumerate().solve(hand_answers["kink"].market, Limits())
+    proposal = Enumerate().solve(hand_answers()["kink"].market, Limits())
     assert proposal.ended is Ended.INTERRUPTED
     assert proposal.upper_bound is None
     # The first pattern has all three in use: the best price of its piece is its left end.

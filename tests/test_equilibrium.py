@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.answers import hand_answers
+from helpers.markets import draw_market, in_other_units, make_market, one_rival
 from prillm_or.curves.trace import trace
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.users.certificate import certify
 from prillm_or.users.equilibrium import Equilibrium, _damped, equilibrium, load_slopes, user_problem
 from prillm_or.users.laplacian import Laplacian
-
-MakeMarket = Callable[..., Market]
 
 SIZES = [(1, 2), (1, 6), (5, 2), (4, 4), (3, 9), (9, 3), (12, 12), (30, 20)]
 """One user, one rival, n < m, n = m and n > m among them."""
@@ -29,30 +29,9 @@ shares = st.floats(0.0, 1.0)
 sizes = st.tuples(st.integers(1, 6), st.integers(2, 6))
 
 
-def in_other_units(market: Market, money: float = 1.0, volume: float = 1.0) -> Market:
-    """The same market, with `money` and `volume` of the new units to one of the old."""
-    return replace(
-        market,
-        demand=market.demand * volume,
-        capacity=market.capacity * volume,
-        price=market.price * money,
-        value=market.value * money,
-        unit_cost=market.unit_cost * money,
-        price_cap=market.price_cap * money,
-        congestion_weight=market.congestion_weight * money,
-        delay_weight=market.delay_weight * money,
-    )
-
-
-def one_rival(make_market: MakeMarket) -> Market:
-    """One user with D = 4, both capacities 2, the rival at 2."""
-    ids = {"user_ids": ("u",), "provider_ids": ("own", "rival")}
-    return make_market(**ids, demand=[4], price=[0, 2], capacity=[2, 2], delay=[[0, 0]])
-
-
-def test_one_user_by_hand(make_market: MakeMarket) -> None:
+def test_one_user_by_hand() -> None:
     # D = 4, beta = 1/2 at both, rival at 2: marginal costs p + f and 2 + (4 - f), equal at f = (6 - p)/2.
-    market = one_rival(make_market)
+    market = one_rival()
     inside = equilibrium(market, [3.0])
     np.testing.assert_allclose(inside.flow, [[1.5, 2.5]], rtol=1e-14)
     np.testing.assert_allclose(inside.multiplier, [4.5], rtol=1e-14)  # 3 + 3/2 = 2 + 5/2
@@ -61,7 +40,7 @@ def test_one_user_by_hand(make_market: MakeMarket) -> None:
     np.testing.assert_allclose(nobody.multiplier, [6.0], rtol=1e-14)  # 2 + 4 < 7
 
 
-def test_two_users_by_hand(make_market: MakeMarket) -> None:
+def test_two_users_by_hand() -> None:
     # beta = 1, all prices 0; user 2 waits 10 at p2 and stays at p1 with f = 1. User 1 there: (1 + f) + f = 2 (3 - f),
     # f = 5/4; loads 9/4 and 7/4; lambda_1 = 9/4 + 5/4 = 7/2 = 7/4 + 7/4; lambda_2 = 9/4 + 1 = 13/4 < 10 + 7/4.
     market = make_market(
@@ -74,9 +53,9 @@ def test_two_users_by_hand(make_market: MakeMarket) -> None:
 
 
 @pytest.mark.usefixtures("listed")
-def test_own_weights_by_hand(hand_answers: Mapping[str, Any]) -> None:
+def test_own_weights_by_hand() -> None:
     # Derived in instances/tiny/README.md: at p = 7/2 both use the leader, f_a = 5/8 and f_b = 15/4.
-    market = hand_answers["own-weights"].market
+    market = hand_answers()["own-weights"].market
     own = market.leader[0]
     np.testing.assert_allclose(equilibrium(market, [3.5]).flow[:, own], [5 / 8, 15 / 4], rtol=1e-13)
     # At 43/6 user b is alone there. Its own money is twice the scaled one: w_q = 2, so that with x = 43/16 its marginal
@@ -87,8 +66,8 @@ def test_own_weights_by_hand(hand_answers: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("listed")
-def test_every_hand_answer_has_its_loads(hand_answers: Mapping[str, Any]) -> None:
-    for answer in hand_answers.values():
+def test_every_hand_answer_has_its_loads() -> None:
+    for answer in hand_answers().values():
         found = equilibrium(answer.market, [float(price) for price in answer.prices])
         loads = [float(load) for load in answer.loads]
         np.testing.assert_allclose(found.load[list(answer.market.leader)], loads, rtol=1e-13, atol=1e-14)
@@ -109,9 +88,7 @@ def test_every_hand_answer_has_its_loads(hand_answers: Mapping[str, Any]) -> Non
     ids=["plain", "money 1e-6", "money 1e12", "volume 1e-6", "volume 1e12", "capacity 1e6", "capacity 1e-6"],
 )
 @pytest.mark.usefixtures("listed")
-def test_broad_markets_are_certified(
-    draw_market: MakeMarket, kind: str, size: tuple[int, int], change: Callable[[Market], Market]
-) -> None:
+def test_broad_markets_are_certified(kind: str, size: tuple[int, int], change: Callable[[Market], Market]) -> None:
     for seed in range(3):
         market = change(draw_market(kind, *size, seed))
         for share in (0.0, 0.3, 1.0):
@@ -132,7 +109,7 @@ def marginal_costs(market: Market, found: Equilibrium) -> Array:
 
 
 @pytest.mark.usefixtures("listed")
-def test_a_warm_start_changes_no_answer(draw_market: MakeMarket, kind: str) -> None:
+def test_a_warm_start_changes_no_answer(kind: str) -> None:
     for seed, (n, m) in itertools.product(range(5), [(1, 4), (6, 3), (5, 8)]):
         market = draw_market(kind, n, m, seed)
         start = None
@@ -144,7 +121,7 @@ def test_a_warm_start_changes_no_answer(draw_market: MakeMarket, kind: str) -> N
 
 
 @pytest.mark.usefixtures("listed")
-def test_a_far_start_from_other_prices_changes_no_answer(draw_market: MakeMarket) -> None:
+def test_a_far_start_from_other_prices_changes_no_answer() -> None:
     market = draw_market("heavy", 8, 6, 3, leaders=2)
     far = equilibrium(market, [12.0, 0.0])
     near = equilibrium(market, [0.5, 9.0], far)
@@ -152,7 +129,7 @@ def test_a_far_start_from_other_prices_changes_no_answer(draw_market: MakeMarket
 
 
 @pytest.mark.parametrize("size", [(1, 3), (3, 2), (4, 4), (6, 5)], ids=str)
-def test_an_independent_qp_agrees(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
+def test_an_independent_qp_agrees(kind: str, size: tuple[int, int]) -> None:
     for seed in range(4):
         market = draw_market(kind, *size, seed)
         prices = 0.2 * market.price_cap
@@ -192,7 +169,7 @@ def flows_by_highs(market: Market, prices: Array) -> Array:
 
 @pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize("size", [(1, 3), (4, 4), (9, 3), (4, 10)], ids=str)
-def test_loads_are_right_exactly_at_kinks(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
+def test_loads_are_right_exactly_at_kinks(kind: str, size: tuple[int, int]) -> None:
     for seed in range(5):
         market = draw_market(kind, *size, seed)
         for piece in trace(user_problem(market), np.zeros(1), 0, float(market.price_cap[0])):
@@ -204,7 +181,7 @@ def test_loads_are_right_exactly_at_kinks(draw_market: MakeMarket, kind: str, si
 
 @pytest.mark.usefixtures("listed")
 @pytest.mark.parametrize("leaders", [1, 2, 3])
-def test_load_slopes_are_differences_inside_a_piece(draw_market: MakeMarket, kind: str, leaders: int) -> None:
+def test_load_slopes_are_differences_inside_a_piece(kind: str, leaders: int) -> None:
     compared = 0
     for seed in range(12):
         market = draw_market(kind, 5, 5, seed, leaders)
@@ -239,7 +216,7 @@ class Spy:
 
 
 @pytest.mark.usefixtures("listed")
-def test_the_damped_safeguard_gives_the_same_answer(draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_damped_safeguard_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     markets = [
         draw_market(kind, n, m, seed)
         for kind in ("uniform", "heavy", "costs", "weights", "degenerate")
@@ -265,7 +242,7 @@ def test_the_damped_safeguard_gives_the_same_answer(draw_market: MakeMarket, mon
 
 @given(seed=seeds, size=sizes, share=shares, data=st.data())
 def test_permuting_users_and_providers_permutes_the_answer(
-    draw_market: MakeMarket, kind: str, seed: int, size: tuple[int, int], share: float, data: st.DataObject
+    kind: str, seed: int, size: tuple[int, int], share: float, data: st.DataObject
 ) -> None:
     market = draw_market(kind, *size, seed)
     users = data.draw(st.permutations(range(market.n)))
@@ -294,7 +271,7 @@ def check_close(market: Market, flow: Array, expected: Array) -> None:
 
 @given(seed=seeds, size=sizes, share=shares, exponent=st.floats(-6, 12))
 def test_scaling_money_scales_costs_and_no_flow(
-    draw_market: MakeMarket, kind: str, seed: int, size: tuple[int, int], share: float, exponent: float
+    kind: str, seed: int, size: tuple[int, int], share: float, exponent: float
 ) -> None:
     market, money = draw_market(kind, *size, seed), 10.0**exponent
     plain = equilibrium(market, share * market.price_cap)
@@ -305,7 +282,7 @@ def test_scaling_money_scales_costs_and_no_flow(
 
 @given(seed=seeds, size=sizes, share=shares, shift=st.floats(-1e3, 1e3))
 def test_shifting_all_values_changes_no_flow(
-    draw_market: MakeMarket, kind: str, seed: int, size: tuple[int, int], share: float, shift: float
+    kind: str, seed: int, size: tuple[int, int], share: float, shift: float
 ) -> None:
     market = draw_market(kind, *size, seed)
     plain = equilibrium(market, share * market.price_cap)
@@ -317,7 +294,7 @@ def test_shifting_all_values_changes_no_flow(
 
 @given(seed=seeds, size=sizes, low=shares, high=shares)
 def test_the_load_never_rises_with_its_price(
-    draw_market: MakeMarket, kind: str, seed: int, size: tuple[int, int], low: float, high: float
+    kind: str, seed: int, size: tuple[int, int], low: float, high: float
 ) -> None:
     market = draw_market(kind, *size, seed)
     low, high = sorted((low, high))
@@ -331,7 +308,7 @@ def test_the_load_never_rises_with_its_price(
 
 @given(seed=seeds, size=sizes, low=shares, high=shares)
 def test_loads_and_slacks_move_no_faster_than_proven(
-    draw_market: MakeMarket, kind: str, seed: int, size: tuple[int, int], low: float, high: float
+    kind: str, seed: int, size: tuple[int, int], low: float, high: float
 ) -> None:
     # docs/mathematics.md, L6 and L7.
     market = draw_market(kind, *size, seed)

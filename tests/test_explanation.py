@@ -11,24 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.markets import draw_market, make_market, shipped
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.derive import explain
 from prillm_or.explanation.effects import RIVAL_KEYS, load_gradient
 from prillm_or.explanation.explanation import Explanation, State, UserPart
 from prillm_or.explanation.words import sentences
-from prillm_or.files.markets import read_market, write_market
-from prillm_or.files.names import find
+from prillm_or.files.markets import write_market
 from prillm_or.market.changes import apply
 from prillm_or.market.market import Market
 from prillm_or.market.outside import with_outside
 from prillm_or.market.synthetic import generate
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium
-
-
-def tiny(name: str) -> Market:
-    return read_market(find("instances", f"tiny/{name}")).market
 
 
 def uses(market: Market, user: str, price: float) -> bool:
@@ -38,7 +34,7 @@ def uses(market: Market, user: str, price: float) -> bool:
 
 def test_a_kink_by_hand() -> None:
     """See tiny/README.md: below p = 3 the load is (8 - p)/2, above it (52 - 9 p)/10; at it 5/2."""
-    found = explain(tiny("kink"))
+    found = explain(shipped("tiny/kink"))
     assert found.price == pytest.approx(3)
     # elasticity p x'/x: 3 (-1/2) / (5/2) = -3/5, and 3 (-9/10) / (5/2) = -27/25
     assert (found.elasticity.left, found.elasticity.right) == pytest.approx((-3 / 5, -27 / 25))
@@ -64,7 +60,7 @@ def test_a_kink_by_hand() -> None:
 
 def test_what_it_takes_to_flip_by_hand() -> None:
     """See tiny/README.md: user a's load makes a maximum at 8, user b's one at 20."""
-    market = tiny("two-maxima")
+    market = shipped("tiny/two-maxima")
     found = explain(market)
     assert [(one.price, one.load, one.profit) for one in found.local_maxima] == [
         pytest.approx((20, 1, 20)),
@@ -85,7 +81,7 @@ def test_what_it_takes_to_flip_by_hand() -> None:
 
 def test_a_flip_at_the_end_of_what_there_is() -> None:
     """With demands 1.6 times as large and a unit cost of 9 the best price is 22.4, at no cost 12.5."""
-    market = tiny("two-maxima")
+    market = shipped("tiny/two-maxima")
     costly = replace(market, demand=1.6 * market.demand, unit_cost=np.array([9.0, 0.0]))
     found = explain(costly)
     (flip,) = [flip for flip in found.flips if flip.what == "unit_cost"]
@@ -96,13 +92,13 @@ def test_a_flip_at_the_end_of_what_there_is() -> None:
 
 
 def test_a_cap_that_binds() -> None:
-    found = explain(tiny("cap-binds"))
+    found = explain(shipped("tiny/cap-binds"))
     # Load (6 - p)/2, profit rising up to 3; the cap is 2.
     assert (found.cap_binds, found.price) == (True, 2)
     # Elasticity 2 (-1/2) / 2 on both sides: a price above the cap is not allowed, but there is a load.
     assert (found.elasticity.left, found.elasticity.right) == pytest.approx((-1 / 2, -1 / 2))
-    assert "cap of 2 binds" in " ".join(sentences(found, tiny("cap-binds").units))
-    assert not explain(tiny("one-rival")).cap_binds
+    assert "cap of 2 binds" in " ".join(sentences(found, shipped("tiny/cap-binds").units))
+    assert not explain(shipped("tiny/one-rival")).cap_binds
 
 
 def said(market: Market) -> str:
@@ -110,7 +106,7 @@ def said(market: Market) -> str:
 
 
 def capped(name: str, cap: float) -> Market:
-    return replace(tiny(name), price_cap=np.array([cap]))
+    return replace(shipped(f"tiny/{name}"), price_cap=np.array([cap]))
 
 
 def test_a_cap_at_the_best_price_does_not_bind() -> None:
@@ -129,8 +125,8 @@ def test_a_cap_at_the_best_price_does_not_bind() -> None:
 
 
 def test_a_cap_without_meaning_changes_nothing_but_the_cap() -> None:
-    market = read_market(find("instances", "coding-13")).market
-    for free in (market, tiny("own-weights")):
+    market = shipped("coding-13")
+    for free in (market, shipped("tiny/own-weights")):
         one, other = (explain(replace(free, price_cap=np.array([cap]))) for cap in (20.0, 1e10))
         assert (other.kink, len(other.local_maxima)) == (one.kink, len(one.local_maxima))
         assert other.price == pytest.approx(one.price)
@@ -140,30 +136,30 @@ def test_a_cap_without_meaning_changes_nothing_but_the_cap() -> None:
 
 def test_a_price_inside_a_flat_piece_is_no_kink() -> None:
     """See tiny/README.md: from 12 to 20 user b alone stays, with all of its demand."""
-    market = tiny("two-maxima")
+    market = shipped("tiny/two-maxima")
     flat = explain(market, replace(solve(market), prices={"lead": 15.0}, profit=15.0))
     assert flat.kink == ()
     assert "does not answer small changes" in " ".join(sentences(flat, market.units))
 
 
 def test_loads_near_the_price_are_those_of_equilibria() -> None:
-    found = explain(tiny("kink"))
+    found = explain(shipped("tiny/kink"))
     # 1 % above: (52 - 9 * 3.03)/10, and below: (8 - 2.97)/2; the load is 2.5.
     assert (found.load_near.left, found.load_near.right) == pytest.approx(((8 - 2.97) / 2, (52 - 9 * 3.03) / 10))
-    assert "1 % higher loses 1.08 % of the load, one 1 % lower wins 0.6 %" in said(tiny("kink"))
+    assert "1 % higher loses 1.08 % of the load, one 1 % lower wins 0.6 %" in said(shipped("tiny/kink"))
 
 
 def test_nothing_to_earn_and_a_tie() -> None:
-    nobody = explain(tiny("nobody"))
+    nobody = explain(shipped("tiny/nobody"))
     assert (nobody.load, nobody.elasticity.left, nobody.elasticity.right, nobody.local_maxima) == (0, None, None, ())
     assert nobody.users[0].state is State.AWAY
-    assert "earns nothing" in " ".join(sentences(nobody, tiny("nobody").units))
-    tie = explain(tiny("tie"))
+    assert "earns nothing" in " ".join(sentences(nobody, shipped("tiny/nobody").units))
+    tie = explain(shipped("tiny/tie"))
     assert [one.profit for one in tie.local_maxima] == pytest.approx([16, 16])
-    assert "16 earns as much" in " ".join(sentences(tie, tiny("tie").units))
+    assert "16 earns as much" in " ".join(sentences(tie, shipped("tiny/tie").units))
 
 
-def test_figures_are_those_of_the_market_solved_anew(kind: str, draw_market: Any) -> None:
+def test_figures_are_those_of_the_market_solved_anew(kind: str) -> None:
     market = draw_market(kind, 6, 5, 2)
     found, best = explain(market), solve(market)
     assert found.price == pytest.approx(best.prices[found.provider], rel=1e-9, abs=1e-12)
@@ -190,7 +186,7 @@ def assert_effect(changed: Market, found: Explanation, price: Any, profit: Any, 
     assert earned == pytest.approx(best.profit, rel=1e-9, abs=1e-9)
 
 
-def test_elasticities_are_one_sided_derivatives(kind: str, draw_market: Any) -> None:
+def test_elasticities_are_one_sided_derivatives(kind: str) -> None:
     for seed in range(4):
         market = draw_market(kind, 6, 5, seed)
         found, s = explain(market), market.leader[0]
@@ -207,7 +203,7 @@ def test_elasticities_are_one_sided_derivatives(kind: str, draw_market: Any) -> 
             assert marginal.left - 1e-7 <= found.marginal_cost <= marginal.right + 1e-7
 
 
-def test_users_come_and_go_where_it_says(kind: str, draw_market: Any) -> None:
+def test_users_come_and_go_where_it_says(kind: str) -> None:
     seen = set()
     for seed in range(3):
         market = draw_market(kind, 6, 5, seed)
@@ -268,7 +264,7 @@ def test_a_change_that_flips_makes_the_best_price_jump(seed: int) -> None:
     assert demand.price == pytest.approx(after)
 
 
-def test_the_gradient_of_the_load_is_that_of_the_equilibrium(draw_market: Any) -> None:
+def test_the_gradient_of_the_load_is_that_of_the_equilibrium() -> None:
     for kind in ("uniform", "weights"):
         market = draw_market(kind, 6, 5, 1)
         s = market.leader[0]
@@ -316,7 +312,7 @@ def test_rivals_apart_have_no_influence_and_those_tied_a_chain_of_users() -> Non
     assert "Without influence while everyone uses whom they use now: far." in sentences(found, market.units)
 
 
-def test_an_outside_option_passes_no_influence_on(make_market: Any) -> None:
+def test_an_outside_option_passes_no_influence_on() -> None:
     """Users a and b have nothing in common but that both may leave."""
     market = make_market(
         user_ids=["a", "b"],
@@ -380,7 +376,7 @@ def test_a_curve_too_long_is_looked_at_near_the_price(monkeypatch: pytest.Monkey
 
 
 def test_a_price_that_is_not_the_best_is_explained_and_called_so() -> None:
-    market = tiny("two-maxima")
+    market = shipped("tiny/two-maxima")
     found = explain(market, solve(market, solver="spgce"))
     worse = replace(solve(market), prices={"lead": 8.0}, profit=16.0)
     other = explain(market, worse)
@@ -392,12 +388,12 @@ def test_a_price_that_is_not_the_best_is_explained_and_called_so() -> None:
 
 def test_refusals(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CombinationError, match="sets 2 prices, explain takes one"):
-        explain(tiny("two-prices"))
+        explain(shipped("tiny/two-prices"))
     with pytest.raises(CombinationError, match=r"has a price of step-3\.7-flash, not of lead"):
-        explain(tiny("kink"), solve(read_market(find("instances", "coding-13")).market))
+        explain(shipped("tiny/kink"), solve(shipped("coding-13")))
     for price in (-1.0, 10.1, math.nan):
         with pytest.raises(CombinationError, match="not between 0 and the cap 10"):
-            explain(tiny("kink"), replace(solve(tiny("kink")), prices={"lead": price}))
+            explain(shipped("tiny/kink"), replace(solve(shipped("tiny/kink")), prices={"lead": price}))
     assert run(["explain", "tiny/two-prices"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -407,7 +403,7 @@ def test_the_command_prints_it_and_writes_the_format(tmp_path: Any, capsys: pyte
     assert run(["explain", "tiny/two-maxima", "--json", str(out)]) == 0
     assert "The next-best local maximum is 8" in capsys.readouterr().out
     document = json.loads(out.read_text(encoding="utf-8"))
-    assert document == json.loads(json.dumps(explain(tiny("two-maxima")).to_dict()))
+    assert document == json.loads(json.dumps(explain(shipped("tiny/two-maxima")).to_dict()))
     assert document["format"] == "prillm-or/explanation@1"
     assert set(document["elasticity"]) == {"left", "right"}
     assert {"id", "load", "profit", "state"} <= set(document["users"][0])
@@ -420,7 +416,7 @@ def test_the_command_prints_it_and_writes_the_format(tmp_path: Any, capsys: pyte
 
 
 def test_odd_names_are_printed_as_they_are(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    odd = replace(tiny("one-rival"), provider_ids=("[bold]lead[/bold]", "rival"), user_ids=("<a> %d {x}",))
+    odd = replace(shipped("tiny/one-rival"), provider_ids=("[bold]lead[/bold]", "rival"), user_ids=("<a> %d {x}",))
     write_market(odd, tmp_path / "odd.json")
     assert run(["explain", str(tmp_path / "odd.json")]) == 0
     shown = capsys.readouterr().out

@@ -9,8 +9,7 @@ from threading import Timer
 
 import pytest
 
-from prillm_or.files.markets import read_market
-from prillm_or.files.names import find
+from helpers.markets import shipped
 from prillm_or.limits import Limits
 from prillm_or.market.synthetic import generate
 from prillm_or.models.kkt_bigm import KktBigmOptions, build
@@ -25,7 +24,7 @@ from prillm_or.solving.run import solve
 def test_ctrl_c_ends_a_long_solve_at_once() -> None:
     # Freed while it ran, HiGHS took the process with it (SIGABRT) in one of five such runs.
     profile = model_profile("kkt-bigm-naive")
-    market = read_market(find("instances", "coding-13")).market
+    market = shipped("coding-13")
     formulation = load_build(profile.formulation)(market, profile.options, 0.0)
     timer = Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     began = time.perf_counter()
@@ -49,5 +48,5 @@ def test_the_bound_covers_what_the_tolerance_lets_slip() -> None:
 
 @pytest.mark.parametrize("solver", ["highs", "enumerate", "grid"])
 def test_nothing_is_printed(solver: str, capfd: pytest.CaptureFixture[str]) -> None:
-    solve(read_market(find("instances", "tiny/kink")).market, solver=solver)
+    solve(shipped("tiny/kink"), solver=solver)
     assert capfd.readouterr().out == ""

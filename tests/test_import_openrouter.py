@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.commands import in_process
 from prillm_or.calibration.observation_files import read_observations
 from prillm_or.calibration.observations import Leader, market_of
 from prillm_or.calibration.openrouter.folders import import_openrouter, write_imported
 from prillm_or.cli import run
 from prillm_or.errors import ObservationsError, PrillmError, UnavailableError
 
-PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 Rows = list[tuple[object, ...]]
 
 ACTIVITY, EFFECTIVE, ENDPOINTS, HOURLY, LISTS, CEILINGS, SHARES, APPS, WEEKLY = (
@@ -268,12 +267,12 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path, folder: Path) -> None:
 @pytest.mark.wheel
 def test_the_command_in_a_real_process(tmp_path: Path, folder: Path) -> None:
     out = tmp_path / "out"
-    command = [*PROGRAM, "import-openrouter", str(folder), "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ("import-openrouter", str(folder), "--out", str(out))
+    done = in_process(*command)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{out}: 4 observation folders" in done.stdout
     made = [str(path) for path in (*(out / "providers").iterdir(), *(out / "apps").iterdir())]
     assert run(["validate", *made]) == 0
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    again = in_process(*command)
     assert (again.returncode, again.stdout) == (2, "")
     assert "there is something in this folder" in again.stderr

@@ -14,6 +14,8 @@ import pytest
 
 pytest.importorskip("ipyopt", reason="ipyopt is not installed")
 
+from helpers.answers import hand_answers
+from helpers.markets import draw_market
 from prillm_or.cli.quiet import quiet
 from prillm_or.errors import CombinationError
 from prillm_or.limits import Limits
@@ -33,7 +35,6 @@ from prillm_or.solvers.protocols import Answer, Ended
 from prillm_or.solvers.registry import load_algebraic
 from prillm_or.solving.run import solve
 
-MakeMarket = Callable[..., Market]
 Solve = Callable[..., Answer]
 
 
@@ -146,7 +147,7 @@ def test_derivatives_of_a_programme_of_every_kind_of_term() -> None:
 
 
 @pytest.mark.parametrize("leaders", [1, 2])
-def test_derivatives_of_the_models(draw_market: MakeMarket, leaders: int) -> None:
+def test_derivatives_of_the_models(leaders: int) -> None:
     market, rng = draw_market("weights", 3, 4, 1, leaders), np.random.default_rng(1)
     for formulation in (build_mpec(market, MpecOptions(), 0.0), build_smooth(market, SmoothOptions(), 0.0)):
         functions = Functions(compile_model(formulation.model))
@@ -294,16 +295,16 @@ def test_the_registry_knows_it() -> None:
 @pytest.mark.parametrize(
     ("solver", "model"), [("ipopt", "mpec"), ("ipopt", "smooth"), ("ipopt/warm", "smooth")], ids=str
 )
-def test_solve_judges_its_price_and_claims_nothing(hand_answers: Mapping[str, Any], solver: str, model: str) -> None:
+def test_solve_judges_its_price_and_claims_nothing(solver: str, model: str) -> None:
     # one-rival: 9/2 at the price 3.
-    result = solve(hand_answers["one-rival"].market, solver=solver, model=model)
+    result = solve(hand_answers()["one-rival"].market, solver=solver, model=model)
     assert result.status is Status.HEURISTIC
     assert (result.upper_bound, result.gap) == (None, None)
     assert result.profit == pytest.approx(9 / 2, rel=1e-9)
     assert result.prices["lead"] == pytest.approx(3, rel=1e-4)
 
 
-def test_solve_keeps_the_price_at_hand_at_the_time_limit(draw_market: MakeMarket) -> None:
+def test_solve_keeps_the_price_at_hand_at_the_time_limit() -> None:
     result = solve(draw_market("heavy", 6, 6, 0), solver="ipopt", model="mpec", time_limit=0.0)
     assert result.status is Status.TIME_LIMIT
     assert result.upper_bound is None

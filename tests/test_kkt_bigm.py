@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
 import pytest
 
+from helpers.answers import hand_answers, profit_at
+from helpers.markets import draw_market
 from prillm_or.errors import CombinationError, UnavailableError
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
@@ -24,10 +24,8 @@ from prillm_or.solvers.gurobi import Gurobi
 from prillm_or.solvers.protocols import Ended
 from prillm_or.solvers.registry import load_algebraic
 from prillm_or.solving.run import solve
-from prillm_or.users.certificate import profit_of, relative_gap
+from prillm_or.users.certificate import relative_gap
 from prillm_or.users.equilibrium import equilibrium
-
-MakeMarket = Callable[..., Market]
 
 GAP = 1e-4
 
@@ -37,10 +35,6 @@ def solver(request: pytest.FixtureRequest) -> str:
     """Each algebraic solver in turn."""
     name: str = request.param
     return name
-
-
-def profit_at(market: Market, prices: Array) -> float:
-    return profit_of(market, prices, equilibrium(market, prices).load)
 
 
 def check_against(market: Market, best: float, solver: str, model: str = "kkt-bigm") -> None:
@@ -63,7 +57,7 @@ def tamed(market: Market) -> Market:
 
 
 @pytest.mark.parametrize("size", [(2, 3), (4, 4), (5, 5)], ids=str)
-def test_it_agrees_with_path(draw_market: MakeMarket, kind: str, size: tuple[int, int], solver: str) -> None:
+def test_it_agrees_with_path(kind: str, size: tuple[int, int], solver: str) -> None:
     compared = 0
     for seed in range(3):
         market = tamed(draw_market(kind, *size, seed))
@@ -75,13 +69,13 @@ def test_it_agrees_with_path(draw_market: MakeMarket, kind: str, size: tuple[int
     assert compared
 
 
-def test_the_markets_with_own_weights_are_not_trivially_concave(draw_market: MakeMarket) -> None:
+def test_the_markets_with_own_weights_are_not_trivially_concave() -> None:
     assert 0 < concavity(tamed(draw_market("weights", 5, 5, 0))) <= 1
     assert concavity(draw_market("costs", 5, 5, 0)) == 0
 
 
 @pytest.mark.parametrize("kind", ["uniform", "weights", "degenerate"], indirect=True)
-def test_two_prices_against_a_grid(draw_market: MakeMarket, kind: str) -> None:
+def test_two_prices_against_a_grid(kind: str) -> None:
     market = tamed(draw_market(kind, 3, 4, 1, leaders=2))
     best, around, width = -np.inf, 0.5 * market.price_cap, 0.5 * market.price_cap
     for _ in range(4):  # a fine grid, then finer ones around its best point
@@ -104,14 +98,14 @@ def test_highs_removes_no_optimum_of_three_prices(seed: int) -> None:
     check_against(market, solve(market, solver="gurobi", model="kkt-bigm").profit, "highs")
 
 
-def test_the_naive_profile_has_the_same_optimum(draw_market: MakeMarket, kind: str, solver: str) -> None:
+def test_the_naive_profile_has_the_same_optimum(kind: str, solver: str) -> None:
     market = tamed(draw_market(kind, 3, 3, 2))
     best = solve(market, solver="path").profit
     assert best > 0
     check_against(market, best, solver, "kkt-bigm-naive")
 
 
-def test_weights_too_far_apart_are_refused(draw_market: MakeMarket, solver: str) -> None:
+def test_weights_too_far_apart_are_refused(solver: str) -> None:
     # Two users with r = 1 and r = 100: sqrt(101 * 1.01) = 10.1, kappa = (10.1 - 2)/2 = 4.05.
     market = replace(draw_market("uniform", 2, 3, 0), congestion_weight=np.array([1.0, 100.0]))
     assert concavity(market) == pytest.approx(4.05, rel=1e-3)
@@ -120,7 +114,7 @@ def test_weights_too_far_apart_are_refused(draw_market: MakeMarket, solver: str)
     assert solve(market, solver="path").status is Status.OPTIMAL
 
 
-def test_a_market_beyond_the_licence_is_refused_before_its_model_is_built(draw_market: MakeMarket) -> None:
+def test_a_market_beyond_the_licence_is_refused_before_its_model_is_built() -> None:
     def build(market: Market, best_profit: float) -> Formulation:
         raise AssertionError("the model was built")
 
@@ -129,7 +123,7 @@ def test_a_market_beyond_the_licence_is_refused_before_its_model_is_built(draw_m
         solve_algebraic(market, build, Gurobi(), Limits(), {})
 
 
-def test_a_big_m_that_is_not_proven_is_refused(draw_market: MakeMarket) -> None:
+def test_a_big_m_that_is_not_proven_is_refused() -> None:
     market = draw_market("uniform", 3, 3, 0)
     with pytest.raises(CombinationError, match=r"big_m = 1 is not proven.*leave big_m out") as caught:
         build(market, KktBigmOptions(big_m=1.0), 0.0)
@@ -140,7 +134,7 @@ def test_a_big_m_that_is_not_proven_is_refused(draw_market: MakeMarket) -> None:
         build(market, KktBigmOptions(big_m=least * (1 - 1e-5)), 0.0)
 
 
-def test_gurobi_refuses_what_its_licence_does_not_reach_in_one_line(draw_market: MakeMarket) -> None:
+def test_gurobi_refuses_what_its_licence_does_not_reach_in_one_line() -> None:
     gurobi = load_algebraic("gurobi")
     if not gurobi.licence().startswith("size-limited"):
         pytest.skip("the licence here has no limit")
@@ -153,7 +147,7 @@ def test_gurobi_refuses_what_its_licence_does_not_reach_in_one_line(draw_market:
 
 
 @pytest.mark.parametrize("kind", ["heavy", "weights", "degenerate"], indirect=True)
-def test_miqp_and_outer_approximation_agree(draw_market: MakeMarket, kind: str) -> None:
+def test_miqp_and_outer_approximation_agree(kind: str) -> None:
     market = tamed(draw_market(kind, 4, 4, 5))
     whole = solve(market, solver="gurobi", gap=1e-6)
     assert "one model, solved as it is" in whole.notes
@@ -182,9 +176,7 @@ def test_miqp_and_outer_approximation_agree(draw_market: MakeMarket, kind: str) 
 
 @pytest.mark.parametrize("leaders", [1, 2])
 @pytest.mark.parametrize("squares", [False, True])
-def test_the_objective_is_the_profit_at_every_equilibrium(
-    draw_market: MakeMarket, kind: str, leaders: int, squares: bool
-) -> None:
+def test_the_objective_is_the_profit_at_every_equilibrium(kind: str, leaders: int, squares: bool) -> None:
     for seed in range(3):
         market = tamed(draw_market(kind, 5, 4, seed, leaders))
         formulation = build(market, KktBigmOptions(), 0.0)
@@ -230,16 +222,16 @@ def check_rows(formulation: Formulation) -> None:
         assert variable.ub is None or variable.value <= variable.ub + 1e-12, variable.name
 
 
-def test_the_identity_of_the_hand_market(hand_answers: Mapping[str, Any]) -> None:
+def test_the_identity_of_the_hand_market() -> None:
     # one-rival at p = 3: lambda D = 9/2 * 4 = 18, the rival is paid 2 * 5/2 = 5, and the squares are
     # 1/2 (x^2 + f^2) = x^2 each: 9/4 + 25/4 = 17/2. 18 - 5 - 17/2 = 9/2 = 3 * 3/2.
-    formulation = build(hand_answers["one-rival"].market, KktBigmOptions(), 0.0)
+    formulation = build(hand_answers()["one-rival"].market, KktBigmOptions(), 0.0)
     formulation.start_from(equilibrium(formulation.market, [3.0 / formulation.money]))
     value = pyo.value(formulation.model.objective) * formulation.money * formulation.volume
     assert value == pytest.approx(4.5, rel=1e-12)
 
 
-def test_the_window_keeps_every_best_price(draw_market: MakeMarket, kind: str) -> None:
+def test_the_window_keeps_every_best_price(kind: str) -> None:
     for seed in range(10):
         market = tamed(draw_market(kind, 5, 5, seed))
         best = solve(market, solver="path")
@@ -250,7 +242,7 @@ def test_the_window_keeps_every_best_price(draw_market: MakeMarket, kind: str) -
         assert price / formulation.money <= bounds.price_high[0] + 1e-12
 
 
-def test_a_proven_m_serves_a_market_of_other_units(draw_market: MakeMarket) -> None:
+def test_a_proven_m_serves_a_market_of_other_units() -> None:
     # big_m is in currency per volume unit: in cents it must be a hundred times as large.
     market = draw_market("uniform", 2, 3, 1)
     cents = replace(

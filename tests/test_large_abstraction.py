@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers.markets import draw_market
 from prillm_or.abstraction import anchored, learned
 from prillm_or.abstraction.encoder import Encoded, Encoder, Widths
 from prillm_or.abstraction.features import market_features, rival_features
 from prillm_or.abstraction.substitution import substitution
 from prillm_or.abstraction.training.examples import Example, stack
 from prillm_or.limits import Limits
-from prillm_or.market.market import Market
 from prillm_or.market.synthetic import generate
 from prillm_or.solvers.odca import Odca
 from prillm_or.users.equilibrium import solve_users, user_problem
 
-MakeMarket = Callable[..., Market]
 WIDTHS = Widths(pair=4, user=5, rival=3, market=12, hidden=8)
 
 
@@ -98,9 +96,7 @@ def test_derivatives_are_those_of_markets_one_by_one(encoder: Encoder, monkeypat
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
-def test_features_and_merges_made_in_blocks_are_the_same(
-    draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_and_merges_made_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     market = draw_market("weights", 9, 8, 3)
     users = user_problem(market)
     found = solve_users(users, market.price_cap / 3)
@@ -117,9 +113,7 @@ def test_features_and_merges_made_in_blocks_are_the_same(
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
-def test_odca_sorts_no_more_rivals_than_it_takes_and_loses_none(
-    kind: str, draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_odca_sorts_no_more_rivals_than_it_takes_and_loses_none(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(5):
         market = draw_market(kind, 7, 12, seed)
         monkeypatch.setattr("prillm_or.solvers.demand_curve._FIRST", 100)

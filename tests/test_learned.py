@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +10,8 @@ import numpy as np
 import pytest
 
 import prillm_or.users.equilibrium as users_equilibrium
+from helpers.commands import in_process
+from helpers.markets import draw_market, make_market, shipped
 from prillm_or.abstraction import anchored, learned
 from prillm_or.abstraction.networks import LearnedNetworks
 from prillm_or.abstraction.refine import refine as refine_prices
@@ -23,16 +22,12 @@ from prillm_or.abstraction.training.scenarios import REAL, Sizes, scenario
 from prillm_or.abstraction.weights import write_weights
 from prillm_or.curves.trace import Piece, trace
 from prillm_or.files.markets import read_market, write_market
-from prillm_or.files.names import find
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path as PathSolver
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium
 from prillm_or.users.laplacian import Laplacian
-
-MakeMarket = Callable[..., Market]
-PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 
 
 def shares(seeds: range, keep: int, sizes: Sizes) -> list[float]:
@@ -154,7 +149,7 @@ def test_fair_play(refine: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> 
     ids=str,
 )
 @pytest.mark.parametrize("refine", [False, True])
-def test_extreme_markets(fields: dict[str, Array], keep: int, refine: bool, make_market: MakeMarket) -> None:
+def test_extreme_markets(fields: dict[str, Array], keep: int, refine: bool) -> None:
     four = {"provider_ids": ("p1", "p2", "p3", "p4")}
     market = make_market(**(four | fields))
     best = solve(market, solver="path").profit
@@ -163,7 +158,7 @@ def test_extreme_markets(fields: dict[str, Array], keep: int, refine: bool, make
     assert -1e-6 * max(abs(best), 1.0) <= result.profit <= best + 1e-9 * abs(best)
 
 
-def test_one_user(make_market: MakeMarket) -> None:
+def test_one_user() -> None:
     """One user loads rivals in turn: with the anchor right, the small market of K = 2 is nearly exact."""
     market = make_market(user_ids=("u1",), provider_ids=("p1", "p2", "p3", "p4"))
     best = solve(market, solver="path").profit
@@ -175,7 +170,7 @@ def test_few_rivals_stay_as_they_are(small_market: Market) -> None:
 
 
 @pytest.mark.parametrize("leaders", [2, 3])
-def test_several_prices(draw_market: MakeMarket, leaders: int) -> None:
+def test_several_prices(leaders: int) -> None:
     market = draw_market("uniform", 6, 8, 3, leaders)
     made = learned.abstract(market, 2)
     small = equilibrium(made.market, anchor_of(made).prices)
@@ -185,7 +180,7 @@ def test_several_prices(draw_market: MakeMarket, leaders: int) -> None:
 
 
 @pytest.mark.parametrize("kind_of_market", ["costs", "weights", "degenerate"])
-def test_odd_markets(draw_market: MakeMarket, kind_of_market: str) -> None:
+def test_odd_markets(kind_of_market: str) -> None:
     for seed in range(5):
         market = draw_market(kind_of_market, 6, 7, seed)
         result = solve(market, solver="path", abstraction=AbstractionChoice("learned", 2, refine=True))
@@ -214,13 +209,11 @@ def test_small_market_is_a_file_like_any_other(tmp_path: Path) -> None:
 @pytest.mark.wheel
 def test_command_line() -> None:
     flags = ("--abstraction", "learned", "--keep", "2", "--solver", "path", "--json", "-")
-    done = subprocess.run(
-        [*PROGRAM, "solve", "coding-13", *flags], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = in_process("solve", "coding-13", *flags)
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
     assert (result["method"]["abstraction"], result["method"]["keep"]) == ("learned", 2)
     assert (result["status"], result["upper_bound"]) == ("heuristic", None)
-    best = solve(read_market(find("instances", "coding-13")).market, solver="path").profit
+    best = solve(shipped("coding-13"), solver="path").profit
     assert 0.999 * best <= result["profit"] <= best * (1 + 1e-9)
     assert result["time_s"]["abstract"] > 0

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.markets import make_market
 from prillm_or.errors import MarketError
 from prillm_or.market.market import Market, all_prices, by_leader, by_provider
 
-MakeMarket = Callable[..., Market]
 
-
-def test_arrays_are_copies_and_read_only(make_market: MakeMarket) -> None:
+def test_arrays_are_copies_and_read_only() -> None:
     demand = np.array([1.0, 2.0])
     market = make_market(demand=demand)
     demand[0] = 5.0
@@ -26,27 +24,27 @@ def test_arrays_are_copies_and_read_only(make_market: MakeMarket) -> None:
         market.name = "other"  # type: ignore[misc]  # the point of the test
 
 
-def test_sizes_names_and_rivals(make_market: MakeMarket) -> None:
+def test_sizes_names_and_rivals() -> None:
     market = make_market(leader=(2, 0))
     assert (market.n, market.m) == (2, 3)
     assert market.rivals == (1,)
     assert market.leader_ids == ("p3", "p1")
 
 
-def test_today_follows_the_leaders_order_and_needs_every_price(make_market: MakeMarket) -> None:
+def test_today_follows_the_leaders_order_and_needs_every_price() -> None:
     today = make_market(leader=(2, 0)).today
     assert today is not None
     assert today.tolist() == [3.0, 1.0]
     assert make_market(leader=(2, 0), price=[np.nan, 2.0, 3.0]).today is None
 
 
-def test_all_prices_puts_the_leaders_in_place(make_market: MakeMarket) -> None:
+def test_all_prices_puts_the_leaders_in_place() -> None:
     market = make_market(leader=(2, 0), price=[np.nan, 2.0, 3.0])
     assert all_prices(market, [7.0, 8.0]).tolist() == [8.0, 2.0, 7.0]
     assert market.price[2] == 3.0
 
 
-def test_values_by_id(make_market: MakeMarket) -> None:
+def test_values_by_id() -> None:
     market = make_market(leader=(2, 0))
     assert by_provider(market, np.array([7.0, 8.0, 9.0])) == {"p1": 7.0, "p2": 8.0, "p3": 9.0}
     assert by_leader(market, [9.0, 7.0]) == {"p3": 9.0, "p1": 7.0}
@@ -54,7 +52,7 @@ def test_values_by_id(make_market: MakeMarket) -> None:
         by_leader(market, np.zeros(3))
 
 
-def test_common_weights_are_seen_key_by_key(make_market: MakeMarket) -> None:
+def test_common_weights_are_seen_key_by_key() -> None:
     assert make_market(price_weight=[2.0, 2.0]).common_weights
     for weight in ("price_weight", "congestion_weight", "delay_weight"):
         assert not make_market(**{weight: [1.0, 2.0]}).common_weights
@@ -91,19 +89,19 @@ def test_a_changed_market_is_checked_like_a_new_one(small_market: Market) -> Non
         ({"price_cap": [-1.0]}, "price_cap[p1]: expected a finite number >= 0, got -1.0"),
     ],
 )
-def test_each_broken_rule_is_named(make_market: MakeMarket, fields: dict[str, Any], problem: str) -> None:
+def test_each_broken_rule_is_named(fields: dict[str, Any], problem: str) -> None:
     with pytest.raises(MarketError) as caught:
         make_market(**fields)
     assert caught.value.problems == (problem,)
 
 
-def test_all_problems_are_told_at_once(make_market: MakeMarket) -> None:
+def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(MarketError) as caught:
         make_market(demand=[-1.0, 0.0], capacity=[1.0, 1.0, 0.0])
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["demand[u1]", "demand[u2]", "capacity[p3]"]
     assert str(caught.value).startswith("small: demand[u1]: ")
 
 
-def test_limits_of_what_is_allowed(make_market: MakeMarket) -> None:
+def test_limits_of_what_is_allowed() -> None:
     market = make_market(price=[99.0, 0.0, 0.0], price_cap=[0.0], value=[-5.0, 0.0, 5.0], delay_weight=[0.0, 0.0])
     assert market.price[0] > market.price_cap[0]

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prillm_or.market.market import Market
+from helpers.answers import hand_answers
+from helpers.markets import draw_market, with_unit_cost
 from prillm_or.solvers.monotone import Monotone, Point
 from prillm_or.users.equilibrium import solve_users, user_problem
-
-MakeMarket = Callable[..., Market]
 
 seeds = st.integers(0, 10**6)
 sizes = st.tuples(st.integers(1, 7), st.integers(2, 7))
 shares = st.floats(0, 1)
 
 
-def with_unit_cost(market: Market, unit_cost: float) -> Market:
-    return replace(market, unit_cost=np.where(np.arange(market.m) == market.leader[0], unit_cost, market.unit_cost))
-
-
-def test_bounds_by_hand(hand_answers: Mapping[str, Any]) -> None:
+def test_bounds_by_hand() -> None:
     # tiny/one-rival: one user and capacity 2, so sigma = 2 * 1/2; its load (6 - p)/2 falls half as fast.
-    market = hand_answers["one-rival"].market
+    market = hand_answers()["one-rival"].market
     bounds = Monotone(market, user_problem(market))
     assert bounds.sigma() == 1.0
     # Loads 2 at price 2 and 1 at 4 with sigma 1/2 are those of (6 - p)/2: p (6 - p)/2 has its top, 9/2, at 3.
@@ -43,14 +34,14 @@ def test_bounds_by_hand(hand_answers: Mapping[str, Any]) -> None:
     assert bounds.rising_to(Point(4.0, 0.0)) == 0.0
 
 
-def test_below_the_unit_cost_a_loss_is_bounded_by_the_smallest_load(hand_answers: Mapping[str, Any]) -> None:
-    market = with_unit_cost(hand_answers["one-rival"].market, 5.0)
+def test_below_the_unit_cost_a_loss_is_bounded_by_the_smallest_load() -> None:
+    market = with_unit_cost(hand_answers()["one-rival"].market, 5.0)
     assert Monotone(market, user_problem(market)).between(Point(1.0, 2.5), Point(3.0, 1.5), 0.5) == -2.0 * 1.5
 
 
 @given(seed=seeds, size=sizes, low=shares, high=shares, cost=shares)
 def test_no_price_in_between_earns_more(
-    draw_market: MakeMarket, kind: str, seed: int, size: tuple[int, int], low: float, high: float, cost: float
+    kind: str, seed: int, size: tuple[int, int], low: float, high: float, cost: float
 ) -> None:
     market = draw_market(kind, *size, seed)
     cap = float(market.price_cap[0])

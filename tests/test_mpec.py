@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
 import pytest
 from pyomo.mpec import Complementarity, complements
 
+from helpers.answers import hand_answers, prices_claimed_without_bound, profit_at
+from helpers.markets import draw_market
 from prillm_or.limits import Limits
-from prillm_or.market.market import Array, Market
+from prillm_or.market.market import Market
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.mpec import MpecOptions, assert_transformed, build
 from prillm_or.models.registry import model_profile
@@ -20,17 +20,10 @@ from prillm_or.models.relaxed import Relaxed
 from prillm_or.solvers.programme import compile_model
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.run import solve
-from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import equilibrium
-
-MakeMarket = Callable[..., Market]
 
 # Ipopt meets rows and bounds within 1e-8; epsilon itself moves a price by some 1e-6 of the cap.
 _CLOSE = 1e-4
-
-
-def profit_at(market: Market, prices: Array) -> float:
-    return profit_of(market, prices, equilibrium(market, prices).load)
 
 
 def propose(market: Market, options: MpecOptions | None = None, limits: Limits | None = None) -> Proposal:
@@ -45,29 +38,25 @@ def propose(market: Market, options: MpecOptions | None = None, limits: Limits |
 
 
 def earned(market: Market) -> float:
-    proposal = propose(market)
-    assert proposal.ended is Ended.FINISHED
-    assert proposal.upper_bound is None
-    assert proposal.prices is not None
-    return profit_at(market, proposal.prices)
+    return profit_at(market, prices_claimed_without_bound(propose(market)))
 
 
 @pytest.mark.parametrize(
     "name", ["one-rival", "cap-binds", "identical-rivals", "identical-users", "kink", "two-prices"]
 )
-def test_markets_with_one_maximum(hand_answers: Mapping[str, Any], name: str) -> None:
-    answer = hand_answers[name]
+def test_markets_with_one_maximum(name: str) -> None:
+    answer = hand_answers()[name]
     assert earned(answer.market) == pytest.approx(float(answer.profit), rel=_CLOSE)
 
 
 @pytest.mark.parametrize("name", ["own-weights", "two-maxima", "tie", "nobody"])
-def test_markets_with_two_maxima_or_none(hand_answers: Mapping[str, Any], name: str) -> None:
+def test_markets_with_two_maxima_or_none(name: str) -> None:
     # Which maximum it climbs depends on the start; 12 is below every local one of these markets but the last.
-    answer = hand_answers[name]
+    answer = hand_answers()[name]
     assert min(12, float(answer.profit)) <= earned(answer.market) <= float(answer.profit) + 1e-9
 
 
-def test_it_is_never_above_path_and_usually_there(draw_market: MakeMarket, kind: str) -> None:
+def test_it_is_never_above_path_and_usually_there(kind: str) -> None:
     reached = []
     for seed in range(4):
         market = draw_market(kind, 5, 4, seed)
@@ -77,7 +66,7 @@ def test_it_is_never_above_path_and_usually_there(draw_market: MakeMarket, kind:
     assert sum(reached) >= 2
 
 
-def test_two_prices(draw_market: MakeMarket, kind: str) -> None:
+def test_two_prices(kind: str) -> None:
     market = draw_market(kind, 4, 4, 1, leaders=2)
     found = earned(market)
     axes = [np.linspace(0, cap, 9) for cap in market.price_cap]
@@ -86,9 +75,7 @@ def test_two_prices(draw_market: MakeMarket, kind: str) -> None:
 
 
 @pytest.mark.parametrize("leaders", [1, 2])
-def test_every_equilibrium_is_feasible_and_earns_the_objective(
-    draw_market: MakeMarket, kind: str, leaders: int
-) -> None:
+def test_every_equilibrium_is_feasible_and_earns_the_objective(kind: str, leaders: int) -> None:
     market = draw_market(kind, 4, 4, 2, leaders)
     formulation = build(market, MpecOptions(), 0.0)
     model, unit = formulation.model, formulation.money * formulation.volume
@@ -105,7 +92,7 @@ def test_every_equilibrium_is_feasible_and_earns_the_objective(
             assert row.ub is None or body <= row.ub + 1e-9, row.name
 
 
-def test_no_complementarity_condition_is_left(draw_market: MakeMarket) -> None:
+def test_no_complementarity_condition_is_left() -> None:
     formulation = build(draw_market("uniform", 4, 5, 0), MpecOptions(epsilon=1e-5), 0.0)
     model = formulation.model
     assert not list(model.component_objects(Complementarity))
@@ -114,7 +101,7 @@ def test_no_complementarity_condition_is_left(draw_market: MakeMarket) -> None:
     assert {row.high for row in programme.quadratic_rows} == {1e-5}
 
 
-def test_the_compiler_leaves_the_products_in_the_model(draw_market: MakeMarket) -> None:
+def test_the_compiler_leaves_the_products_in_the_model() -> None:
     formulation = build(draw_market("uniform", 4, 5, 0), MpecOptions(), 0.0)
     first, second = compile_model(formulation.model), compile_model(formulation.model)
     assert first.quadratic_rows == second.quadratic_rows
@@ -152,7 +139,7 @@ def test_a_condition_that_was_passed_over_raises() -> None:
         assert_transformed(model)
 
 
-def test_the_builder_asks(draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_builder_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     class Nothing:
         """A transformation that does nothing."""
 
@@ -164,7 +151,7 @@ def test_the_builder_asks(draw_market: MakeMarket, monkeypatch: pytest.MonkeyPat
         build(draw_market("uniform", 3, 3, 0), MpecOptions(), 0.0)
 
 
-def test_it_starts_in_the_middle_of_its_bounds(draw_market: MakeMarket) -> None:
+def test_it_starts_in_the_middle_of_its_bounds() -> None:
     formulation = build(draw_market("uniform", 3, 3, 0), MpecOptions(), 0.0)
     assert isinstance(formulation, Relaxed)
     assert formulation.starts == ()
@@ -175,17 +162,17 @@ def test_it_starts_in_the_middle_of_its_bounds(draw_market: MakeMarket) -> None:
         assert flow.value == pytest.approx((flow.lb + flow.ub) / 2)
 
 
-def test_a_market_without_a_free_pair_is_a_plain_quadratic(hand_answers: Mapping[str, Any]) -> None:
+def test_a_market_without_a_free_pair_is_a_plain_quadratic() -> None:
     # cap-binds with ten times the demand: p + f = 2 + (40 - f), f = (42 - p)/2, both providers are always used, and
     # the profit rises up to the cap: 2 * 20.
-    market = replace(hand_answers["cap-binds"].market, demand=np.array([40.0]))
+    market = replace(hand_answers()["cap-binds"].market, demand=np.array([40.0]))
     formulation = build(market, MpecOptions(), 0.0)
     assert len(formulation.model.free) == 0
     assert compile_model(formulation.model).quadratic_rows == ()
     assert earned(market) == pytest.approx(40, rel=1e-7)
 
 
-def test_the_time_limit_leaves_the_price_of_the_start(draw_market: MakeMarket) -> None:
+def test_the_time_limit_leaves_the_price_of_the_start() -> None:
     proposal = propose(draw_market("uniform", 4, 4, 0), limits=Limits(time_limit=0.0))
     assert proposal.ended is Ended.TIME_LIMIT
     assert proposal.prices == pytest.approx([6.0])

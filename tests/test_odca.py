@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
 
+from helpers.answers import hand_answers, price_and_expected_profit, profit_at
+from helpers.markets import draw_market, with_unit_cost
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.solvers.odca import Odca
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended
 from prillm_or.solving.run import solve
-from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium, user_problem
-
-MakeMarket = Callable[..., Market]
+from prillm_or.users.equilibrium import user_problem
 
 
 def proposed(market: Market) -> tuple[float, float]:
     """Price, and the profit that the model expects of it."""
-    proposal = Odca().solve(market, Limits())
-    assert proposal.ended is Ended.FINISHED
-    assert proposal.upper_bound is None
-    assert proposal.prices is not None
-    assert "reconstruction" in proposal.notes[0]
-    return float(proposal.prices[0]), proposal.stats["expected_profit"]
-
-
-def true_profit(market: Market, price: float) -> float:
-    return profit_of(market, [price], equilibrium(market, [price]).load)
+    return price_and_expected_profit(Odca().solve(market, Limits()))
 
 
 def model_profit(market: Market, price: float) -> float:
@@ -50,7 +36,7 @@ def model_profit(market: Market, price: float) -> float:
 
 
 @pytest.mark.parametrize("size", [(1, 4), (3, 2), (4, 4), (9, 6)], ids=str)
-def test_it_solves_its_own_model(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
+def test_it_solves_its_own_model(kind: str, size: tuple[int, int]) -> None:
     for seed in range(2):
         market = draw_market(kind, *size, seed)
         price, expected = proposed(market)
@@ -60,20 +46,20 @@ def test_it_solves_its_own_model(draw_market: MakeMarket, kind: str, size: tuple
             assert model_profit(market, float(other)) <= expected + 1e-8 * abs(expected) + noise
 
 
-def test_it_is_exact_for_one_user(draw_market: MakeMarket, kind: str) -> None:
+def test_it_is_exact_for_one_user(kind: str) -> None:
     for seed in range(5):
         market = draw_market(kind, 1, 7, seed)
         best = Path().solve(market, Limits())
         assert best.upper_bound is not None
         noise = 1e-12 * (market.price_cap[0] + market.unit_cost.max()) * market.demand.sum()
         price, expected = proposed(market)
-        assert true_profit(market, price) == pytest.approx(best.upper_bound, rel=1e-9, abs=noise)
+        assert profit_at(market, [price]) == pytest.approx(best.upper_bound, rel=1e-9, abs=noise)
         assert expected == pytest.approx(best.upper_bound, rel=1e-8, abs=noise)
 
 
 @pytest.mark.parametrize("name", ["one-rival", "cap-binds", "identical-rivals", "kink", "nobody"])
-def test_hand_answers_of_one_user(hand_answers: Mapping[str, Any], name: str) -> None:
-    answer = hand_answers[name]
+def test_hand_answers_of_one_user(name: str) -> None:
+    answer = hand_answers()[name]
     assert proposed(answer.market) == pytest.approx((float(answer.prices[0]), float(answer.profit)), abs=1e-8)
 
 
@@ -92,39 +78,36 @@ def test_hand_answers_of_one_user(hand_answers: Mapping[str, Any], name: str) ->
         ("own-weights", 17 / 6, 17 / 6 * 85 / 16, 17 / 6 * 125 / 24),
     ],
 )
-def test_two_users_by_hand(
-    hand_answers: Mapping[str, Any], name: str, price: float, expected: float, profit: float
-) -> None:
-    market = hand_answers[name].market
+def test_two_users_by_hand(name: str, price: float, expected: float, profit: float) -> None:
+    market = hand_answers()[name].market
     assert proposed(market) == pytest.approx((price, expected), rel=1e-8)
     result = solve(market, solver="odca")
     assert result.profit == pytest.approx(profit, rel=1e-9)
     assert result.status == "heuristic"
 
 
-def test_the_smallest_price_among_equals(hand_answers: Mapping[str, Any]) -> None:
+def test_the_smallest_price_among_equals() -> None:
     # one-rival with a unit cost of 7, above all prices at which anybody buys (6): every price from 6 on earns 0.
-    market = hand_answers["one-rival"].market
-    market = replace(market, unit_cost=np.where(np.arange(market.m) == market.leader[0], 7.0, 0.0))
+    market = with_unit_cost(hand_answers()["one-rival"].market, 7.0)
     assert proposed(market) == pytest.approx((6.0, 0.0), abs=1e-9)
 
 
-def test_it_is_never_above_the_optimum(draw_market: MakeMarket, kind: str) -> None:
+def test_it_is_never_above_the_optimum(kind: str) -> None:
     for seed in range(5):
         market = draw_market(kind, 8, 9, seed)
         best = Path().solve(market, Limits()).upper_bound
         assert best is not None
-        assert true_profit(market, proposed(market)[0]) <= best + 1e-11 * abs(best)
+        assert profit_at(market, [proposed(market)[0]]) <= best + 1e-11 * abs(best)
 
 
-def test_without_time_todays_price_is_returned(hand_answers: Mapping[str, Any]) -> None:
-    market = hand_answers["kink"].market
+def test_without_time_todays_price_is_returned() -> None:
+    market = hand_answers()["kink"].market
     proposal = Odca().solve(market, Limits(time_limit=0.0))
     assert proposal.ended is Ended.TIME_LIMIT
     assert proposal.prices == market.today
 
 
-def test_many_users_go_in_blocks(draw_market: MakeMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_users_go_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     market = draw_market("weights", 23, 5, 0)
     whole = proposed(market)
     monkeypatch.setattr("prillm_or.solvers.odca._BLOCK", 20)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -14,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.answers import turnover
+from helpers.markets import draw_market, make_market
 from prillm_or.abstraction import capacity
 from prillm_or.abstraction.registry import AbstractionChoice
 from prillm_or.cli import run
@@ -25,8 +26,6 @@ from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certify, profit_of
 from prillm_or.users.equilibrium import equilibrium, solve_users, user_problem
-
-MakeMarket = Callable[..., Market]
 
 
 def worth(market: Market, share: float) -> float:
@@ -41,10 +40,10 @@ def unwanted(market: Market) -> float:
 
 def rounding(market: Market) -> float:
     """What profits of a leader who can earn nothing differ by."""
-    return 1e-12 * float((market.price_cap + market.unit_cost.max()).max() * market.demand.sum())
+    return 1e-12 * turnover(market)
 
 
-def test_it_is_one_more_rival(make_market: MakeMarket) -> None:
+def test_it_is_one_more_rival() -> None:
     before = make_market(leader=(2, 0), price_cap=[5.0, 6.0])
     after = with_outside(before, -2.5)
     assert after.provider_ids == ("p1", "p2", "p3", "outside")
@@ -104,7 +103,7 @@ def test_in_a_captive_market_the_best_price_no_longer_runs_to_the_cap(solver: st
     assert found.profit == pytest.approx(float(profit), rel=1e-9)
 
 
-def test_as_its_value_falls_results_become_those_without_it(draw_market: MakeMarket, kind: str) -> None:
+def test_as_its_value_falls_results_become_those_without_it(kind: str) -> None:
     for seed in range(3):
         market = draw_market(kind, 5, 4, seed)
         without, last = solve(market), unwanted(market)
@@ -124,7 +123,7 @@ def test_as_its_value_falls_results_become_those_without_it(draw_market: MakeMar
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_path_agrees_with_bisect_and_a_price_grid(draw_market: MakeMarket, kind: str, share: float) -> None:
+def test_path_agrees_with_bisect_and_a_price_grid(kind: str, share: float) -> None:
     for size in ((1, 2), (3, 3), (8, 5)):
         market = draw_market(kind, *size, 11)
         market = with_outside(market, worth(market, share))
@@ -150,7 +149,7 @@ def test_path_agrees_with_bisect_and_a_price_grid(draw_market: MakeMarket, kind:
         *(("gurobi", "strong-duality"), ("scip", "kkt-bilinear"), ("enumerate", None)),
     ],
 )
-def test_path_agrees_with_the_models(draw_market: MakeMarket, kind: str, solver: str, model: str | None) -> None:
+def test_path_agrees_with_the_models(kind: str, solver: str, model: str | None) -> None:
     market = draw_market(kind, 2, 3, 0)
     wanted = with_outside(market, worth(market, 0.6))
     exact, found, tolerance = solve(wanted), solve(wanted, solver=solver, model=model), rounding(wanted)
@@ -192,9 +191,7 @@ def exact_flows(market: Market, prices: Array, support: Any) -> list[list[Fracti
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
-def test_equilibria_are_those_of_rational_arithmetic(
-    draw_market: MakeMarket, kind: str, listed: bool, share: float
-) -> None:
+def test_equilibria_are_those_of_rational_arithmetic(kind: str, listed: bool, share: float) -> None:
     market = draw_market(kind, 3, 3, 4)
     market = with_outside(market, worth(market, share) - 0.01)
     for part in (0.1, 0.35, 0.9):
@@ -208,7 +205,7 @@ def test_equilibria_are_those_of_rational_arithmetic(
 
 
 @pytest.mark.parametrize("seed", [7, 9, 20, 32])
-def test_traces_are_right_where_users_come_back_from_it(draw_market: MakeMarket, listed: bool, seed: int) -> None:
+def test_traces_are_right_where_users_come_back_from_it(listed: bool, seed: int) -> None:
     """With weights of their own users may come back from it as the leader gets dearer; 1e-6 D was once a zero slack."""
     rng, came_back = np.random.default_rng(seed), False
     for n, m in ((2, 3), (4, 4), (8, 5)):
@@ -229,7 +226,7 @@ def test_traces_are_right_where_users_come_back_from_it(draw_market: MakeMarket,
     assert came_back
 
 
-def test_what_a_finite_capacity_changes_is_within_the_proven_bound(draw_market: MakeMarket, kind: str) -> None:
+def test_what_a_finite_capacity_changes_is_within_the_proven_bound(kind: str) -> None:
     market = draw_market(kind, 4, 3, 6)
     here = with_outside(market, worth(market, 0.6))
     own = here.leader[0]
@@ -244,7 +241,7 @@ def test_what_a_finite_capacity_changes_is_within_the_proven_bound(draw_market: 
     assert left > 0.01 * total  # or nothing was compared
 
 
-def test_a_large_market(draw_market: MakeMarket, listed: bool) -> None:
+def test_a_large_market(listed: bool) -> None:
     market = draw_market("heavy", 300, 100, 0)
     for share in (0.5, 1.0):
         asked = with_outside(market, worth(market, share))
@@ -254,7 +251,7 @@ def test_a_large_market(draw_market: MakeMarket, listed: bool) -> None:
         assert 0 < exact.profit < solve(market).profit
 
 
-def test_a_pricer_follows_its_value(draw_market: MakeMarket, kind: str) -> None:
+def test_a_pricer_follows_its_value(kind: str) -> None:
     market = draw_market(kind, 6, 5, 3)
     pricer = Pricer(with_outside(market, worth(market, 0.5)))
     for share, factor in ((0.9, 1.1), (0.1, 3.0), (0.6, 0.5)):
@@ -270,7 +267,7 @@ def test_a_pricer_follows_its_value(draw_market: MakeMarket, kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["anchored", "learned"])
-def test_abstractions_take_it_apart_from_those_whose_capacity_counts(draw_market: MakeMarket, name: str) -> None:
+def test_abstractions_take_it_apart_from_those_whose_capacity_counts(name: str) -> None:
     shares = []
     for kind in ("heavy", "weights"):
         for seed in range(2):
@@ -283,7 +280,7 @@ def test_abstractions_take_it_apart_from_those_whose_capacity_counts(draw_market
     assert min(shares) >= 0.99
 
 
-def test_beside_it_the_largest_capacities_are_still_told_apart(make_market: MakeMarket) -> None:
+def test_beside_it_the_largest_capacities_are_still_told_apart() -> None:
     market = make_market(provider_ids=("p1", "p2", "p3", "p4"), capacity=[1.0, 2.0, 2.0005, 1.9995])
     asked = with_outside(market, -3.0)  # 1e-9 of its capacity, 3e6, is more than what the others differ by
     assert capacity.abstract(asked, 3).kept == ("p3", "outside")

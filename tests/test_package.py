@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import prillm_or
+from helpers.commands import imported_by
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,9 +25,7 @@ def test_no_public_name_is_hidden_by_a_module() -> None:
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
-    code = "import sys, prillm_or; print([name for name in sys.argv[1:] if name in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code, "numpy", "pydantic"], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
+    assert imported_by("import prillm_or", "numpy", "pydantic") == []
 
 
 def test_the_citation_has_the_version() -> None:

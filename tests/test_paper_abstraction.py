@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import log
@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from helpers.markets import draw_market, in_other_units, make_market
 from prillm_or.abstraction.learned_paper import abstract, abstract_with, merge
 from prillm_or.abstraction.paper_network import FEATURES, PaperNetwork, Scores, plan, rival_features
 from prillm_or.abstraction.set_attention import SetAttentionBlock
@@ -23,8 +24,6 @@ from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import Shape, generate
 from prillm_or.users.equilibrium import equilibrium
-
-MakeMarket = Callable[..., Market]
 
 
 @dataclass(frozen=True)
@@ -94,19 +93,13 @@ def test_attention_sees_no_order_and_no_padding() -> None:
 
 
 @pytest.mark.parametrize("leaders", [1, 3])
-def test_features_know_neither_units_nor_order(draw_market: MakeMarket, kind: str, leaders: int) -> None:
+def test_features_know_neither_units_nor_order(kind: str, leaders: int) -> None:
     market = draw_market(kind, 5, 7, 2, leaders)
     features = rival_features(market)
     assert features.shape == (7 - leaders, FEATURES)
     money, volume = 1e3, 1e-6
-    other = replace(
-        market,
-        demand=market.demand * volume,
-        capacity=market.capacity * volume,
-        **{n: getattr(market, n) * money for n in ("price", "unit_cost", "price_cap", "congestion_weight")},
-        value=market.value * money + 17.0,
-        delay_weight=market.delay_weight * money,
-    )
+    other = in_other_units(market, money, volume)
+    other = replace(other, value=other.value + 17.0)
     np.testing.assert_allclose(rival_features(other), features, rtol=1e-9, atol=1e-9)
 
     order = np.random.default_rng(0).permutation(7)
@@ -132,7 +125,7 @@ def test_permuting_rivals_changes_nothing(network: PaperNetwork) -> None:
 
 @pytest.mark.parametrize("keep", [1, 2, 5])
 @pytest.mark.parametrize("leaders", [1, 2])
-def test_any_number_of_rivals(draw_market: MakeMarket, network: PaperNetwork, keep: int, leaders: int) -> None:
+def test_any_number_of_rivals(network: PaperNetwork, keep: int, leaders: int) -> None:
     market = draw_market("weights", 4, 8, 0, leaders)
     found = abstract_with(network, market, keep)
     assert found.market.m == leaders + keep
@@ -166,7 +159,7 @@ def test_the_best_are_kept_and_the_others_merged() -> None:
     assert chosen.share.tolist() == [[1, 0, 3, 0, 0], [1, 2, 0, 0, 0]]
 
 
-def test_merge_by_hand(make_market: MakeMarket) -> None:
+def test_merge_by_hand() -> None:
     # p1 leads; p3 stays; p2, p4 merge with weights 1/4, 3/4 and shares 1/2, 2: capacity 3/2 + 2 * 5.
     market = make_market(
         provider_ids=("p1", "p2", "p3", "p4"),
@@ -227,7 +220,7 @@ def test_loss_slopes_by_finite_differences(network: PaperNetwork, lessons: list[
     assert slope == pytest.approx((above - below) / 2e-6, rel=1e-4)
 
 
-def test_market_that_earns_nothing_teaches_nothing(make_market: MakeMarket) -> None:
+def test_market_that_earns_nothing_teaches_nothing() -> None:
     assert exact_curve(make_market(value=[0, 500, 500])) is None
 
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.answers import answers_of_one_price, hand_answers, profit_at, turnover
+from helpers.markets import draw_market, make_market, with_unit_cost
 from prillm_or.curves.trace import Piece, best_on_piece, trace
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended
-from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import equilibrium, user_problem
-
-MakeMarket = Callable[..., Market]
 
 SIZES = [(1, 2), (1, 6), (5, 2), (4, 4), (3, 9), (9, 3), (12, 12)]
 
@@ -28,15 +25,6 @@ SIZES = [(1, 2), (1, 6), (5, 2), (4, 4), (3, 9), (9, 3), (12, 12)]
 def pieces_of(market: Market, which: int = 0, prices: Array | None = None) -> list[Piece]:
     start = np.zeros(len(market.leader)) if prices is None else prices
     return list(trace(user_problem(market), start, which, float(market.price_cap[which])))
-
-
-def profit_at(market: Market, price: float) -> float:
-    return profit_of(market, [price], equilibrium(market, [price]).load)
-
-
-def turnover(market: Market) -> float:
-    """The largest amount of money in play: what rounding is measured by."""
-    return float((market.price_cap.max() + market.unit_cost.max()) * market.demand.sum())
 
 
 def check_pieces(market: Market, pieces: list[Piece], which: int = 0, prices: Array | None = None) -> None:
@@ -58,7 +46,7 @@ def check_pieces(market: Market, pieces: list[Piece], which: int = 0, prices: Ar
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.usefixtures("listed")
-def test_pieces_cover_the_range_with_equilibria(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
+def test_pieces_cover_the_range_with_equilibria(kind: str, size: tuple[int, int]) -> None:
     for seed in range(4):
         market = draw_market(kind, *size, seed)
         check_pieces(market, pieces_of(market))
@@ -66,9 +54,7 @@ def test_pieces_cover_the_range_with_equilibria(draw_market: MakeMarket, kind: s
 
 @pytest.mark.parametrize("size", [(1, 6), (4, 4), (3, 9), (12, 12)], ids=str)
 @pytest.mark.usefixtures("listed")
-def test_the_pairs_that_moved_lead_from_support_to_support(
-    draw_market: MakeMarket, kind: str, size: tuple[int, int]
-) -> None:
+def test_the_pairs_that_moved_lead_from_support_to_support(kind: str, size: tuple[int, int]) -> None:
     market = draw_market(kind, *size, 1)
     support = equilibrium(market, [0.0]).support.copy()
     for piece in pieces_of(market):
@@ -84,7 +70,7 @@ def test_the_pairs_that_moved_lead_from_support_to_support(
 @pytest.mark.parametrize("own_twin", [True, False])
 @pytest.mark.parametrize(("n", "m"), [(4, 4), (6, 3), (2, 8), (8, 8)])
 @pytest.mark.usefixtures("listed")
-def test_no_piece_is_lost_where_all_are_alike(make_market: MakeMarket, n: int, m: int, own_twin: bool) -> None:
+def test_no_piece_is_lost_where_all_are_alike(n: int, m: int, own_twin: bool) -> None:
     # Identical users and rivals enter and leave all at once; with its own price among theirs, so does the leader.
     market = make_market(
         user_ids=[f"u{i}" for i in range(n)],
@@ -106,17 +92,17 @@ def test_no_piece_is_lost_where_all_are_alike(make_market: MakeMarket, n: int, m
         assert at_twins.load[0] + at_twins.slope[0] * (2.0 - at_twins.start) == pytest.approx(2.0 * n / m, rel=1e-9)
 
 
-def test_pieces_of_the_hand_market_kink(hand_answers: Mapping[str, Any]) -> None:
+def test_pieces_of_the_hand_market_kink() -> None:
     # From instances/tiny/README.md: f = (8 - p)/2 up to p = 3, then f = (52 - 9 p)/10 up to p = 52/9, then 0. Below,
     # all 7 units fit the leader only for p < 0: 8 - p <= 14.
-    pieces = pieces_of(hand_answers["kink"].market)
+    pieces = pieces_of(hand_answers()["kink"].market)
     np.testing.assert_allclose([piece.start for piece in pieces], [0, 3, 52 / 9], rtol=1e-13)
     np.testing.assert_allclose([piece.load[0] for piece in pieces], [4, 2.5, 0], rtol=1e-13, atol=1e-13)
     np.testing.assert_allclose([piece.slope[0] for piece in pieces], [-1 / 2, -9 / 10, 0], rtol=1e-13, atol=1e-13)
 
 
 @given(seed=st.integers(0, 10**6), size=st.tuples(st.integers(1, 7), st.integers(2, 7)))
-def test_loads_fall_along_the_pieces(draw_market: MakeMarket, kind: str, seed: int, size: tuple[int, int]) -> None:
+def test_loads_fall_along_the_pieces(kind: str, seed: int, size: tuple[int, int]) -> None:
     market = draw_market(kind, *size, seed)
     pieces = pieces_of(market)
     assert all(piece.slope[0] <= 1e-9 * market.capacity.sum() for piece in pieces)
@@ -126,10 +112,8 @@ def test_loads_fall_along_the_pieces(draw_market: MakeMarket, kind: str, seed: i
 
 @pytest.mark.wheel
 @pytest.mark.usefixtures("listed")
-def test_every_hand_answer_of_one_price(hand_answers: Mapping[str, Any]) -> None:
-    for name, answer in hand_answers.items():
-        if len(answer.prices) > 1:
-            continue
+def test_every_hand_answer_of_one_price() -> None:
+    for name, answer in answers_of_one_price().items():
         proposal = Path().solve(answer.market, Limits())
         assert proposal.ended is Ended.FINISHED
         assert proposal.prices is not None, name
@@ -140,7 +124,7 @@ def test_every_hand_answer_of_one_price(hand_answers: Mapping[str, Any]) -> None
 
 
 @pytest.mark.parametrize("size", [(1, 2), (4, 4), (3, 9), (9, 3), (10, 10)], ids=str)
-def test_no_price_of_a_fine_grid_is_better(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
+def test_no_price_of_a_fine_grid_is_better(kind: str, size: tuple[int, int]) -> None:
     for seed in range(3):
         market = draw_market(kind, *size, seed)
         proposal = Path().solve(market, Limits())
@@ -148,11 +132,11 @@ def test_no_price_of_a_fine_grid_is_better(draw_market: MakeMarket, kind: str, s
         assert proposal.upper_bound is not None
         assert 0 <= proposal.prices[0] <= market.price_cap[0] * (1 + 1e-15)
         rounding = 1e-12 * turnover(market)
-        best = profit_at(market, float(proposal.prices[0]))
+        best = profit_at(market, proposal.prices)
         assert proposal.upper_bound == pytest.approx(best, rel=1e-10, abs=rounding)
         kinks = [piece.start for piece in pieces_of(market)]
         for price in (*np.linspace(0, market.price_cap[0], 101), *kinks):
-            assert profit_at(market, float(price)) <= best + 1e-11 * abs(best) + rounding
+            assert profit_at(market, [float(price)]) <= best + 1e-11 * abs(best) + rounding
 
 
 @pytest.mark.parametrize(
@@ -164,11 +148,8 @@ def test_no_price_of_a_fine_grid_is_better(draw_market: MakeMarket, kind: str, s
     ],
 )
 @pytest.mark.usefixtures("listed")
-def test_unit_cost_above_the_cap(
-    hand_answers: Mapping[str, Any], cap: float, price: float, profit: float
-) -> None:
-    market = hand_answers["one-rival"].market
-    market = replace(market, unit_cost=np.where(np.arange(market.m) == market.leader[0], 8.0, 0.0), price_cap=[cap])
+def test_unit_cost_above_the_cap(cap: float, price: float, profit: float) -> None:
+    market = replace(with_unit_cost(hand_answers()["one-rival"].market, 8.0), price_cap=np.array([cap]))
     proposal = Path().solve(market, Limits())
     assert proposal.prices is not None
     assert proposal.ended is Ended.FINISHED
@@ -176,13 +157,13 @@ def test_unit_cost_above_the_cap(
     assert proposal.upper_bound == pytest.approx(profit, abs=1e-12)
 
 
-def test_a_leader_nobody_uses(hand_answers: Mapping[str, Any]) -> None:
-    pieces = pieces_of(hand_answers["nobody"].market)
+def test_a_leader_nobody_uses() -> None:
+    pieces = pieces_of(hand_answers()["nobody"].market)
     assert [(piece.start, piece.end) for piece in pieces] == [(0.0, 10.0)]
     assert pieces[0].load.tolist() == [0.0]
 
 
-def test_no_time_gives_a_valid_bound(draw_market: MakeMarket, kind: str) -> None:
+def test_no_time_gives_a_valid_bound(kind: str) -> None:
     stopped = 0
     for seed in range(12):
         market = draw_market(kind, 8, 8, seed)
@@ -192,7 +173,7 @@ def test_no_time_gives_a_valid_bound(draw_market: MakeMarket, kind: str) -> None
         assert best is not None
         assert proposal.prices is not None
         rounding = 1e-12 * turnover(market)
-        assert profit_at(market, float(proposal.prices[0])) <= best + rounding
+        assert profit_at(market, proposal.prices) <= best + rounding
         # Where the cap is below the unit cost, nothing is proven before the end.
         assert proposal.upper_bound is None or proposal.upper_bound >= best - rounding
         if market.unit_cost[market.leader[0]] == 0:
@@ -202,7 +183,7 @@ def test_no_time_gives_a_valid_bound(draw_market: MakeMarket, kind: str) -> None
 
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.usefixtures("listed")
-def test_other_prices_of_the_leader_are_held(draw_market: MakeMarket, kind: str, which: int) -> None:
+def test_other_prices_of_the_leader_are_held(kind: str, which: int) -> None:
     for seed in range(4):
         market = draw_market(kind, 5, 6, seed, leaders=2)
         prices = 0.2 * market.price_cap
@@ -212,19 +193,16 @@ def test_other_prices_of_the_leader_are_held(draw_market: MakeMarket, kind: str,
         check_pieces(market, pieces, which, prices)
 
 
-def test_the_best_point_of_a_piece_counts_all_of_the_leaders_profit(draw_market: MakeMarket) -> None:
+def test_the_best_point_of_a_piece_counts_all_of_the_leaders_profit() -> None:
     market = draw_market("uniform", 5, 6, 1, leaders=2)
     prices, cost = np.array([2.0, 0.0]), market.unit_cost[list(market.leader)]
     for piece in pieces_of(market, 1, prices):
         price, profit = best_on_piece(piece, 1, prices - cost, cost[1])
         assert piece.start <= price <= piece.end
 
-        def true_profit(p: float) -> float:
-            return profit_of(market, [2.0, p], equilibrium(market, [2.0, p]).load)
-
-        assert profit == pytest.approx(true_profit(price), rel=1e-10)
+        assert profit == pytest.approx(profit_at(market, [2.0, price]), rel=1e-10)
         grid = np.linspace(piece.start, piece.end, 21)
-        assert max(map(true_profit, grid.tolist())) <= profit * (1 + 1e-10)
+        assert max(profit_at(market, [2.0, other]) for other in grid.tolist()) <= profit * (1 + 1e-10)
 
 
 def test_the_best_point_of_a_piece_by_hand() -> None:
@@ -243,7 +221,7 @@ def test_the_best_point_of_a_piece_by_hand() -> None:
 
 @pytest.mark.parametrize(("kind", "seed"), [("heavy", 3), ("weights", 1)], indirect=["kind"])
 @pytest.mark.usefixtures("listed")
-def test_long_traces_stay_in_step(draw_market: MakeMarket, kind: str, seed: int) -> None:
+def test_long_traces_stay_in_step(kind: str, seed: int) -> None:
     # More breakpoints than the updates between two fresh starts (64).
     market = draw_market(kind, 60, 25, seed)
     pieces = pieces_of(market)
@@ -252,12 +230,12 @@ def test_long_traces_stay_in_step(draw_market: MakeMarket, kind: str, seed: int)
 
 
 @pytest.mark.parametrize("today", [0.5, 1.5])
-def test_the_smallest_of_all_prices_that_earn_nothing(hand_answers: Mapping[str, Any], today: float) -> None:
+def test_the_smallest_of_all_prices_that_earn_nothing(today: float) -> None:
     # one-rival with unit cost and cap 2: below 2 every price with a load loses, so the best is the cap, which earns 0.
-    market = hand_answers["one-rival"].market
+    market = hand_answers()["one-rival"].market
     own = np.arange(market.m) == market.leader[0]
     market = replace(
-        market, price=np.where(own, today, market.price), unit_cost=np.where(own, 2.0, 0.0), price_cap=[2.0]
+        market, price=np.where(own, today, market.price), unit_cost=np.where(own, 2.0, 0.0), price_cap=np.array([2.0])
     )
     proposal = Path().solve(market, Limits())
     assert proposal.prices is not None
@@ -294,4 +272,4 @@ def test_thousands_of_pairs_at_zero_do_not_stop_a_trace() -> None:
     proposal = Path().solve(market, Limits())
     assert proposal.ended is Ended.FINISHED
     assert proposal.prices is not None
-    assert proposal.upper_bound == pytest.approx(profit_at(market, float(proposal.prices[0])), rel=1e-9)
+    assert proposal.upper_bound == pytest.approx(profit_at(market, proposal.prices), rel=1e-9)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.markets import draw_market, shipped
 from prillm_or.errors import CombinationError, ConvergenceError, MarketError
-from prillm_or.files.markets import read_market
-from prillm_or.files.names import find
 from prillm_or.market.changes import Change, apply
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import generate
@@ -39,7 +37,7 @@ def test_the_first_answer_is_that_of_solve(small_market: Market) -> None:
 
 
 def test_an_update_gives_and_keeps_the_answer_of_the_changed_market() -> None:
-    market = read_market(find("instances", "tiny/one-rival")).market
+    market = shipped("tiny/one-rival")
     pricer = Pricer(market)
     result = pricer.update({"providers": {"rival": {"price": 2.5}}})
     # As in tiny/README.md with the rival at r: load (4 + r - p) / 2, top at p = (4 + r) / 2, where it is p / 2.
@@ -50,7 +48,7 @@ def test_an_update_gives_and_keeps_the_answer_of_the_changed_market() -> None:
     assert market.price.tolist() == [1.0, 2.0]
 
 
-def test_changes_there_and_back_give_the_first_answer_again(kind: str, draw_market: Any) -> None:
+def test_changes_there_and_back_give_the_first_answer_again(kind: str) -> None:
     market = draw_market(kind, 6, 5, 1)
     pricer = Pricer(market)
     first, rival = pricer.result, market.provider_ids[0]  # the last one leads
@@ -61,7 +59,7 @@ def test_changes_there_and_back_give_the_first_answer_again(kind: str, draw_mark
     assert_same_answer(pricer.result, first)
 
 
-def test_a_change_only_thought_of_leaves_the_market_as_it_is(kind: str, draw_market: Any) -> None:
+def test_a_change_only_thought_of_leaves_the_market_as_it_is(kind: str) -> None:
     market = draw_market(kind, 6, 5, 1)
     pricer = Pricer(market)
     before = pricer.result
@@ -73,7 +71,7 @@ def test_a_change_only_thought_of_leaves_the_market_as_it_is(kind: str, draw_mar
 
 
 def test_several_prices_are_refused_with_a_way_out() -> None:
-    market = read_market(find("instances", "tiny/two-prices")).market
+    market = shipped("tiny/two-prices")
     with pytest.raises(CombinationError, match=r"the leader sets 2 prices.*use `solve`"):
         Pricer(market)
 
@@ -152,7 +150,7 @@ def test_any_sequence_of_changes_ends_where_solve_does(data: st.DataObject, seed
 
 def test_a_market_beyond_double_precision_is_told_and_forgotten() -> None:
     # A user whose demand is lost beside another's in double precision, then one as any other.
-    market = read_market(find("instances", "tiny/one-rival")).market
+    market = shipped("tiny/one-rival")
     users = [{"id": "grain", "demand": 1e-18, "delays": 0.7}, {"id": "other", "demand": 1.0, "delays": 0.1}]
     pricer = Pricer(market)
     with np.errstate(all="ignore"), suppress(ConvergenceError):

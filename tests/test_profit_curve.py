@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from helpers.answers import profit_at
+from helpers.markets import draw_market, shipped
 from prillm_or.cli import run
 from prillm_or.curves.parabola import tops, vertex
 from prillm_or.curves.profit_curve import ProfitCurve, curve, curve_between
@@ -21,16 +23,10 @@ from prillm_or.curves.trace import Piece, trace
 from prillm_or.errors import CombinationError, ConvergenceError, MarketError, PrillmError, UnknownNameError
 from prillm_or.files.markets import read_market
 from prillm_or.files.names import find
-from prillm_or.market.market import Array, Market
+from prillm_or.market.market import Array
 from prillm_or.market.synthetic import generate
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium
-
-MakeMarket = Callable[..., Market]
-
-
-def tiny(name: str) -> Market:
-    return read_market(find("instances", f"tiny/{name}")).market
 
 
 @pytest.fixture
@@ -41,7 +37,7 @@ def no_figures_left() -> Iterator[None]:
 
 def test_kink_by_hand() -> None:
     # instances/tiny/README.md: the load is (8 - p)/2 up to p = 3, (52 - 9 p)/10 up to p = 52/9, then 0; the cap is 10.
-    found = curve(tiny("kink"))
+    found = curve(shipped("tiny/kink"))
     assert [(piece.start, piece.end) for piece in found.pieces] == [
         pytest.approx(ends) for ends in ((0, 3), (3, 52 / 9), (52 / 9, 10))
     ]
@@ -57,7 +53,7 @@ def test_kink_by_hand() -> None:
 
 def test_two_maxima_by_hand() -> None:
     # p (16 - p)/4 up to p = 12, p up to 20, p (24 - p)/4 up to 24: tops 8 * 8/4 = 16 and 20.
-    found = curve(tiny("two-maxima"))
+    found = curve(shipped("tiny/two-maxima"))
     assert (found.best.price, found.best.profit) == pytest.approx((20, 20))
     assert [(one.price, one.load, one.profit) for one in found.local_maxima] == [
         pytest.approx((20, 1, 20)),
@@ -67,15 +63,15 @@ def test_two_maxima_by_hand() -> None:
 
 def test_of_equal_prices_the_smallest_is_best() -> None:
     # 16 at p = 8 and at p = 16.
-    tie = curve(tiny("tie")).best
+    tie = curve(shipped("tiny/tie")).best
     assert (tie.price, tie.profit) == pytest.approx((8, 16))
-    nobody = curve(tiny("nobody"))
+    nobody = curve(shipped("tiny/nobody"))
     assert (nobody.best.price, nobody.best.profit, nobody.local_maxima) == (0.0, 0.0, ())
 
 
 def test_the_cap_is_a_local_maximum_where_it_binds() -> None:
     # The load at the cap of 2 is (6 - 2)/2.
-    (found,) = curve(tiny("cap-binds")).local_maxima
+    (found,) = curve(shipped("tiny/cap-binds")).local_maxima
     assert (found.price, found.load, found.profit) == pytest.approx((2, 2, 4))
 
 
@@ -83,7 +79,7 @@ def test_one_of_two_prices_counts_both_providers_by_hand() -> None:
     # `better` at 7/2, worth 1; `plain` at p. With all three used lambda = (6 + 7/2 + p)/3 = (19 + 2 p)/6, flows
     # lambda - p = (19 - 4 p)/6 and lambda - 5/2 = (2 + p)/3. The profit p (19 - 4 p)/6 + 7/2 (2 + p)/3 has its top
     # where 19 - 8 p + 7 = 0: p = 13/4, flows 1 and 7/4, profit 13/4 + 49/8 = 75/8.
-    market = tiny("two-prices")
+    market = shipped("tiny/two-prices")
     at = market.provider_ids.index("better")
     market = replace(market, price=np.where(np.arange(market.m) == at, 3.5, market.price))
     found = curve(market, "plain")
@@ -94,9 +90,7 @@ def test_one_of_two_prices_counts_both_providers_by_hand() -> None:
 
 
 @pytest.mark.parametrize("decision", [0, 1])
-def test_profits_are_those_of_equilibria_the_other_price_held(
-    kind: str, draw_market: MakeMarket, decision: int
-) -> None:
+def test_profits_are_those_of_equilibria_the_other_price_held(kind: str, decision: int) -> None:
     market = draw_market(kind, 5, 6, 3, leaders=2)
     market = replace(market, price=np.where(market.price > 3, 3.0, market.price))
     found = curve(market, market.leader_ids[decision])
@@ -119,13 +113,12 @@ def test_points_are_on_the_curve() -> None:
     assert (prices[0], prices[-1]) == (0.0, found.cap)
     assert np.diff(prices).max() < found.cap / 250
     for price, profit in zip(prices[::40].tolist(), profits[::40].tolist(), strict=True):
-        load = equilibrium(found.market, [price]).load
-        assert profit == pytest.approx(profit_of(found.market, [price], load), rel=1e-9)
+        assert profit == pytest.approx(profit_at(found.market, [price]), rel=1e-9)
 
 
 def test_a_market_a_file_a_path_and_a_name_are_the_same() -> None:
     path = find("instances", "tiny/kink")
-    expected = curve(tiny("kink")).to_dict()
+    expected = curve(shipped("tiny/kink")).to_dict()
     for given in (read_market(path), path, str(path), "tiny/kink"):
         assert curve(given).to_dict() == expected
     with pytest.raises(UnknownNameError, match="tiny/kink"):
@@ -191,7 +184,7 @@ def test_a_breakpoint_that_does_not_resolve_ends_a_curve_with_a_time_limit(monke
 )
 def test_a_decision_that_is_not_the_leaders(name: str, decision: str | None, said: str) -> None:
     with pytest.raises(CombinationError) as refusal:
-        curve(tiny(name), decision)
+        curve(shipped(f"tiny/{name}"), decision)
     assert str(refusal.value) == said
 
 
@@ -202,7 +195,7 @@ def test_a_time_limit_is_a_number_of_seconds(limit: float) -> None:
 
 
 def test_another_price_that_is_absent_cannot_be_held() -> None:
-    market = tiny("two-prices")
+    market = shipped("tiny/two-prices")
     absent = replace(market, price=np.where(np.isin(market.provider_ids, ["better"]), np.nan, market.price))
     with pytest.raises(CombinationError, match="provider better has no price today"):
         curve(absent, "plain")

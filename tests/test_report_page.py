@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from helpers.browser import assert_needs_no_network, complaints, cut_off, open_page, pictures_shown, too_wide
+from helpers.comparisons import plan
+from helpers.markets import shipped_file
 from prillm_or.comparison.comparison import Comparison, compare
 from prillm_or.comparison.method import parse_method
 from prillm_or.comparison.plan import Plan
 from prillm_or.comparison.summary import Line
-from prillm_or.files.markets import read_market
-from prillm_or.files.names import find
 from prillm_or.report.gap_folder import write_report
 from prillm_or.report.gap_pictures import shown_gap
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
     """Markets with one price and two, methods that prove, do not prove, and fail; with the paper's figures."""
     names = ("coding-13", "economy-8", "tiny/two-prices")
     methods = ("path", "bisect", "odca", "highs:kkt-bigm")
-    instances = tuple(read_market(find("instances", name)) for name in names)
-    return compare(Plan(instances, tuple(parse_method(method) for method in methods), preset="table-1"))
+    return compare(plan(names, methods, preset="table-1"))
 
 
 @pytest.fixture(scope="module")
@@ -40,40 +40,12 @@ def page(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.mark.parametrize("width", [1200, 400])
 def test_the_page_needs_no_network_and_fits(page: Path, browser: Chrome, width: int) -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get("about:blank")  # the browser's own first page asks for parts of itself
-    _messages(browser, "performance")
-    browser.get(page.as_uri())
-    requests = [
-        entry["params"]["request"]["url"]
-        for entry in (json.loads(text)["message"] for text in _messages(browser, "performance"))
-        if entry["method"] == "Network.requestWillBeSent"
-    ]
-    assert page.as_uri() in requests
-    assert [url for url in requests if not url.startswith(("file:", "data:", "chrome:"))] == []
-    assert _messages(browser, "browser") == []
-    assert (
-        browser.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        <= 0
-    )
-    assert browser.execute_script(_CUT_OFF) == []
-    assert browser.execute_script(_SEEN) == 5  # two pictures for one price, one for two
-
-
-def _messages(browser: Chrome, kind: str) -> list[str]:
-    """What the browser has logged since it was last asked."""
-    entries: list[dict[str, Any]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
-    return [entry["message"] for entry in entries]
-
-
-_CUT_OFF = """
-return [...document.querySelectorAll('td, th, dd, p, h2, h3, svg text')]
-  .filter(e => e.getClientRects().length).filter(e => {
-    const r = e.getBoundingClientRect(); return r.left < -1 || r.right > document.documentElement.clientWidth + 1;
-  }).map(e => e.textContent)
-"""
-_SEEN = "return [...document.querySelectorAll('figure svg')].filter(e => e.getClientRects().length).length"
+    open_page(browser, page, width)
+    assert_needs_no_network(browser, page)
+    assert complaints(browser) == []
+    assert too_wide(browser) <= 0
+    assert cut_off(browser, "td, th, dd, p, h2, h3, svg text") == []
+    assert pictures_shown(browser) == 5  # two pictures for one price, one for two
 
 
 def test_the_page_names_no_other_file(page: Path) -> None:
@@ -102,7 +74,7 @@ def test_the_page_holds_curves_marks_paper_and_environment(page: Path) -> None:
 
 
 def test_ids_are_text_and_never_markup(tmp_path: Path) -> None:
-    odd = read_market(find("instances", "tiny/kink"))
+    odd = shipped_file("tiny/kink")
     ids = ("<b>$x$</b>", *odd.market.provider_ids[1:])
     odd = replace(odd, market=replace(odd.market, name="<i>&amp;", provider_ids=ids))
     write_report(compare(Plan((odd,), (parse_method("path"),))), tmp_path)
@@ -119,6 +91,5 @@ def test_the_gap_drawn_is_proven_or_known_from_others(gap: float | None, share: 
 
 
 def test_a_market_without_profit_has_a_page(tmp_path: Path) -> None:
-    instances = tuple(read_market(find("instances", name)) for name in ("tiny/nobody", "tiny/own-weights"))
-    write_report(compare(Plan(instances, (parse_method("odca"), parse_method("path")))), tmp_path)
+    write_report(compare(plan(["tiny/nobody", "tiny/own-weights"], ["odca", "path"])), tmp_path)
     assert "nobody" in (tmp_path / "report.html").read_text(encoding="utf-8")

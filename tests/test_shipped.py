@@ -32,7 +32,7 @@ def test_the_package_is_the_one_under_test() -> None:
 
 @pytest.mark.wheel
 @pytest.mark.usefixtures("workplace")
-def test_every_shipped_instance_is_found_and_read() -> None:
+def test_every_shipped_market_is_found_and_read() -> None:
     found = names("instances")
     assert "coding-13" in found
     assert any(name.startswith("tiny/") for name in found)
@@ -42,7 +42,7 @@ def test_every_shipped_instance_is_found_and_read() -> None:
 
 @pytest.mark.wheel
 @pytest.mark.usefixtures("workplace")
-def test_the_schema_is_shipped_with_the_package_and_no_instance_is_one() -> None:
+def test_the_schema_is_shipped_with_the_package_and_no_market_is_one() -> None:
     assert prillm_or.market.__file__ is not None
     assert (Path(prillm_or.market.__file__).parent / "market.schema.json").is_file()
     # `prillm-or solve instances/*.json` must meet markets alone.
@@ -60,7 +60,7 @@ def test_the_working_directory_comes_first(workplace: Path) -> None:
     assert find("instances", "coding-13") != own  # the library knows what is shipped
 
 
-def test_zipped_instances_and_profiles_in_folders_are_found(workplace: Path) -> None:
+def test_zipped_markets_and_profiles_in_folders_are_found(workplace: Path) -> None:
     for path in (zipped := workplace / "instances/big.json.gz", fast := workplace / "solvers/mine/fast.toml"):
         path.parent.mkdir(parents=True)
         path.touch()

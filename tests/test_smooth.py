@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
 import pytest
 
+from helpers.answers import hand_answers, prices_claimed_without_bound, profit_at
+from helpers.markets import draw_market
 from prillm_or.errors import CombinationError
 from prillm_or.limits import Limits
-from prillm_or.market.market import Array, Market
+from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt_bigm import KktBigmOptions
@@ -21,16 +23,9 @@ from prillm_or.models.smooth import SmoothOptions, build
 from prillm_or.solvers.protocols import AlgebraicSolver, Answer, Ended, Proposal
 from prillm_or.solvers.relaxation import solve_relaxed
 from prillm_or.solving.run import solve
-from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import equilibrium
 
-MakeMarket = Callable[..., Market]
-
 FEW = SmoothOptions(starts=2, epsilon_last=1e-7, factor=0.01)
-
-
-def profit_at(market: Market, prices: Array) -> float:
-    return profit_of(market, prices, equilibrium(market, prices).load)
 
 
 def propose(
@@ -53,29 +48,25 @@ def ipopt() -> AlgebraicSolver:
 
 
 def earned(market: Market, options: SmoothOptions | None = None) -> float:
-    proposal = propose(market, options)
-    assert proposal.ended is Ended.FINISHED
-    assert proposal.upper_bound is None
-    assert proposal.prices is not None
-    return profit_at(market, proposal.prices)
+    return profit_at(market, prices_claimed_without_bound(propose(market, options)))
 
 
 @pytest.mark.parametrize(
     "name", ["one-rival", "cap-binds", "identical-rivals", "identical-users", "kink", "two-prices"]
 )
-def test_markets_with_one_maximum(hand_answers: Mapping[str, Any], name: str) -> None:
-    answer = hand_answers[name]
+def test_markets_with_one_maximum(name: str) -> None:
+    answer = hand_answers()[name]
     assert earned(answer.market) == pytest.approx(float(answer.profit), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["own-weights", "two-maxima", "tie", "nobody"])
-def test_markets_with_two_maxima_or_none(hand_answers: Mapping[str, Any], name: str) -> None:
+def test_markets_with_two_maxima_or_none(name: str) -> None:
     # Which maximum it climbs depends on the schedule; 12 is below every local one of these markets but the last.
-    answer = hand_answers[name]
+    answer = hand_answers()[name]
     assert min(12, float(answer.profit)) <= earned(answer.market) <= float(answer.profit) + 1e-9
 
 
-def test_it_is_never_above_path_and_usually_there(draw_market: MakeMarket, kind: str) -> None:
+def test_it_is_never_above_path_and_usually_there(kind: str) -> None:
     reached = []
     for seed in range(4):
         market = draw_market(kind, 5, 4, seed)
@@ -85,7 +76,7 @@ def test_it_is_never_above_path_and_usually_there(draw_market: MakeMarket, kind:
     assert sum(reached) >= 2
 
 
-def test_two_prices(draw_market: MakeMarket, kind: str) -> None:
+def test_two_prices(kind: str) -> None:
     market = draw_market(kind, 4, 4, 1, leaders=2)
     axes = [np.linspace(0, cap, 9) for cap in market.price_cap]
     coarse = max(profit_at(market, np.array([p, q])) for p in axes[0] for q in axes[1])
@@ -93,9 +84,7 @@ def test_two_prices(draw_market: MakeMarket, kind: str) -> None:
 
 
 @pytest.mark.parametrize("leaders", [1, 2])
-def test_every_equilibrium_is_feasible_and_earns_the_objective(
-    draw_market: MakeMarket, kind: str, leaders: int
-) -> None:
+def test_every_equilibrium_is_feasible_and_earns_the_objective(kind: str, leaders: int) -> None:
     market = draw_market(kind, 4, 4, 2, leaders)
     formulation = build(market, SmoothOptions(epsilon_first=1e-8), 0.0)
     model, unit = formulation.model, formulation.money * formulation.volume
@@ -175,9 +164,9 @@ class Scripted:
 
 
 @pytest.fixture
-def one_rival(hand_answers: Mapping[str, Any]) -> Market:
+def one_rival() -> Market:
     """Profit p (6 - p)/2, cap 10."""
-    market: Market = hand_answers["one-rival"].market
+    market: Market = hand_answers()["one-rival"].market
     return market
 
 
@@ -238,7 +227,7 @@ def test_ctrl_c_between_two_calls(one_rival: Market) -> None:
     assert propose(one_rival, TWICE, solver=Scripted(KeyboardInterrupt())).prices is None
 
 
-def test_the_time_limit(draw_market: MakeMarket) -> None:
+def test_the_time_limit() -> None:
     market = draw_market("uniform", 5, 5, 0)
     proposal = propose(market, limits=Limits(time_limit=0.0))
     assert proposal.ended is Ended.TIME_LIMIT
@@ -260,9 +249,9 @@ def test_an_exact_formulation_is_none_of_its_business(one_rival: Market) -> None
         solve_relaxed(one_rival, lambda market, _: build_bigm(market, KktBigmOptions(), 0.0), Scripted(), Limits(), {})
 
 
-def test_solve_adds_nothing_to_it(hand_answers: Mapping[str, Any]) -> None:
+def test_solve_adds_nothing_to_it() -> None:
     # All its starts end in the lower one of two maxima; any price of another origin would do better.
-    market = hand_answers["two-maxima"].market
+    market = hand_answers()["two-maxima"].market
     own = propose(market)
     assert own.prices is not None
     assert profit_at(market, own.prices) < 19

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.answers import hand_answers
+from helpers.commands import imported_by
+from helpers.markets import draw_market
 from prillm_or.cli.common import model_here, solver_here
 from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
 from prillm_or.files.markets import MarketFile
@@ -35,8 +35,6 @@ from prillm_or.solving.choose import choose
 from prillm_or.solving.judge import _bounded, _status, judge
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium, user_problem
-
-MakeMarket = Callable[..., Market]
 
 NATIVE = [name for name, entry in SOLVERS.items() if not entry.algebraic]
 ALGEBRAIC = [name for name, entry in SOLVERS.items() if entry.algebraic]
@@ -86,11 +84,9 @@ def check_answer(answer: Any, solver: str, model: str | None) -> None:
 
 
 @pytest.mark.parametrize(("solver", "model"), COMBINATIONS, ids=str)
-def test_every_combination_finds_the_hand_answers(
-    hand_answers: Mapping[str, Any], solver: str, model: str | None
-) -> None:
-    assert len(hand_answers) == 10
-    for answer in hand_answers.values():
+def test_every_combination_finds_the_hand_answers(solver: str, model: str | None) -> None:
+    assert len(hand_answers()) == 10
+    for answer in hand_answers().values():
         if solver in NATIVE and len(answer.prices) > 1:
             with pytest.raises(CombinationError) as caught:
                 solve(answer.market, solver=solver)
@@ -100,11 +96,9 @@ def test_every_combination_finds_the_hand_answers(
 
 
 @pytest.mark.parametrize(("solver", "model"), [pair for pair in PAIRS if not goes_together(pair)], ids=str)
-def test_every_other_combination_is_refused_and_names_one_that_works(
-    hand_answers: Mapping[str, Any], solver: str, model: str
-) -> None:
+def test_every_other_combination_is_refused_and_names_one_that_works(solver: str, model: str) -> None:
     with pytest.raises(CombinationError) as caught:
-        solve(hand_answers["kink"].market, solver=solver, model=model)
+        solve(hand_answers()["kink"].market, solver=solver, model=model)
     able = solvers_for(model_profile(model).formulation)
     assert able
     assert all(name in str(caught.value) for name in able)
@@ -112,13 +106,13 @@ def test_every_other_combination_is_refused_and_names_one_that_works(
 
 @pytest.mark.wheel
 @pytest.mark.parametrize(("solver", "model"), [("path", None), ("highs", "kkt-bigm")])
-def test_the_wheel_finds_hand_answers(hand_answers: Mapping[str, Any], solver: str, model: str | None) -> None:
+def test_the_wheel_finds_hand_answers(solver: str, model: str | None) -> None:
     for name in ("one-rival", "kink", "own-weights", "two-maxima"):
-        check_answer(hand_answers[name], solver, model)
+        check_answer(hand_answers()[name], solver, model)
 
 
-def test_prices_of_unique_answers_are_the_hand_ones(hand_answers: Mapping[str, Any]) -> None:
-    for name, answer in hand_answers.items():
+def test_prices_of_unique_answers_are_the_hand_ones() -> None:
+    for name, answer in hand_answers().items():
         if name in ("tie", "nobody"):
             continue  # other prices earn as much
         result = solve(answer.market, gap=1e-9)
@@ -168,16 +162,16 @@ def test_every_registered_solver_says_who_it_is() -> None:
         assert model_options(name)() == model_options(name)()
 
 
-def test_auto_takes_the_exact_path_and_highs_for_several_prices(hand_answers: Mapping[str, Any]) -> None:
-    assert solve(hand_answers["kink"].market).method.solver == "path"
-    assert solve(hand_answers["two-prices"].market).method == Method(
+def test_auto_takes_the_exact_path_and_highs_for_several_prices() -> None:
+    assert solve(hand_answers()["kink"].market).method.solver == "path"
+    assert solve(hand_answers()["two-prices"].market).method == Method(
         "highs", load_algebraic("highs").version(), "kkt-bigm"
     )
     for model, solver in [("kkt-bigm", "highs"), ("kkt-sos1", "scip"), ("kkt-bilinear", "scip"), ("smooth", "ipopt")]:
-        assert choose(hand_answers["kink"].market, "auto", model).solver.solver == solver
+        assert choose(hand_answers()["kink"].market, "auto", model).solver.solver == solver
 
 
-def test_auto_takes_path_at_any_size(draw_market: MakeMarket) -> None:
+def test_auto_takes_path_at_any_size() -> None:
     assert choose(draw_market("uniform", 1001, 1000, 0), "auto", None).solver.solver == "path"
 
 
@@ -274,8 +268,8 @@ def test_a_bound_below_the_profit_by_rounding_is_raised_and_by_more_refused() ->
     assert not _bounded(0.0, -1.1e-9, 1000.0)[2]
 
 
-def test_a_contradicted_bound_is_an_error(hand_answers: Mapping[str, Any]) -> None:
-    market = hand_answers["one-rival"].market  # 9/2 at p = 3
+def test_a_contradicted_bound_is_an_error() -> None:
+    market = hand_answers()["one-rival"].market  # 9/2 at p = 3
     proposal = Proposal(np.array([3.0]), 4.4, Ended.FINISHED, ("of the solver",))
     result = judge(market, user_problem(market), proposal, Method("path", "0"), Limits())
     assert result.status is Status.ERROR
@@ -285,8 +279,8 @@ def test_a_contradicted_bound_is_an_error(hand_answers: Mapping[str, Any]) -> No
     assert "4.4 is below the profit 4.5" in result.notes[1]
 
 
-def test_a_proposal_is_judged_in_the_market_not_believed(hand_answers: Mapping[str, Any]) -> None:
-    market = hand_answers["one-rival"].market
+def test_a_proposal_is_judged_in_the_market_not_believed() -> None:
+    market = hand_answers()["one-rival"].market
     proposal = Proposal(np.array([2.0]), 4.5, Ended.FINISHED)
     result = judge(market, user_problem(market), proposal, Method("path", "0"), Limits(gap=1e-4))
     # p (6 - p)/2 = 4 at p = 2, so (4.5 - 4)/4 = 1/8 is open.
@@ -298,7 +292,7 @@ def test_a_proposal_is_judged_in_the_market_not_believed(hand_answers: Mapping[s
     assert (heuristic.status, heuristic.upper_bound, heuristic.gap) == (Status.HEURISTIC, None, None)
 
 
-def test_no_time_is_told(draw_market: MakeMarket) -> None:
+def test_no_time_is_told() -> None:
     market = draw_market("uniform", 8, 8, 0)
     for solver in ("path", "bisect", "highs", "gurobi", "scip"):
         result = solve(market, solver=solver, gap=1e-9, time_limit=0.0)
@@ -308,8 +302,8 @@ def test_no_time_is_told(draw_market: MakeMarket) -> None:
         assert result.upper_bound is None or result.upper_bound >= best * (1 - 1e-12)
 
 
-def test_today_and_the_hash_are_told(hand_answers: Mapping[str, Any]) -> None:
-    market = replace(hand_answers["one-rival"].market, price=np.array([2.0, 2.0]))
+def test_today_and_the_hash_are_told() -> None:
+    market = replace(hand_answers()["one-rival"].market, price=np.array([2.0, 2.0]))
     result = solve(MarketFile(market, "abc", Path("one-rival.json"), read_s=0.25))
     assert result.today is not None
     assert list(result.today.prices.values()) == [2.0]
@@ -317,33 +311,29 @@ def test_today_and_the_hash_are_told(hand_answers: Mapping[str, Any]) -> None:
     assert result.instance_sha256 == "abc"
     assert result.time_s.read == 0.25
     assert result.time_s.total >= 0.25
-    assert solve(hand_answers["nobody"].market).today is None
+    assert solve(hand_answers()["nobody"].market).today is None
 
 
 @pytest.mark.parametrize("solver", ["path", "bisect"])
 def test_the_exact_path_imports_nothing_heavy(solver: str) -> None:
     code = f"""
-import sys
+
 from prillm_or.market.synthetic import generate
 from prillm_or.solving.run import solve
 assert solve(generate(5, 4, "uniform", 1), solver={solver!r}).status == "optimal"
-print([name for name in ("pyomo", "torch", "scipy", "matplotlib", "highspy", "gurobipy", "pandas", "networkx")
-       if name in sys.modules])
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "[]"
+    heavy = ("pyomo", "torch", "scipy", "matplotlib", "highspy", "gurobipy", "pandas", "networkx")
+    assert imported_by(code, *heavy) == []
 
 
 @pytest.mark.parametrize("solver", list(SOLVERS))
-def test_solving_writes_nothing_to_standard_output(
-    hand_answers: Mapping[str, Any], solver: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    solve(hand_answers["two-maxima"].market, solver=solver)
+def test_solving_writes_nothing_to_standard_output(solver: str, capfd: pytest.CaptureFixture[str]) -> None:
+    solve(hand_answers()["two-maxima"].market, solver=solver)
     assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize("solver", list(SOLVERS))
-def test_the_same_run_gives_the_same_answer(draw_market: MakeMarket, solver: str) -> None:
+def test_the_same_run_gives_the_same_answer(solver: str) -> None:
     market = draw_market("heavy", 4, 4, 3)
     first, second = (solve(market, solver=solver, seed=7) for _ in range(2))
     assert (first.prices, first.profit, first.upper_bound) == (second.prices, second.profit, second.upper_bound)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
+from helpers.answers import hand_answers, price_and_expected_profit, profit_at
+from helpers.markets import draw_market
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.solvers.bisect import Bisect
@@ -16,24 +16,12 @@ from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended
 from prillm_or.solvers.spgce import Spgce
 from prillm_or.solving.run import solve
-from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium, user_problem
-
-MakeMarket = Callable[..., Market]
+from prillm_or.users.equilibrium import user_problem
 
 
 def proposed(market: Market) -> tuple[float, float]:
     """Price, and the profit that the model expects of it."""
-    proposal = Spgce().solve(market, Limits())
-    assert proposal.ended is Ended.FINISHED
-    assert proposal.upper_bound is None
-    assert proposal.prices is not None
-    assert "reconstruction" in proposal.notes[0]
-    return float(proposal.prices[0]), proposal.stats["expected_profit"]
-
-
-def true_profit(market: Market, price: float) -> float:
-    return profit_of(market, [price], equilibrium(market, [price]).load)
+    return price_and_expected_profit(Spgce().solve(market, Limits()))
 
 
 def crowd_profit(market: Market, price: float) -> float:
@@ -50,7 +38,7 @@ def crowd_profit(market: Market, price: float) -> float:
 
 
 @pytest.mark.parametrize("size", [(1, 4), (3, 2), (4, 4), (9, 6)], ids=str)
-def test_it_solves_its_own_model(draw_market: MakeMarket, kind: str, size: tuple[int, int]) -> None:
+def test_it_solves_its_own_model(kind: str, size: tuple[int, int]) -> None:
     for seed in range(2):
         market = draw_market(kind, *size, seed)
         price, expected = proposed(market)
@@ -77,17 +65,17 @@ def as_one_user(market: Market) -> Market:
     )
 
 
-def test_the_crowd_is_one_user_with_twice_the_capacities(draw_market: MakeMarket, kind: str) -> None:
+def test_the_crowd_is_one_user_with_twice_the_capacities(kind: str) -> None:
     for seed in range(5):
         market = draw_market(kind, 6, 7, seed)
         price, expected = proposed(market)
         best = Path().solve(as_one_user(market), Limits()).upper_bound
         noise = 1e-12 * (market.price_cap[0] + market.unit_cost.max()) * market.demand.sum()
         assert expected == pytest.approx(best, rel=1e-8, abs=noise)
-        assert true_profit(as_one_user(market), price) == pytest.approx(best, rel=1e-8, abs=noise)
+        assert profit_at(as_one_user(market), [price]) == pytest.approx(best, rel=1e-8, abs=noise)
 
 
-def test_it_is_exact_in_the_limit_of_many_identical_users(draw_market: MakeMarket) -> None:
+def test_it_is_exact_in_the_limit_of_many_identical_users() -> None:
     # n identical users behave as a crowd with all capacities times n / (n + 1).
     one = draw_market("uniform", 1, 4, 3)
     shares = []
@@ -103,7 +91,7 @@ def test_it_is_exact_in_the_limit_of_many_identical_users(draw_market: MakeMarke
         )
         best = Bisect().solve(market, Limits(gap=1e-9)).upper_bound
         assert best is not None
-        shares.append(true_profit(market, proposed(market)[0]) / best)
+        shares.append(profit_at(market, [proposed(market)[0]]) / best)
     assert shares == sorted(shares)
     assert shares[0] < 0.999
     assert shares[-1] > 0.9999
@@ -126,20 +114,20 @@ def test_it_is_exact_in_the_limit_of_many_identical_users(draw_market: MakeMarke
         ("nobody", 0.0, 0.0, 0.0),
     ],
 )
-def test_by_hand(hand_answers: Mapping[str, Any], name: str, price: float, expected: float, profit: float) -> None:
-    market = hand_answers[name].market
+def test_by_hand(name: str, price: float, expected: float, profit: float) -> None:
+    market = hand_answers()[name].market
     assert proposed(market) == pytest.approx((price, expected), rel=1e-8, abs=1e-12)
     result = solve(market, solver="spgce")
     assert result.profit == pytest.approx(profit, rel=1e-9, abs=1e-12)
     assert result.status == "heuristic"
 
 
-def test_it_is_never_above_the_optimum(draw_market: MakeMarket, kind: str) -> None:
+def test_it_is_never_above_the_optimum(kind: str) -> None:
     for seed in range(5):
         market = draw_market(kind, 8, 9, seed)
         best = Path().solve(market, Limits()).upper_bound
         assert best is not None
-        assert true_profit(market, proposed(market)[0]) <= best + 1e-11 * abs(best)
+        assert profit_at(market, [proposed(market)[0]]) <= best + 1e-11 * abs(best)
 
 
 def test_ctrl_c_before_any_price(small_market: Market, monkeypatch: pytest.MonkeyPatch) -> None:

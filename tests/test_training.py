@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from helpers.commands import PROGRAM, interrupted, running
+from helpers.markets import in_other_units
 from prillm_or.abstraction.features import GAIN, market_features
 from prillm_or.abstraction.networks import REACHES, SPAN, AnchorNetwork, KeepNetwork, LearnedNetworks
 from prillm_or.abstraction.training import anchor, keep
@@ -27,12 +27,10 @@ from prillm_or.abstraction.training.scenarios import REAL, Sizes, kind_of, scena
 from prillm_or.abstraction.weights import load_network, write_weights
 from prillm_or.cli import run
 from prillm_or.errors import PrillmError
-from prillm_or.market.market import Market
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium, user_problem
 from prillm_or.workers.engine import Engine
 
-PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 SMALL = ("--scenarios", "100", "--epochs", "3", "--jobs", "1")
 
 
@@ -51,7 +49,7 @@ def test_sizes_are_those_asked_for() -> None:
     assert {len(market.rivals) for market in drawn} == {5}
 
 
-def test_real_scenarios_leave_out_the_instance_kept_for_judging() -> None:
+def test_real_scenarios_leave_out_the_market_kept_for_judging() -> None:
     assert "roleplay-10" not in REAL
     names = {scenario(seed).name for seed in range(3, 60, 4)}
     assert names == set(REAL)
@@ -202,14 +200,14 @@ def test_fitting_stops_when_it_no_longer_helps(tmp_path: Path) -> None:
 def test_a_killed_training_run_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     straight, killed = tmp_path / "straight.safetensors", tmp_path / "killed.safetensors"
     assert run(["train", "--out", str(straight), *SMALL]) == 0
-    running = subprocess.Popen([*PROGRAM, "train", "--out", str(killed), *SMALL], stderr=subprocess.DEVNULL)
-    checkpoint = tmp_path / "killed.safetensors.parts" / "anchor.safetensors"
-    waited = time.monotonic()
-    while not checkpoint.exists() and running.poll() is None and time.monotonic() - waited < 100:
-        time.sleep(0.02)
-    assert running.poll() is None, "the run ended before it could be killed"
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    with running(*PROGRAM, "train", "--out", str(killed), *SMALL) as process:
+        checkpoint = tmp_path / "killed.safetensors.parts" / "anchor.safetensors"
+        waited = time.monotonic()
+        while not checkpoint.exists() and process.poll() is None and time.monotonic() - waited < 100:
+            time.sleep(0.02)
+        assert process.poll() is None, "the run ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     assert not killed.exists()
     assert checkpoint.exists()
     assert run(["train", "--out", str(killed), *SMALL]) == 0
@@ -237,13 +235,11 @@ def test_train_refuses_what_it_cannot_write(tmp_path: Path, capsys: pytest.Captu
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     out = tmp_path / "w.safetensors"
     flags = ("--scenarios", "5000", "--jobs", "1")
-    running = subprocess.Popen([*PROGRAM, "train", "--out", str(out), *flags], stderr=subprocess.PIPE, text=True)
-    waited = time.monotonic()
-    while not list(tmp_path.glob("w.safetensors.parts/*.npz")) and time.monotonic() - waited < 100:
-        time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == 130
+    with running(*PROGRAM, "train", "--out", str(out), *flags) as process:
+        waited = time.monotonic()
+        while not list(tmp_path.glob("w.safetensors.parts/*.npz")) and time.monotonic() - waited < 100:
+            time.sleep(0.02)
+        _, said = interrupted(process)
     assert "the same command goes on" in said
     assert not out.exists()
 
@@ -369,22 +365,8 @@ def test_anchor_loss_at_the_guess(anchors: list[Example]) -> None:
 def test_features_know_no_units_and_no_shift(seed: int) -> None:
     market = scenario(seed)
     guess, features = market_features(market, user_problem(market))
-    changed = in_other_units(market, money=8.0, volume=0.25, shift=3.0)
+    changed = in_other_units(replace(market, value=market.value + 3.0), money=8.0, volume=0.25)
     other_guess, others = market_features(changed, user_problem(changed))
     assert other_guess == pytest.approx(8 * guess, rel=1e-9)
     for name in ("pairs", "users", "rivals", "market", "share"):
         np.testing.assert_allclose(getattr(others, name), getattr(features, name), rtol=1e-6, atol=1e-6)
-
-
-def in_other_units(market: Market, money: float, volume: float, shift: float) -> Market:
-    """Money and volume counted in smaller units, and all values shifted."""
-    return replace(
-        market,
-        demand=volume * market.demand,
-        capacity=volume / money * market.capacity,
-        price=money * market.price,
-        price_cap=money * market.price_cap,
-        value=money * (market.value + shift),
-        unit_cost=money * market.unit_cost,
-        delay_weight=money * market.delay_weight,
-    )

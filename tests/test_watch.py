@@ -15,23 +15,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.commands import PROGRAM
+from helpers.markets import shipped, shipped_file
 from prillm_or.cli import run
 from prillm_or.errors import ConvergenceError
-from prillm_or.files.markets import read_market
-from prillm_or.files.names import find
 from prillm_or.market.changes import apply
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
 
-WATCH = (sys.executable, "-c", "from prillm_or.cli import main; main()", "watch")
+WATCH = (*PROGRAM, "watch")
 CHEAPER = {"providers": {"rival": {"price": 1.5}}}
 
 
 @contextmanager
-def watching(instance: str = "tiny/one-rival") -> Iterator[subprocess.Popen[bytes]]:
+def watching(market: str = "tiny/one-rival") -> Iterator[subprocess.Popen[bytes]]:
     """The command at the other end of three pipes."""
     pipe = subprocess.PIPE
-    with subprocess.Popen([*WATCH, instance], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    with subprocess.Popen([*WATCH, market], stdin=pipe, stdout=pipe, stderr=pipe) as process:
         yield process
         process.kill()
 
@@ -49,9 +49,9 @@ def answer(process: subprocess.Popen[bytes]) -> Any:
     return json.loads(process.stdout.readline())
 
 
-def fed(content: bytes, instance: str = "tiny/one-rival") -> tuple[int, list[Any], str]:
+def fed(content: bytes, market: str = "tiny/one-rival") -> tuple[int, list[Any], str]:
     """Exit code, answers and standard error when the whole input is there from the start."""
-    done = subprocess.run([*WATCH, instance], input=content, capture_output=True, timeout=120, check=False)
+    done = subprocess.run([*WATCH, market], input=content, capture_output=True, timeout=120, check=False)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
 
 
@@ -61,11 +61,11 @@ def as_line(change: object) -> bytes:
 
 @pytest.mark.wheel
 def test_each_line_is_answered_before_the_next_is_written() -> None:
-    market = read_market(find("instances", "coding-13")).market
+    market = shipped("coding-13")
     rival = next(name for name in market.provider_ids if name not in market.leader_ids)
     with watching("coding-13") as process:
         first = answer(process)
-        assert first["instance_sha256"] == read_market(find("instances", "coding-13")).sha256
+        assert first["instance_sha256"] == shipped_file("coding-13").sha256
         assert first["profit"] == pytest.approx(solve(market).profit, rel=1e-12)
         for change in ({"users": {"cline": {"demand": 45.0}}}, {"remove": {"providers": [rival]}}, {"price_cap": 0.1}):
             market = apply(market, change)
@@ -154,20 +154,22 @@ def test_a_reader_who_leaves_ends_it_without_a_word() -> None:
 
 
 @pytest.mark.parametrize(
-    ("instance", "fragment"),
-    [("tiny/two-prices", "use `prillm-or solve`"), ("codin-13", "coding-13"), ("no/such.json", "no/such.json")],
+    ("market", "fragment"),
+    [("tiny/two-prices", "use `solve`"), ("codin-13", "coding-13"), ("no/such.json", "no/such.json")],
 )
 def test_a_market_it_cannot_take_gives_one_line_and_2(
-    instance: str, fragment: str, capsys: pytest.CaptureFixture[str]
+    market: str, fragment: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["watch", instance]) == 2
+    assert run(["watch", market]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert fragment in shown.err
     assert len(shown.err.splitlines()) == 1
 
 
-def in_process(content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, Any]:
+def answers_in_this_process(
+    content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, Any]:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     code = run(["watch", "tiny/one-rival"])
     return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -180,7 +182,7 @@ def test_a_change_that_cannot_be_priced_is_told_and_3(
         raise ConvergenceError("it did not settle")
 
     monkeypatch.setattr(Pricer, "update", fail)
-    code, answers = in_process(as_line(CHEAPER) + b"{\n", monkeypatch, capsys)
+    code, answers = answers_in_this_process(as_line(CHEAPER) + b"{\n", monkeypatch, capsys)
     assert code == 3
     assert answers[1] == {"error": ["it did not settle"], "line": 1}
     assert answers[2]["line"] == 2

@@ -1,0 +1,89 @@
+"""What a page of a market holds: exact between its prices, the largest named, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.explorer import explored
+from helpers.markets import draw_market, shipped
+from prillm_or.cli import run
+from prillm_or.errors import CombinationError
+from prillm_or.explanation.derive import explain
+from prillm_or.files.markets import write_market
+from prillm_or.report.explorer import explorer_page
+from prillm_or.report.explorer_data import Movement, document, movement
+from prillm_or.users.equilibrium import equilibrium
+
+ROOM = 250_000
+
+
+def test_between_its_prices_everything_is_linear(kind: str) -> None:
+    market = draw_market(kind, 9, 6, 3)
+    moved = movement(market, explain(market), ROOM)
+    shown = np.ix_(moved.users.named, moved.providers.named)
+    assert moved.flow.shape == (len(moved.price), 9, 6)
+    for k in range(len(moved.price) - 1):
+        low, high = moved.price[k : k + 2]
+        load, flow = ((values[k] + values[k + 1]) / 2 for values in (moved.load, moved.flow))
+        found = equilibrium(market, [(low + high) / 2])
+        np.testing.assert_allclose(load, found.load[market.leader[0]], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(flow, found.flow[shown], atol=1e-9 * market.demand.max())
+
+
+def test_with_little_room_the_largest_are_named_and_the_rest_is_one() -> None:
+    market = draw_market("uniform", 30, 12, 1)
+    explanation = explain(market)
+    whole = movement(market, explanation, ROOM)
+    moved = movement(market, explanation, 100 * len(whole.price))
+    users, providers = moved.users, moved.providers
+    assert (len(users.named), len(users.others), len(providers.named), len(providers.others)) == (5, 25, 6, 6)
+    np.testing.assert_allclose(moved.flow.sum(axis=1)[:, 0], moved.load, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(moved.flow.sum(axis=(1, 2)), market.demand.sum(), rtol=1e-12)
+    np.testing.assert_array_equal(moved.load, whole.load)
+    assert _uses_leader(whole) >= _uses_leader(moved)
+    assert _uses_leader(moved) == set(users.named)  # they are named first
+    shown = document(market, explanation, moved)
+    demand = pytest.approx(market.demand[list(users.others)].sum())
+    assert shown["users"][-1] == {"name": "25 other users", "demand": demand, "named": False}
+    assert shown["providers"][-1] == {"name": "6 other rivals", "named": False, "price": None, "capacity": None}
+
+
+def _uses_leader(moved: Movement) -> set[int]:
+    return {i for place, i in enumerate(moved.users.named) if moved.flow[:, place, 0].max() > 1e-9}
+
+
+def test_several_prices_and_too_many_pieces_are_refused() -> None:
+    one = explored(shipped("coding-13"))
+    with pytest.raises(CombinationError, match="14 pieces, too many for a page"):
+        movement(one.market, one.explanation, 100)
+    several = replace(one, market=shipped("premium-4-two-prices"))
+    with pytest.raises(CombinationError, match="sets 2 prices, a page moves one"):
+        explorer_page([several])
+
+
+def test_the_command_writes_the_page_or_says_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "page.html"
+    assert run(["page", "tiny/kink", "tiny/tie", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"written: {out}\n"
+    text = out.read_text(encoding="utf-8")
+    assert text.count("<article") == 2
+    write_market(replace(shipped("tiny/kink"), name="mine"), tmp_path / "mine.json")
+    assert run(["page", str(tmp_path / "mine.json"), "--out", str(out)]) == 0
+    assert "Price explorer: mine" in out.read_text(encoding="utf-8")
+    assert run(["page", "tiny/kink", "--outside", "-0.5", "--out", str(out)]) == 0
+    assert "outside is a rival of value -0.5" in out.read_text(encoding="utf-8")
+    before = out.read_bytes()
+    for instances, target, said in (
+        (["tiny/kink", "tiny/two-prices"], out, "a page moves one"),
+        (["nothing-like-it"], out, "no file is called 'nothing-like-it'"),
+        (["tiny/kink"], tmp_path / "page.htm", "ends in .html"),
+        (["tiny/kink"], tmp_path / "none" / "page.html", "does not exist"),
+    ):
+        assert run(["page", *instances, "--out", str(target)]) == 2
+        assert said in capsys.readouterr().err
+    assert out.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.json", "page.html"]
