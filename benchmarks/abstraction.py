@@ -24,7 +24,7 @@ from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path
 from prillm_or.users.certificate import certify, is_certified, profit_of
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 _KEEP = (1, 2, 3, 4)
 _UNSEEN = "roleplay-10"
@@ -184,6 +184,6 @@ def _solved(market: Market) -> Array:
 
 
 def _judged(market: Market, prices: Array) -> float:
-    found = equilibrium(market, prices)
+    found = equilibrium_at(market, prices)
     assert is_certified(certify(market, prices, found.flow))
     return profit_of(market, prices, found.load)

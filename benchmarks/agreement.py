@@ -18,7 +18,7 @@ from prillm_or.market.synthetic import generate
 from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.path import Path
 from prillm_or.users.certificate import certify, profit_of
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 _LIMITS = Limits(gap=1e-12, time_limit=60.0)
 _AGREE = 1e-9
@@ -100,7 +100,7 @@ def _pair(market: Market) -> Pair:
     profits, residuals = [], []
     for proposal in proposals:
         assert proposal.prices is not None
-        found = equilibrium(market, proposal.prices)
+        found = equilibrium_at(market, proposal.prices)
         profits.append(profit_of(market, proposal.prices, found.load))
         residuals.append(certify(market, proposal.prices, found.flow).kkt_residual)
     bound = proposals[1].upper_bound

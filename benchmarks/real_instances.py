@@ -36,7 +36,7 @@ from scipy.optimize import least_squares
 
 from prillm_or.files.markets import read_market
 from prillm_or.market.market import Market
-from prillm_or.users.equilibrium import equilibrium, load_slopes, user_problem
+from prillm_or.users.equilibrium import equilibrium_at, load_slopes, user_problem
 from prillm_or.users.laplacian import Laplacian
 
 Array = NDArray[np.float64]
@@ -510,7 +510,7 @@ def document(observed: Observed, preferences: Fit, spec: Spec) -> dict[str, Any]
 
 def measure(observed: Observed, market: Market) -> dict[str, float]:
     """Figures of the fit, from the equilibrium of the market as written at today's prices."""
-    at = equilibrium(market, market.price[list(market.leader)])
+    at = equilibrium_at(market, market.price[list(market.leader)])
     share, total = observed.load / observed.load.sum(), observed.demand[:, None]
     ratio = market.congestion_weight / market.price_weight
     return {

@@ -20,7 +20,7 @@ from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.market.synthetic import generate
 from prillm_or.solvers.path import Path as ExactPath
-from prillm_or.users.equilibrium import equilibrium, load_slopes, user_problem
+from prillm_or.users.equilibrium import equilibrium_at, load_slopes, user_problem
 
 Abstract = Callable[[Market, int], Abstraction]
 
@@ -89,12 +89,12 @@ def test_where_everybody_uses_every_rival_merges_are_exact(merge: Abstract, keep
         market = everybody_everywhere(seed, own_weights=own_weights)
         rivals = list(market.rivals)
         for price in (0.0, 15.0):
-            assert (equilibrium(market, [price]).flow[:, rivals] > 0).all()
+            assert (equilibrium_at(market, [price]).flow[:, rivals] > 0).all()
         small = merge(market, keep).market
         assert len(small.rivals) == keep
         own = small.leader[0]
         for price in np.linspace(0.0, 15.0, 7):
-            full, few = equilibrium(market, [price]), equilibrium(small, [price])
+            full, few = equilibrium_at(market, [price]), equilibrium_at(small, [price])
             np.testing.assert_allclose(few.load[own], full.load[3], rtol=1e-9, atol=1e-9)
             np.testing.assert_allclose(few.multiplier, full.multiplier, rtol=1e-9)
         assert best_price(small) == pytest.approx(best_price(market), rel=1e-9)
@@ -119,7 +119,7 @@ def test_at_the_anchor_flows_and_multipliers_are_those_of_the_full_market(
     found = made.equilibrium
     assert found is not None
     np.testing.assert_array_equal(made.anchor, share * market.price_cap)
-    few = equilibrium(made.market, found.prices)
+    few = equilibrium_at(made.market, found.prices)
     volume = market.demand.max()
     np.testing.assert_allclose(few.flow[:, made.market.leader[0]], found.flow[:, market.leader[0]], atol=2e-9 * volume)
     money = np.abs(found.multiplier).max() + (found.load / market.capacity).max()
@@ -141,7 +141,7 @@ def test_at_the_anchor_the_load_has_the_slope_of_the_full_market(kind: str, lead
             continue  # no capacity gives the slope
         matched += 1
         slope = load_slopes(user_problem(market), made.equilibrium.laplacian).sum()
-        few = load_slopes(user_problem(made.market), equilibrium(made.market, anchor).laplacian).sum()
+        few = load_slopes(user_problem(made.market), equilibrium_at(made.market, anchor).laplacian).sum()
         assert few == pytest.approx(slope, rel=1e-7)
     assert matched >= 20
 
@@ -157,7 +157,7 @@ def test_the_slope_is_matched_where_it_does_not_fall_with_the_merged_capacity() 
         made = anchored.abstract(market, 2, anchor=anchor)
         assert made.equilibrium is not None
         slope = load_slopes(user_problem(market), made.equilibrium.laplacian)[0, 0]
-        few = load_slopes(user_problem(made.market), equilibrium(made.market, anchor).laplacian)[0, 0]
+        few = load_slopes(user_problem(made.market), equilibrium_at(made.market, anchor).laplacian)[0, 0]
         matched += abs(few - slope) <= 1e-7 * abs(slope)
     assert matched >= 56
 
@@ -179,7 +179,7 @@ def test_the_rivals_that_gain_most_are_kept_by_anchored_the_largest_by_capacity(
     made = anchored.abstract(market, 3)
     assert made.equilibrium is not None
     step = 1e-6
-    gains = equilibrium(market, made.equilibrium.prices + step).load - made.equilibrium.load
+    gains = equilibrium_at(market, made.equilibrium.prices + step).load - made.equilibrium.load
     most = sorted(market.rivals, key=lambda j: -gains[j])[:2]
     assert set(made.kept) == {market.provider_ids[j] for j in most}
     largest = sorted(market.rivals, key=lambda j: -market.capacity[j])[:2]

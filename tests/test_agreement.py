@@ -12,7 +12,7 @@ from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.users.certificate import certify, profit_of
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 COUNTS = {(4, 4): 80, (9, 3): 30, (5, 13): 30, (8, 13): 30, (20, 20): 22, (50, 50): 8}
 """Markets of each size, for each of the five kinds: 1,000 in all."""
@@ -42,6 +42,6 @@ def certified(market: Market, proposal: Proposal) -> tuple[float, float]:
     assert proposal.ended is Ended.FINISHED
     assert proposal.prices is not None
     assert proposal.upper_bound is not None
-    found = equilibrium(market, proposal.prices)
+    found = equilibrium_at(market, proposal.prices)
     assert certify(market, proposal.prices, found.flow).kkt_residual <= 1e-12
     return profit_of(market, proposal.prices, found.load), proposal.upper_bound

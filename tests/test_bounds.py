@@ -11,7 +11,7 @@ from helpers.markets import draw_market, one_rival
 from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, _propagated, costs, derive_bounds, loose_bounds, weight_ratio
 from prillm_or.models.formulation import scaled_market
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 BOXES = [(0.0, 1.0), (0.1, 0.5), (0.3, 0.31), (0.25, 0.25), (0.0, 0.0)]
 """Shares of the cap."""
@@ -19,7 +19,7 @@ BOXES = [(0.0, 1.0), (0.1, 0.5), (0.3, 0.31), (0.25, 0.25), (0.0, 0.0)]
 
 def check_bounds(market: Market, bounds: Bounds, prices: Array) -> None:
     """Every bound at the equilibrium of `prices`; nothing is forgiven but last digits."""
-    found = equilibrium(market, prices)
+    found = equilibrium_at(market, prices)
     level = found.multiplier / market.price_weight
     slope = weight_ratio(market)[:, None] / market.capacity
     reduced = costs(market, prices) + slope * (found.load + found.flow) - level[:, None]
@@ -97,7 +97,7 @@ def test_common_weights_are_widened_by_the_margin_only(margin: float) -> None:
         market, _, _ = scaled_market(draw_market(kind, 5, 4, seed))
         low, high = 0.1 * market.price_cap, 0.6 * market.price_cap
         bounds = derive_bounds(market, low, high)
-        cheap, dear, own = equilibrium(market, low), equilibrium(market, high), market.leader[0]
+        cheap, dear, own = equilibrium_at(market, low), equilibrium_at(market, high), market.leader[0]
         least, most = cheap.multiplier / market.price_weight, dear.multiplier / market.price_weight
         spread = margin * (most - least + high.max())
         np.testing.assert_array_less(least - spread, bounds.level_low)

@@ -31,7 +31,7 @@ from prillm_or.errors import ObservationsError, PrillmError
 from prillm_or.files.markets import read_market
 from prillm_or.market.synthetic import generate
 from prillm_or.robustness.pricing import robust
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 QUICK = ("--shrinkage", "0", "--draws", "0", "--baseline", "independence")
 CONGESTION, DELAY = 1.3, 0.6
@@ -74,7 +74,7 @@ def test_the_fit_on_file_has_the_fields_and_figures_of_the_format(tmp_path: Path
     market = market_of(
         seen, seen.days[0], value=earlier.value, congestion_weight=earlier.congestion, delay_weight=earlier.delay
     )
-    wrong = equilibrium(market, market.price[list(market.leader)]).flow - seen.flow[0]
+    wrong = equilibrium_at(market, market.price[list(market.leader)]).flow - seen.flow[0]
     assert np.abs(wrong).mean() <= 3 * fit["scores"]["in_sample"]["mae"] + 1e-9
 
 
@@ -96,7 +96,7 @@ def test_the_market_written_is_the_last_day_and_solve_takes_it(tmp_path: Path) -
     assert run(["calibrate", str(folder), "--out", str(out), *QUICK]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["fit.json", "known-2026-07-04.json"]
     market = read_market(out / "known-2026-07-04.json").market
-    flow = equilibrium(market, market.price[list(market.leader)]).flow
+    flow = equilibrium_at(market, market.price[list(market.leader)]).flow
     np.testing.assert_allclose(flow, seen.flow[-1], atol=1e-6 * seen.flow.max())
     result = tmp_path / "result.json"
     assert run(["solve", str(out / "known-2026-07-04.json"), "--json", str(result)]) == 0

@@ -15,7 +15,7 @@ from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.users import differentiable
 from prillm_or.users.differentiable import Warm, equilibrium_flows
-from prillm_or.users.equilibrium import UserProblem, equilibrium, solve_users, user_problem
+from prillm_or.users.equilibrium import UserProblem, equilibrium_at, solve_users, user_problem
 
 DAYS = 6
 SIZES = [(1, 2), (3, 3), (2, 7), (8, 13), (13, 8), (20, 20)]
@@ -91,7 +91,7 @@ def test_agrees_with_the_package(kind: str, n: int, m: int) -> None:
     prices = [float(price) for price in range(DAYS)]
     flow = equilibrium_flows(*days_of(markets, prices)).numpy()
     for day, market in enumerate(markets):
-        expected = equilibrium(market, [prices[day]]).flow
+        expected = equilibrium_at(market, [prices[day]]).flow
         np.testing.assert_allclose(flow[day], expected, rtol=0, atol=1e-11 * market.demand.sum())
 
 
@@ -101,7 +101,7 @@ def test_agrees_where_full_steps_cycle_or_markets_are_large(shape: str) -> None:
         markets = [generate(n, m, shape, seed) for seed in range(days)]  # type: ignore[arg-type]
         flow = equilibrium_flows(*days_of(markets, [1.0] * days)).numpy()
         for day, market in enumerate(markets):
-            expected = equilibrium(market, [1.0]).flow
+            expected = equilibrium_at(market, [1.0]).flow
             np.testing.assert_allclose(flow[day], expected, rtol=0, atol=1e-11 * market.demand.sum())
 
 

@@ -13,7 +13,7 @@ from helpers.markets import draw_market
 from prillm_or.calibration.initial import InitialValues, initial_values
 from prillm_or.errors import UnavailableError
 from prillm_or.market.market import Array, Market, Mask
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def generated(base: Market, days: int, offers: float = 1.0, seed: int = 0) -> Da
             leader=(0,),
             price_cap=np.full(1, 99.0),
         )
-        flow[day][np.ix_(users, there)] = equilibrium(market, [price[day, 0]]).flow
+        flow[day][np.ix_(users, there)] = equilibrium_at(market, [price[day, 0]]).flow
     return Days(
         price=np.where(offered, price, np.nan),
         delay=np.tile(base.delay, (days, 1, 1)),

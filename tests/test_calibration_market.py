@@ -15,7 +15,7 @@ from helpers.calibration import (
 )
 from prillm_or.calibration.preferences import EVERYONE, market_with, predicted_flows
 from prillm_or.errors import ObservationsError
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 @pytest.mark.parametrize("alike", [True, False], ids=["common", "own weights and groups"])
@@ -30,7 +30,7 @@ def test_the_market_of_a_day_has_the_equilibrium_that_is_predicted(seed: int, al
         there, offered = observations.present[t], observations.offered[t]
         expected = predicted[t][np.ix_(there, offered)]
         assert market.today is not None
-        flow = equilibrium(market, market.today).flow
+        flow = equilibrium_at(market, market.today).flow
         np.testing.assert_allclose(flow, expected, rtol=0, atol=1e-9 * days.demand.max())
         assert market.user_ids == tuple(np.array(true.user_ids)[there])
         assert market.provider_ids == tuple(np.array(true.provider_ids)[offered])
@@ -39,7 +39,7 @@ def test_the_market_of_a_day_has_the_equilibrium_that_is_predicted(seed: int, al
         other = days.price.copy()
         other[t, 0] += 1.0
         moved = predicted_flows(true, replace(days, price=other))[t][np.ix_(there, offered)]
-        flow = equilibrium(market, market.today + 1.0).flow
+        flow = equilibrium_at(market, market.today + 1.0).flow
         np.testing.assert_allclose(flow, moved, rtol=0, atol=1e-9 * days.demand.max())
 
 

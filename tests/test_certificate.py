@@ -10,7 +10,7 @@ from helpers.markets import draw_market, in_other_units, make_market, one_rival
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.result import Certificate
 from prillm_or.users.certificate import CERTIFIED, certify, is_certified, profit_of, relative_gap
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 def slow_certificate(market: Market, leader_prices: Array, flow: Array) -> tuple[float, float]:
@@ -62,7 +62,7 @@ def test_the_definition_by_slow_loops(kind: str) -> None:
     for seed in range(4):
         market = draw_market(kind, 5, 4, seed)
         prices = 0.3 * market.price_cap
-        for flow in (feasible_flows(market, rng), equilibrium(market, prices).flow):
+        for flow in (feasible_flows(market, rng), equilibrium_at(market, prices).flow):
             certificate = certify(market, prices, flow)
             residual, regret = slow_certificate(market, prices, flow)
             assert certificate.kkt_residual == pytest.approx(residual, rel=1e-9, abs=1e-14)
@@ -72,7 +72,7 @@ def test_the_definition_by_slow_loops(kind: str) -> None:
 def test_an_infeasible_flow_is_seen() -> None:
     market = draw_market("uniform", 4, 3, 0)
     prices = np.array([1.0])
-    flow = equilibrium(market, prices).flow
+    flow = equilibrium_at(market, prices).flow
     for wrong, size in ((flow * 1.01, 0.01), (flow - 0.02 * market.demand[:, None] * np.eye(4, 3), None)):
         certificate = certify(market, prices, wrong)
         assert certificate.kkt_residual == pytest.approx(slow_certificate(market, prices, wrong)[0], rel=1e-9)
@@ -87,7 +87,7 @@ def test_moving_flow_away_from_the_equilibrium_shows(kind: str, moved: float) ->
     for seed in range(5):
         market = draw_market(kind, 4, 5, seed)
         prices = 0.3 * market.price_cap
-        flow = equilibrium(market, prices).flow
+        flow = equilibrium_at(market, prices).flow
         assert max(slow_certificate(market, prices, flow)) <= 1e-12
         # One user moves a part of its largest flow to the next provider.
         j = int(flow[0].argmax())

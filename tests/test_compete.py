@@ -26,7 +26,7 @@ from prillm_or.solvers.ascent import ascend
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import UserProblem, equilibrium, user_problem
+from prillm_or.users.equilibrium import UserProblem, equilibrium_at, user_problem
 
 CYCLES = ("uniform", 5)
 """Shape and seed of a market of 8 users and 5 providers in which best responses go round in a cycle."""
@@ -91,7 +91,7 @@ def test_duopolists_who_differ_ask_what_the_closed_form_says() -> None:
         reach = np.array([first, market.demand.sum() - first]) / s + market.unit_cost
         wanted = (2 * reach + reach[::-1]) / 3
         assert prices_of(setting_of(market, cap=50.0)) == pytest.approx(wanted, rel=1e-7)
-        flow = equilibrium(replace(market, price=wanted), wanted[:1]).flow
+        flow = equilibrium_at(replace(market, price=wanted), wanted[:1]).flow
         assert (flow > 0).all(), "the formula is for full supports"
 
 
@@ -104,7 +104,7 @@ def test_no_other_price_of_any_owner_gains(shape: str, seed: int) -> None:
         now = profit_at(market, prices[[own]])
         found = None
         for price in np.linspace(0.0, setting.cap[own], 300):
-            found = equilibrium(market, [price], found)
+            found = equilibrium_at(market, [price], found)
             assert profit_of(market, [price], found.load) <= now * (1 + 1e-9)
 
 
@@ -124,7 +124,7 @@ def test_loads_on_a_grid_are_those_of_equilibria() -> None:
     for kind in ("heavy", "weights", "degenerate"):
         market = draw_market(kind, 6, 4, 2)
         grid = np.linspace(0.0, market.price_cap[0], 60)
-        loads = [equilibrium(market, [price]).load[market.leader[0]] for price in grid]
+        loads = [equilibrium_at(market, [price]).load[market.leader[0]] for price in grid]
         assert benchmark.grid_loads(market, grid) == pytest.approx(loads, abs=1e-9 * market.demand.sum())
 
 

@@ -20,7 +20,7 @@ from prillm_or.explanation.explanation import Explanation
 from prillm_or.market.market import Market
 from prillm_or.output.canvas import finished, new_axes
 from prillm_or.output.look import DEMAND, LEADER, SHARED
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_rows_are_coloured_by_whom_the_user_uses(axes: Axes, coding: Market) -> 
     assert len(bars) > coding.n
     for bar in bars:
         i = coding.user_ids.index(names[round(bar.get_y() + bar.get_height() / 2)])
-        used = equilibrium(coding, [bar.get_x() + bar.get_width() / 2]).flow[i] > 0
+        used = equilibrium_at(coding, [bar.get_x() + bar.get_width() / 2]).flow[i] > 0
         own = used[list(coding.leader)].any()
         assert (own, used[list(coding.rivals)].any()) == seen[to_hex(bar.get_facecolor())]
     lengths = np.zeros(coding.n)

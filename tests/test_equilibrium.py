@@ -18,7 +18,7 @@ from helpers.markets import draw_market, in_other_units, make_market, one_rival
 from prillm_or.curves.trace import trace
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.users.certificate import certify
-from prillm_or.users.equilibrium import Equilibrium, _damped, equilibrium, load_slopes, user_problem
+from prillm_or.users.equilibrium import Equilibrium, _damped, equilibrium_at, load_slopes, user_problem
 from prillm_or.users.laplacian import Laplacian
 
 SIZES = [(1, 2), (1, 6), (5, 2), (4, 4), (3, 9), (9, 3), (12, 12), (30, 20)]
@@ -32,10 +32,10 @@ sizes = st.tuples(st.integers(1, 6), st.integers(2, 6))
 def test_one_user_by_hand() -> None:
     # D = 4, beta = 1/2 at both, rival at 2: marginal costs p + f and 2 + (4 - f), equal at f = (6 - p)/2.
     market = one_rival()
-    inside = equilibrium(market, [3.0])
+    inside = equilibrium_at(market, [3.0])
     np.testing.assert_allclose(inside.flow, [[1.5, 2.5]], rtol=1e-14)
     np.testing.assert_allclose(inside.multiplier, [4.5], rtol=1e-14)  # 3 + 3/2 = 2 + 5/2
-    nobody = equilibrium(market, [7.0])
+    nobody = equilibrium_at(market, [7.0])
     assert nobody.flow.tolist() == [[0.0, 4.0]]
     np.testing.assert_allclose(nobody.multiplier, [6.0], rtol=1e-14)  # 2 + 4 < 7
 
@@ -46,7 +46,7 @@ def test_two_users_by_hand() -> None:
     market = make_market(
         provider_ids=("p1", "p2"), demand=[3, 1], price=[0, 0], capacity=[1, 1], delay=[[0, 0], [0, 10]]
     )
-    found = equilibrium(market, [0.0])
+    found = equilibrium_at(market, [0.0])
     np.testing.assert_allclose(found.flow, [[1.25, 1.75], [1.0, 0.0]], rtol=1e-14)
     np.testing.assert_allclose(found.load, [2.25, 1.75], rtol=1e-14)
     np.testing.assert_allclose(found.multiplier, [3.5, 3.25], rtol=1e-14)
@@ -57,10 +57,10 @@ def test_own_weights_by_hand() -> None:
     # Derived in instances/tiny/README.md: at p = 7/2 both use the leader, f_a = 5/8 and f_b = 15/4.
     market = hand_answers()["own-weights"].market
     own = market.leader[0]
-    np.testing.assert_allclose(equilibrium(market, [3.5]).flow[:, own], [5 / 8, 15 / 4], rtol=1e-13)
+    np.testing.assert_allclose(equilibrium_at(market, [3.5]).flow[:, own], [5 / 8, 15 / 4], rtol=1e-13)
     # At 43/6 user b is alone there. Its own money is twice the scaled one: w_q = 2, so that with x = 43/16 its marginal
     # cost is 43/6 + 2/3 (43/16 + 43/16) = 43/6 + 43/12 = 43/4.
-    alone = equilibrium(market, [43 / 6])
+    alone = equilibrium_at(market, [43 / 6])
     np.testing.assert_allclose(alone.flow[:, own], [0, 43 / 16], rtol=1e-13)
     np.testing.assert_allclose(alone.multiplier[1], 43 / 4, rtol=1e-13)
 
@@ -68,7 +68,7 @@ def test_own_weights_by_hand() -> None:
 @pytest.mark.usefixtures("listed")
 def test_every_hand_answer_has_its_loads() -> None:
     for answer in hand_answers().values():
-        found = equilibrium(answer.market, [float(price) for price in answer.prices])
+        found = equilibrium_at(answer.market, [float(price) for price in answer.prices])
         loads = [float(load) for load in answer.loads]
         np.testing.assert_allclose(found.load[list(answer.market.leader)], loads, rtol=1e-13, atol=1e-14)
 
@@ -93,7 +93,7 @@ def test_broad_markets_are_certified(kind: str, size: tuple[int, int], change: C
         market = change(draw_market(kind, *size, seed))
         for share in (0.0, 0.3, 1.0):
             prices = share * market.price_cap
-            found = equilibrium(market, prices)
+            found = equilibrium_at(market, prices)
             certificate = certify(market, prices, found.flow)
             assert certificate.kkt_residual <= 1e-12
             assert certificate.max_regret <= 1e-12
@@ -114,8 +114,8 @@ def test_a_warm_start_changes_no_answer(kind: str) -> None:
         market = draw_market(kind, n, m, seed)
         start = None
         for share in np.linspace(0, 1, 9):
-            cold = equilibrium(market, share * market.price_cap)
-            start = equilibrium(market, share * market.price_cap, start)
+            cold = equilibrium_at(market, share * market.price_cap)
+            start = equilibrium_at(market, share * market.price_cap, start)
             np.testing.assert_allclose(start.flow, cold.flow, rtol=1e-10, atol=1e-12 * market.demand.sum())
             np.testing.assert_allclose(start.multiplier, cold.multiplier, rtol=1e-12, atol=1e-12)
 
@@ -123,9 +123,9 @@ def test_a_warm_start_changes_no_answer(kind: str) -> None:
 @pytest.mark.usefixtures("listed")
 def test_a_far_start_from_other_prices_changes_no_answer() -> None:
     market = draw_market("heavy", 8, 6, 3, leaders=2)
-    far = equilibrium(market, [12.0, 0.0])
-    near = equilibrium(market, [0.5, 9.0], far)
-    np.testing.assert_allclose(near.flow, equilibrium(market, [0.5, 9.0]).flow, rtol=1e-10, atol=1e-10)
+    far = equilibrium_at(market, [12.0, 0.0])
+    near = equilibrium_at(market, [0.5, 9.0], far)
+    np.testing.assert_allclose(near.flow, equilibrium_at(market, [0.5, 9.0]).flow, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("size", [(1, 3), (3, 2), (4, 4), (6, 5)], ids=str)
@@ -134,7 +134,7 @@ def test_an_independent_qp_agrees(kind: str, size: tuple[int, int]) -> None:
         market = draw_market(kind, *size, seed)
         prices = 0.2 * market.price_cap
         expected = flows_by_highs(market, prices)
-        np.testing.assert_allclose(equilibrium(market, prices).flow, expected, atol=1e-6 * market.demand.max())
+        np.testing.assert_allclose(equilibrium_at(market, prices).flow, expected, atol=1e-6 * market.demand.max())
 
 
 def flows_by_highs(market: Market, prices: Array) -> Array:
@@ -173,7 +173,7 @@ def test_loads_are_right_exactly_at_kinks(kind: str, size: tuple[int, int]) -> N
     for seed in range(5):
         market = draw_market(kind, *size, seed)
         for piece in trace(user_problem(market), np.zeros(1), 0, float(market.price_cap[0])):
-            found = equilibrium(market, [piece.start])
+            found = equilibrium_at(market, [piece.start])
             load = found.load[market.leader[0]]
             np.testing.assert_allclose(load, piece.load[0], rtol=1e-9, atol=1e-11 * market.demand.sum())
             assert certify(market, found.prices, found.flow).max_regret <= 1e-12
@@ -187,12 +187,12 @@ def test_load_slopes_are_differences_inside_a_piece(kind: str, leaders: int) -> 
         market = draw_market(kind, 5, 5, seed, leaders)
         own = list(market.leader)
         prices = np.random.default_rng(seed).uniform(0.05, 0.4, leaders) * market.price_cap
-        here = equilibrium(market, prices)
+        here = equilibrium_at(market, prices)
         slopes = load_slopes(user_problem(market), here.laplacian)
         if market.common_weights:
             np.testing.assert_allclose(slopes, slopes.T, atol=1e-10 * np.abs(slopes).max())  # second derivatives
         for b, step in enumerate(1e-5 * np.eye(leaders) * market.price_cap):
-            low, high = equilibrium(market, prices - step), equilibrium(market, prices + step)
+            low, high = equilibrium_at(market, prices - step), equilibrium_at(market, prices + step)
             if not (np.array_equal(low.support, here.support) and np.array_equal(high.support, here.support)):
                 continue  # a kink lies in between
             difference = (high.load - low.load)[own] / (2 * step[b])
@@ -223,7 +223,7 @@ def test_the_damped_safeguard_gives_the_same_answer(monkeypatch: pytest.MonkeyPa
         for n, m in [(5, 4), (12, 6), (6, 12), (30, 30)]
         for seed in range(4)
     ]
-    plain = [equilibrium(market, 0.2 * market.price_cap) for market in markets]
+    plain = [equilibrium_at(market, 0.2 * market.price_cap) for market in markets]
     spy = Spy()
     monkeypatch.setattr("prillm_or.users.equilibrium._FULL_STEPS", 0)
     monkeypatch.setattr("prillm_or.users.equilibrium._damped", spy)
@@ -233,7 +233,7 @@ def test_the_damped_safeguard_gives_the_same_answer(monkeypatch: pytest.MonkeyPa
         together[:, 0] = True
         for support in (everywhere, together, expected.support[::-1]):
             start = replace(expected, laplacian=Laplacian(support, market.capacity))
-            found = equilibrium(market, 0.2 * market.price_cap, start)
+            found = equilibrium_at(market, 0.2 * market.price_cap, start)
             np.testing.assert_allclose(found.flow, expected.flow, rtol=1e-9, atol=1e-11 * market.demand.sum())
             assert certify(market, found.prices, found.flow).kkt_residual <= 1e-12
     assert spy.steps > 100
@@ -256,7 +256,7 @@ def test_permuting_users_and_providers_permutes_the_answer(
         **{name: getattr(market, name)[users] for name in USERS},
         **{name: getattr(market, name)[providers] for name in PROVIDERS},
     )
-    plain, moved = (equilibrium(m, share * m.price_cap) for m in (market, permuted))
+    plain, moved = (equilibrium_at(m, share * m.price_cap) for m in (market, permuted))
     check_close(market, moved.flow, plain.flow[np.ix_(users, providers)])
     np.testing.assert_allclose(moved.multiplier, plain.multiplier[users], rtol=1e-10, atol=1e-10)
 
@@ -274,8 +274,8 @@ def test_scaling_money_scales_costs_and_no_flow(
     kind: str, seed: int, size: tuple[int, int], share: float, exponent: float
 ) -> None:
     market, money = draw_market(kind, *size, seed), 10.0**exponent
-    plain = equilibrium(market, share * market.price_cap)
-    scaled = equilibrium(in_other_units(market, money=money), share * market.price_cap * money)
+    plain = equilibrium_at(market, share * market.price_cap)
+    scaled = equilibrium_at(in_other_units(market, money=money), share * market.price_cap * money)
     check_close(market, scaled.flow, plain.flow)
     np.testing.assert_allclose(scaled.multiplier, plain.multiplier * money, rtol=1e-10, atol=1e-10 * money)
 
@@ -285,8 +285,8 @@ def test_shifting_all_values_changes_no_flow(
     kind: str, seed: int, size: tuple[int, int], share: float, shift: float
 ) -> None:
     market = draw_market(kind, *size, seed)
-    plain = equilibrium(market, share * market.price_cap)
-    shifted = equilibrium(replace(market, value=market.value + shift), share * market.price_cap)
+    plain = equilibrium_at(market, share * market.price_cap)
+    shifted = equilibrium_at(replace(market, value=market.value + shift), share * market.price_cap)
     # Values near 1e3 keep 13 digits of what they differ by.
     np.testing.assert_allclose(shifted.flow, plain.flow, rtol=1e-9, atol=1e-9 * market.demand.sum())
     np.testing.assert_allclose(shifted.multiplier, plain.multiplier - shift, rtol=1e-9, atol=1e-9)
@@ -298,7 +298,7 @@ def test_the_load_never_rises_with_its_price(
 ) -> None:
     market = draw_market(kind, *size, seed)
     low, high = sorted((low, high))
-    cheap, dear = (equilibrium(market, share * market.price_cap) for share in (low, high))
+    cheap, dear = (equilibrium_at(market, share * market.price_cap) for share in (low, high))
     own = market.leader[0]
     assert dear.load[own] <= cheap.load[own] + 1e-11 * market.demand.sum()
     if market.common_weights:
@@ -314,7 +314,7 @@ def test_loads_and_slacks_move_no_faster_than_proven(
     market = draw_market(kind, *size, seed)
     users, own = user_problem(market), market.leader[0]
     low, high = sorted((low, high))
-    cheap, dear = (equilibrium(market, share * market.price_cap) for share in (low, high))
+    cheap, dear = (equilibrium_at(market, share * market.price_cap) for share in (low, high))
     rise = float(dear.prices[0] - cheap.prices[0])
     largest, smallest = float(users.sensitivity.max()), float(users.sensitivity.min())
 

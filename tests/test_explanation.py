@@ -24,11 +24,11 @@ from prillm_or.market.market import Market
 from prillm_or.market.outside import with_outside
 from prillm_or.market.synthetic import generate
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 def uses(market: Market, user: str, price: float) -> bool:
-    flow = equilibrium(market, [price]).flow[market.user_ids.index(user), market.leader[0]]
+    flow = equilibrium_at(market, [price]).flow[market.user_ids.index(user), market.leader[0]]
     return bool(flow > 1e-12 * market.demand.sum())
 
 
@@ -181,7 +181,7 @@ def assert_effect(changed: Market, found: Explanation, price: Any, profit: Any, 
     best = solve(changed)
     assert profit[key] == pytest.approx(best.profit - found.profit, rel=1e-6, abs=1e-8 * max(found.profit, 1))
     earned = (found.price + price[key] - changed.unit_cost[changed.leader[0]]) * float(
-        equilibrium(changed, [found.price + price[key]]).load[changed.leader[0]]
+        equilibrium_at(changed, [found.price + price[key]]).load[changed.leader[0]]
     )
     assert earned == pytest.approx(best.profit, rel=1e-9, abs=1e-9)
 
@@ -195,7 +195,7 @@ def test_elasticities_are_one_sided_derivatives(kind: str) -> None:
         h = 1e-7 * found.price
         for sign, elasticity in ((-1, found.elasticity.left), (1, found.elasticity.right)):
             if elasticity is not None:
-                moved = float(equilibrium(market, [found.price + sign * h]).load[s])
+                moved = float(equilibrium_at(market, [found.price + sign * h]).load[s])
                 slope = (moved - found.load) / (sign * h)
                 assert elasticity == pytest.approx(found.price * slope / found.load, rel=1e-4, abs=1e-4)
         marginal = found.marginal_revenue
@@ -236,7 +236,7 @@ def test_local_maxima_are_those_of_a_grid() -> None:
     market = generate(20, 20, "heavy", 6)
     found, s = explain(market), market.leader[0]
     grid = np.linspace(0, found.cap, 2001)
-    profit = np.array([price * equilibrium(market, [price]).load[s] for price in grid])
+    profit = np.array([price * equilibrium_at(market, [price]).load[s] for price in grid])
     inside = [k for k in range(1, len(grid) - 1) if profit[k] > max(profit[k - 1], profit[k + 1])]
     assert len(inside) >= 2
     step = grid[1]
@@ -268,7 +268,7 @@ def test_the_gradient_of_the_load_is_that_of_the_equilibrium() -> None:
     for kind in ("uniform", "weights"):
         market = draw_market(kind, 6, 5, 1)
         s = market.leader[0]
-        found = equilibrium(market, [3.0])
+        found = equilibrium_at(market, [3.0])
         demand, providers = load_gradient(market, found)
         h = 1e-6
 
@@ -276,7 +276,7 @@ def test_the_gradient_of_the_load_is_that_of_the_equilibrium() -> None:
             values = getattr(market, name).copy()
             values[k] += by
             changed = replace(market, **{name: values})
-            return float(equilibrium(changed, [3.0]).load[market.leader[0]])
+            return float(equilibrium_at(changed, [3.0]).load[market.leader[0]])
 
         for i in range(market.n):
             assert demand[i] == pytest.approx((load("demand", i, h) - load("demand", i, -h)) / (2 * h), abs=1e-6)
@@ -336,7 +336,7 @@ def test_an_outside_option_passes_no_influence_on() -> None:
 def test_chains_go_from_provider_to_user_along_flows() -> None:
     market = generate(20, 20, "uniform", 3)
     found = explain(market)
-    flow = equilibrium(market, [found.price]).flow
+    flow = equilibrium_at(market, [found.price]).flow
     assert any(len(rival.chain) > 3 for rival in found.rivals)
     for rival in found.rivals:
         assert rival.connected == bool(rival.chain)

@@ -17,7 +17,7 @@ from helpers.markets import draw_market, shipped
 from prillm_or.market.market import Array, Market
 from prillm_or.report.explorer import Explored
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -39,7 +39,7 @@ def page(markets: Sequence[Explored], tmp_path_factory: pytest.TempPathFactory) 
 
 def at(market: Market, price: float) -> tuple[float, Array]:
     """Profit and flows of an equilibrium solved afresh."""
-    found = equilibrium(market, [price])
+    found = equilibrium_at(market, [price])
     return profit_of(market, [price], found.load), found.flow
 
 
@@ -79,7 +79,7 @@ def test_at_any_price_it_shows_what_an_equilibrium_solved_afresh_gives(
         loads = dict(zip(market.provider_ids, flow.sum(axis=0).tolist(), strict=True))
         for provider, cells in part.table("providers").items():
             assert float(cells[1]) == pytest.approx(loads[provider], rel=1e-3)
-        best = equilibrium(market, [markets[place].explanation.price])
+        best = equilibrium_at(market, [markets[place].explanation.price])
         for provider, cells in part.table("providers").items():
             change = loads[provider] - best.load[market.provider_ids.index(provider)]
             assert float(cells[4]) == pytest.approx(change, rel=1e-2, abs=1e-8)

@@ -16,7 +16,7 @@ from prillm_or.explanation.derive import explain
 from prillm_or.files.markets import write_market
 from prillm_or.report.explorer import explorer_page
 from prillm_or.report.explorer_data import Movement, document, movement
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 ROOM = 250_000
 
@@ -29,7 +29,7 @@ def test_between_its_prices_everything_is_linear(kind: str) -> None:
     for k in range(len(moved.price) - 1):
         low, high = moved.price[k : k + 2]
         load, flow = ((values[k] + values[k + 1]) / 2 for values in (moved.load, moved.flow))
-        found = equilibrium(market, [(low + high) / 2])
+        found = equilibrium_at(market, [(low + high) / 2])
         np.testing.assert_allclose(load, found.load[market.leader[0]], rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(flow, found.flow[shown], atol=1e-9 * market.demand.max())
 

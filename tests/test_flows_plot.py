@@ -15,7 +15,7 @@ from helpers.markets import draw_market
 from helpers.plots import rectangles
 from prillm_or.market.market import Array, Market
 from prillm_or.output.look import LEADER
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 from prillm_or.users.flows_plot import MOST, _crossing, _orders, plot_flows
 
 
@@ -43,7 +43,7 @@ def _named(axes: Axes) -> dict[str, float]:
 
 def test_bands_are_as_thick_as_flows_and_fill_the_bars(axes: Axes, coding: Market) -> None:
     assert coding.today is not None
-    found = equilibrium(coding, coding.today)
+    found = equilibrium_at(coding, coding.today)
     plot_flows(axes, coding, found)
     bands = _bands(axes)
     thick = np.array([_ends(band)[2] for band in bands])
@@ -61,7 +61,7 @@ def test_bands_are_as_thick_as_flows_and_fill_the_bars(axes: Axes, coding: Marke
 
 def test_names_stand_beside_their_bars_and_do_not_overlap(axes: Axes, coding: Market) -> None:
     assert coding.today is not None
-    found = equilibrium(coding, coding.today)
+    found = equilibrium_at(coding, coding.today)
     plot_flows(axes, coding, found)
     named = _named(axes)
     bars = _bars(axes, -0.025)
@@ -79,7 +79,7 @@ def test_names_stand_beside_their_bars_and_do_not_overlap(axes: Axes, coding: Ma
 
 def test_of_many_the_largest_are_drawn_and_the_others_as_one(axes: Axes) -> None:
     market = replace(draw_market("heavy", 60, 40, 1), leader=(3,))
-    found = equilibrium(market, market.price_cap / 6)
+    found = equilibrium_at(market, market.price_cap / 6)
     plot_flows(axes, market, found)
     named = _named(axes)
     assert len([text for text in axes.texts if text.get_horizontalalignment() == "right"]) == MOST + 1
@@ -96,7 +96,7 @@ def test_of_many_the_largest_are_drawn_and_the_others_as_one(axes: Axes) -> None
 
 def test_less_flow_crosses_than_in_the_order_of_the_file(axes: Axes) -> None:
     market = draw_market("heavy", 20, 20, 2)
-    found = equilibrium(market, market.price_cap / 6)
+    found = equilibrium_at(market, market.price_cap / 6)
     plot_flows(axes, market, found)
     ends = [_ends(band) for band in _bands(axes)]
     drawn = (

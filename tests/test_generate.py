@@ -11,7 +11,7 @@ import pytest
 from prillm_or.errors import PrillmError
 from prillm_or.files.markets import write_market
 from prillm_or.market.synthetic import generate, latency_network
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 SHAPES: list[Any] = ["uniform", "heavy", "market"]
 
@@ -98,7 +98,7 @@ def test_the_market_shape_is_as_lively_as_its_docstring_says() -> None:
     for seed in range(30):
         market = generate(8, 13, "market", seed)
         assert market.price_cap[0] >= market.price[-1]
-        active.append((equilibrium(market, market.price[[-1]]).flow > 0).mean())
+        active.append((equilibrium_at(market, market.price[[-1]]).flow > 0).mean())
     assert 0.4 < np.mean(active) < 0.6
 
 

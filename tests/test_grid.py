@@ -15,13 +15,13 @@ from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 def judged(market: Market, proposal: Proposal) -> tuple[float, float]:
     """Profit and load of the leader at the proposed price."""
     assert proposal.prices is not None
-    load = equilibrium(market, proposal.prices).load
+    load = equilibrium_at(market, proposal.prices).load
     return profit_of(market, proposal.prices, load), float(load[market.leader[0]])
 
 

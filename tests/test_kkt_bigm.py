@@ -25,7 +25,7 @@ from prillm_or.solvers.protocols import Ended
 from prillm_or.solvers.registry import load_algebraic
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import relative_gap
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 GAP = 1e-4
 
@@ -187,7 +187,7 @@ def test_the_objective_is_the_profit_at_every_equilibrium(kind: str, leaders: in
             prices = share * market.price_cap
             expected = profit_at(market, prices)
             unit = formulation.money * formulation.volume
-            formulation.start_from(equilibrium(formulation.market, prices / formulation.money))
+            formulation.start_from(equilibrium_at(formulation.market, prices / formulation.money))
             value = pyo.value(formulation.model.objective)
             assert value * unit == pytest.approx(expected, rel=1e-9, abs=1e-9 * unit)
             assert value == pytest.approx(identity(formulation.market, prices / formulation.money), rel=1e-9, abs=1e-9)
@@ -196,7 +196,7 @@ def test_the_objective_is_the_profit_at_every_equilibrium(kind: str, leaders: in
 
 def identity(market: Market, prices: Array) -> float:
     """Revenue by the KKT identity of `concave.py`, term by term, less costs."""
-    found = equilibrium(market, prices)
+    found = equilibrium_at(market, prices)
     w, leader = market.price_weight, market.leader
     value = sum(found.multiplier[i] / w[i] * market.demand[i] for i in range(market.n))
     value -= sum(market.price[j] * found.load[j] for j in market.rivals)
@@ -226,7 +226,7 @@ def test_the_identity_of_the_hand_market() -> None:
     # one-rival at p = 3: lambda D = 9/2 * 4 = 18, the rival is paid 2 * 5/2 = 5, and the squares are
     # 1/2 (x^2 + f^2) = x^2 each: 9/4 + 25/4 = 17/2. 18 - 5 - 17/2 = 9/2 = 3 * 3/2.
     formulation = build(hand_answers()["one-rival"].market, KktBigmOptions(), 0.0)
-    formulation.start_from(equilibrium(formulation.market, [3.0 / formulation.money]))
+    formulation.start_from(equilibrium_at(formulation.market, [3.0 / formulation.money]))
     value = pyo.value(formulation.model.objective) * formulation.money * formulation.volume
     assert value == pytest.approx(4.5, rel=1e-12)
 

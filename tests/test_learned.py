@@ -26,7 +26,7 @@ from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path as PathSolver
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium_at
 from prillm_or.users.laplacian import Laplacian
 
 
@@ -40,7 +40,7 @@ def shares(seeds: range, keep: int, sizes: Sizes) -> list[float]:
             continue
         prices = PathSolver().solve(learned.abstract(market, keep).market, Limits()).prices
         assert prices is not None
-        profit = float((prices[0] - curve.unit_cost) * equilibrium(market, prices).load[market.leader[0]])
+        profit = float((prices[0] - curve.unit_cost) * equilibrium_at(market, prices).load[market.leader[0]])
         found.append(profit / curve.best.profit)
     return found
 
@@ -70,7 +70,7 @@ def test_small_market_is_the_full_one_at_the_anchor(seed: int, keep: int) -> Non
     assert len(made.kept) == keep - 1
     assert len(made.market.rivals) == keep
     found = anchor_of(made)
-    small = equilibrium(made.market, found.prices)
+    small = equilibrium_at(made.market, found.prices)
     own, small_own = market.leader[0], made.market.leader[0]
     np.testing.assert_allclose(small.flow[:, small_own], found.flow[:, own], atol=1e-9 * market.demand.sum())
     np.testing.assert_allclose(small.multiplier, found.multiplier, rtol=1e-8)
@@ -173,7 +173,7 @@ def test_few_rivals_stay_as_they_are(small_market: Market) -> None:
 def test_several_prices(leaders: int) -> None:
     market = draw_market("uniform", 6, 8, 3, leaders)
     made = learned.abstract(market, 2)
-    small = equilibrium(made.market, anchor_of(made).prices)
+    small = equilibrium_at(made.market, anchor_of(made).prices)
     own = list(made.market.leader)
     np.testing.assert_allclose(small.load[own], anchor_of(made).load[list(market.leader)], rtol=1e-8)
     np.testing.assert_array_equal(made.market.price_cap, market.price_cap)

@@ -20,7 +20,7 @@ from prillm_or.models.relaxed import Relaxed
 from prillm_or.solvers.programme import compile_model
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 # Ipopt meets rows and bounds within 1e-8; epsilon itself moves a price by some 1e-6 of the cap.
 _CLOSE = 1e-4
@@ -81,7 +81,7 @@ def test_every_equilibrium_is_feasible_and_earns_the_objective(kind: str, leader
     model, unit = formulation.model, formulation.money * formulation.volume
     for share in (0.0, 0.2, 0.5, 1.0):
         prices = share * market.price_cap
-        formulation.start_from(equilibrium(formulation.market, prices / formulation.money))
+        formulation.start_from(equilibrium_at(formulation.market, prices / formulation.money))
         for i, j in model.free:
             model.complementary[i, j].v.set_value(model.flow[i, j].value, skip_validation=True)
         expected = profit_at(market, prices)

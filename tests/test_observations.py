@@ -13,7 +13,7 @@ from helpers.equality import assert_same
 from prillm_or.calibration.observation_files import read_observations, write_observations
 from prillm_or.calibration.observations import Leader, Observations, market_of, select, without_absent
 from prillm_or.errors import MarketError, ObservationsError
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_the_market_of_a_day_has_who_is_there(seen: Observations) -> None:
     assert market.price_cap.tolist() == [9]
     first = market_of(seen, "2026-07-01", value=[1, 2, 3], congestion_weight=[0.5, 0.25])
     assert (first.user_ids, first.m, first.congestion_weight.tolist()) == (("u",), 3, [0.5])
-    assert equilibrium(first, [1.0]).flow.sum() == pytest.approx(4)
+    assert equilibrium_at(first, [1.0]).flow.sum() == pytest.approx(4)
 
 
 def test_no_market_without_a_leader_who_is_there_and_has_a_rival(seen: Observations) -> None:

@@ -25,17 +25,17 @@ from prillm_or.market.outside import OUTSIDE, OUTSIDE_CAPACITY, with_outside, wi
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certify, profit_of
-from prillm_or.users.equilibrium import equilibrium, solve_users, user_problem
+from prillm_or.users.equilibrium import equilibrium_at, solve_users, user_problem
 
 
 def worth(market: Market, share: float) -> float:
     """A value at which about that share of the users would leave at a third of the cap."""
-    return -float(np.quantile(equilibrium(market, market.price_cap / 3).multiplier, 1 - share))
+    return -float(np.quantile(equilibrium_at(market, market.price_cap / 3).multiplier, 1 - share))
 
 
 def unwanted(market: Market) -> float:
     """A value at which nobody leaves at any price: dearer than the costliest user's margin at the cap, and a bit."""
-    return -2 * float(np.abs(equilibrium(market, market.price_cap).multiplier).max()) - 10
+    return -2 * float(np.abs(equilibrium_at(market, market.price_cap).multiplier).max()) - 10
 
 
 def rounding(market: Market) -> float:
@@ -117,7 +117,7 @@ def test_as_its_value_falls_results_become_those_without_it(kind: str) -> None:
         assert away.profit == pytest.approx(without.profit, rel=1e-9, abs=tolerance)
         if without.profit > tolerance:
             assert found[-1].prices == pytest.approx(without.prices, rel=1e-7)
-        same, other = (equilibrium(each, market.price_cap) for each in (market, with_outside(market, last)))
+        same, other = (equilibrium_at(each, market.price_cap) for each in (market, with_outside(market, last)))
         assert other.flow[:, -1].tolist() == [0.0] * 5
         assert other.flow[:, :-1] == pytest.approx(same.flow, abs=1e-11 * market.demand.sum())
 
@@ -196,7 +196,7 @@ def test_equilibria_are_those_of_rational_arithmetic(kind: str, listed: bool, sh
     market = with_outside(market, worth(market, share) - 0.01)
     for part in (0.1, 0.35, 0.9):
         prices = part * market.price_cap
-        found = equilibrium(market, prices)
+        found = equilibrium_at(market, prices)
         exact = np.array(exact_flows(market, prices, found.support), dtype=np.float64)
         assert found.flow == pytest.approx(exact, abs=1e-12 * market.demand.sum())
         certificate = certify(market, prices, found.flow)
@@ -235,7 +235,7 @@ def test_what_a_finite_capacity_changes_is_within_the_proven_bound(kind: str) ->
     larger = replace(here, capacity=np.append(here.capacity[:-1], 1e3 * here.capacity[-1]))
     left = 0.0
     for part in np.linspace(0.0, 1.0, 7):
-        near, far = (equilibrium(each, part * here.price_cap) for each in (here, larger))
+        near, far = (equilibrium_at(each, part * here.price_cap) for each in (here, larger))
         assert abs(near.load[own] - far.load[own]) <= bound + 1e-9 * total
         left = max(left, near.load[-1])
     assert left > 0.01 * total  # or nothing was compared

@@ -23,7 +23,7 @@ from prillm_or.abstraction.weights import write_weights
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import Shape, generate
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def network() -> PaperNetwork:
 
 
 def leader_load(market: Market, price: float) -> float:
-    return float(equilibrium(market, [price]).load[market.leader[0]])
+    return float(equilibrium_at(market, [price]).load[market.leader[0]])
 
 
 def permuted(market: Market, order: NDArray[np.int64]) -> Market:

@@ -17,7 +17,7 @@ from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended
-from prillm_or.users.equilibrium import equilibrium, user_problem
+from prillm_or.users.equilibrium import equilibrium_at, user_problem
 
 SIZES = [(1, 2), (1, 6), (5, 2), (4, 4), (3, 9), (9, 3), (12, 12)]
 
@@ -41,7 +41,7 @@ def check_pieces(market: Market, pieces: list[Piece], which: int = 0, prices: Ar
             at = np.zeros(len(own)) if prices is None else prices.copy()
             at[which] = piece.start + share * (piece.end - piece.start)
             load = piece.load + piece.slope * (at[which] - piece.start)
-            np.testing.assert_allclose(load, equilibrium(market, at).load[own], rtol=1e-8, atol=tolerance)
+            np.testing.assert_allclose(load, equilibrium_at(market, at).load[own], rtol=1e-8, atol=tolerance)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -56,12 +56,12 @@ def test_pieces_cover_the_range_with_equilibria(kind: str, size: tuple[int, int]
 @pytest.mark.usefixtures("listed")
 def test_the_pairs_that_moved_lead_from_support_to_support(kind: str, size: tuple[int, int]) -> None:
     market = draw_market(kind, *size, 1)
-    support = equilibrium(market, [0.0]).support.copy()
+    support = equilibrium_at(market, [0.0]).support.copy()
     for piece in pieces_of(market):
         for i, j in piece.moved:
             support[i, j] = not support[i, j]
         if piece.end - piece.start > 1e-6:
-            flow = equilibrium(market, [(piece.start + piece.end) / 2]).flow
+            flow = equilibrium_at(market, [(piece.start + piece.end) / 2]).flow
             unlike = support != (flow > 0)
             # On a whole piece a pair may be in use with a flow of zero, or out of use with a slack of zero.
             assert flow[unlike].max(initial=0.0) <= 1e-12 * market.demand.sum()

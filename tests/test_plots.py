@@ -30,7 +30,7 @@ from prillm_or.market.market import Market
 from prillm_or.output.canvas import finished, new_axes
 from prillm_or.output.look import letters, short, wide_letters
 from prillm_or.output.plots import save_plot
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 from prillm_or.users.flows_plot import flows_height, plot_flows
 
 Draw = Callable[[Axes], None]
@@ -41,7 +41,7 @@ def _all(market: Market) -> Iterator[tuple[Draw, float]]:
     best = market.price_cap / 3
     yield partial(plot_profit, curve=traced), 3.8
     yield partial(plot_support, curve=traced), support_height(traced)
-    yield partial(plot_flows, market=market, found=equilibrium(market, best)), flows_height(market)
+    yield partial(plot_flows, market=market, found=equilibrium_at(market, best)), flows_height(market)
     if market.n * market.m < 500 and len(market.leader) == 1:
         explanation = explain(market)
         yield partial(plot_effects, explanation=explanation, units=market.units), effects_height(explanation)
@@ -129,7 +129,7 @@ def test_a_file_is_written_by_its_ending_and_the_same_twice(
 
 def test_an_svg_holds_odd_names_as_text(tmp_path: Path) -> None:
     market = make_market(user_ids=ODD[:2], provider_ids=(*ODD[:2], "p"))
-    save_plot(tmp_path / "a.svg", partial(plot_flows, market=market, found=equilibrium(market, [1.0])))
+    save_plot(tmp_path / "a.svg", partial(plot_flows, market=market, found=equilibrium_at(market, [1.0])))
     text = (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert "$x$ &lt;b&gt;&amp;amp;&lt;/b&gt;" in text
     assert ODD[1][:10] in text

@@ -26,7 +26,7 @@ from prillm_or.files.names import find
 from prillm_or.market.market import Array
 from prillm_or.market.synthetic import generate
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium_at
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_profits_are_those_of_equilibria_the_other_price_held(kind: str, decisio
     for price, profit, load in zip(prices.tolist(), found.profit(prices), found.load(prices), strict=True):
         asked = market.today.copy()
         asked[decision] = price
-        state = equilibrium(market, asked)
+        state = equilibrium_at(market, asked)
         scale = float(market.demand.sum())
         assert load == pytest.approx(state.load[market.leader[decision]], rel=1e-9, abs=1e-10 * scale)
         assert profit == pytest.approx(profit_of(market, asked, state.load), rel=1e-9, abs=1e-9 * scale)

@@ -19,7 +19,7 @@ from prillm_or.robustness.parabolas import Parabolas, breakpoints, profits
 from prillm_or.robustness.prices import RobustPrices
 from prillm_or.robustness.pricing import robust
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 GRID = 10_001
 
@@ -148,7 +148,7 @@ def test_no_price_of_a_dense_grid_is_better(kind: str, seed: int) -> None:
     for draw, row in zip(draws, earned, strict=True):
         for k in (1, GRID // 3, GRID - 1):
             own = draw.leader[0]
-            profit = (prices[k] - draw.unit_cost[own]) * equilibrium(draw, [prices[k]]).load[own]
+            profit = (prices[k] - draw.unit_cost[own]) * equilibrium_at(draw, [prices[k]]).load[own]
             assert row[k] == pytest.approx(profit, rel=1e-9, abs=1e-9 * size)
 
 
@@ -254,7 +254,7 @@ def test_profits_are_those_of_equilibria_in_every_draw() -> None:
     market, draws = market_and_draws()
     found = robust(market, draws)
     for price in found.by_name.values():
-        earned = [price.price * equilibrium(draw, [price.price]).load[draw.leader[0]] for draw in draws]
+        earned = [price.price * equilibrium_at(draw, [price.price]).load[draw.leader[0]] for draw in draws]
         assert price.mean_profit == pytest.approx(np.mean(earned), rel=1e-12)
         assert price.worst_profit == pytest.approx(min(earned), rel=1e-12)
         assert price.worst_draw == int(np.argmin(earned)) + 1

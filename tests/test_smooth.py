@@ -23,7 +23,7 @@ from prillm_or.models.smooth import SmoothOptions, build
 from prillm_or.solvers.protocols import AlgebraicSolver, Answer, Ended, Proposal
 from prillm_or.solvers.relaxation import solve_relaxed
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 FEW = SmoothOptions(starts=2, epsilon_last=1e-7, factor=0.01)
 
@@ -90,7 +90,7 @@ def test_every_equilibrium_is_feasible_and_earns_the_objective(kind: str, leader
     model, unit = formulation.model, formulation.money * formulation.volume
     for share in (0.0, 0.2, 0.5, 1.0):
         prices = share * market.price_cap
-        formulation.start_from(equilibrium(formulation.market, prices / formulation.money))
+        formulation.start_from(equilibrium_at(formulation.market, prices / formulation.money))
         expected = profit_at(market, prices)
         assert pyo.value(model.objective) * unit == pytest.approx(expected, rel=1e-9, abs=1e-9 * unit)
         for row in model.component_data_objects(pyo.Constraint, active=True):

@@ -34,7 +34,7 @@ from prillm_or.solvers.registry import (
 from prillm_or.solving.choose import choose
 from prillm_or.solving.judge import _bounded, _status, judge
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import equilibrium, user_problem
+from prillm_or.users.equilibrium import equilibrium_at, user_problem
 
 NATIVE = [name for name, entry in SOLVERS.items() if not entry.algebraic]
 ALGEBRAIC = [name for name, entry in SOLVERS.items() if entry.algebraic]
@@ -74,7 +74,7 @@ def check_answer(answer: Any, solver: str, model: str | None) -> None:
     assert tuple(result.prices) == tuple(result.loads) == answer.market.leader_ids
     assert (prices >= 0).all()
     assert (prices <= answer.market.price_cap).all()
-    loads = equilibrium(answer.market, prices).load[list(answer.market.leader)]
+    loads = equilibrium_at(answer.market, prices).load[list(answer.market.leader)]
     np.testing.assert_allclose(list(result.loads.values()), loads, rtol=1e-9, atol=1e-12)
     assert max(result.certificate.kkt_residual, result.certificate.max_regret) <= 1e-12
     assert (result.method.solver, result.method.model) == (solver, model)

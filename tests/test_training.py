@@ -28,7 +28,7 @@ from prillm_or.abstraction.weights import load_network, write_weights
 from prillm_or.cli import run
 from prillm_or.errors import PrillmError
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import equilibrium, user_problem
+from prillm_or.users.equilibrium import equilibrium_at, user_problem
 from prillm_or.workers.engine import Engine
 
 SMALL = ("--scenarios", "100", "--epochs", "3", "--jobs", "1")
@@ -68,7 +68,7 @@ def test_curve_is_the_profit_at_equilibrium(seed: int) -> None:
     curve = exact_curve(market)
     assert curve is not None
     prices = np.linspace(0, 0.999, 7) * market.price_cap[0]
-    exact = [(p - curve.unit_cost) * equilibrium(market, [p]).load[market.leader[0]] for p in prices]
+    exact = [(p - curve.unit_cost) * equilibrium_at(market, [p]).load[market.leader[0]] for p in prices]
     np.testing.assert_allclose(curve.profit(prices), exact, atol=1e-9 * curve.best.profit)
     assert curve.best.profit == pytest.approx(solve(market, solver="path").profit, rel=1e-10)
 

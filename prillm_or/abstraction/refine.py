@@ -19,7 +19,7 @@ from prillm_or.abstraction.registry import AbstractionChoice
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, equilibrium
+from prillm_or.users.equilibrium import Equilibrium, equilibrium_at
 
 MOST_EQUILIBRIA = 6
 _STILL = 1e-6
@@ -92,7 +92,7 @@ class _Rounds:
             if anchor is None:
                 return
         if anchor is not None and len(self.anchors) < MOST_EQUILIBRIA and not self._known(anchor):
-            self._add(equilibrium(self._market, anchor, self._last))
+            self._add(equilibrium_at(self._market, anchor, self._last))
 
     def _add(self, found: Equilibrium) -> None:
         """Count an equilibrium, and keep it if it earns more."""

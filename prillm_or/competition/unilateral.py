@@ -22,7 +22,7 @@ from prillm_or.result import Status
 from prillm_or.solving.judge import contradicts, turnover
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certify, is_certified, profit_of
-from prillm_or.users.equilibrium import Equilibrium, equilibrium
+from prillm_or.users.equilibrium import Equilibrium, equilibrium_at
 
 _SMALL = 60
 _CHECK_GAP, _CHECK_S = 1e-6, 30.0
@@ -51,7 +51,7 @@ def stand(setting: Setting, prices: Array) -> Standing:
 
 def _certified(market: Market, leader_prices: Array) -> tuple[Equilibrium, float]:
     """The users' equilibrium from no start, and its KKT residual."""
-    found = equilibrium(market, leader_prices)
+    found = equilibrium_at(market, leader_prices)
     certificate = certify(market, leader_prices, found.flow)
     if not is_certified(certificate):
         residual, regret = certificate.kkt_residual, certificate.max_regret

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prillm_or.market.market import Array, Market, Mask, all_prices
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 _MARGIN = 1e-7
 _ROUNDING = 1e-12
@@ -108,7 +108,7 @@ def derive_bounds(market: Market, price_low: Array, price_high: Array) -> Bounds
     flow_low = np.maximum(0.0, (level_low[:, None] - cost_high) / slope - load_high)
     if market.common_weights and len(market.leader) == 1:
         own, margin = market.leader[0], _MARGIN * market.demand
-        cheap, dear = equilibrium(market, price_low).flow[:, own], equilibrium(market, price_high).flow[:, own]
+        cheap, dear = equilibrium_at(market, price_low).flow[:, own], equilibrium_at(market, price_high).flow[:, own]
         flow_high[:, own] = np.minimum(flow_high[:, own], cheap + margin)
         flow_low[:, own] = np.maximum(flow_low[:, own], dear - margin)
     reduced_high = np.maximum(cost_high + slope * load_high - level_low[:, None], 0.0)
@@ -146,15 +146,15 @@ def weight_ratio(market: Market) -> Array:
 
 
 def _monotone(market: Market, price_low: Array, price_high: Array) -> tuple[Array, Array, Array, Array]:
-    cheap, dear = equilibrium(market, price_low), equilibrium(market, price_high)
+    cheap, dear = equilibrium_at(market, price_low), equilibrium_at(market, price_high)
     load_low, load_high = cheap.load.copy(), dear.load.copy()
     # A provider of the leader has least load where it is dear and the leader's others are cheap, most where it is the
     # other way round (L2, L4): each has two corners of its own.
     for a, j in enumerate(market.leader):
         least, most = price_low.copy(), price_high.copy()
         least[a], most[a] = price_high[a], price_low[a]
-        load_low[j] = equilibrium(market, least, dear).load[j]
-        load_high[j] = equilibrium(market, most, cheap).load[j]
+        load_low[j] = equilibrium_at(market, least, dear).load[j]
+        load_high[j] = equilibrium_at(market, most, cheap).load[j]
     return cheap.multiplier / market.price_weight, dear.multiplier / market.price_weight, load_low, load_high
 
 
@@ -164,8 +164,8 @@ def _propagated(market: Market, price_low: Array, price_high: Array) -> tuple[Ar
     load_low, load_high = np.zeros(market.m), np.full(market.m, market.demand.sum())
     if len(market.leader) == 1:
         own = market.leader[0]
-        load_low[own] = equilibrium(market, price_high).load[own]
-        load_high[own] = equilibrium(market, price_low).load[own]
+        load_low[own] = equilibrium_at(market, price_high).load[own]
+        load_high[own] = equilibrium_at(market, price_low).load[own]
     # Loads and levels bound each other in turn. Bounds only ever tighten, and are valid whenever this stops.
     for _ in range(_ROUNDS):
         level_low = _levels(cost_low, width, load_low, market.demand)

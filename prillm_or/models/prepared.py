@@ -14,7 +14,7 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import ConcaveProfit
 from prillm_or.models.formulation import Formulation, scaled_market
 from prillm_or.models.window import price_window
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ def _first_bound(market: Market) -> float:
     margin = float(market.price_cap[0] - market.unit_cost[market.leader[0]])
     if len(market.leader) > 1 or margin < 0:
         return np.inf
-    cheap = equilibrium(market, market.unit_cost[list(market.leader)])
+    cheap = equilibrium_at(market, market.unit_cost[list(market.leader)])
     return margin * float(cheap.load[market.leader[0]])
 
 

@@ -166,7 +166,7 @@ class Equilibrium:
         return np.maximum(flow, 0.0) * pairs.of_users(demand / routed)
 
 
-def equilibrium(market: Market, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
+def equilibrium_at(market: Market, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
     """Find the users' equilibrium at the leader's prices; see `solve_users`."""
     return solve_users(user_problem(market), leader_prices, start)
 

@@ -12,7 +12,7 @@ from prillm_or.files.names import find
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _fractions(text: str) -> tuple[Fraction, ...]:
 
 def profit_at(market: Market, prices: Array | Sequence[float]) -> float:
     """The leader's profit at the equilibrium of its prices."""
-    return profit_of(market, prices, equilibrium(market, prices).load)
+    return profit_of(market, prices, equilibrium_at(market, prices).load)
 
 
 def turnover(market: Market) -> float:

@@ -18,7 +18,7 @@ from prillm_or.calibration.preferences import EVERYONE, Preferences, market_with
 from prillm_or.calibration.specification import Parameters, Specification, parameters_of
 from prillm_or.market.market import Array, Mask
 from prillm_or.market.synthetic import generate
-from prillm_or.users.equilibrium import equilibrium
+from prillm_or.users.equilibrium import equilibrium_at
 
 FULL = Specification(own_congestion=True, own_price=True, groups={"a": ("u1", "u3")})
 """All that users can have of their own."""
@@ -294,5 +294,5 @@ def observed(true: Preferences, days: int = 4, seed: int = 3, noise: float = 0.0
         leader=Leader((true.provider_ids[-1],), (12.0,)),
     )
     markets = [market_with(true, seen, day) for day in seen.days]
-    flow = np.array([equilibrium(one, one.price[list(one.leader)]).flow for one in markets])
+    flow = np.array([equilibrium_at(one, one.price[list(one.leader)]).flow for one in markets])
     return replace(seen, flow=flow * np.exp(noise * rng.standard_normal(flow.shape)))
