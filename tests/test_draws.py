@@ -27,8 +27,8 @@ from prillm_or.users.equilibrium import equilibrium_at
 def assert_same_users(one: Market, other: Market) -> None:
     """Flows and profits alike: values may differ by a constant."""
     for price in (0.5, 1.5, 3.0):
-        flows = (equilibrium_at(market, [price]).flow for market in (one, other))
-        np.testing.assert_allclose(*flows, rtol=1e-9, atol=1e-9 * one.demand.sum())
+        ours, theirs = (equilibrium_at(market, [price]).flow for market in (one, other))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9 * one.demand.sum())
 
 
 @pytest.mark.parametrize("groups", [1, 2])
