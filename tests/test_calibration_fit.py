@@ -30,6 +30,8 @@ from prillm_or.calibration.preferences import EVERYONE, Preferences, predicted_f
 from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def used_values(preferences: Preferences, days: Days) -> Array:
     """Values of providers in use, the least of them 0."""

@@ -23,6 +23,8 @@ from prillm_or.calibration.misfit import Misfit
 from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def assert_direction(found: dict[str, float], names: Sequence[str], expected: Array) -> None:
     """The same direction but for its sign; what is left out is small."""

@@ -22,6 +22,8 @@ from prillm_or.calibration.preferences import Preferences
 from prillm_or.calibration.specification import Parameters
 from prillm_or.market.market import Array
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def width(intervals: Intervals) -> Array:
     low, high = np.array([intervals.weights["congestion"], intervals.weights["delay"], *intervals.values]).T

@@ -24,6 +24,8 @@ from prillm_or.calibration.fit import Fit, fit_days
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.specification import Specification
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def assert_moved_alike(found: Fit, base: Fit, money: float = 1.0, capacity: float = 1.0, delay: float = 1.0) -> None:
     one, other = found.preferences, base.preferences

@@ -25,6 +25,8 @@ from prillm_or.calibration.scores import scores
 from prillm_or.calibration.specification import Specification
 from prillm_or.users.differentiable import Settled, settle
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def test_the_misfit_by_hand() -> None:
     # D = 4, alpha = (2, 4), offsets (3, 2): flows (2/3, 10/3), as in test_calibration_gradient. Seen are (1, 3), mean

@@ -24,6 +24,8 @@ from prillm_or.calibration.shrinkage import choose_shrinkage
 from prillm_or.calibration.specification import Parameters, Specification
 from prillm_or.market.market import Array
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def test_flows_without_noise_need_no_shrinkage(monkeypatch: pytest.MonkeyPatch) -> None:
     true = wanted(2, 3, 3, congestion=4.0)

@@ -115,10 +115,10 @@ def hand_days(
     prices, flows = np.array(price, dtype=np.float64), np.array(flow, dtype=np.float64)
     days = Days(
         price=prices,
-        capacity=np.broadcast_to(np.asarray(capacity, dtype=np.float64), prices.shape),
-        delay=np.broadcast_to(np.asarray(delay, dtype=np.float64), flows.shape),
+        capacity=np.broadcast_to(np.asarray(capacity, dtype=np.float64), prices.shape).copy(),
+        delay=np.broadcast_to(np.asarray(delay, dtype=np.float64), flows.shape).copy(),
         demand=flows.sum(axis=2),
-        offered=np.broadcast_to(np.asarray(offered, dtype=np.bool_), prices.shape),
+        offered=np.broadcast_to(np.asarray(offered, dtype=np.bool_), prices.shape).copy(),
         flow=flows,
         train=np.ones(flows.shape, dtype=bool),
     )

@@ -45,10 +45,10 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 def imported_by(code: str, *names: str, folder: Path | None = None) -> list[str]:
     """Those of the modules that a fresh interpreter has imported once it has run the code."""
-    asked = f"{code}\nimport sys; print([name for name in {names!r} if name in sys.modules])"
+    asked = f"{code}\nimport json, sys; print(json.dumps([name for name in {names!r} if name in sys.modules]))"
     command = [sys.executable, "-c", asked]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=True)
-    found: list[str] = json.loads(done.stdout.splitlines()[-1].replace("'", '"'))
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
