@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,12 @@ def test_every_verb_is_there_and_nothing_that_is_not_public() -> None:
 
 
 def test_all_verbs_are_imported_at_once_without_a_heavy_package() -> None:
+    """numpy's part of the time is the yardstick: it is 0.08 s, and the limit thus 0.3 s, on an idle machine."""
     code = (
-        "import sys, time; began = time.process_time(); import prillm_or as po; "
-        f"verbs = [getattr(po, name) for name in {sorted(VERBS)!r}]; took = time.process_time() - began; "
-        "print([name for name in sys.argv[1:] if name in sys.modules], took)"
+        "import sys, time; began = time.process_time(); import numpy; ours = time.process_time(); "
+        f"import prillm_or as po; verbs = [getattr(po, name) for name in {sorted(VERBS)!r}]; "
+        "ended = time.process_time(); "
+        "print([name for name in sys.argv[1:] if name in sys.modules], (ended - began) / (ours - began))"
     )
     alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # numpy's threads, waiting for work, would count as time
 
@@ -51,7 +54,7 @@ def test_all_verbs_are_imported_at_once_without_a_heavy_package() -> None:
 
     runs = [run() for _ in range(5)]
     assert {found for found, _ in runs} == {"[]"}
-    assert min(float(took) for _, took in runs) < 0.3
+    assert median(float(ratio) for _, ratio in runs) < 3.75
 
 
 def test_help_shows_the_verbs() -> None:

@@ -35,6 +35,7 @@ _PACKAGE = "prillm-or"
 _CONNECT_S = 5.0
 _AHEAD = 4
 _LOOK_S = 0.5
+_SEND_S = 0.001
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -176,6 +177,9 @@ def _pool(
     except BrokenExecutor:
         return list(waiting)[:size]
     finally:
+        # loky's thread fails with a traceback at a unit it has yet to send when the processes are killed.
+        while not all(future.running() or future.done() for future in running):
+            time.sleep(_SEND_S)
         pool.shutdown(wait=True, kill_workers=not idle)
 
 
