@@ -13,7 +13,7 @@ from helpers.markets import shipped
 from prillm_or.limits import Limits
 from prillm_or.market.synthetic import generate
 from prillm_or.models.kkt_bigm import KktBigmOptions, build
-from prillm_or.models.registry import load_build, model_profile
+from prillm_or.models.registry import model_profile
 from prillm_or.solvers.algebraic import solve_algebraic
 from prillm_or.solvers.highs import Highs
 from prillm_or.solvers.protocols import Ended
@@ -25,7 +25,7 @@ def test_ctrl_c_ends_a_long_solve_at_once() -> None:
     # Freed while it ran, HiGHS took the process with it (SIGABRT) in one of five such runs.
     profile = model_profile("kkt-bigm-naive")
     market = shipped("coding-13")
-    formulation = load_build(profile.formulation)(market, profile.options, 0.0)
+    formulation = profile.build(market, 0.0)
     timer = Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     began = time.perf_counter()
     timer.start()

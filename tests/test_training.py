@@ -78,7 +78,7 @@ def test_best_below_a_cap_is_the_best_of_the_market_with_that_cap() -> None:
     caps = np.array([0.4, 3.0, 1.0, 12.0])
     capped = [replace(market, price_cap=np.array([cap])) for cap in caps]
     exact = [next(iter(solve(one, solver="path").prices.values())) for one in capped]
-    np.testing.assert_allclose(best_up_to(market, caps, 0.0), exact, rtol=1e-9)
+    np.testing.assert_allclose(best_up_to(market, caps), exact, rtol=1e-9)
 
 
 def ragged(item: int) -> Example | None:

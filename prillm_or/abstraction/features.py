@@ -12,7 +12,7 @@ Two sets: `market_features` before any equilibrium is known, at the best price o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,12 @@ class Features:
     rivals: Array
     market: Array
     share: Array
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it in single precision, and masks of who is there: what a network is given of one market."""
+        n, m = self.pairs.shape[:2]
+        read = {field.name: np.asarray(getattr(self, field.name), np.float32) for field in fields(self)}
+        return {**read, "user_mask": np.ones(n, dtype=bool), "rival_mask": np.ones(m, dtype=bool)}
 
 
 def market_features(market: Market, users: UserProblem) -> tuple[float, Features]:

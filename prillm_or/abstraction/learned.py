@@ -19,7 +19,7 @@ leader with several providers is anchored at `capacity_anchor`, since the first 
 from __future__ import annotations
 
 import logging
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -119,7 +119,4 @@ def _choose(network: KeepNetwork, features: Features, keep: int) -> tuple[NDArra
 
 def _batch(features: Features) -> dict[str, torch.Tensor]:
     """A batch of one."""
-    n, m = features.pairs.shape[:2]
-    single = {field.name: np.asarray(getattr(features, field.name), np.float32) for field in fields(features)}
-    masks = {"user_mask": torch.ones(1, n, dtype=torch.bool), "rival_mask": torch.ones(1, m, dtype=torch.bool)}
-    return {name: torch.from_numpy(value)[None] for name, value in single.items()} | masks
+    return {name: torch.from_numpy(value)[None] for name, value in features.arrays().items()}

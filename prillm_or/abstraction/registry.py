@@ -19,8 +19,8 @@ class AbstractionEntry:
 
     Parameters
     ----------
-    home
-        Module and function.
+    module
+        It has `abstract`.
     about
         One line for people.
     anchored
@@ -31,7 +31,7 @@ class AbstractionEntry:
         What it needs besides this one's packages, as they are imported.
     """
 
-    home: tuple[str, str]
+    module: str
     about: str
     anchored: bool = False
     weights: bool = False
@@ -39,25 +39,25 @@ class AbstractionEntry:
 
 
 ABSTRACTIONS = {
-    "min": AbstractionEntry(("prillm_or.abstraction.minimum", "abstract"), "baseline: the cheapest rivals stay"),
-    "avg": AbstractionEntry(("prillm_or.abstraction.average", "abstract"), "baseline: identical average rivals"),
+    "min": AbstractionEntry("prillm_or.abstraction.minimum", "baseline: the cheapest rivals stay"),
+    "avg": AbstractionEntry("prillm_or.abstraction.average", "baseline: identical average rivals"),
     "capacity": AbstractionEntry(
-        ("prillm_or.abstraction.capacity", "abstract"), "merged with capacities as weights; no equilibrium solved"
+        "prillm_or.abstraction.capacity", "merged with capacities as weights; no equilibrium solved"
     ),
     "anchored": AbstractionEntry(
-        ("prillm_or.abstraction.anchored", "abstract"),
+        "prillm_or.abstraction.anchored",
         "merged to answer alike around the equilibrium at one price",
         anchored=True,
     ),
     "learned": AbstractionEntry(
-        ("prillm_or.abstraction.learned", "abstract"),
+        "prillm_or.abstraction.learned",
         "as anchored; networks say where to anchor and whom to keep",
         anchored=True,
         weights=True,
         packages=("torch", "safetensors"),
     ),
     "learned-paper": AbstractionEntry(
-        ("prillm_or.abstraction.learned_paper", "abstract"),
+        "prillm_or.abstraction.learned_paper",
         "the paper's network: two scores keep and merge",
         weights=True,
         packages=("torch", "safetensors"),
@@ -153,8 +153,7 @@ def load_abstraction(name: str) -> Callable[..., Abstraction]:
         When its package is missing.
     """
     need_abstraction(name)
-    module, function = ABSTRACTIONS[name].home
-    found: Callable[..., Abstraction] = getattr(import_module(module), function)
+    found: Callable[..., Abstraction] = import_module(ABSTRACTIONS[name].module).abstract
     return found
 
 

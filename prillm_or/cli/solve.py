@@ -31,7 +31,7 @@ from prillm_or.cli.common import (
 from prillm_or.cli.robust import solve_robust
 from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.limits import Limits
-from prillm_or.models.registry import load_build, model_profile
+from prillm_or.models.registry import model_profile
 from prillm_or.output.tables import show
 from prillm_or.result import Result, Status, results_parts
 from prillm_or.solving.batch import Kept, Refused, Settings, Task, solve_all, solve_task
@@ -194,11 +194,10 @@ def _export(
     if abstraction is not None and abstraction.refine:
         raise CombinationError("--write-model: with --refine there are several small markets; leave --refine out")
     profile = model_profile(model or "kkt-bigm")
-    build = load_build(profile.formulation)
     market = read_instance(instances[0], outside).market
     if abstraction is not None:
         market = abstraction.abstract(market).market
-    export_model(market, lambda market, best: build(market, profile.options, best), path)
+    export_model(market, profile.build, path)
 
 
 def _code(result: Result | Refused, gap_asked: bool) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from prillm_or.errors import MarketError
 from prillm_or.market.faults import Faults
-from prillm_or.market.market import Array, Market, own_weights
+from prillm_or.market.market import PROVIDER_ARRAYS, Array, Market, own_weights
 
 if TYPE_CHECKING:
     from prillm_or.market.change_fields import ChangeFields
@@ -54,9 +54,6 @@ def apply(market: Market, change: Change) -> Market:
     return _moved(_edited(market, fields), fields, own_weights(market))
 
 
-_PROVIDER_ARRAYS = ("price", "capacity", "value", "unit_cost")
-
-
 def _edited(market: Market, change: ChangeFields) -> Market:
     """The market with new figures of whoever is there."""
     users, providers = _positions(market.user_ids), _positions(market.provider_ids)
@@ -95,7 +92,7 @@ def _moved(market: Market, change: ChangeFields, before: Mapping[str, Array]) ->
     providers = [*(market.provider_ids[k] for k in j), *(provider.id for provider in new_providers)]
     arrays: dict[str, Any] = {
         name: np.append(getattr(market, name)[j], [getattr(provider, name) for provider in new_providers])
-        for name in _PROVIDER_ARRAYS
+        for name in PROVIDER_ARRAYS
     }
     arrays["demand"] = np.append(market.demand[i], [user.demand for user in new_users])
     for key, weights in own_weights(market).items():

@@ -223,8 +223,8 @@ def by_leader(market: Market, values: ArrayLike) -> dict[str, float]:
 
 
 _USER_ARRAYS = ("demand", "price_weight", "congestion_weight", "delay_weight")
-_PROVIDER_ARRAYS = ("price", "capacity", "value", "unit_cost")
-_ARRAYS = (*_USER_ARRAYS, *_PROVIDER_ARRAYS, "delay", "price_cap")
+PROVIDER_ARRAYS = ("price", "capacity", "value", "unit_cost")
+_ARRAYS = (*_USER_ARRAYS, *PROVIDER_ARRAYS, "delay", "price_cap")
 _POSITIVE = ("demand", "capacity", "price_weight", "congestion_weight")
 _NON_NEGATIVE = ("price", "unit_cost", "delay", "delay_weight", "price_cap")
 _LEFT_OUT = np.empty(0)
@@ -289,7 +289,7 @@ def _some(labels: Sequence[object]) -> str:
 def _shape_problems(market: Market) -> list[str]:
     n, m = market.n, market.m
     expected: dict[str, tuple[int, ...]] = dict.fromkeys(_USER_ARRAYS, (n,))
-    expected |= dict.fromkeys(_PROVIDER_ARRAYS, (m,))
+    expected |= dict.fromkeys(PROVIDER_ARRAYS, (m,))
     expected |= {"delay": (n, m), "price_cap": (len(market.leader),)}
     problems = [f"{what}: expected at least one" for what, size in (("users", n), ("providers", m)) if size == 0]
     problems += [

@@ -104,7 +104,7 @@ class MarketFields(Part, title="MarketFile"):
     leader: Leader
     users: list[User] = Field(min_length=1)
     providers: list[Provider] = Field(min_length=1)
-    # Checked in `delays.py`: pydantic would build a million errors for a million bad numbers.
+    # Checked in `files/delays.py`: pydantic would build a million errors for a million bad numbers.
     delays: Annotated[list[list[NonNegative]] | DelaysFile, SkipValidation] = Field(
         description="delays[i][j], in the delay unit: a row for each user, a column for each provider, in file order."
     )

@@ -1,1 +1,1 @@
-"""Pyomo formulations, one file each."""
+"""Pyomo formulations, one file each, and what they share."""

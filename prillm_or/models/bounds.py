@@ -136,8 +136,12 @@ def loose_bounds(market: Market, big_m: float) -> Bounds:
 
 def costs(market: Market, leader_prices: Array) -> Array:
     """Costs c_ij without congestion, divided by the user's price weight; shape (n, m)."""
-    own = (market.delay_weight[:, None] * market.delay - market.value) / market.price_weight[:, None]
-    return own + all_prices(market, leader_prices)
+    return own_costs(market) + all_prices(market, leader_prices)
+
+
+def own_costs(market: Market) -> Array:
+    """Costs e_ij = (w_d,i d_ij - b_j) / w_p,i, without price and congestion; shape (n, m)."""
+    return (market.delay_weight[:, None] * market.delay - market.value) / market.price_weight[:, None]
 
 
 def weight_ratio(market: Market) -> Array:

@@ -30,7 +30,7 @@ import pyomo.environ as pyo
 
 from prillm_or.errors import CombinationError, argument
 from prillm_or.market.market import Market
-from prillm_or.models.bounds import weight_ratio
+from prillm_or.models.bounds import own_costs, weight_ratio
 
 _TOUCHED = 1e-10
 
@@ -133,7 +133,7 @@ class ConcaveProfit:
 
     def _linear_part(self, market: Market) -> pyo.Expression:
         model, leader = self._model, set(market.leader)
-        own = (market.delay_weight[:, None] * market.delay - market.value) / market.price_weight[:, None]
+        own = own_costs(market)
         # The identity takes what rivals are paid off the revenue, the profit takes off the leader's unit costs.
         paid = [market.unit_cost[j] if j in leader else market.price[j] for j in range(market.m)]
         return (

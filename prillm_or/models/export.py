@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from pathlib import Path
 
 from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.market.market import Market
-from prillm_or.models.formulation import Formulation
+from prillm_or.models.formulation import Build
 
 ENDINGS = (".lp", ".mps", ".nl")
 
 
-def export_model(market: Market, build: Callable[[Market, float], Formulation], path: Path) -> None:
+def export_model(market: Market, build: Build, path: Path) -> None:
     """Write the programme that a formulation makes of a market, squares and products as they are, with its names.
 
     Parameters
     ----------
     build
-        Builds the formulation, given the market and the profit of an equilibrium already found: 0 here, so that no
-        price is left out.
+        Builds the formulation; the profit it is given is 0, so that no price is left out.
     path
         Ends in .lp, .mps or .nl; written whole or not at all.
 

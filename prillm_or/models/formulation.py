@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,8 +95,28 @@ class Formulation:
             self.profit.start()
 
     def binding(self, equilibrium: Equilibrium) -> tuple[str, ...]:
-        """Which bounds behind the big-M values hold with equality at an equilibrium of `market`: lines for people."""
-        return binding_bounds(self.market, self.bounds, equilibrium)
+        """Which bounds behind the big-M values hold with equality at an equilibrium of `market`: lines for people.
+
+        Those of pairs whose flow or reduced cost reaches its bound, within 1e-6 of it.
+        """
+        market, bounds = self.market, self.bounds
+        slope = weight_ratio(market)[:, None] / market.capacity
+        marginal = costs(market, equilibrium.prices) + slope * (equilibrium.load + equilibrium.flow)
+        reduced = marginal - (equilibrium.multiplier / market.price_weight)[:, None]
+        free = bounds.possible & ~bounds.certain
+        used = equilibrium.flow > 0
+        at_flow = free & used & (equilibrium.flow >= (1 - 1e-6) * bounds.flow_high)
+        at_reduced = free & ~used & (reduced >= (1 - 1e-6) * bounds.reduced_high)
+        names = [
+            f"{market.user_ids[i]}/{market.provider_ids[j]} ({quantity})"
+            for quantity, reached in (("flow", at_flow), ("reduced cost", at_reduced))
+            for i, j in zip(*reached.nonzero(), strict=True)
+        ]
+        return (f"bounds of flows and reduced costs that bind at the answer: {', '.join(names) or 'none'}",)
+
+
+Build = Callable[[Market, float], Formulation]
+"""Builds a formulation, given the market and the profit of an equilibrium already found."""
 
 
 def scaled_market(market: Market, money: float = 0.0) -> tuple[Market, float, float]:
@@ -122,20 +143,3 @@ def scaled_market(market: Market, money: float = 0.0) -> tuple[Market, float, fl
         delay_weight=market.delay_weight / money,
     )
     return scaled, money, volume
-
-
-def binding_bounds(market: Market, bounds: Bounds, equilibrium: Equilibrium) -> tuple[str, ...]:
-    """Name the pairs whose flow or reduced cost reaches its bound (within 1e-6 of it) at an equilibrium."""
-    slope = weight_ratio(market)[:, None] / market.capacity
-    marginal = costs(market, equilibrium.prices) + slope * (equilibrium.load + equilibrium.flow)
-    reduced = marginal - (equilibrium.multiplier / market.price_weight)[:, None]
-    free = bounds.possible & ~bounds.certain
-    used = equilibrium.flow > 0
-    at_flow = free & used & (equilibrium.flow >= (1 - 1e-6) * bounds.flow_high)
-    at_reduced = free & ~used & (reduced >= (1 - 1e-6) * bounds.reduced_high)
-    names = [
-        f"{market.user_ids[i]}/{market.provider_ids[j]} ({quantity})"
-        for quantity, reached in (("flow", at_flow), ("reduced cost", at_reduced))
-        for i, j in zip(*reached.nonzero(), strict=True)
-    ]
-    return (f"bounds of flows and reduced costs that bind at the answer: {', '.join(names) or 'none'}",)

@@ -43,6 +43,15 @@ def kkt_core(market: Market, bounds: Bounds) -> pyo.ConcreteModel:
     return model
 
 
+def add_slack(model: pyo.ConcreteModel, bounds: Bounds) -> None:
+    """Add the reduced costs of free pairs as variables mu_ij, `slack`, and the rows that say so."""
+    model.slack = pyo.Var(model.free, bounds=lambda _, i, j: (0.0, float(bounds.reduced_high[i, j])))
+
+    @model.Constraint(model.free)
+    def slack_is_reduced_cost(m: pyo.ConcreteModel, i: int, j: int) -> pyo.Expression:
+        return m.slack[i, j] == m.reduced[i, j]
+
+
 def _add_sets(model: pyo.ConcreteModel, market: Market, bounds: Bounds) -> None:
     pairs = [(int(i), int(j)) for i, j in zip(*bounds.possible.nonzero(), strict=True)]
     model.users = pyo.Set(initialize=range(market.n))

@@ -11,8 +11,8 @@ Variables          name      unit    shape
   v_ij             unuse     -       free pairs
 
 Pyomo has no component for indicators: the rows lie in `model.implied`, and `model.indicators` lists the (binary, row)
-pairs, each row holding where its binary is 0; the back ends post them natively (`programme.py`). The prices considered
-are those of `window.py`. What is exact: as in kkt-bigm, the feasible points are the equilibria.
+pairs, each row holding where its binary is 0; the back ends post them natively (`solvers/programme.py`). The prices
+considered are those of `window.py`. What is exact: as in kkt-bigm, the feasible points are the equilibria.
 
 Reference: Belotti et al., Computational Optimization and Applications 65 (2016) 545-566, doi 10.1007/s10589-016-9847-8.
 """

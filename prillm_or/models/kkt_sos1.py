@@ -21,11 +21,10 @@ from dataclasses import dataclass
 import pyomo.environ as pyo
 
 from prillm_or.market.market import Market
-from prillm_or.models.bounds import Bounds
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import ConcaveProfit
 from prillm_or.models.formulation import Formulation
-from prillm_or.models.kkt import kkt_core
+from prillm_or.models.kkt import add_slack, kkt_core
 from prillm_or.models.prepared import formulate, prepare
 
 NEEDS = frozenset({Capability.SOS1, Capability.CONVEX_MIQP})
@@ -49,17 +48,12 @@ def build(market: Market, options: KktSos1Options, best_profit: float) -> Formul
     prepared = prepare(market, best_profit)
     model = kkt_core(prepared.market, prepared.bounds)
     profit = ConcaveProfit(model, prepared.market)
-    _add_sets(model, prepared.bounds)
+    add_slack(model, prepared.bounds)
+    _add_sets(model)
     return formulate("kkt-sos1", prepared, model, NEEDS, profit, options.seeds)
 
 
-def _add_sets(model: pyo.ConcreteModel, bounds: Bounds) -> None:
-    model.slack = pyo.Var(model.free, bounds=lambda _, i, j: (0.0, float(bounds.reduced_high[i, j])))
-
-    @model.Constraint(model.free)
-    def slack_is_reduced_cost(m: pyo.ConcreteModel, i: int, j: int) -> pyo.Expression:
-        return m.slack[i, j] == m.reduced[i, j]
-
+def _add_sets(model: pyo.ConcreteModel) -> None:
     @model.SOSConstraint(model.free, sos=1)
     def complementary(m: pyo.ConcreteModel, i: int, j: int) -> list[pyo.Var]:
         return [m.flow[i, j], m.slack[i, j]]

@@ -13,8 +13,7 @@ from prillm_or.files.profiles import read_profile
 from prillm_or.models.capabilities import Capability
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from prillm_or.market.market import Market
     from prillm_or.models.formulation import Formulation
 
 
@@ -67,6 +66,11 @@ class ModelProfile:
     name: str
     formulation: str
     options: Any
+
+    def build(self, market: Market, best_profit: float) -> Formulation:
+        """The formulation of a market; `best_profit` is that of an equilibrium already found."""
+        made: Formulation = import_module(MODELS[self.formulation].module).build(market, self.options, best_profit)
+        return made
 
 
 def model_profile(name: str) -> ModelProfile:
@@ -122,9 +126,3 @@ def model_needs(name: str) -> frozenset[Capability]:
     need_package("pyomo", f"model {name}")
     needs: frozenset[Capability] = import_module(MODELS[name].module).NEEDS
     return needs
-
-
-def load_build(name: str) -> Callable[..., Formulation]:
-    """The function `build(market, options, best_profit)` of a formulation."""
-    found: Callable[..., Formulation] = import_module(MODELS[name].module).build
-    return found

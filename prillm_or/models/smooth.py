@@ -43,6 +43,7 @@ import pyomo.environ as pyo
 from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds
 from prillm_or.models.formulation import scaled_market
+from prillm_or.models.kkt import add_slack
 from prillm_or.models.relaxed import NEEDS, Relaxed, relaxed_core
 
 
@@ -113,12 +114,8 @@ def build(market: Market, options: SmoothOptions, best_profit: float) -> Relaxed
 
 
 def _add_relaxed_complementarity(model: pyo.ConcreteModel, bounds: Bounds, first: float) -> None:
-    model.slack = pyo.Var(model.free, bounds=lambda _, i, j: (0.0, float(bounds.reduced_high[i, j])))
+    add_slack(model, bounds)
     model.epsilon = pyo.Param(mutable=True, initialize=first)
-
-    @model.Constraint(model.free)
-    def slack_is_reduced_cost(m: pyo.ConcreteModel, i: int, j: int) -> pyo.Expression:
-        return m.slack[i, j] == m.reduced[i, j]
 
     @model.Constraint(model.free)
     def nonlinear(m: pyo.ConcreteModel, i: int, j: int) -> pyo.Expression:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import pyomo.environ as pyo
 
 from prillm_or.market.market import Market
-from prillm_or.models.bounds import weight_ratio
+from prillm_or.models.bounds import own_costs, weight_ratio
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt import kkt_core
@@ -48,7 +48,7 @@ def build(market: Market, options: StrongDualityOptions, best_profit: float) -> 
 
 def _duality_gap(model: pyo.ConcreteModel, market: Market) -> pyo.Expression:
     """The sum of f_ij mu_ij, written as primal less dual objective."""
-    own = (market.delay_weight[:, None] * market.delay - market.value) / market.price_weight[:, None]
+    own = own_costs(market)
     ratio = weight_ratio(market)
     paid = sum(
         (model.price[j] if j in model.leader else float(market.price[j])) * model.provider_load[j]

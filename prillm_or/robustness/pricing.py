@@ -17,6 +17,7 @@ from prillm_or.result import Certificate
 from prillm_or.robustness.best import best_mean, best_worst, is_better
 from prillm_or.robustness.parabolas import breakpoints, profits
 from prillm_or.robustness.prices import RobustPrice, RobustPrices
+from prillm_or.solving.judge import turnover
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certify, is_certified, profit_of
 from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
@@ -132,8 +133,8 @@ def _certified(markets: Sequence[Market], prices: Array) -> tuple[Array, Certifi
 
 def _check_agreement(draws: Sequence[Market], curves: Sequence[ProfitCurve], prices: Array, earned: Array) -> None:
     """What the pieces say must be what the equilibria earn, but for rounding."""
-    turnover = np.array([[(draw.price_cap[0] + draw.unit_cost.max()) * draw.demand.sum()] for draw in draws])
-    wrong = np.abs(profits(curves, prices) - earned) > np.maximum(_AGREED * np.abs(earned), _ROUNDING * turnover)
+    money = np.array([[turnover(draw)] for draw in draws])
+    wrong = np.abs(profits(curves, prices) - earned) > np.maximum(_AGREED * np.abs(earned), _ROUNDING * money)
     if wrong.any():
         number, k = np.argwhere(wrong)[0].tolist()
         raise ConvergenceError(

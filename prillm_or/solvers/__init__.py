@@ -1,1 +1,1 @@
-"""Back ends, native and algebraic, one file each."""
+"""Back ends, native and algebraic, one file each, and what they share."""

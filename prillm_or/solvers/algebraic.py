@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +12,10 @@ from prillm_or.errors import CombinationError, UnavailableError, argument
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
-from prillm_or.models.formulation import Formulation
+from prillm_or.models.formulation import Build, Formulation
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.outer import outer_approximation
 from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
-
-Build = Callable[[Market, float], Formulation]
 
 _FIRST_PRICES = 5
 

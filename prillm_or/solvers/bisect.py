@@ -27,6 +27,7 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.monotone import Monotone
 from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.users.certificate import relative_gap
 from prillm_or.users.equilibrium import Equilibrium
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Bisect:
         deadline = Deadline(limits.time_limit)
         ended = Ended.FINISHED
         try:
-            while search.bound() > search.best.profit + limits.gap * max(abs(search.best.profit), 1e-9):
+            while relative_gap(search.bound(), search.best.profit) > limits.gap:
                 if deadline.passed():
                     ended = Ended.TIME_LIMIT
                     break

@@ -23,6 +23,7 @@ from prillm_or.market.market import Array
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
+from prillm_or.users.certificate import relative_gap
 
 _log = logging.getLogger(__name__)
 _SHARE_OF_GAP = 0.3
@@ -68,7 +69,7 @@ def outer_approximation(
             best.offer_near(prices)
             _learn(formulation, best, prices)
         _log.info("round %d: profit %.8g, bound %.8g (model units)", rounds, best.profit, bound)
-        if ended is not Ended.FINISHED or bound <= best.profit + limits.gap * max(abs(best.profit), 1e-9):
+        if ended is not Ended.FINISHED or relative_gap(bound, best.profit) <= limits.gap:
             break
         if deadline.passed():
             ended = Ended.TIME_LIMIT

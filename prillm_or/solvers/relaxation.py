@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,14 +18,12 @@ import numpy as np
 from prillm_or.errors import CombinationError
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
-from prillm_or.models.formulation import Formulation
+from prillm_or.models.formulation import Build
 from prillm_or.models.relaxed import Relaxed
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import solve_users
-
-Build = Callable[[Market, float], Formulation]
 
 _log = logging.getLogger(__name__)
 _STOPPED = (Ended.TIME_LIMIT, Ended.INTERRUPTED)

@@ -16,7 +16,7 @@ from prillm_or.files.markets import AnyMarket, opened
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
-from prillm_or.models.registry import load_build, model_needs
+from prillm_or.models.registry import model_needs
 from prillm_or.result import Method, Result, Times
 from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.protocols import Ended, Proposal
@@ -166,9 +166,8 @@ def _propose(market: Market, choice: Choice, limits: Limits) -> tuple[Method, Pr
     from prillm_or.solvers.algebraic import solve_algebraic
     from prillm_or.solvers.relaxation import solve_relaxed
 
-    algebraic, build, own = load_algebraic(profile.solver), load_build(model.formulation), model.options
     drive = solve_relaxed if Capability.NLP in model_needs(model.formulation) else solve_algebraic
-    proposal = drive(market, lambda market, best: build(market, own, best), algebraic, limits, profile.options)
+    proposal = drive(market, model.build, load_algebraic(profile.solver), limits, profile.options)
     return _method(choice), proposal
 
 

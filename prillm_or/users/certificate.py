@@ -1,4 +1,4 @@
-"""Independent checks: the one definition each of profit, KKT residual, regret, bound and gap.
+"""Independent checks: the one definition each of profit, KKT residual, regret and gap.
 
 Nothing here shares code with the solvers: everything is recomputed from the market, the leader's prices and the flows,
 in each user's own money. With m_ij = c_ij + beta_ij (x_j + f_ij), lambda_i = min_j m_ij and

@@ -68,7 +68,7 @@ class Lost:
 
 
 def engine_of(name: str, jobs: int, address: str | None) -> Engine:
-    """Engine as the command line asks for it.
+    """Engine asked for by name.
 
     Raises
     ------

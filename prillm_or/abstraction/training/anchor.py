@@ -7,7 +7,7 @@ which still teaches where the curve is flat.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -37,11 +37,8 @@ def example(seed: int) -> Example | None:
     guess, features = market_features(market, users)
     # No anchor lies beyond the cap.
     prices = np.minimum(guess * np.exp(np.linspace(-SPAN, SPAN, POINTS)), curve.cap)
-    read = {field.name: single(getattr(features, field.name)) for field in fields(features)}
     return {
-        **read,
-        "user_mask": np.ones(market.n, dtype=bool),
-        "rival_mask": np.ones(len(market.rivals), dtype=bool),
+        **features.arrays(),
         "shares": single(np.clip(curve.profit(prices) / curve.best.profit, 0.0, 1.0)),
         "target": _log_ratio(curve.best.price, guess),
         "cap": _log_ratio(float(market.price_cap[0]), guess),

@@ -19,8 +19,9 @@ def exact_curve(market: Market) -> ProfitCurve | None:
     return found if found.best.profit > worth else None
 
 
-def best_up_to(market: Market, caps: Array, unit_cost: float) -> Array:
+def best_up_to(market: Market, caps: Array) -> Array:
     """Best price below each cap, at the price of one trace up to the highest."""
+    unit_cost = float(market.unit_cost[market.leader[0]])
     order = np.argsort(caps)
     best = np.zeros(len(caps))
     best_price, best_profit = 0.0, -np.inf
@@ -39,5 +40,9 @@ def best_up_to(market: Market, caps: Array, unit_cost: float) -> Array:
 
 def share_of(small: Market, curve: ProfitCurve) -> float:
     """Share of the full market's best profit that the best price of a small market earns there."""
-    price = best_up_to(small, small.price_cap, curve.unit_cost)
-    return float(curve.profit(price)[0] / curve.best.profit)
+    return float(shares_of(small, curve, small.price_cap)[0])
+
+
+def shares_of(small: Market, curve: ProfitCurve, caps: Array) -> Array:
+    """Shares of the full market's best profit that a small one's best price below each cap earns there."""
+    return curve.profit(best_up_to(small, caps)) / curve.best.profit

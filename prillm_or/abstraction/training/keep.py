@@ -10,7 +10,7 @@ Sets of one teach the scores. Sets of every size teach the reach, the empty one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -22,12 +22,11 @@ from prillm_or.abstraction.encoder import Encoded
 from prillm_or.abstraction.features import rival_features
 from prillm_or.abstraction.networks import REACHES, KeepNetwork
 from prillm_or.abstraction.substitution import substitution
-from prillm_or.abstraction.training.curves import best_up_to, exact_curve
+from prillm_or.abstraction.training.curves import exact_curve, shares_of
 from prillm_or.abstraction.training.examples import Example, single
 from prillm_or.abstraction.training.fit import Batch
 from prillm_or.abstraction.training.scenarios import scenario
-from prillm_or.curves.profit_curve import ProfitCurve
-from prillm_or.market.market import Array, Market
+from prillm_or.market.market import Array
 from prillm_or.users.equilibrium import solve_users, user_problem
 
 _TRIPLES = 4
@@ -49,11 +48,9 @@ def example(item: tuple[int, float]) -> Example | None:
     kept = _sets(gains, np.random.default_rng(seed))
     caps = np.minimum(anchor * np.array(REACHES), market.price_cap[0])
     reduced = [merge_at(market, users, found, answer, row, "anchored").market for row in kept]
-    shares = [_shares(market, small, curve, caps) for small in reduced]
+    shares = [np.clip(shares_of(small, curve, caps), 0.0, 1.0) for small in reduced]
     return {
-        **{field.name: single(getattr(features, field.name)) for field in fields(features)},
-        "user_mask": np.ones(market.n, dtype=bool),
-        "rival_mask": np.ones(len(market.rivals), dtype=bool),
+        **features.arrays(),
         "kept": kept,
         "set_mask": np.ones(len(kept), dtype=bool),
         "shares": single(shares),
@@ -70,13 +67,6 @@ def _sets(gains: Array, rng: np.random.Generator) -> NDArray[np.bool_]:
         row[rng.choice(m, 3, replace=False, p=weight / weight.sum())] = True
         sets.append(row)
     return np.array(sets)
-
-
-def _shares(market: Market, small: Market, curve: ProfitCurve, caps: Array) -> Array:
-    """Share of the best profit that the small market's best price earns in the full one, for each cap of the price."""
-    unit_cost = float(market.unit_cost[market.leader[0]])
-    prices = best_up_to(small, caps, unit_cost)
-    return np.clip(curve.profit(prices) / curve.best.profit, 0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def train(course: Course, folder: Path) -> Trained:
 
 
 def _shifts(networks: LearnedNetworks, examples: Sequence[Example]) -> Array:
-    """Logarithms of anchor / guess, shape (len(found),)."""
+    """Logarithms of anchor / guess, shape (len(examples),)."""
     with torch.no_grad():
         batches = (stack(examples[t : t + 64]) for t in range(0, len(examples), 64))
         parts = [networks.anchor({key: torch.from_numpy(value) for key, value in b.items()}) for b in batches]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 
 import numpy as np
 
 from prillm_or.calibration.baselines.given import Baseline, Given, NotApplicableError
 from prillm_or.calibration.days import Days
-from prillm_or.errors import UnavailableError, UnknownNameError
+from prillm_or.errors import UnknownNameError, need_package
 from prillm_or.market.market import Array
 
 __all__ = ["BASELINES", "Baseline", "NotApplicableError", "baseline_flows", "require"]
@@ -105,9 +104,8 @@ def require(name: str) -> None:
     if name not in BASELINES:
         raise UnknownNameError(f"baseline {name!r}: expected one of {', '.join(BASELINES)}")
     package = BASELINES[name].package
-    if package is not None and find_spec(package) is None:
-        way_out = f"install it with: pip install {_EXTRA}"
-        raise UnavailableError(f"baseline {name}: {package} is not installed; {way_out}")
+    if package is not None:
+        need_package(package, f"baseline {name}", _EXTRA)
 
 
 def _load(name: str) -> Callable[[Given], Array]:
