@@ -210,8 +210,7 @@ def _solve(market: Market, solver: str, model: str | None, limit: float) -> Foun
         result = solve(market, solver=solver, model=model, gap=GAP, time_limit=limit)
     except PrillmError as refusal:
         return Found(None, note=str(refusal).partition(";")[0])
-    (price,) = result.prices.values()
-    return Found(price, limited=result.status is Status.TIME_LIMIT)
+    return Found(result.price, limited=result.status is Status.TIME_LIMIT)
 
 
 def _grids(market: Market, limit: float) -> list[Way]:

@@ -179,3 +179,25 @@ def results_parts(results: Sequence[Result], note: str = "", *, verbose: bool = 
     for result in results:
         if verbose or result.status is Status.ERROR:
             yield from (f"{result.instance}: {line}" for line in result.notes)
+
+
+def result_from_json(document: Mapping[str, Any]) -> Result:
+    """The result that a document of the file format holds, without what the format leaves out.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        When it is no such document.
+    """
+    fields = {key: value for key, value in document.items() if key != "format"}
+    today = fields["today"]
+    return Result(
+        **fields
+        | {
+            "today": None if today is None else Today(**today),
+            "method": Method(**fields["method"]),
+            "status": Status(fields["status"]),
+            "certificate": Certificate(**fields["certificate"]),
+            "time_s": Times(**fields["time_s"]),
+        }
+    )

@@ -260,7 +260,8 @@ def test_a_file_that_is_no_fit_is_refused_with_every_fault(tmp_path: Path) -> No
     path.write_text('{"format": "prillm-or/fit@2", "weights": {"congestion": -1}, "values": {}}', encoding="utf-8")
     with pytest.raises(FitError) as refusal:
         read_earlier(path)
-    for said in ("format", "weights.congestion", "weights.delay", "values"):
+    assert 'format: expected "prillm-or/fit@1", got "prillm-or/fit@2"' in str(refusal.value)
+    for said in ("weights.congestion", "weights.delay", "values"):
         assert said in str(refusal.value)
 
 

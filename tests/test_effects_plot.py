@@ -29,7 +29,7 @@ def coding_explained(coding: Market) -> Explanation:
 
 
 def test_bars_are_the_largest_effects(axes: Axes, coding: Market, coding_explained: Explanation) -> None:
-    plot_effects(axes, coding_explained, coding.units)
+    plot_effects(axes, coding_explained)
     known = {
         f"{what} of {name}": effect
         for name, effects in (
@@ -55,7 +55,7 @@ def test_effects_are_written_clear_of_bars_and_names(sides: int) -> None:
     if sides == 1:
         explanation = replace(explanation, rivals=())
     with new_axes(7.2, effects_height(explanation), "test") as axes:
-        plot_effects(axes, explanation, market.units)
+        plot_effects(axes, explanation)
         finished(axes, "svg")
         laid_out(axes)
         bars = {bar.get_y() + bar.get_height() / 2: bar for bar in rectangles(axes)}
@@ -77,7 +77,7 @@ def test_effects_that_are_but_rounding_or_unknown_are_left_out(coding_explained:
 
 def test_nothing_to_show_is_said(axes: Axes) -> None:
     market = shipped("tiny/nobody")
-    plot_effects(axes, explain(market), market.units)
+    plot_effects(axes, explain(market))
     assert axes.get_ylabel() == "no effect"
     assert not axes.patches
 

@@ -26,9 +26,8 @@ from prillm_or.cli import run
 from prillm_or.errors import CombinationError, ConvergenceError, PrillmError
 from prillm_or.files.markets import MarketFile, write_market
 from prillm_or.files.names import find
-from prillm_or.files.results import result_from_json
 from prillm_or.market.synthetic import generate
-from prillm_or.result import Result, Status
+from prillm_or.result import Result, Status, result_from_json
 from prillm_or.solving.batch import Kept, Settings, Task, solve_task
 from prillm_or.solving.run import solve
 from prillm_or.workers.engine import Engine, Lost, engine_of, spread

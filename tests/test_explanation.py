@@ -97,12 +97,12 @@ def test_a_cap_that_binds() -> None:
     assert (found.cap_binds, found.price) == (True, 2)
     # Elasticity 2 (-1/2) / 2 on both sides: a price above the cap is not allowed, but there is a load.
     assert (found.elasticity.left, found.elasticity.right) == pytest.approx((-1 / 2, -1 / 2))
-    assert "cap of 2 binds" in " ".join(sentences(found, shipped("tiny/cap-binds").units))
+    assert "cap of 2 binds" in " ".join(sentences(found))
     assert not explain(shipped("tiny/one-rival")).cap_binds
 
 
 def said(market: Market) -> str:
-    return " ".join(sentences(explain(market), market.units))
+    return " ".join(sentences(explain(market)))
 
 
 def capped(name: str, cap: float) -> Market:
@@ -139,7 +139,7 @@ def test_a_price_inside_a_flat_piece_is_no_kink() -> None:
     market = shipped("tiny/two-maxima")
     flat = explain(market, replace(solve(market), prices={"lead": 15.0}, profit=15.0))
     assert flat.kink == ()
-    assert "does not answer small changes" in " ".join(sentences(flat, market.units))
+    assert "does not answer small changes" in " ".join(sentences(flat))
 
 
 def test_loads_near_the_price_are_those_of_equilibria() -> None:
@@ -153,10 +153,10 @@ def test_nothing_to_earn_and_a_tie() -> None:
     nobody = explain(shipped("tiny/nobody"))
     assert (nobody.load, nobody.elasticity.left, nobody.elasticity.right, nobody.local_maxima) == (0, None, None, ())
     assert nobody.users[0].state is State.AWAY
-    assert "earns nothing" in " ".join(sentences(nobody, shipped("tiny/nobody").units))
+    assert "earns nothing" in " ".join(sentences(nobody))
     tie = explain(shipped("tiny/tie"))
     assert [one.profit for one in tie.local_maxima] == pytest.approx([16, 16])
-    assert "16 earns as much" in " ".join(sentences(tie, shipped("tiny/tie").units))
+    assert "16 earns as much" in " ".join(sentences(tie))
 
 
 def test_figures_are_those_of_the_market_solved_anew(kind: str) -> None:
@@ -309,7 +309,7 @@ def test_rivals_apart_have_no_influence_and_those_tied_a_chain_of_users() -> Non
     assert (near.connected, near.chain, far.connected, far.chain) == (True, ("lead", "a", "near"), False, ())
     assert far.profit_effect == pytest.approx(dict.fromkeys(RIVAL_KEYS, 0.0), abs=1e-12)
     assert found.users[1].profit_effect == pytest.approx({"demand": 0.0}, abs=1e-12)
-    assert "Without influence while everyone uses whom they use now: far." in sentences(found, market.units)
+    assert "Without influence while everyone uses whom they use now: far." in sentences(found)
 
 
 def test_an_outside_option_passes_no_influence_on() -> None:
@@ -370,7 +370,7 @@ def test_a_curve_too_long_is_looked_at_near_the_price(monkeypatch: pytest.Monkey
     assert near.searched == pytest.approx((0.99 * whole.price, 1.01 * whole.price))
     assert (near.elasticity.left, near.profit) == pytest.approx((whole.elasticity.left, whole.profit))
     assert len(near.local_maxima) == 1
-    words = " ".join(sentences(near, market.units))
+    words = " ".join(sentences(near))
     assert "were looked at: the whole curve has too many pieces" in words
     assert "no local maximum among them but" in words
 
@@ -381,8 +381,8 @@ def test_a_price_that_is_not_the_best_is_explained_and_called_so() -> None:
     worse = replace(solve(market), prices={"lead": 8.0}, profit=16.0)
     other = explain(market, worse)
     assert (other.price, other.profit, other.local_maxima[0].price) == pytest.approx((8, 16, 20))
-    assert "It is not the best price: 20 earns 20." in sentences(other, market.units)
-    assert "It is not the best price" not in " ".join(sentences(explain(market), market.units))
+    assert "It is not the best price: 20 earns 20." in sentences(other)
+    assert "It is not the best price" not in " ".join(sentences(explain(market)))
     assert found.local_maxima == other.local_maxima
 
 

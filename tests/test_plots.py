@@ -44,7 +44,7 @@ def _all(market: Market) -> Iterator[tuple[Draw, float]]:
     yield partial(plot_flows, market=market, found=equilibrium_at(market, best)), flows_height(market)
     if market.n * market.m < 500 and len(market.leader) == 1:
         explanation = explain(market)
-        yield partial(plot_effects, explanation=explanation, units=market.units), effects_height(explanation)
+        yield partial(plot_effects, explanation=explanation), effects_height(explanation)
 
 
 @pytest.mark.parametrize("name", ["coding-13", "tiny/nobody", "tiny/two-prices", "odd", "many", "absent", "cap 0"])

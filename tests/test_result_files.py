@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prillm_or.files.results import result_from_json
 from prillm_or.market.synthetic import generate
 from prillm_or.output.saving import write_json
-from prillm_or.result import Certificate, Method, Result, Status, Times, Today
+from prillm_or.result import Certificate, Method, Result, Status, Times, Today, result_from_json
 from prillm_or.solving.run import solve
 
 

@@ -59,7 +59,7 @@ def read_earlier(path: str | os.PathLike[str]) -> Earlier:
         When the file cannot be read or lacks what is needed; it lists every fault.
     """
     from prillm_or.calibration.judged_fit import Earlier
-    from prillm_or.calibration.preferences import Preferences
+    from prillm_or.calibration.preferences import EVERYONE, Preferences
 
     path, faults, parsed = checked_path("warm", path), Faults(), None
     try:
@@ -69,7 +69,7 @@ def read_earlier(path: str | os.PathLike[str]) -> Earlier:
     if parsed is None or faults.lines():
         raise FitError("\n".join(f"{path}: {line}" for line in faults.lines()))
     users, values = parsed.users, np.array(list(parsed.values.values()))
-    groups = tuple(parsed.groups) or ("everyone",)
+    groups = tuple(parsed.groups) or (EVERYONE,)
     preferences = Preferences(
         user_ids=tuple(users),
         provider_ids=tuple(parsed.values),

@@ -9,7 +9,7 @@ import typer
 
 from prillm_or.cli.common import Json, Verbose, progress, report, save
 from prillm_or.errors import PrillmError
-from prillm_or.output.saving import replace_file
+from prillm_or.output.saving import check_folder, replace_file
 from prillm_or.output.tables import show
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def command(
     from prillm_or.calibration.observation_files import read_observations
     from prillm_or.calibration.procedure import calibrate
 
-    _check_out(out)
+    check_folder(out)
     observations = read_observations(folder)
     days = _days(observations, market)
     with progress(f"calibrating {observations.name}", verbose=verbose):
@@ -101,13 +101,6 @@ def command(
         report("interrupted: the fit is done; baselines or draws are missing")
         return 130
     return 0
-
-
-def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise PrillmError(f"{out}: a file, not a folder; give another name")
-    if not out.absolute().parent.is_dir():
-        raise PrillmError(f"{out}: the folder {out.absolute().parent} does not exist")
 
 
 def _days(observations: Observations, wanted: list[str] | None) -> list[str]:

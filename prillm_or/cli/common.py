@@ -22,6 +22,7 @@ from prillm_or.models.registry import MODELS
 from prillm_or.output.numbers import figure
 from prillm_or.output.saving import checked_output, write_json
 from prillm_or.output.tables import console
+from prillm_or.result import Status
 from prillm_or.solvers.registry import SOLVERS, default_names
 
 Json = Annotated[
@@ -41,7 +42,6 @@ Address = Annotated[
     str | None,
     typer.Option(metavar="URL", help="The Dask scheduler's, as in tcp://127.0.0.1:8786; workers have this package."),
 ]
-
 
 
 def finite(value: float | None) -> float | None:
@@ -146,6 +146,17 @@ def save(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | 
     """Write a result where `--json` says, if it says."""
     if path is not None:
         write_json(document, path)
+
+
+def exit_code(status: str, gap_asked: bool = True) -> int:
+    """Code that a run of this status ends with.
+
+    0 if the gap was reached, or none was asked of a method that proves none; 3 if the method failed or contradicts
+    itself; 1 otherwise.
+    """
+    if status == Status.ERROR:
+        return 3
+    return 0 if status == Status.OPTIMAL or (status == Status.HEURISTIC and not gap_asked) else 1
 
 
 def report(error: object) -> None:

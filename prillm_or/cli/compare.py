@@ -19,6 +19,7 @@ from prillm_or.cli.common import (
     Outside,
     Verbose,
     check_shipped,
+    exit_code,
     known_here,
     outside_note,
     progress,
@@ -170,12 +171,7 @@ def _own_weights(method: MethodSpec) -> MethodSpec:
 
 def _code(record: Record, gap_asked: bool) -> int:
     """What `solve` would end with: 2 where a method cannot run, 3 where it broke or contradicts itself."""
-    status = record.row["status"]
-    if record.failure == "refused":
-        return 2
-    if status == "error":
-        return 3
-    return 0 if status == "optimal" or (status == "heuristic" and not gap_asked) else 1
+    return 2 if record.failure == "refused" else exit_code(record.row["status"], gap_asked)
 
 
 class _Bar:

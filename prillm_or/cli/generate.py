@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from prillm_or.errors import PrillmError
 from prillm_or.files.markets import write_market
 from prillm_or.market.synthetic import generate
 from prillm_or.output.saving import checked_output
@@ -34,9 +33,6 @@ def command(
     """
     checked_output(out, (".json", ".json.gz"))
     market = generate(users, providers, shape, seed, latency)
-    try:
-        write_market(market, out)
-    except OSError as error:
-        raise PrillmError(f"{out}: cannot be written: {error.strerror or error}") from None
+    write_market(market, out)
     show([f"{out}: {users} users, {providers} providers, shape {shape}, seed {seed}"])
     return 0

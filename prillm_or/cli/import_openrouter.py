@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from prillm_or.cli.common import Verbose, progress
-from prillm_or.errors import PrillmError
+from prillm_or.output.saving import check_folder
 from prillm_or.output.tables import Table, show
 
 
@@ -33,8 +33,7 @@ def command(
     """
     from prillm_or.calibration.openrouter.folders import import_openrouter, write_imported
 
-    if not out.absolute().parent.is_dir():
-        raise PrillmError(f"{out}: the folder {out.absolute().parent} does not exist")
+    check_folder(out)
     with progress("reading the tables", verbose=verbose):
         imported = import_openrouter(tables, ("providers", "apps") if part == "all" else (part,))
         write_imported(imported, out, form)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +53,7 @@ def command(
     file = read_instance(instance)
     drawn = load_draws(draws, file.market, count)
     if outside is not None:
-        file = read_instance(instance, outside)
+        file = replace(file, market=with_outside(file.market, outside))
         drawn = tuple(with_outside(market, outside) for market in drawn)
     with progress(instance, verbose=verbose):
         found = robust(file, drawn)

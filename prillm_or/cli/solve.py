@@ -17,6 +17,7 @@ from prillm_or.cli.common import (
     Outside,
     Verbose,
     check_shipped,
+    exit_code,
     here,
     model_here,
     outside_field,
@@ -33,7 +34,7 @@ from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.limits import Limits
 from prillm_or.models.registry import model_profile
 from prillm_or.output.tables import show
-from prillm_or.result import Result, Status, results_parts
+from prillm_or.result import Result, results_parts
 from prillm_or.solving.batch import Kept, Refused, Settings, Task, solve_all, solve_task
 from prillm_or.workers.engine import Engine, engine_of
 
@@ -201,14 +202,6 @@ def _export(
 
 
 def _code(result: Result | Refused, gap_asked: bool) -> int:
-    """0 if the gap was reached, or none was asked of a method that proves none; 3 if the method contradicts itself.
-
-    2 of a refusal, 1 otherwise.
-    """
     if isinstance(result, Refused):
         return 3 if result.crashed else 2
-    if result.status is Status.ERROR:
-        return 3
-    if result.status is Status.OPTIMAL or (result.status is Status.HEURISTIC and not gap_asked):
-        return 0
-    return 1
+    return exit_code(result.status, gap_asked)

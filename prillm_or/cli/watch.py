@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
-from prillm_or.cli.common import OneInstance, Outside, outside_field, read_instance, report
+from prillm_or.cli.common import OneInstance, Outside, exit_code, outside_field, read_instance, report
 from prillm_or.errors import ConvergenceError, FaultsError, with_flags
 from prillm_or.files.markets import MarketFile
 from prillm_or.market.outside import OUTSIDE, without_delay
-from prillm_or.result import Result, Status
+from prillm_or.result import Result
 
 if TYPE_CHECKING:
     from prillm_or.solving.pricer import Pricer
@@ -55,7 +55,7 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
     read_s = time.perf_counter() - began
     pricer = Pricer(file.market)
     _write(_document(_first(pricer.result, file, read_s), pricer, outside))
-    code = _code(pricer.result)
+    code = exit_code(pricer.result.status)
     try:
         for number, line in _lines(sys.stdin.buffer):
             code = max(code, _answer(pricer, number, line, outside))
@@ -87,7 +87,7 @@ def _answer(pricer: Pricer, number: int, line: bytes, outside: float | None) -> 
         _write({"error": [str(failure)], "line": number})
         return 3
     _write(_document(result, pricer, outside))
-    return _code(result)
+    return exit_code(result.status)
 
 
 def _document(result: Result, pricer: Pricer, outside: float | None) -> dict[str, Any]:
@@ -96,10 +96,6 @@ def _document(result: Result, pricer: Pricer, outside: float | None) -> dict[str
     if outside is None or OUTSIDE not in market.provider_ids:
         return result.to_dict()
     return result.to_dict() | outside_field(float(market.value[market.provider_ids.index(OUTSIDE)]))
-
-
-def _code(result: Result) -> int:
-    return {Status.OPTIMAL: 0, Status.ERROR: 3}.get(result.status, 1)
 
 
 def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:

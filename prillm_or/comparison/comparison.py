@@ -60,8 +60,6 @@ class Comparison(Answer):
     def parts(self, note: str = "") -> Iterator[Part]:
         """A table for each market, what the methods are, and for a preset the figures of the paper."""
         from prillm_or.comparison.method import about
-        from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
-        from prillm_or.comparison.published import NUMBERS as PAPER_NUMBERS
         from prillm_or.comparison.published import paper_tables
         from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections
 
@@ -71,8 +69,7 @@ class Comparison(Answer):
             yield from section.messages
         for method in self.plan.methods:
             yield f"{method}: {about(method)}"
-        for beside in paper_tables(self.plan.preset, found):
-            yield Table(beside.title, PAPER_HEADINGS, beside.rows, PAPER_NUMBERS)
+        yield from paper_tables(self.plan.preset, found)
 
 
 def compare(

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prillm_or.comparison.summary import Line, Section
 from prillm_or.output.numbers import percent, seconds
+from prillm_or.output.tables import Table
 
 LABEL = "paper, on its own data"
-HEADINGS = ("in the paper", "profit", "time", "here", "our profit", "our time")
-NUMBERS = ("profit", "time", "our profit", "our time")
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """Published figures of one of the paper's markets, with our methods that stand for them.
-
-    Parameters
-    ----------
-    title
-        The paper's market, and ours beside it.
-    rows
-        Cells in the order of `HEADINGS`; '-' where no method of ours that stands for theirs has run.
-    """
-
-    title: str
-    rows: tuple[tuple[str, ...], ...]
+_HEADINGS = ("in the paper", "profit", "time", "here", "our profit", "our time")
+_NUMBERS = ("profit", "time", "our profit", "our time")
 
 
 def citation() -> str:
@@ -38,8 +22,11 @@ def citation() -> str:
     return text
 
 
-def paper_tables(preset: str | None, found: Sequence[Section]) -> list[PaperTable]:
-    """The paper's figures for a preset: its markets whose counterpart here has run, and those that have none."""
+def paper_tables(preset: str | None, found: Sequence[Section]) -> list[Table]:
+    """The paper's figures for a preset: its markets whose counterpart here has run, and those that have none.
+
+    A table for each, our methods that stand for theirs beside them; '-' where none has run.
+    """
     here = {section.name: {line.method: line for line in section.lines} for section in found}
     return [
         _table(table, here.get(table.get("instance"), {}))
@@ -48,11 +35,11 @@ def paper_tables(preset: str | None, found: Sequence[Section]) -> list[PaperTabl
     ]
 
 
-def _table(table: Mapping[str, Any], ours: Mapping[str, Line]) -> PaperTable:
+def _table(table: Mapping[str, Any], ours: Mapping[str, Line]) -> Table:
     title = f"{table['market']} ({LABEL})"
     if ours:
         title += f", beside our {table['instance']}"
-    return PaperTable(title, tuple(_row(row, ours) for row in table["rows"]))
+    return Table(title, _HEADINGS, [_row(row, ours) for row in table["rows"]], _NUMBERS)
 
 
 def _row(row: Mapping[str, Any], ours: Mapping[str, Line]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 
 from prillm_or import __version__
@@ -14,7 +14,7 @@ from prillm_or.comparison.plan import Record, Row, Unit
 from prillm_or.errors import PrillmError
 from prillm_or.files.names import name_of
 from prillm_or.market.synthetic import generate
-from prillm_or.result import RESULT_FORMAT, Status
+from prillm_or.result import RESULT_FORMAT, Status, Times
 from prillm_or.solving.run import solve
 from prillm_or.users.threads import cores
 from prillm_or.workers.engine import Engine, Lost, spread
@@ -75,7 +75,7 @@ def failed(unit: Unit, failure: str, message: str, seconds: float) -> Record:
         "gap": None,
         "loads": {},
         "certificate": None,
-        "time_s": {"total": seconds, "read": 0.0, "build": 0.0, "abstract": 0.0, "solve": 0.0, "verify": 0.0},
+        "time_s": asdict(Times(total=seconds)),
         "seed": unit.limits.seed,
         "threads": unit.limits.threads,
         "version": __version__,

@@ -1,1 +1,1 @@
-"""Competition: prices at which no owner gains by moving, and what a change of the market does; `search.py` leads."""
+"""Competition: prices at which no owner gains by moving, and what a change does; `game.py` has the verb."""

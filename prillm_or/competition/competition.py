@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +171,6 @@ class Competition(Answer):
         """Prices of the first cycle that a start ended in, shape (m,) each; empty if none did."""
         return next((failure.prices for failure in self.failures if failure.end is End.CYCLE), ())
 
-
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in their order."""
         return _document(self)
@@ -217,20 +216,9 @@ def _document(found: Competition) -> dict[str, Any]:
 
 
 def _equilibrium(setting: Setting, one: PriceEquilibrium) -> dict[str, Any]:
-    certificate = {
-        name: {
-            "gain": gain.gain,
-            "relative_gain": gain.relative_gain,
-            "bound": gain.bound,
-            "relative_bound": gain.relative_bound,
-            "proven": gain.proven,
-            "note": gain.note,
-        }
-        for name, gain in one.certificate.items()
-    }
     return {
         **_standing(setting, one.standing),
-        "certificate": certificate,
+        "certificate": {name: asdict(gain) for name, gain in one.certificate.items()},
         "starts": list(one.starts),
         "rounds": one.rounds,
         "damped": one.damped,

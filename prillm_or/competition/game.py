@@ -216,7 +216,7 @@ def compete(
         return Game(before)
     at = setting.start() if before.first is None else before.first.prices
     after = find_prices(other, first=carried_over(setting, at, other), **asked)
-    return Game(before, after, _in_words(what, list(entrants)))
+    return Game(before, after, _in_words(what))
 
 
 def _check(starts: int, seed: int, tolerance: float, **amounts: float | None) -> None:
@@ -273,11 +273,11 @@ def _entrant(given: Entrant) -> tuple[str, Mapping[str, Any]]:
         raise MarketError(str(path), error.problems) from None
 
 
-def _in_words(what: Counterfactual, entrants: Sequence[str]) -> dict[str, Any]:
+def _in_words(what: Counterfactual) -> dict[str, Any]:
     """What is different, as flags say it; nothing of what is not asked for."""
     words = {
         "merge": [f"{owner.name}={','.join(owner.providers)}" for owner in what.merge],
-        "entry": list(entrants),
+        "entry": list(what.entry),
         "exit": list(what.exit),
         "price_cap": what.price_cap,
         "cost_shock": [f"{name}={shift}" for name, shift in what.cost.items()],

@@ -1,4 +1,4 @@
-"""certificate: what owners gain by moving alone from given prices, recomputed afresh and cold.
+"""unilateral: what owners gain by moving alone from given prices, recomputed afresh and cold.
 
 Nothing is carried over from the rounds: each owner's market is built anew, its equilibria are found from no start, and
 profits are those of equilibria solved and certified by `prillm_or.users.certificate`.

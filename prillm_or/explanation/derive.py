@@ -109,7 +109,7 @@ def _price(market: Market, result: Result) -> float:
         raise CombinationError(f"{market.name}: the result has a price of {others}, not of {market.leader_ids[0]}")
     if result.instance != market.name:
         raise CombinationError(f"{market.name}: the result is that of another market, {result.instance}")
-    (price,) = result.prices.values()
+    price = result.price
     cap = float(market.price_cap[0])
     if not is_number(price) or not 0 <= price <= cap * (1 + SAME):
         raise CombinationError(f"{market.name}: the result's price {price} is not between 0 and the cap {cap:g}")

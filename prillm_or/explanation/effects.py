@@ -82,11 +82,10 @@ def _more(market: Market, j: int, key: str, price: float) -> Change:
 
 def _effects(pricer: Pricer, changes: Mapping[str, Change]) -> Effects:
     price, profit = {}, {}
-    (now,) = pricer.result.prices.values()
-    earned = pricer.result.profit
+    now, earned = pricer.result.price, pricer.result.profit
     for key, change in changes.items():
         after = pricer.what_if(change)
-        price[key] = _above_rounding(next(iter(after.prices.values())) - now, now)
+        price[key] = _above_rounding(after.price - now, now)
         profit[key] = _above_rounding(after.profit - earned, earned)
     _log.info("effects of %s", change)
     return Effects(price, profit)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prillm_or.market.market import Units
 from prillm_or.output.look import CAPACITY, DARK, DEMAND, PRICE, VALUE, letters_beside, short
 
 if TYPE_CHECKING:
@@ -37,17 +36,12 @@ class Bar:
     effect: float
 
 
-def plot_effects(ax: Axes, explanation: Explanation, units: Units) -> None:
+def plot_effects(ax: Axes, explanation: Explanation) -> None:
     """Draw how much the best profit changes with 1 % more of everything, the largest 15 effects, largest on top.
 
     Effects that are but rounding are left out. `ax.legend()` says what the colours mean.
-
-    Parameters
-    ----------
-    units
-        Of the market.
     """
-    bars = largest_bars(explanation)
+    bars, units = largest_bars(explanation), explanation.units
     for what, (colour, label) in _KINDS.items():
         rows = [row for row, bar in enumerate(bars) if bar.what == what]
         if rows:

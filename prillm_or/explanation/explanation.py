@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from prillm_or.curves.profit_curve import LocalMaximum
 from prillm_or.explanation.tables import maxima_table, rivals_table, users_table
 from prillm_or.market.market import Units
 from prillm_or.output.answer import Answer
@@ -18,8 +19,6 @@ from prillm_or.output.tables import Part, Table
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
-
-from prillm_or.curves.profit_curve import LocalMaximum
 
 EXPLANATION_FORMAT = "prillm-or/explanation@1"
 
@@ -227,14 +226,14 @@ class Explanation(Answer):
         """Draw the largest effects of 1 %, on new axes if none are given; the axes."""
         from prillm_or.explanation.effects_plot import effects_height, plot_effects
 
-        return on_axes(ax, lambda axes: plot_effects(axes, self, self.units), effects_height(self))
+        return on_axes(ax, lambda axes: plot_effects(axes, self), effects_height(self))
 
     def parts(self, note: str = "") -> Iterator[Part]:
         """Why in sentences; then users by what they bring, rivals by how much they matter, and local maxima."""
         from prillm_or.explanation.words import sentences
 
         yield f"{self.instance}{note}: why {self.provider} at {figure(self.price)}\n"
-        yield from (f"* {sentence}" for sentence in sentences(self, self.units))
+        yield from (f"* {sentence}" for sentence in sentences(self))
         yield ""
         for table in (users_table(self), rivals_table(self), maxima_table(self)):
             yield _cut(table)

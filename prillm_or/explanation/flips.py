@@ -54,9 +54,9 @@ def _jump(
     """The least change up to `most`, of its sign, beyond which the best price has jumped, and that price."""
 
     def best(by: float) -> float:
-        return next(iter(pricer.what_if(change(math.copysign(by, most))).prices.values()))
+        return pricer.what_if(change(math.copysign(by, most))).price
 
-    low, before = 0.0, next(iter(pricer.result.prices.values()))
+    low, before = 0.0, pricer.result.price
     while low < abs(most):
         high = min(max(_GROWTH * low, _FIRST), abs(most))
         after = best(high)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from prillm_or.market.market import Units
 from prillm_or.output.numbers import figure, rounded_percent, signed
 
 if TYPE_CHECKING:
@@ -17,19 +16,13 @@ _SAME_PROFIT = 1e-9
 _RAISED = {"price": "1 % higher", "capacity": "1 % larger", "value": "higher by 1 % of the price"}
 
 
-def sentences(explanation: Explanation, units: Units) -> tuple[str, ...]:
-    """Say why the price is the best one; figures with four digits, the exact ones are in the explanation.
-
-    Parameters
-    ----------
-    units
-        Of the market.
-    """
+def sentences(explanation: Explanation) -> tuple[str, ...]:
+    """Say why the price is the best one; figures with four digits, the exact ones are in the explanation."""
     if explanation.load <= 0:
         return tuple(_nothing(explanation))
     return (
-        *_earned(explanation, units),
-        *_margin(explanation, units),
+        *_earned(explanation),
+        *_margin(explanation),
         *_users(explanation),
         *_rivals(explanation),
         *_others(explanation),
@@ -42,7 +35,8 @@ def _nothing(explanation: Explanation) -> Iterator[str]:
     yield from _others(explanation)
 
 
-def _earned(explanation: Explanation, units: Units) -> Iterator[str]:
+def _earned(explanation: Explanation) -> Iterator[str]:
+    units = explanation.units
     margin = explanation.price - explanation.marginal_cost
     yield (
         f"At {figure(explanation.price, 4)} {explanation.provider} has a load of {figure(explanation.load, 4)} "
@@ -51,10 +45,10 @@ def _earned(explanation: Explanation, units: Units) -> Iterator[str]:
     )
 
 
-def _margin(explanation: Explanation, units: Units) -> Iterator[str]:
+def _margin(explanation: Explanation) -> Iterator[str]:
     left, right = explanation.marginal_revenue.left, explanation.marginal_revenue.right
     cost = figure(explanation.marginal_cost, 4)
-    more = f"Selling one unit more ({units.volume}) would bring"
+    more = f"Selling one unit more ({explanation.units.volume}) would bring"
     if explanation.cap_binds:
         yield f"The price cap of {figure(explanation.cap, 4)} binds: a higher price would earn more."
     elif left is not None and right is not None and abs(left - right) <= _SAME_SIDES * explanation.price:

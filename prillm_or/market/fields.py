@@ -9,7 +9,6 @@ from pydantic_core import ErrorDetails
 
 from prillm_or.market.checks import meant
 from prillm_or.market.faults import Faults, Where, shown
-from prillm_or.market.market import MARKET_FORMAT
 from prillm_or.market.schema import NUMBER, OBJECT
 
 _EXPECTED = {
@@ -23,9 +22,7 @@ _EXPECTED = {
     "dict_type": "an object",
     "model_type": "an object",
     "too_short": "at least one",
-    "literal_error": shown(MARKET_FORMAT),
 }
-
 
 _KEY = "[key]"
 """Where pydantic says that a key is no text, after the key."""
@@ -52,6 +49,8 @@ def _what(part: type[BaseModel], where: Where, error: ErrorDetails) -> str:
         return f"unknown field{meant(str(where[-1]), _known_fields(part, where))}"
     if kind == "value_error":
         return f"{error['ctx']['error']}, got {shown(value)}"
+    if kind == "literal_error":
+        return f"expected {error['ctx']['expected'].replace(chr(39), chr(34))}, got {shown(value)}"
     expected = _EXPECTED.get(kind, error["msg"])
     if kind == "float_type" and type(value) is int:
         expected = "a number within the range of double precision"

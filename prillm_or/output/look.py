@@ -13,12 +13,12 @@ _MOST_LETTERS = 30
 _FEWEST_BESIDE, _BESIDE_A_ROW = 14, 2
 
 
-def short(name: str) -> str:
+def short(name: str, most: int = _MOST_LETTERS) -> str:
     """A name on one line, cut where it would take too much of the picture."""
     line = " ".join(name.split())
-    if letters(line) <= _MOST_LETTERS:
+    if letters(line) <= most:
         return line
-    while letters(line) >= _MOST_LETTERS:
+    while letters(line) >= most:
         line = line[:-1]
     return line + "…"
 

@@ -51,6 +51,20 @@ def checked_output(path: Path, endings: Sequence[str]) -> Path:
     return path
 
 
+def check_folder(path: Path) -> None:
+    """Check that a folder can be made or filled there.
+
+    Raises
+    ------
+    PrillmError
+        When there is a file of that name, or no folder around it.
+    """
+    if path.exists() and not path.is_dir():
+        raise PrillmError(f"{path}: a file, not a folder; give another name")
+    if not path.absolute().parent.is_dir():
+        raise PrillmError(f"{path}: the folder {path.absolute().parent} does not exist")
+
+
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Give a folder to fill under a temporary name; it gets its own when all went well, and is gone when not.

@@ -1,1 +1,1 @@
-"""Reports: methods side by side against the proven optimum, as tables, pictures and pages."""
+"""Reports and pages: methods side by side, a calibration, a market whose price moves."""

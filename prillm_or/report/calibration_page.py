@@ -24,8 +24,7 @@ from prillm_or.report.calibration_pictures import (
     residual_picture,
     value_picture,
 )
-from prillm_or.report.gap_pictures import NARROW, WIDE
-from prillm_or.report.templates import fill
+from prillm_or.report.templates import NARROW, WIDE, fill
 
 _KINDS = ("R² of flows", "R² without largest user", "R² of users' shares")
 _GROUPS_ACROSS = 4

@@ -12,7 +12,8 @@ from prillm_or.calibration.bootstrap import LEVEL
 from prillm_or.calibration.calibration import Calibration
 from prillm_or.market.market import Array, Units
 from prillm_or.output.canvas import drawing
-from prillm_or.report.gap_pictures import NARROW
+from prillm_or.output.look import short
+from prillm_or.report.templates import NARROW
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -180,9 +181,7 @@ def _limits(value: Array, low: Array, high: Array) -> tuple[float, float]:
 
 
 def _short(names: Sequence[str], positions: NDArray[np.intp], most: int) -> list[str]:
-    """Names on one line each, cut where they would take too much of the picture."""
-    lines = [" ".join(names[k].split()) for k in positions.tolist()]
-    return [line if len(line) <= most else line[: most - 1] + "…" for line in lines]
+    return [short(names[k], most) for k in positions.tolist()]
 
 
 def _largest_of(what: str, shown: int, count: int) -> str:

@@ -18,7 +18,7 @@ from prillm_or.explanation.words import sentences
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.market import Market
 from prillm_or.market.outside import OUTSIDE
-from prillm_or.output.numbers import figure
+from prillm_or.output.numbers import figure, rounded_percent
 from prillm_or.output.tables import Table
 from prillm_or.report.explorer_data import Movement, document, movement
 from prillm_or.report.templates import fill
@@ -125,7 +125,7 @@ def _part(explored: Explored, room: int) -> dict[str, object]:
         "about": _about(explored, moved),
         "description": market.description,
         "units": units,
-        "sentences": sentences(explanation, units),
+        "sentences": sentences(explanation),
         "notes": list(_notes(explored, moved)),
         "tables": [_users(explanation), _rivals(explanation), _maxima(explanation), *_flips(explanation)],
         "data": _script_safe(document(market, explanation, moved)),
@@ -196,7 +196,7 @@ def _flips(explanation: Explanation) -> Iterator[dict[str, object]]:
         rows = [
             [
                 _FLIPS[flip.what],
-                "none up to 100 %" if flip.change is None else f"{100 * flip.change:+.3g} %",
+                "none up to 100 %" if flip.change is None else rounded_percent(flip.change, sign=True),
                 figure(flip.price, 5),
             ]
             for flip in explanation.flips

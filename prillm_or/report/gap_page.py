@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from prillm_or.comparison.comparison import Comparison
 from prillm_or.comparison.method import about
-from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
 from prillm_or.comparison.published import LABEL, citation, paper_tables
 from prillm_or.comparison.summary import HEADINGS, TIME_NOTE, Section, cells, sections
 from prillm_or.curves.profit_curve import PATIENCE_S, ProfitCurve, curve
 from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Market
-from prillm_or.report.gap_pictures import NARROW, WIDE, curve_picture, gap_picture, shown_gap
+from prillm_or.report.gap_pictures import curve_picture, gap_picture, shown_gap
 from prillm_or.report.gap_tables import facts, overview
-from prillm_or.report.templates import fill
+from prillm_or.report.templates import NARROW, WIDE, fill
 
 _NO_CURVE = "No profit curve: it is drawn for a leader with one price."
 _GAP_CAPTION = "Time against gap (hollow: distance to the best proven profit)"
@@ -27,7 +26,6 @@ def html_page(comparison: Comparison) -> str:
         headings=HEADINGS,
         sections=[_section(section, comparison, place) for place, section in enumerate(found)],
         time_note=TIME_NOTE,
-        paper_headings=PAPER_HEADINGS,
         paper_label=LABEL,
         paper_tables=paper_tables(comparison.plan.preset, found),
         citation=citation(),

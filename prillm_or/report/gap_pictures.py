@@ -17,9 +17,6 @@ from prillm_or.output.numbers import figure, seconds
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDE, NARROW = 5.8, 3.7
-"""Inches across; the legend adds to the height. On a small screen the narrow form keeps letters legible."""
-
 FLOOR = 1e-9
 """Gaps below are drawn here: a logarithmic axis has no zero."""
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from prillm_or.comparison.comparison import Comparison
 from prillm_or.comparison.method import about
 from prillm_or.comparison.plan import Record
-from prillm_or.comparison.published import HEADINGS as PAPER_HEADINGS
-from prillm_or.comparison.published import NUMBERS as PAPER_NUMBERS
 from prillm_or.comparison.published import citation, paper_tables
 from prillm_or.comparison.summary import HEADINGS, NUMBERS, TIME_NOTE, cells, sections
+from prillm_or.result import Times
 
 _COLUMNS = ("status", "profit", "upper_bound", "gap", "profit_share", "time_share")
 _LAST = ("seed", "threads", "version")
-_TIMES = ("total", "read", "build", "abstract", "solve", "verify")
 
 
 def csv_table(comparison: Comparison) -> str:
@@ -46,7 +45,7 @@ def _flat(record: Record) -> dict[str, Any]:
         "loads": _pairs(row["loads"]),
         "kkt_residual": certificate.get("kkt_residual"),
         "max_regret": certificate.get("max_regret"),
-        **{f"time_{phase}_s": row["time_s"][phase] for phase in _TIMES},
+        **{f"time_{phase}_s": row["time_s"][phase] for phase in asdict(Times())},
         **{column: row[column] for column in _LAST},
         "message": row.get("message"),
     }
@@ -69,7 +68,7 @@ def markdown(comparison: Comparison) -> str:
     if tables:
         parts += ["## The paper's figures", f"Not ours: {citation()}."]
         for table in tables:
-            parts += [f"**{_text(table.title)}**", _grid(PAPER_HEADINGS, PAPER_NUMBERS, table.rows)]
+            parts += [f"**{_text(table.title)}**", _grid(table.columns, table.numbers, table.rows)]
     parts += [
         "## Methods",
         "\n".join(f"* {_text(str(spec))}: {_text(about(spec))}" for spec in comparison.plan.methods),

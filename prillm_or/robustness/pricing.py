@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -57,11 +56,10 @@ def robust(market: AnyMarket, draws: Sequence[AnyMarket]) -> RobustPrices:
     """
     central, file = opened(market)
     markets = [as_market(draw, f"draws[{k}]") for k, draw in enumerate(checked_list("draws", draws, "markets"))]
-    found = _priced(central, markets)
-    return replace(found, instance_sha256=None if file is None else file.sha256)
+    return _priced(central, markets, None if file is None else file.sha256)
 
 
-def _priced(market: Market, draws: Sequence[Market]) -> RobustPrices:
+def _priced(market: Market, draws: Sequence[Market], sha256: str | None) -> RobustPrices:
     began = time.perf_counter()
     _check(market, draws)
     cap = float(market.price_cap[0])
@@ -76,7 +74,7 @@ def _priced(market: Market, draws: Sequence[Market]) -> RobustPrices:
     worst_price, worst = best_worst(curves, cap)
     if not is_better(worst, float(profits(curves, np.array([mean_price])).min())):
         worst_price = mean_price
-    prices = np.array([central.prices[market.leader_ids[0]], mean_price, worst_price])
+    prices = np.array([central.price, mean_price, worst_price])
     earned, certificate = _certified([market, *draws], prices)
     _check_agreement(draws, curves, prices, earned[1:])
     of_central, of_mean, of_worst = (
@@ -84,7 +82,7 @@ def _priced(market: Market, draws: Sequence[Market]) -> RobustPrices:
     )
     return RobustPrices(
         instance=market.name,
-        instance_sha256=None,
+        instance_sha256=sha256,
         provider=market.leader_ids[0],
         draws=len(draws),
         central=of_central,

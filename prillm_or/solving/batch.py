@@ -14,11 +14,10 @@ from prillm_or import __version__
 from prillm_or.errors import PrillmError, argument
 from prillm_or.files.markets import MarketFile, read_market
 from prillm_or.files.names import find
-from prillm_or.files.results import result_from_json
 from prillm_or.limits import Limits
 from prillm_or.market.outside import with_outside
 from prillm_or.models.registry import model_profile
-from prillm_or.result import Result, Status
+from prillm_or.result import Result, Status, result_from_json
 from prillm_or.solvers.registry import solver_profile
 from prillm_or.solving.run import solve
 from prillm_or.workers.engine import Engine, Lost, spread
