@@ -18,6 +18,7 @@ test: lint
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
 types: $(VENV)/.installed-test

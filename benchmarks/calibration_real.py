@@ -121,9 +121,7 @@ def _predicted(name: str, observations: Observations, days: Days, capacity_of_lo
     parameters = parameters_of(specification, days, users, providers, observations.name)
     shrinkage = 0.0
     if name != "paper":
-        choice = choose_shrinkage(
-            observations, specification, days.train, capacity_of_load=capacity_of_load, seed=seed
-        )
+        choice = choose_shrinkage(observations, specification, days.train, capacity_of_load=capacity_of_load, seed=seed)
         shrinkage = choice.shrinkage
     return predicted_flows(fit_days(days, parameters, shrinkage).preferences, days)
 

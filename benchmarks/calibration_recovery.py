@@ -145,9 +145,7 @@ def _held(noise: float, seed: int, draws: int) -> tuple[list[bool], float]:
     value = true.value - true.value[reference] + fit.preferences.value[reference]
     pairs = [(intervals.weights["congestion"], true.congestion), (intervals.weights["delay"], true.delay)]
     pairs += [
-        ((float(low), float(high)), float(value[j]))
-        for j, (low, high) in enumerate(intervals.values)
-        if j != reference
+        ((float(low), float(high)), float(value[j])) for j, (low, high) in enumerate(intervals.values) if j != reference
     ]
     return [low <= truth <= high for (low, high), truth in pairs], seconds
 

@@ -199,17 +199,13 @@ def _certified(size: Size, shape: Shape) -> CertifiedRow:
     )
 
 
-def _targets(
-    known: Known, certified: Sequence[CertifiedRow], largest: Size
-) -> list[Target]:
+def _targets(known: Known, certified: Sequence[CertifiedRow], largest: Size) -> list[Target]:
     targets = []
     for row in certified:
         for clock, ratio in (("processor", row.ratio), ("wall", row.wall_ratio)):
             figure = f"{row.market}: certified price / cold equilibrium, {clock} time"
             targets.append(Target(figure, ratio, _EQUILIBRIA, at_least=False))
-        targets.append(
-            Target(f"{row.market}: certified price, peak GiB", row.peak_MiB / 1024, _GIB, at_least=False)
-        )
+        targets.append(Target(f"{row.market}: certified price, peak GiB", row.peak_MiB / 1024, _GIB, at_least=False))
     for (action, shape, size), found in known.items():
         if size == largest:
             peak = np.inf if isinstance(found, str) else found.peak / 2**30

@@ -171,9 +171,7 @@ def _robust(fit: Fit, weight: Array) -> Fit:
     return fit
 
 
-def _baseline(
-    name: str, observations: Observations, days: Days, held: Mask, weight: Array, seed: int
-) -> MethodScores:
+def _baseline(name: str, observations: Observations, days: Days, held: Mask, weight: Array, seed: int) -> MethodScores:
     users, providers = observations.user_ids, observations.provider_ids
     began = time.process_time()
     try:

@@ -41,6 +41,7 @@ from prillm_or.workers.engine import Engine, engine_of
 if TYPE_CHECKING:
     from prillm_or.abstraction.registry import AbstractionChoice
 
+
 def command(
     context: typer.Context,
     instances: Instances,

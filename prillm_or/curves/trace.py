@@ -152,9 +152,7 @@ class _State:
     leave of their demands.
     """
 
-    def __init__(
-        self, users: UserProblem, prices: Array, decision: int, end: float, start: Equilibrium | None
-    ) -> None:
+    def __init__(self, users: UserProblem, prices: Array, decision: int, end: float, start: Equilibrium | None) -> None:
         self._users = users
         self._decision = decision
         self._column = users.leader[decision]

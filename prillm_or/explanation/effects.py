@@ -50,9 +50,7 @@ def is_large(market: Market) -> bool:
     return market.n * market.m > _LARGE
 
 
-def effects(
-    market: Market, pricer: Pricer, found: Equilibrium
-) -> tuple[dict[int, Effects], dict[int, Effects]]:
+def effects(market: Market, pricer: Pricer, found: Equilibrium) -> tuple[dict[int, Effects], dict[int, Effects]]:
     """Of users and of rivals, by position; in a large market of those alone that matter most.
 
     Parameters

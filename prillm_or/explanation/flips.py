@@ -48,9 +48,7 @@ def flips(market: Market, pricer: Pricer, best: float, second: float) -> tuple[F
     return tuple(found)
 
 
-def _jump(
-    pricer: Pricer, change: Callable[[float], Change], most: float, way: float
-) -> tuple[float, float] | None:
+def _jump(pricer: Pricer, change: Callable[[float], Change], most: float, way: float) -> tuple[float, float] | None:
     """The least change up to `most`, of its sign, beyond which the best price has jumped, and that price."""
 
     def best(by: float) -> float:

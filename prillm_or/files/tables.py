@@ -144,9 +144,7 @@ def read_table(
     return _checked(path.name, raw, columns, keys, faults, others)
 
 
-def frame_table(
-    frame: Any, name: str, columns: Sequence[Column], keys: Sequence[str], faults: Faults
-) -> Table | None:
+def frame_table(frame: Any, name: str, columns: Sequence[Column], keys: Sequence[str], faults: Faults) -> Table | None:
     """Check a pandas frame as `read_table` checks a file; its first row is row 1."""
     if not hasattr(frame, "columns"):
         faults.add((), f"{name}: expected a pandas frame, got {type(frame).__name__}")

@@ -96,9 +96,7 @@ def _top_of_two(block: Parabolas, a: int, b: int, low: float, high: float) -> fl
 
 def _crossings(block: Parabolas, a: int, b: int) -> Iterator[float]:
     """Roots of the difference of two parabolas, without cancellation."""
-    value, first, second = (
-        float(part[a, 0] - part[b, 0]) for part in (block.value, block.first, block.second)
-    )
+    value, first, second = (float(part[a, 0] - part[b, 0]) for part in (block.value, block.first, block.second))
     discriminant = first * first - 4 * second * value
     if discriminant < 0:
         return

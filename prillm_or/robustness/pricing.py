@@ -121,9 +121,7 @@ def _certified(markets: Sequence[Market], prices: Array) -> tuple[Array, Certifi
             found = solve_users(users, [price], found)
             earned[place, k] = profit_of(market, [price], found.load)
             seen = certify(market, [price], found.flow)
-            worst = Certificate(
-                max(worst.kkt_residual, seen.kkt_residual), max(worst.max_regret, seen.max_regret)
-            )
+            worst = Certificate(max(worst.kkt_residual, seen.kkt_residual), max(worst.max_regret, seen.max_regret))
     if not is_certified(worst):
         raise ConvergenceError(f"{markets[0].name}: an equilibrium at a robust price could not be certified")
     return earned, worst
