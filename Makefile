@@ -6,15 +6,18 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test lint types unit wheel docs bench clean
+.PHONY: demo test test-all lint types unit slow wheel docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/prillm-or solve coding-13 --solver path
 	$(BIN)/prillm-or solve coding-13 --model kkt-bigm --solver highs --gap 1e-4
 
-# Types and the wheel are checked while the unit tests run, which take all cores.
+# Types are checked while the unit tests run, which take all cores.
 test: lint
-	$(MAKE) -j2 types unit wheel
+	$(MAKE) -j2 types unit
+
+test-all: test
+	$(MAKE) -j2 slow wheel
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -26,6 +29,10 @@ types: $(VENV)/.installed-test
 
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest --numprocesses auto --dist worksteal
+
+# What is slow or broad; properties, which hypothesis marks, run again on many more examples.
+slow: $(VENV)/.installed-test
+	$(BIN)/pytest --numprocesses auto --dist worksteal -m "slow or hypothesis" --hypothesis-profile many
 
 # A clean environment holding the built wheel alone; bare `pytest` leaves the checkout off the path.
 wheel: $(VENV)/.installed-test

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from selenium.webdriver import Chrome
 
-# The same examples in every run, however slow the machine.
-settings.register_profile("steady", deadline=None, derandomize=True, database=None)
-settings.load_profile("steady")
+pytest_plugins = ["helpers.speed", "pytester"]
+
+# The same examples in every run, however slow the machine: few of them by default, many in `make test-all`.
+settings.register_profile("few", deadline=None, derandomize=True, database=None, max_examples=15)
+settings.register_profile("many", settings.get_profile("few"), max_examples=100)
+settings.load_profile("few")
 
 # Started in the background, we ignore Ctrl-C and our children inherit that: the tests of Ctrl-C need it heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)
