@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from importlib.util import find_spec
 from numbers import Integral, Real
 from pathlib import Path
@@ -93,7 +94,7 @@ class ArgumentError(PrillmError):
 
 
 class UnknownNameError(PrillmError):
-    """A name that no file of the working directory or of the package has. Remedy: the message lists the nearest."""
+    """A name that there is not. Remedy: the message lists the nearest, or all there are."""
 
 
 class CombinationError(PrillmError):
@@ -106,6 +107,32 @@ class UnavailableError(PrillmError):
 
 class ConvergenceError(RuntimeError):
     """An equilibrium could not be certified: a fault of ours, or numbers beyond double precision."""
+
+
+def nearest(name: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """Those of the names known that may have been meant, whatever their case; of `folder/name` either may be given."""
+    written: dict[str, list[str]] = {}
+    for each in known:
+        folded = each.casefold()
+        for part in dict.fromkeys((folded, folded.rpartition("/")[2])):
+            written.setdefault(part, []).append(each)
+    folded = name.casefold()
+    parts = [folded] if folded in written else get_close_matches(folded, written, n=most)
+    return list(dict.fromkeys(each for part in parts for each in written[part]))[:most]
+
+
+def unknown_name(what: str, name: str, known: Collection[str]) -> UnknownNameError:
+    """The error that a name is none of those known; it lists the nearest, or all of them.
+
+    Parameters
+    ----------
+    what
+        What it should name.
+    """
+    known = [each for each in known if each != name]  # it may be one of them where it has no place
+    near = nearest(name, known, most=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known) or 'none'}"
+    return UnknownNameError(f"{what} {name!r}: there is none of that name; {hint}")
 
 
 def need_package(package: str, what: str, install: str | None = None) -> None:
@@ -160,7 +187,9 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
         When it is.
     """
     if not isinstance(value, str) or value not in choices:
-        raise ArgumentError(f"{argument(name)}: expected one of {', '.join(choices)}, got {value!r}")
+        near = nearest(value, choices) if isinstance(value, str) else []
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ArgumentError(f"{argument(name)}: expected one of {', '.join(choices)}, got {value!r}{hint}")
 
 
 def checked_text(name: str, value: object) -> str:

@@ -43,9 +43,9 @@ def test_a_choice_prints_as_a_method_writes_it() -> None:
         (
             {"name": "anchord"},
             UnknownNameError,
-            "'anchord': expected one of none, min, avg, capacity, anchored, learned",
+            "'anchord': there is none of that name; did you mean anchored",
         ),
-        ({"name": "none"}, UnknownNameError, "expected one of none, min"),
+        ({"name": "none"}, UnknownNameError, "there are min, avg"),
         ({"name": "min", "keep": 0}, CombinationError, "at least 1 rival, got 0"),
         ({"name": "capacity", "refine": True}, CombinationError, "no anchor to refine; anchored and learned have one"),
         ({"name": "learned-paper", "refine": True}, CombinationError, "anchored and learned have one"),
@@ -263,7 +263,7 @@ def test_flags_of_an_abstraction_need_one(flags: list[str]) -> None:
 @pytest.mark.parametrize(
     ("flags", "fragment"),
     [
-        (["--abstraction", "anchord"], "expected one of none, min"),
+        (["--abstraction", "anchord"], "did you mean anchored"),
         (["--abstraction", "min", "--refine"], "anchored and learned have one"),
         (["--abstraction", "anchored", "--weights", "w"], "learned and learned-paper do"),
         (["--abstraction", "anchored", "--keep", "0"], "at least 1 rival"),

@@ -81,7 +81,7 @@ def test_what_is_no_market_is_refused(given: Any) -> None:
         ({"time_limit": -3}, "`time_limit`: expected a number >= 0, got -3"),
         ({"threads": 0}, "`threads`: expected a whole number >= 1, got 0"),
         ({"seed": 1.5}, "`seed`: expected a whole number >= 0, got 1.5"),
-        ({"abstraction": "nobody@2"}, "abstraction 'nobody': expected one of none"),
+        ({"abstraction": "nobody@2"}, "abstraction 'nobody': there is none of that name; there are none, min"),
         ({"abstraction": "learned@"}, "abstraction 'learned@': expected NAME"),
         ({"abstraction": "anchored@0"}, "expected to keep at least 1 rival, got 0"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 
 import prillm_or.market
-from prillm_or.cli.common import known_here, names_here
+from prillm_or.cli import run
+from prillm_or.cli.common import known_here, model_here, names_here, solver_here
 from prillm_or.errors import UnknownNameError
 from prillm_or.files.markets import read_market
 from prillm_or.files.names import find, names
+from prillm_or.solvers.registry import solver_profile
 
 
 @pytest.fixture
@@ -83,11 +86,21 @@ def test_a_path_is_a_path(workplace: Path) -> None:
     for name in ("plain", "none.json", "none.json.gz", "./coding-13", "../coding-13", "/none/coding-13"):
         assert find("instances", name) == Path(name)
     assert find("instances", "~/coding-13") == Path.home() / "coding-13"
+    assert known_here("instances", "plain") == "./plain"
+
+
+def test_a_name_comes_before_a_file_of_that_name(workplace: Path) -> None:
+    for name in ("path", "kkt-bigm", "coding-13"):
+        (workplace / name).touch()
+    assert solver_here("path") == "path"
+    assert model_here("kkt-bigm") == "kkt-bigm"
+    assert known_here("instances", "coding-13") == "coding-13"
+    assert find("instances", "coding-13").name == "coding-13.json"
 
 
 @pytest.mark.usefixtures("workplace")
 def test_an_unknown_name_lists_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"no file is called 'codin-13'; did you mean coding-13"):
+    with pytest.raises(UnknownNameError, match=r"instance .codin-13.: there is none of that name; .* coding-13"):
         find("instances", "codin-13")
 
 
@@ -101,5 +114,42 @@ def test_a_name_without_its_folder_is_led_there(workplace: Path) -> None:
 def test_a_name_like_no_other_is_told_what_there_is(workplace: Path) -> None:
     (workplace / "models").mkdir()
     (workplace / "models/mine.toml").touch()
-    with pytest.raises(UnknownNameError, match=r"models: no file is called '0'; there are: .*mine"):
+    with pytest.raises(UnknownNameError, match=r"model '0': there is none of that name; there are .*mine"):
         known_here("models", "0")
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("HIGHS", "did you mean highs?"),
+        ("pat", "did you mean path?"),
+        ("bissect", "did you mean bisect?"),
+        ("stock", "did you mean highs/stock?"),
+        ("cplex", "there are auto, path, bisect, enumerate"),
+    ],
+)
+def test_a_wrong_solver_is_told_the_solvers_before_their_profiles(given: str, meant: str) -> None:
+    for told in (solver_here, solver_profile):
+        with pytest.raises(UnknownNameError, match=re.escape(f"solver {given!r}: there is none of that name; {meant}")):
+            told(given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["Solve", "tiny/tie"], "command 'Solve': there is none of that name; did you mean solve"),
+        (["solve", "tiny/TIE"], "did you mean tiny/tie"),
+        (["solve", "tie"], "did you mean tiny/tie"),
+        (["solve", "tiny/tie", "--model", "KKT-BIGM"], "did you mean kkt-bigm"),
+        (["solve", "tiny/tie", "--abstraction", "Min"], "did you mean min"),
+        (["compare", "tiny/tie", "--method", "path:anchord@1"], "did you mean anchored"),
+        (["compare", "--preset", "table1"], "did you mean table-1"),
+        (["generate", "--users", "2", "--providers", "2", "--shape", "Heavy", "--out", "m.json"], "'heavy'"),
+    ],
+)
+def test_a_wrong_name_of_any_kind_is_told_the_nearest(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert says in capsys.readouterr().err

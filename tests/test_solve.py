@@ -178,9 +178,9 @@ def test_auto_takes_path_at_any_size() -> None:
 @pytest.mark.parametrize(
     ("solver", "model", "error", "message"),
     [
-        ("hihgs", None, UnknownNameError, r"no file is called 'hihgs'; did you mean .*highs/"),
+        ("hihgs", None, UnknownNameError, r"solver 'hihgs': there is none of that name; did you mean highs"),
         ("highs/defalt", None, UnknownNameError, r"did you mean highs/default"),
-        ("highs", "kkt-bigmm", UnknownNameError, r"models: no file is called 'kkt-bigmm'; did you mean kkt-bigm"),
+        ("highs", "kkt-bigmm", UnknownNameError, r"model 'kkt-bigmm': there is none .* mean kkt-bigm"),
         ("path", "kkt-bigm", CombinationError, r"solver path takes no model.*highs or gurobi or scip"),
         ("bisect", "kkt-bigm", CombinationError, r"solver bisect takes no model"),
     ],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from prillm_or.abstraction.small_market import Abstraction
-from prillm_or.errors import CombinationError, UnknownNameError, need_package
+from prillm_or.errors import CombinationError, need_package, unknown_name
 from prillm_or.market.market import Array, Market
 from prillm_or.users.equilibrium import Equilibrium
 
@@ -95,7 +95,7 @@ class AbstractionChoice:
 
     def __post_init__(self) -> None:
         if self.name not in ABSTRACTIONS:
-            raise UnknownNameError(f"abstraction {self.name!r}: expected one of none, {', '.join(ABSTRACTIONS)}")
+            raise unknown_name("abstraction", self.name, ("none", *ABSTRACTIONS))
         if self.keep < 1:
             raise CombinationError(f"abstraction {self.name}: expected to keep at least 1 rival, got {self.keep}")
         entry = ABSTRACTIONS[self.name]

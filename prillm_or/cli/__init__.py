@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from prillm_or import __version__
@@ -32,10 +34,21 @@ from prillm_or.cli import (
     watch,
 )
 from prillm_or.cli.common import report
-from prillm_or.errors import PrillmError
+from prillm_or.errors import PrillmError, unknown_name
+
+
+class _Commands(TyperGroup):
+    """Commands by name; of what is none, the nearest are told."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            raise unknown_name("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     name="prillm-or",
+    cls=_Commands,
     help="Price LLM services: the price with the highest profit at the users' equilibrium, proven.",
     add_completion=False,
     rich_markup_mode=None,
@@ -82,7 +95,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return int(app(list(arguments), prog_name="prillm-or", standalone_mode=False) or 0)
     except TyperException as error:
-        print(f"{error.format_message()}\nTry `prillm-or --help`, or --help after a command.", file=sys.stderr)
+        message = error.format_message().replace("Value error, ", "")
+        print(f"{message}\nTry `prillm-or --help`, or --help after a command.", file=sys.stderr)
         return 2
     except PrillmError as error:
         report(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import isfinite
@@ -23,7 +23,7 @@ from prillm_or.output.numbers import figure
 from prillm_or.output.saving import checked_output, write_json
 from prillm_or.output.tables import console
 from prillm_or.result import Status
-from prillm_or.solvers.registry import SOLVERS, default_names
+from prillm_or.solvers.registry import SOLVERS, solver_names
 
 Json = Annotated[
     str | None,
@@ -66,19 +66,22 @@ Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw 
 _WEIGHTS = (".safetensors",)
 
 
-def here(kind: Kind, name: str, suffixes: Sequence[str] | None = None) -> str:
+def here(kind: Kind, name: str, suffixes: Sequence[str] | None = None, also: Collection[str] = ()) -> str:
     """What the library is to be given for a name: the path of a file in the working directory's folder, if it has one.
 
-    Else the name as it is, which stands for a shipped file; so it does where the two folders are the same.
+    Else the name as it is, which stands for a shipped file or is one of `also`; so it does where the two folders are
+    the same. What is no name, but a file, is given as a path.
     """
     endings = SUFFIXES[kind] if suffixes is None else suffixes
     if is_path(name, endings):
         return name
-    path = file_in(Path(kind), name, endings)
-    return name if path is None or is_shipped(path) else str(path)
+    if (path := file_in(Path(kind), name, endings)) is not None:
+        return name if is_shipped(path) else str(path)
+    known = name in also or file_in(shipped(kind), name, endings) is not None
+    return f"./{name}" if not known and Path(name).is_file() else name
 
 
-def known_here(kind: Kind, name: str, suffixes: Sequence[str] | None = None, also: Iterable[str] = ()) -> str:
+def known_here(kind: Kind, name: str, suffixes: Sequence[str] | None = None, also: Collection[str] = ()) -> str:
     """The same, of a name that there is, or of one of `also`, which need no file.
 
     Raises
@@ -86,10 +89,10 @@ def known_here(kind: Kind, name: str, suffixes: Sequence[str] | None = None, als
     UnknownNameError
         When neither folder has it; it lists the nearest names of both.
     """
-    found = here(kind, name, suffixes)
+    found = here(kind, name, suffixes, also)
     endings = SUFFIXES[kind] if suffixes is None else suffixes
     if not is_path(found, endings) and found not in also and file_in(shipped(kind), found, endings) is None:
-        raise unknown(kind, name, sorted({*names_here(kind, suffixes), *also}))
+        raise unknown(kind, name, also, names_here(kind, suffixes))
     return found
 
 
@@ -101,12 +104,10 @@ def names_here(kind: Kind, suffixes: Sequence[str] | None = None) -> list[str]:
 
 def solver_here(name: str) -> str:
     """A solver or one of its profiles, as `known_here`; a solver's own name stands for its default profile."""
-    if name == "auto":
-        return name
     if name in SOLVERS:
         default = here("solvers", f"{name}/default")
         return default if is_path(default, SUFFIXES["solvers"]) else name
-    return known_here("solvers", name, also=default_names())
+    return known_here("solvers", name, also=solver_names())
 
 
 def model_here(name: str | None) -> str | None:

@@ -153,11 +153,11 @@ def _plan(
 
 def _method_here(text: str) -> str:
     """A method whose solver and model are named as the library takes them."""
-    from prillm_or.comparison.method import is_abstraction
+    from prillm_or.comparison.method import ABSTRACTION_NAMES, is_abstraction
 
     solver, *rest = (part.strip() for part in text.split(":"))
     if rest and rest[0] and not is_abstraction(rest[0]):
-        rest[0] = known_here("models", rest[0], also=MODELS)
+        rest[0] = known_here("models", rest[0], also=(*MODELS, *ABSTRACTION_NAMES))
     return ":".join([solver and solver_here(solver), *rest])
 
 

@@ -18,7 +18,8 @@ def command(json: Json = None) -> int:
     Example:
       prillm-or models
     """
-    profiles = [model_profile(here("models", name)) for name in sorted({*model_profile_names(), *names_here("models")})]
+    names = sorted({*model_profile_names(), *names_here("models")})
+    profiles = [model_profile(here("models", name, also=MODELS)) for name in names]
     if json != "-":
         rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]
         models = Table("models", ("name", "formulation", "what it is", "options"), rows)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from prillm_or.abstraction.registry import ABSTRACTIONS
-from prillm_or.errors import UnknownNameError, argument
+from prillm_or.errors import unknown_name
 from prillm_or.models.registry import MODELS
 from prillm_or.solvers.registry import SOLVERS
 
@@ -28,7 +28,7 @@ def preset(name: str) -> Preset:
         When there is none.
     """
     if name not in PRESETS:
-        raise UnknownNameError(f"{argument('preset', name)}: there are {', '.join(PRESETS)}")
+        raise unknown_name("preset", name, PRESETS)
     return PRESETS[name]
 
 

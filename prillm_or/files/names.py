@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from prillm_or.errors import UnknownNameError
+from prillm_or.errors import UnknownNameError, unknown_name
 
 Kind = Literal["instances", "models", "solvers"]
 
@@ -19,32 +18,33 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
 }
 """What the files of a kind end in, unless the caller asks for others."""
 
+_ONE: dict[Kind, str] = {"instances": "instance", "models": "model", "solvers": "solver"}
+
 
 def find(kind: Kind, name: str, suffixes: Sequence[str] | None = None, also: Iterable[str] = ()) -> Path:
     """File that a name such as `coding-13`, `tiny/kink` or `highs/stock` stands for.
 
-    What is an existing file, ends in one of the suffixes, or starts like a path (`/`, `./`, `../`, `~`) is a path and
-    is returned as it is, whether the file exists or not.
+    What ends in one of the suffixes or starts like a path (`/`, `./`, `../`, `~`) is a path and is returned as it is,
+    whether the file exists or not. All else is a name first; where there is none of that name, it may be a file.
 
     Raises
     ------
     UnknownNameError
-        When no shipped file has the name; it lists the nearest names, those of `also` among them, which need no file.
+        When there is neither; it lists the nearest names, those of `also` among them, which need no file.
     """
     suffixes = SUFFIXES[kind] if suffixes is None else suffixes
     if is_path(name, suffixes):
         return Path(name).expanduser()
     if (path := file_in(shipped(kind), name, suffixes)) is not None:
         return path
-    raise unknown(kind, name, sorted({*names(kind, suffixes), *also}))
+    if Path(name).is_file():
+        return Path(name)
+    raise unknown(kind, name, also, names(kind, suffixes))
 
 
-def unknown(kind: Kind, name: str, known: Sequence[str]) -> UnknownNameError:
-    """The error that a name is none of those known; it lists the nearest."""
-    near = get_close_matches(name, known, n=5, cutoff=0.4)
-    near += [other for other in known if other.endswith(f"/{name}") and other not in near]
-    hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(known) or 'none'}"
-    return UnknownNameError(f"{kind}: no file is called {name!r}; {hint}")
+def unknown(kind: Kind, name: str, also: Iterable[str], files: Iterable[str]) -> UnknownNameError:
+    """The error that a name is neither one of `also` nor that of one of the files; it lists the nearest."""
+    return unknown_name(_ONE[kind], name, list(dict.fromkeys((*also, *files))))
 
 
 def file_in(folder: Path, name: str, suffixes: Sequence[str]) -> Path | None:
@@ -82,10 +82,10 @@ def name_of(kind: Kind, given: str) -> str:
 
 
 def is_path(name: str, suffixes: Sequence[str]) -> bool:
-    """Whether what is given is a path rather than a name."""
+    """Whether what is given can be nothing but a path."""
     separators = tuple({os.sep, "/"})
     starts = (*separators, "~", *(f"{dots}{separator}" for dots in (".", "..") for separator in separators))
-    return name.startswith(starts) or name.endswith(tuple(suffixes)) or Path(name).is_file()
+    return name.startswith(starts) or name.endswith(tuple(suffixes))
 
 
 def shipped(kind: Kind) -> Path:

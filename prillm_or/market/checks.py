@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prillm_or.errors import is_number
+from prillm_or.errors import is_number, nearest
 from prillm_or.market.faults import Faults, Where, shown
 
 _KINDS: dict[type, str] = {str: "text"}
@@ -84,7 +83,7 @@ def leader_and_caps(leader: Any, price_cap: Any, problems: list[str]) -> tuple[t
 
 def meant(name: str, known: list[str]) -> str:
     """The way out for a name that is nearly one of those known, or nothing."""
-    near = get_close_matches(name, known, n=1)
+    near = nearest(name, known)
     return f"; did you mean {shown(near[0])}?" if near else ""
 
 

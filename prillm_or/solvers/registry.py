@@ -122,7 +122,7 @@ def solver_profile(name: str) -> SolverProfile:
     if name in SOLVERS or name in default_names():
         bare = name.removesuffix(_DEFAULT)
         return SolverProfile(name, bare, SOLVERS[bare].options)
-    path = find("solvers", name, also=default_names())
+    path = find("solvers", name, also=solver_names())
     content = read_profile(path, {"solver": str, "options": dict})
     solver = content.get("solver")
     if solver not in SOLVERS:
@@ -185,6 +185,11 @@ def solvers_for(model: str) -> list[str]:
 def default_names() -> list[str]:
     """Names of the profiles that need no file: `SOLVER/default` of each algebraic solver."""
     return [name + _DEFAULT for name, entry in SOLVERS.items() if entry.algebraic]
+
+
+def solver_names() -> list[str]:
+    """What may stand for a solver without a file: `auto`, the solvers, and the profiles of their defaults."""
+    return ["auto", *SOLVERS, *default_names()]
 
 
 def _class(name: str) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from prillm_or.calibration.baselines.given import Baseline, Given, NotApplicableError
 from prillm_or.calibration.days import Days
-from prillm_or.errors import UnknownNameError, need_package
+from prillm_or.errors import need_package, unknown_name
 from prillm_or.market.market import Array
 
 __all__ = ["BASELINES", "Baseline", "NotApplicableError", "baseline_flows", "require"]
@@ -102,7 +102,7 @@ def require(name: str) -> None:
         As `baseline_flows`.
     """
     if name not in BASELINES:
-        raise UnknownNameError(f"baseline {name!r}: expected one of {', '.join(BASELINES)}")
+        raise unknown_name("baseline", name, BASELINES)
     package = BASELINES[name].package
     if package is not None:
         need_package(package, f"baseline {name}", _EXTRA)
