@@ -107,7 +107,7 @@ def test_a_ridge_does_not_stop_it() -> None:
     assert result.profit >= known * (1 - 1e-12)
 
 
-@pytest.mark.parametrize("name", ["premium-4-two-prices", "tiny/two-prices"])
+@pytest.mark.parametrize("name", [pytest.param("premium-4-two-prices", marks=pytest.mark.slow), "tiny/two-prices"])
 def test_two_prices_against_the_proven_bound_and_a_grid(name: str) -> None:
     market = shipped(name)
     profit = profit_at(market, best_prices(market))

@@ -23,6 +23,7 @@ from prillm_or.users.equilibrium import user_problem
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_nothing_has_become_twice_as_slow() -> None:
     command = [sys.executable, "-m", "benchmarks", "smoke"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
@@ -137,6 +138,7 @@ def test_exponents_are_those_of_a_power_law() -> None:
     assert growth.slope(amounts, [3 * amount**1.25 for amount in amounts]) == pytest.approx(1.25)
 
 
+@pytest.mark.slow
 def test_a_child_reports_time_and_memory() -> None:
     found = growth.measured("path", "uniform", (100, 10))
     assert isinstance(found, growth.Measured)
@@ -145,6 +147,7 @@ def test_a_child_reports_time_and_memory() -> None:
     assert "pieces" in found.note
 
 
+@pytest.mark.slow
 def test_a_child_that_fails_says_why() -> None:
     found = growth.measured("path", "uniform", (0, 10))
     assert found == "prillm_or.errors.ArgumentError: `users`: expected a whole number >= 1, got 0"

@@ -50,6 +50,7 @@ def folder_of(observations: Observations, place: Path) -> Path:
 
 
 def test_the_fit_on_file_has_the_fields_and_figures_of_the_format(tmp_path: Path) -> None:
+    """Whole as it is: five baselines, a day held out, and draws."""
     seen = known(noise=0.02)
     out = tmp_path / "fitted"
     arguments = ("--out", str(out), "--holdout", "days:1", "--draws", "3")
@@ -122,6 +123,7 @@ def test_without_a_leader_no_market_is_written_and_one_asked_for_is_refused(
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.wheel
 def test_standard_output_holds_nothing_but_json_in_a_real_process(tmp_path: Path) -> None:
     folder = folder_of(known(2), tmp_path)

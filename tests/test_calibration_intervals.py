@@ -154,6 +154,7 @@ def test_days_are_drawn_as_wholes_and_with_few_days_users_of_days(
     assert drawn[..., 1].mean() == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_nearly_as_often_as_they_say() -> None:
     # 16 times noisy flows of 16 days, 4 numbers each. Ends at the 5 % and 95 % quantiles of 20 draws, at places 1.95
     # and 19.05 of 21, hold 17.1/21 = 81 % rather than 90. Of 64 such intervals, those of one time as good as 2 alone,

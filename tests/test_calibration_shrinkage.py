@@ -27,19 +27,24 @@ from prillm_or.market.market import Array
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_flows_without_noise_need_no_shrinkage(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_flows_without_noise_need_no_shrinkage() -> None:
     true = wanted(2, 3, 3, congestion=4.0)
     found = choose_shrinkage(observations_of_days(drawn_days(true, 4, 3)), Specification())  # parts are cells
     assert found.shrinkage == 0
     assert list(found.tried) == list(SHRINKAGES)
     assert found.tried[0.0] == pytest.approx(1, abs=1e-9)
     assert list(found.tried.values()) == sorted(found.tried.values())
+
+
+@pytest.mark.slow
+def test_flows_of_days_without_noise_need_no_shrinkage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shrinkage_module, "SHRINKAGES", (0.03, 0.0))
-    assert (
-        choose_shrinkage(observations_of_days(drawn_days(true, 10, 3)), Specification()).shrinkage == 0
-    )  # parts are days
+    days = drawn_days(wanted(2, 3, 3, congestion=4.0), 10, 3)
+    assert choose_shrinkage(observations_of_days(days), Specification()).shrinkage == 0  # parts are days
 
 
+@pytest.mark.slow
 def test_independent_flows_are_predicted_no_worse_with_the_shrinkage_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     # Flows are demand x share and noise, whatever prices are. Of 12 days the last 2 are held out from everything.
     monkeypatch.setattr(shrinkage_module, "SHRINKAGES", (1.0, 0.0))

@@ -32,7 +32,7 @@ def test_solve_prints_a_table_and_ends_with_0() -> None:
 
 
 @pytest.mark.wheel
-@pytest.mark.parametrize("solver", ["path", "bisect", "highs", "gurobi"])
+@pytest.mark.parametrize("solver", ["path", "bisect", "highs", pytest.param("gurobi", marks=pytest.mark.slow)])
 def test_standard_output_holds_nothing_but_json(solver: str) -> None:
     done = in_process("solve", "tiny/kink", "--solver", solver, "--json", "-")
     result = json.loads(done.stdout)

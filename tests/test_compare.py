@@ -186,6 +186,7 @@ def test_time_share_is_of_the_same_method_without_abstraction_else_of_the_first(
     assert shares(records, "time_share") == [1.0, 5.0, 0.5, 0.5, 1.0, 2.5]
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_rows_in_the_same_order() -> None:
     wanted = plan(["tiny/kink", "tiny/two-prices"], ["path", "odca"], repeats=2)
     assert untimed(compare(wanted, engine=Engine(2)).rows) == untimed(compare(wanted).rows)

@@ -58,6 +58,7 @@ def test_half_a_line_is_dropped_and_a_strange_one_named(tmp_path: Path) -> None:
         compare(small, folder=tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_rows_are_those_of_an_uninterrupted_run(tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     arguments = ["compare", "tiny/kink", "tiny/tie", "tiny/two-prices", "--repeat", "8"]
@@ -78,7 +79,7 @@ def test_after_a_kill_the_rows_are_those_of_an_uninterrupted_run(tmp_path: Path)
     assert resumed[0]["time_s"] == stored["time_s"]  # taken over, not run again
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_ctrl_c_reports_what_is_done(jobs: str, tmp_path: Path) -> None:
     arguments = ["compare", "tiny/kink", "coding-13", "--method", "path", "--method", "highs:kkt-bigm-naive"]
     command = [*PROGRAM, *arguments, "--jobs", jobs, "--report", str(tmp_path)]

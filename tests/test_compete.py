@@ -218,6 +218,7 @@ def test_a_ridge_on_which_no_single_price_gains_is_climbed() -> None:
 
 
 def test_owners_of_several_prices_are_certified_by_a_model() -> None:
+    """Each of the owner's best answers is proven by HiGHS."""
     setting = setting_of(generate(4, 3, "uniform", 1), groups=[Owner("two", ("p1", "p2"))])
     (one,) = find_prices(setting, starts=2).equilibria
     gain = one.certificate["two"]

@@ -131,6 +131,7 @@ def run_page(page: Path, folder: Path, *, all_shown: bool) -> None:
             shell(block.body, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [page for page in PAGES if page not in AS_NOTEBOOK and any(block.language in RUN for block in blocks(page))],

@@ -269,6 +269,7 @@ def answers(market: po.Market) -> dict[str, Any]:
 
 
 def test_every_answer_prints_saves_and_becomes_a_frame(market: po.Market, tmp_path: Path) -> None:
+    """Every kind of answer is made and drawn once."""
     for name, answer in answers(market).items():
         assert market.name in str(answer) or name == "result"
         assert "<table>" in answer._repr_html_()

@@ -158,6 +158,7 @@ def _wait_for_workers(address: str, workers: int) -> None:
         assert time.monotonic() < until
 
 
+@pytest.mark.slow
 def test_compare_on_a_cluster_gives_the_same_whoever_is_killed(tmp_path: Path) -> None:
     names = [write(tmp_path, seed) for seed in range(3)]
     arguments = ("compare", *names, "--method", "path", "--method", "highs:kkt-bigm", "--repeat", "4")
@@ -175,6 +176,7 @@ def test_compare_on_a_cluster_gives_the_same_whoever_is_killed(tmp_path: Path) -
     assert untimed(reports[1]["rows"]) == untimed(reports[0]["rows"])
 
 
+@pytest.mark.slow
 def test_a_training_set_computed_on_a_cluster_is_the_same(tmp_path: Path) -> None:
     seeds, large = range(1_000_000, 1_000_006), bytes(2 * 10**7)  # what Dask calls a large graph, and warns of
     here = computed(example, seeds, tmp_path, "here", Engine())
@@ -188,6 +190,7 @@ def test_a_training_set_computed_on_a_cluster_is_the_same(tmp_path: Path) -> Non
             np.testing.assert_array_equal(one[key], other[key])
 
 
+@pytest.mark.slow
 def test_a_lost_scheduler_is_told_and_the_next_run_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = [write(tmp_path, seed) for seed in range(16)]
     out = tmp_path / "all.json"
@@ -210,6 +213,7 @@ def test_a_lost_scheduler_is_told_and_the_next_run_goes_on(tmp_path: Path, capsy
     assert not (tmp_path / "all.json.parts").exists()
 
 
+@pytest.mark.slow
 def test_a_unit_that_kills_workers_of_a_cluster_is_given_up_and_no_other(work: Any, tmp_path: Path) -> None:
     with cluster(tmp_path, "--nanny", workers=1, threads=4) as (address, _):
         made = dict(spread(Engine(address=address), work.die_later, range(12)))
@@ -301,6 +305,7 @@ def _has_workers(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_processes_leave_no_word_on_standard_error() -> None:
     command = ("solve", "tiny/kink", "tiny/tie", "--model", "kkt-bigm", "--jobs", "2", "--json", "-")
     done = in_process(*command)
@@ -320,7 +325,7 @@ def test_nothing_is_kept_beside_a_device(capsys: pytest.CaptureFixture[str]) -> 
     assert "is no file that results could be kept beside" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_a_killed_run_goes_on_where_it_was(jobs: str, tmp_path: Path) -> None:
     names = [write(tmp_path, seed) for seed in range(20)]
     parts = tmp_path / "all.json.parts"

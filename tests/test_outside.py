@@ -241,6 +241,7 @@ def test_what_a_finite_capacity_changes_is_within_the_proven_bound(kind: str) ->
     assert left > 0.01 * total  # or nothing was compared
 
 
+@pytest.mark.slow
 def test_a_large_market(listed: bool) -> None:
     market = draw_market("heavy", 300, 100, 0)
     for share in (0.5, 1.0):
@@ -266,7 +267,7 @@ def test_a_pricer_follows_its_value(kind: str) -> None:
     assert gone.profit == pytest.approx(solve(pricer.market).profit, rel=1e-10, abs=rounding(market))
 
 
-@pytest.mark.parametrize("name", ["anchored", "learned"])
+@pytest.mark.parametrize("name", ["anchored", pytest.param("learned", marks=pytest.mark.slow)])
 def test_abstractions_take_it_apart_from_those_whose_capacity_counts(name: str) -> None:
     shares = []
     for kind in ("heavy", "weights"):

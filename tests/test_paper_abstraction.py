@@ -224,6 +224,7 @@ def test_market_that_earns_nothing_teaches_nothing() -> None:
     assert exact_curve(make_market(value=[0, 500, 500])) is None
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss(lessons: list[Lesson]) -> None:
     torch.manual_seed(0)
     task = PaperTask()

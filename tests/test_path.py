@@ -248,7 +248,7 @@ def test_the_smallest_of_all_prices_that_earn_nothing(today: float) -> None:
 
 
 def test_thousands_of_pairs_at_zero_do_not_stop_a_trace() -> None:
-    # 399 users on a rival of price 1, 298 rivals at exactly their level, a user apart who alone uses the leader.
+    """399 users on a rival of price 1, 298 rivals at exactly their level, a user apart who alone uses the leader."""
     n, m = 400, 300
     price, delay = np.full(m, float(n)), np.zeros((n, m))
     price[0], price[1] = 0.0, 1.0

@@ -47,7 +47,13 @@ def _all(market: Market) -> Iterator[tuple[Draw, float]]:
         yield partial(plot_effects, explanation=explanation), effects_height(explanation)
 
 
-@pytest.mark.parametrize("name", ["coding-13", "tiny/nobody", "tiny/two-prices", "odd", "many", "absent", "cap 0"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tiny/nobody", "tiny/two-prices", "odd", "absent", "cap 0"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("coding-13", "many")),
+    ],
+)
 def test_nothing_is_cut_off_and_ids_are_no_formulas(
     name: str,
 ) -> None:
@@ -155,6 +161,7 @@ def test_nothing_is_left_after_a_failure(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_commands_draw_in_a_process_of_their_own(tmp_path: Path, coding: Market) -> None:
     write_market(replace(coding, user_ids=("$a$ <b>千", *coding.user_ids[1:])), tmp_path / "odd.json")
     for arguments, said in (

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.calibration import observed
-from helpers.commands import imported_by, in_process
+from helpers.commands import imported_by
 from helpers.draws import market_and_draws, wanted_of_their_own
 from prillm_or.calibration.draw_files import write_draws
 from prillm_or.calibration.draws import Draws
@@ -97,18 +97,22 @@ def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "Invalid value for '--robust'" in refusal(path, "--robust", "0")
 
 
-def test_from_observed_flows_to_robust(tmp_path: Path) -> None:
+def test_from_observed_flows_to_robust(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     true = replace(wanted_of_their_own(4, 5, 1), price_factor=np.ones(4), congestion_factor=np.ones(4))
     write_observations(observed(true, noise=0.1), tmp_path / "known")
     quick = ("--shrinkage", "0", "--baseline", "independence", "--draws", "12")
-    in_process("calibrate", "known", "--out", "fitted", *quick, folder=tmp_path).check_returncode()
-    command = ("solve", "fitted/known-2026-07-04.json", "--robust", "12")
-    shown = in_process(*command, folder=tmp_path)
-    shown.check_returncode()
+    assert run(["calibrate", "known", "--out", "fitted", *quick]) == 0
+    capsys.readouterr()
+    command = ["solve", "fitted/known-2026-07-04.json", "--robust", "12"]
+    assert run(command) == 0
+    shown = capsys.readouterr().out
     for words in ("over 12 draws", "of the market itself", "best mean", "best worst case"):
-        assert words in shown.stdout
-    plain = in_process(*command, "--json", "-", folder=tmp_path)
-    prices = json.loads(plain.stdout)["prices"]
+        assert words in shown
+    assert run([*command, "--json", "-"]) == 0
+    prices = json.loads(capsys.readouterr().out)["prices"]
     assert list(prices) == ["central", "best_mean", "best_worst"]
     best = solve(read_market(tmp_path / "fitted" / "known-2026-07-04.json").market)
     assert prices["central"]["central_profit"] == pytest.approx(best.profit, rel=1e-12)

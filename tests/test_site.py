@@ -23,6 +23,8 @@ from prillm_or.cli import app
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted(ROOT.glob("docs/*.ipynb"))
 REQUEST = "Network.requestWillBeSent"
