@@ -309,7 +309,8 @@ def test_many_faults_of_a_kind_are_counted_and_quickly(small_market: Market) -> 
     [
         (b"{", "not JSON: Expecting property name"),
         (b'{"users": ', "not JSON: Expecting value"),
-        (b"\xff\xfe", "not UTF-8: byte 0"),
+        (b"\xff", "not UTF-8: byte 0"),
+        ('{"name": 1}'.encode("utf-16"), "is UTF-16 or UTF-32, not UTF-8; save it as UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"price_cap": ' + b"1" * 5000 + b"}", "an integer too long"),
         (b'{"price_cap": 1, "price_cap": 2}', "price_cap: appears twice in its object"),

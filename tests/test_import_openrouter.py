@@ -220,7 +220,7 @@ def test_all_faults_of_all_tables_are_told_and_nothing_is_written(
         'coding_apps_weekly.csv: row 6, week_start, app_id: "2026-06-22", "2" is in row 2 already; keep one',
         "provider_shares_2026-07-07_2026-07-15.csv.gz: no rows; expected at least one",
         "ai-routing/endpoint_reject_capacity: missing; expected ai-routing/endpoint_reject_capacity.csv or ",
-        "perf_hourly_top60.csv.gz: cannot be read: not a whole gzip file",
+        "perf_hourly_top60.csv.gz: not a whole gzip file",
     ):
         assert any(message in line for line in lines)
     assert len(lines) == 5

@@ -55,7 +55,7 @@ FAULTS = [
     ("cells", "flows.csv", "u,b,2\n", "u,b,2,7\n", "row 4: expected 4 cells, got 5"),
     ("column-missing", "delays.csv", DELAYS, "user,provider\nu,a\n", "column delay is missing; its columns are"),
     ("column-unknown", "providers.csv", PROVIDERS, WIDE, 'unknown column "x"; expected day, provider, price, capacity'),
-    ("column-repeated", "flows.csv", "user,provider", "user,user", 'cannot be read: column "user" appears twice'),
+    ("column-repeated", "flows.csv", "user,provider", "user,user", 'flows.csv: column "user" appears twice'),
     ("price-negative", "providers.csv", "b,2,20", "b,-2,20", "row 3, price: expected a finite number >= 0, got -2"),
     ("capacity-zero", "providers.csv", "b,2,20", "b,2,0", "row 3, capacity: expected a finite number > 0, got 0"),
     (
@@ -84,8 +84,8 @@ FAULTS = [
     ("delay-repeated", "delays.csv", "v,b,5", "v,b,5\nv,b,5", 'row 7, user, provider: "v", "b" is in row 6 already'),
     ("delay-missing", "delays.csv", "v,b,5\n", "", 'no delay of "v", "b"; every user needs one to every provider'),
     ("empty", "delays.csv", DELAYS, "user,provider,delay\n", "no rows; expected at least one"),
-    ("nothing", "delays.csv", DELAYS, "", "cannot be read: the file is empty"),
-    ("quotes", "delays.csv", "v,b,5\n", 'v,"b,5\n', "cannot be read: not CSV: line 6: unexpected end of data"),
+    ("nothing", "delays.csv", DELAYS, "", "delays.csv: the file is empty"),
+    ("quotes", "delays.csv", "v,b,5\n", 'v,"b,5\n', "delays.csv: not CSV: line 6: unexpected end of data"),
 ]
 
 
@@ -158,7 +158,7 @@ def test_missing_and_double_tables_and_folders_are_told(folder: Path) -> None:
     (folder / "flows.csv").unlink()
     (folder / "delays.parquet").write_bytes(b"")
     assert refusal(folder) == [
-        "flows: missing; expected flows.csv or flows.parquet",
+        "flows: missing; expected flows.csv or flows.csv.gz or flows.parquet",
         "delays.csv, delays.parquet: more than one file for one table; keep one",
     ]
     assert "not a folder" in refusal(folder / "none")[0]
@@ -167,9 +167,9 @@ def test_missing_and_double_tables_and_folders_are_told(folder: Path) -> None:
 def test_what_is_no_parquet_file_is_told(folder: Path) -> None:
     (folder / "flows.csv").unlink()
     (folder / "flows.parquet").write_bytes(b"day,user,provider,flow\n")
-    assert refusal(folder)[0].startswith("flows.parquet: cannot be read: ")
+    assert refusal(folder)[0].startswith("flows.parquet: not a whole Parquet file: ")
 
 
 def test_text_that_is_not_utf8_is_told(folder: Path) -> None:
     (folder / "flows.csv").write_bytes(FLOWS.replace("u", "é").encode("latin-1"))
-    assert "flows.csv: cannot be read: not UTF-8: byte 4 cannot be decoded" in refusal(folder)
+    assert "flows.csv: not UTF-8: byte 4 cannot be decoded; save it as UTF-8" in refusal(folder)

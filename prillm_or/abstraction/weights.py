@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from prillm_or.errors import PrillmError
 from prillm_or.files.names import find
+from prillm_or.files.reading import check_size
 from prillm_or.output.saving import replace_file
 
 if TYPE_CHECKING:
@@ -54,8 +55,11 @@ def load_network(kind: Kind, make: type[_Network], weights: str | None) -> _Netw
     """
     path = find("models", weights if weights else f"abstraction/{kind}", (SUFFIX,))
     try:
+        check_size(path)
         # mypy does not take a class for hashable here.
         return cast("_Network", _load(kind, make, path, path.stat().st_mtime_ns))  # type: ignore[arg-type]
+    except ValueError as refusal:
+        raise PrillmError(f"{path}: {refusal}") from None
     except OSError as failure:
         raise PrillmError(f"{path}: cannot be read: {failure.strerror or failure}; train one with `train`") from None
 

@@ -24,6 +24,7 @@ from prillm_or.calibration.preferences import EVERYONE, Preferences
 from prillm_or.errors import CombinationError, PrillmError, argument
 from prillm_or.files.documents import parse_json
 from prillm_or.files.markets import read_market
+from prillm_or.files.reading import read_content
 from prillm_or.market.checks import member, repeated
 from prillm_or.market.faults import Faults, shown
 from prillm_or.market.fields import check_fields
@@ -94,13 +95,13 @@ def read_draws(path: str | os.PathLike[str]) -> Draws:
     """
     path, faults, parsed = Path(path), Faults(), None
     try:
-        document = parse_json(path.read_bytes(), faults)
+        document = parse_json(read_content(path), faults)
         if (named := member(document, "format")) != DRAWS_FORMAT:
             faults.add(("format",), f"expected {shown(DRAWS_FORMAT)}, got {shown(named)}")
         else:
             parsed = check_fields(_DrawsFile, document, faults)
-    except (OSError, ValueError) as refusal:
-        faults.add((), f"cannot be read: {refusal.strerror}" if isinstance(refusal, OSError) else str(refusal))
+    except ValueError as refusal:
+        faults.add((), str(refusal))
     if parsed is not None:
         _check_sizes(parsed, faults)
     if parsed is None or faults.lines():

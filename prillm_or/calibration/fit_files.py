@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from prillm_or.errors import PrillmError, checked_path
 from prillm_or.files.documents import parse_json
+from prillm_or.files.reading import read_content
 from prillm_or.market.faults import Faults
 from prillm_or.market.fields import check_fields
 from prillm_or.market.schema import NonNegative, Part, Positive, Text
@@ -63,9 +64,9 @@ def read_earlier(path: str | os.PathLike[str]) -> Earlier:
 
     path, faults, parsed = checked_path("warm", path), Faults(), None
     try:
-        parsed = check_fields(FitFile, parse_json(path.read_bytes(), faults), faults)
-    except (OSError, ValueError) as refusal:
-        faults.add((), f"cannot be read: {refusal.strerror}" if isinstance(refusal, OSError) else str(refusal))
+        parsed = check_fields(FitFile, parse_json(read_content(path), faults), faults)
+    except ValueError as refusal:
+        faults.add((), str(refusal))
     if parsed is None or faults.lines():
         raise FitError("\n".join(f"{path}: {line}" for line in faults.lines()))
     users, values = parsed.users, np.array(list(parsed.values.values()))

@@ -14,6 +14,7 @@ from prillm_or.calibration.observation_tables import COLUMNS, KEYS, fields_of_ta
 from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.errors import ObservationsError
 from prillm_or.files.documents import parse_json
+from prillm_or.files.reading import read_content
 from prillm_or.files.tables import Table, csv_text, find_table, parquet_bytes, read_table
 from prillm_or.market import schema
 from prillm_or.market.checks import check_links
@@ -103,9 +104,9 @@ def _beside(folder: Path, providers: Table | None, faults: Faults) -> tuple[Unit
     own = Faults()
     parsed = None
     try:
-        document = parse_json(path.read_bytes(), own)
-    except (OSError, ValueError) as refusal:
-        own.add((), f"cannot be read: {refusal.strerror}" if isinstance(refusal, OSError) else str(refusal))
+        document = parse_json(read_content(path), own)
+    except ValueError as refusal:
+        own.add((), str(refusal))
     else:
         parsed = check_fields(FolderFile, document, own)
         if isinstance(document, dict) and providers is not None and providers.complete:

@@ -22,7 +22,6 @@ from prillm_or.competition.tables import competition_parts, difference, same_dem
 from prillm_or.errors import (
     ArgumentError,
     MarketError,
-    PrillmError,
     argument,
     check_count,
     check_number,
@@ -31,6 +30,7 @@ from prillm_or.errors import (
 )
 from prillm_or.files.changes import read_change
 from prillm_or.files.markets import AnyMarket, as_market
+from prillm_or.files.reading import read_content
 from prillm_or.output.answer import Answer
 from prillm_or.output.tables import Part
 
@@ -266,9 +266,9 @@ def _entrant(given: Entrant) -> tuple[str, Mapping[str, Any]]:
         return str(given.get("id", argument("entry"))), given
     path = checked_path("entry", given)
     try:
-        return str(path), read_change(path.read_bytes())
-    except OSError as failure:
-        raise PrillmError(f"{path}: cannot be read: {failure.strerror}") from None
+        return str(path), read_change(read_content(path))
+    except ValueError as refusal:
+        raise MarketError(str(path), [str(refusal)]) from None
     except MarketError as error:
         raise MarketError(str(path), error.problems) from None
 

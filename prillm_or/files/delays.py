@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from prillm_or.files.reading import read_content
 from prillm_or.market.faults import Faults, Where, shown
 from prillm_or.market.fields import check_fields
 from prillm_or.market.market import Array
@@ -42,11 +43,10 @@ def check_delays(data: object, shape: Shape, folder: Path, faults: Faults) -> tu
     if beside is None:
         return None, b""
     try:
-        content = _inside(folder, beside.npy).read_bytes()
+        content = read_content(_inside(folder, beside.npy))
         delays = _array(content, shape)
-    except (OSError, ValueError) as refusal:
-        reason = refusal.strerror if isinstance(refusal, OSError) else refusal
-        faults.add(("delays", "npy"), f"{shown(beside.npy)}: {reason}")
+    except ValueError as refusal:
+        faults.add(("delays", "npy"), f"{shown(beside.npy)}: {refusal}")
         return None, b""
     inside = f"(in {shown(beside.npy)})"
     faults.add_all(
@@ -124,8 +124,6 @@ def _inside(folder: Path, name: str) -> Path:
     path = Path(os.path.realpath(os.path.join(home, name)))
     if not path.is_relative_to(home):
         raise ValueError("leaves the folder of the market file; put the .npy beside it")
-    if path.exists() and not path.is_file():
-        raise ValueError("not a file")
     return path
 
 

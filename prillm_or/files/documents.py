@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from prillm_or.files.reading import text_of
 from prillm_or.market.faults import Faults, Where
 
 
@@ -25,10 +26,9 @@ def parse_json(content: bytes, faults: Faults) -> object:
             repeats.extend((fields, key) for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         return fields
 
+    text = text_of(content)
     try:
-        document: object = json.loads(content.decode(), object_pairs_hook=collect)
-    except UnicodeDecodeError as failure:
-        raise ValueError(f"not UTF-8: byte {failure.start} cannot be decoded") from None
+        document: object = json.loads(text, object_pairs_hook=collect)
     except json.JSONDecodeError as failure:
         raise ValueError(f"not JSON: {failure.msg}: line {failure.lineno}, column {failure.colno}") from None
     except RecursionError:

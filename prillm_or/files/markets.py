@@ -10,7 +10,6 @@ import json
 import math
 import os
 import time
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy as np
 from prillm_or.errors import ArgumentError, MarketError, PrillmError, argument, checked_path, checked_text
 from prillm_or.files.documents import parse_json
 from prillm_or.files.names import find
+from prillm_or.files.reading import read_content
 from prillm_or.market.checks import check_links
 from prillm_or.market.faults import Faults
 from prillm_or.market.market import MARKET_FORMAT, Array, Market, Units, by_leader, own_weights
@@ -110,9 +110,9 @@ def read_market(path: str | os.PathLike[str]) -> MarketFile:
 
     began = time.perf_counter()
     path = checked_path("path", path)
-    content = _content(path)
     faults = Faults()
     try:
+        content = read_content(path)
         document = parse_json(content, faults)
     except ValueError as refusal:
         raise MarketError(str(path), [str(refusal)]) from None
@@ -153,23 +153,6 @@ def write_market(market: AnyMarket, path: str | os.PathLike[str]) -> None:
     content = _laid_out(_to_document(market, delays)).encode()
     # No time stamp, so that the same market gives the same bytes.
     replace_file(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
-
-
-def _content(path: Path) -> bytes:
-    if path.is_dir():
-        raise MarketError(str(path), ["a folder, not a file"])
-    try:
-        content = path.read_bytes()
-    except OSError as failure:
-        raise MarketError(str(path), [f"cannot be read: {failure.strerror}"]) from None
-    if not path.name.endswith(".gz"):
-        if content.startswith(b"\x1f\x8b"):
-            raise MarketError(str(path), ["is gzipped; give it a name that ends in .json.gz"])
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as failure:
-        raise MarketError(str(path), [f"not a whole gzip file: {failure}"]) from None
 
 
 def _length(items: object) -> int | None:

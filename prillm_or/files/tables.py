@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import math
-import zlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prillm_or.errors import UnavailableError
+from prillm_or.files.reading import MOST_BYTES, check_size, read_content, text_of, too_large
 from prillm_or.market.faults import Faults, shown
 from prillm_or.market.market import Array
 
-CSV_ENDINGS = (".csv", ".csv.gz")
 PARQUET_ENDING = ".parquet"
+_ENDINGS = (".csv", ".csv.gz", PARQUET_ENDING)
+
+_CELL_BYTES = 8
+"""What a cell of a Parquet file takes at least, once it is read."""
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
 class Kind(Enum):
@@ -101,21 +107,24 @@ class _Raw:
     complete: bool = True
 
 
-def find_table(
-    folder: Path, stem: str, faults: Faults, endings: Sequence[str] = (".csv", PARQUET_ENDING)
-) -> Path | None:
-    """File that holds a table; None, and a fault, where there is none or more than one.
+def find_table(folder: Path, stem: str, faults: Faults) -> Path | None:
+    """File that holds a table, or folder of Parquet files; None, and a fault, where there is none or more than one.
 
     `stem` may hold the wild card `*`.
     """
-    found = sorted(path for ending in endings for path in folder.glob(f"{stem}{ending}") if path.is_file())
+    found = sorted(path for ending in _ENDINGS for path in folder.glob(f"{stem}{ending}"))
     if len(found) == 1:
         return found[0]
     if found:
         faults.add((), f"{', '.join(path.name for path in found)}: more than one file for one table; keep one")
     else:
-        faults.add((), f"{stem}: missing; expected {' or '.join(stem + ending for ending in endings)}")
+        faults.add((), f"{stem}: missing; expected {' or '.join(stem + ending for ending in _ENDINGS)}")
     return None
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that a table lies in: one, or in order those of a folder of Parquet files."""
+    return sorted(path.glob(f"*{PARQUET_ENDING}")) if path.is_dir() else [path]
 
 
 def read_table(
@@ -137,9 +146,8 @@ def read_table(
     """
     try:
         raw = _read_parquet(path) if path.name.endswith(PARQUET_ENDING) else _read_csv(path, faults)
-    except (OSError, ValueError) as refusal:
-        reason = refusal.strerror if isinstance(refusal, OSError) and refusal.strerror else refusal
-        faults.add((), f"{path.name}: cannot be read: {reason}")
+    except ValueError as refusal:
+        faults.add((), f"{path.name}: {refusal}")
         return None
     return _checked(path.name, raw, columns, keys, faults, others)
 
@@ -208,26 +216,58 @@ def _pyarrow(what: str) -> tuple[Any, Any]:
 
 
 def _read_parquet(path: Path) -> _Raw:
-    _, parquet = _pyarrow(f"{path}: reading Parquet")
+    pyarrow, parquet = _pyarrow(f"{path}: reading Parquet")
+    try:
+        for part in (parts := files_of(path)):
+            check_size(part)
+        tables = [_parquet_table(parquet, part) for part in parts]
+        if not tables:
+            raise ValueError(f"a folder without a file that ends in {PARQUET_ENDING}")
+        if sum(table.nbytes for table in tables) > MOST_BYTES:
+            raise too_large()
+        table = pyarrow.concat_tables(tables).unify_dictionaries()
+        names = table.column_names
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"column {shown(min(repeated))} appears twice; keep one")
+        return _Raw(range(1, table.num_rows + 1), {name: _cells(pyarrow, table[name]) for name in names})
+    except pyarrow.ArrowInvalid as failure:
+        raise ValueError(f"not a whole Parquet file: {failure}") from None
+    except OSError as failure:
+        raise ValueError(f"cannot be read: {failure.strerror or failure}") from None
+    except (ArithmeticError, NotImplementedError, KeyError) as failure:  # of Arrow's, and of values Python cannot hold
+        raise ValueError(f"cannot be read: {failure}") from None
+
+
+def _parquet_table(parquet: Any, path: Path) -> Any:
+    """One file. Texts stay words and positions in them: written out, a small file could fill all of memory."""
     with parquet.ParquetFile(path) as file:
-        table = file.read(use_threads=False)
-    repeated = {name for name in table.column_names if table.column_names.count(name) > 1}
-    if repeated:
-        raise ValueError(f"column {shown(min(repeated))} appears twice; keep one")
-    return _Raw(range(1, table.num_rows + 1), {name: table[name].to_pylist() for name in table.column_names})
+        found = file.metadata
+        columns = [found.schema.column(c) for c in range(found.num_columns)]
+        groups = [found.row_group(g) for g in range(found.num_row_groups)]
+        packed = sum(group.total_byte_size for group in groups)
+        if max(packed, found.num_rows * len(columns) * _CELL_BYTES) > MOST_BYTES:
+            raise too_large()
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
+        return file.read(use_threads=False)
+
+
+def _cells(pyarrow: Any, column: Any) -> Sequence[object]:
+    """Cells of a Parquet file's column; equal ones are one object."""
+    kind = column.type
+    if column.null_count == 0 and (pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind)):
+        return cast("Sequence[object]", column.to_numpy())
+    if not pyarrow.types.is_dictionary(kind):
+        if pyarrow.types.is_nested(kind):
+            return cast("list[object]", column.to_pylist())
+        column = column.dictionary_encode()
+    column = column.combine_chunks()
+    words = [*column.dictionary.to_pylist(), None]
+    return [words[place] for place in column.indices.fill_null(-1).to_pylist()]
 
 
 def _read_csv(path: Path, faults: Faults) -> _Raw:
-    content = path.read_bytes()
-    if path.name.endswith(".gz"):
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as failure:
-            raise ValueError(f"not a whole gzip file: {failure}") from None
-    try:
-        text = content.decode("utf-8-sig")  # spreadsheets write a byte order mark
-    except UnicodeDecodeError as failure:
-        raise ValueError(f"not UTF-8: byte {failure.start} cannot be decoded") from None
+    text = text_of(read_content(path))
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         records = list(reader)
@@ -236,10 +276,14 @@ def _read_csv(path: Path, faults: Faults) -> _Raw:
     if not any(records):
         raise ValueError("the file is empty")
     header = records[0]
+    _refuse_other_separator(path.name, header)
     repeated = {name for name in header if header.count(name) > 1}
     if repeated:
         raise ValueError(f"column {shown(min(repeated))} appears twice; keep one")
     numbered = [(row, record) for row, record in enumerate(records[1:], start=2) if record]
+    if len(numbered) > 1 and all(len(record) > len(header) for _, record in numbered):
+        more = f"every row has more cells than the header's {len(header)}"
+        raise ValueError(f"{more}; does a decimal comma make two of one?")
     whole = [(row, record) for row, record in numbered if len(record) == len(header)]
     odd = (((), place) for place in numbered if len(place[1]) != len(header))
     faults.add_all(
@@ -249,6 +293,16 @@ def _read_csv(path: Path, faults: Faults) -> _Raw:
     )
     columns = list(zip(*(record for _, record in whole), strict=True)) or [()] * len(header)
     return _Raw([row for row, _ in whole], dict(zip(header, columns, strict=True)), len(whole) == len(numbered))
+
+
+def _refuse_other_separator(name: str, header: Sequence[str]) -> None:
+    """Cells are not guessed at: a comma in a number may part decimals or thousands."""
+    if len(header) > 1:
+        return
+    for mark, word in _SEPARATORS.items():
+        if mark in header[0]:
+            asked = f"pandas.read_csv({name!r}, sep={mark!r}, decimal=',').to_csv({name!r}, index=False)"
+            raise ValueError(f"its cells are separated by {word}; expected commas, and points in numbers; try {asked}")
 
 
 def _check_header(name: str, raw: _Raw, columns: Sequence[Column], faults: Faults, others: bool) -> bool:
@@ -276,7 +330,13 @@ def _check_cells(name: str, raw: _Raw, columns: Sequence[Column], faults: Faults
         else:
             texts[column.name], faulty = _texts(cells, column)
             keep &= ~faulty
-        unchecked.note(faults, np.flatnonzero(faulty).tolist(), column.name, _expectation(column, cells))
+        places = np.flatnonzero(faulty).tolist()
+        commas = [k for k in places if isinstance(text := cells[k], str) and _DECIMAL_COMMA.fullmatch(text)]
+        if column.numeric and commas:
+            first = f"the first in row {raw.rows[commas[0]]}: {cells[commas[0]]}"
+            faults.add((), f"{name}: {column.name}: {len(commas)} numbers with a comma, {first}; write a point")
+            places = sorted(set(places) - set(commas))
+        unchecked.note(faults, places, column.name, _expectation(column, cells))
     if keep.all():
         return Table(name, raw.rows, texts, numbers, raw.complete)
     kept = np.flatnonzero(keep).tolist()
@@ -317,6 +377,8 @@ def _numbers(cells: Sequence[object], column: Column) -> tuple[Array, NDArray[np
 
 def _quickly(cells: Sequence[object]) -> Array | None:
     """Cells as an array at the speed of numpy, or None where one is no plain number."""
+    if isinstance(cells, np.ndarray):
+        return cells.astype(np.float64)
     types = set(map(type, cells))
     if types == {str} and any("_" in cell for cell in cells):  # type: ignore[operator]
         return None

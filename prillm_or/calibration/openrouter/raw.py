@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prillm_or.errors import ObservationsError, UnavailableError
-from prillm_or.files.tables import CSV_ENDINGS, PARQUET_ENDING, Column, Kind, Table, find_table, read_table
+from prillm_or.files.tables import Column, Kind, Table, files_of, find_table, read_table
 from prillm_or.market.faults import Faults
 
 if TYPE_CHECKING:
@@ -172,11 +172,12 @@ def read_raw(folder: Path, names: Sequence[str]) -> RawTables:
     frames, sources = {}, {}
     for name in names:
         spec = TABLES[name]
-        path = find_table(folder, spec.stem, faults, (*CSV_ENDINGS, PARQUET_ENDING))
+        path = find_table(folder, spec.stem, faults)
         table = None if path is None else read_table(path, spec.columns, spec.keys, faults, others=True)
         if path is not None and table is not None:
             frames[name] = pd.DataFrame({**table.texts, **table.numbers})
-            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            content = b"".join(part.read_bytes() for part in files_of(path))
+            sha256 = hashlib.sha256(content).hexdigest()[:16]
             where = path.relative_to(folder).as_posix()
             size = f"{len(table.rows)} rows{_span(table, spec)}"
             sources[name] = f"`{where}`, {size}, SHA-256 {sha256}...: {spec.source}"
