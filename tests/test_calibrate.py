@@ -335,7 +335,7 @@ def test_the_findings_say_what_the_data_cannot_tell() -> None:
     said = " ".join(one_day.findings)
     assert "Nothing was held out" in said
     assert "cannot be told" in said
-    assert "The flows of one day do not determine" in said
+    assert "The flows of one day do not tell the weight of congestion. It is the scale of money" in said
     held = hold_out_days(known(), 1)
     said = " ".join(fit_and_judge(known(), Options(shrinkage=0.0), held_out=held).findings)
     assert "better than demand times market share" in said

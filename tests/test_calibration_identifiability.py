@@ -19,6 +19,7 @@ from helpers.calibration import (
 )
 from prillm_or.calibration.fit import fit_days
 from prillm_or.calibration.identifiability import identifiability
+from prillm_or.calibration.left_open import left_open
 from prillm_or.calibration.misfit import Misfit
 from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array
@@ -54,6 +55,9 @@ def test_one_day_tells_no_scale_of_money() -> None:
     # Prices that stay as they are teach no more; prices that change do.
     same = with_flow_of(true, replace(drawn_days(true, 4, 5), price=np.repeat(days.price, 4, axis=0)))
     assert len(identifiability(fit_from(true, same)).undetermined) == 1
+    (said,) = left_open((direction,))
+    assert said.startswith("the scale of money: ")
+    assert "Days on which prices move" in said
     assert identifiability(fit_from(true, drawn_days(true, 2, 5))).undetermined == ()
 
 
@@ -75,6 +79,24 @@ def test_a_provider_that_nobody_uses_has_an_unknown_value() -> None:
     price[:, 2] = 99.0
     (direction,) = identifiability(fit_from(true, with_flow_of(true, replace(days, price=price)))).undetermined
     assert direction.keys() == {"value of p3"}
+    (said,) = left_open((direction,))
+    assert said.startswith("the value of p3. Nobody is seen to choose between")
+
+
+def test_two_unknown_values_are_two_whatever_the_basis() -> None:
+    turned = ({"value of a": 0.6, "value of b": 0.8}, {"value of b": 0.6, "value of a": -0.8})
+    (said,) = left_open(turned)
+    assert said.startswith("the value of a, b. ")
+
+
+def test_many_unknown_things_are_counted_by_kind() -> None:
+    values = [{f"value of p{k}": 1.0} for k in range(9)]
+    weights = [{"own weight of congestion of u1": -1.0}]
+    assert [said.split(". ")[0] for said in left_open([*values, *weights])] == [
+        "the value of p0, p1, p2, p3, p4 and 4 more",
+        "the own weight of congestion of u1",
+    ]
+    assert list(left_open(())) == []
 
 
 def test_without_delays_their_weight_is_unknown() -> None:
@@ -90,6 +112,8 @@ def test_a_weight_of_congestion_of_everybody_s_own_is_that_of_all() -> None:
     found = fit_from(true, drawn_days(true, 5, 1), Specification(own_congestion=True))
     (direction,) = identifiability(found).undetermined
     assert_direction(direction, list(found.parameters.names()), np.array([1.0, 0, 0, 0, 0, -1, -1, -1]))
+    (said,) = left_open((direction,))
+    assert said.startswith("how weights of congestion split")
 
 
 def test_what_is_hidden_tells_nothing() -> None:

@@ -17,7 +17,7 @@ from prillm_or.comparison.comparison import Comparison, compare
 from prillm_or.comparison.method import MethodSpec
 from prillm_or.comparison.plan import Record, Unit
 from prillm_or.comparison.shares import with_shares
-from prillm_or.comparison.summary import sections
+from prillm_or.comparison.summary import HEADINGS, cells, sections, time_note
 from prillm_or.errors import ConvergenceError
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.limits import Limits
@@ -184,6 +184,29 @@ def test_time_share_is_of_the_same_method_without_abstraction_else_of_the_first(
         record("highs:kkt-bigm", 1.0, 10.0, repeat=2),
     ]
     assert shares(records, "time_share") == [1.0, 5.0, 0.5, 0.5, 1.0, 2.5]
+    assert [found.beside_twin for found in with_shares(records, "path")] == [False, False, True, False, False, False]
+
+
+def test_a_share_of_time_keeps_its_base_where_a_repeat_of_that_failed() -> None:
+    records = [
+        record("highs:kkt-bigm", 1.0, 10.0),
+        *(
+            record("highs:kkt-bigm", 1.0, 5.0, "heuristic", repeat=k, abstraction="min", spec="highs:kkt-bigm:min")
+            for k in (1, 2)
+        ),
+        record("path", 1.0, 1.0, repeat=2),
+    ]
+    assert shares(records, "time_share") == [None, 0.5, None, 1.0]
+
+
+def test_a_table_says_of_what_its_times_are_shares() -> None:
+    done = compare(plan(["tiny/kink"], ["path", "bisect", "bisect:min@1"]))
+    (found,) = sections(done)
+    marked = [cells(line)[HEADINGS.index("time, %")] for line in found.lines]
+    assert marked[0] == "100"
+    assert [text.endswith("*") for text in marked] == [False, False, True]
+    assert "time, %: of path, * of the same solver and model without abstraction" in str(done).replace("\n", " ")
+    assert time_note(compare(plan(["tiny/kink"], ["path", "bisect"]))).startswith("time, %: of path; ")
 
 
 @pytest.mark.slow

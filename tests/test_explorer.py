@@ -219,7 +219,7 @@ def test_switching_shows_one_market_and_keeps_the_price_of_the_other(page: Path,
     assert other.value(".share") == 1
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1200, False), (800, True), (400, False), (320, True)])
+@pytest.mark.parametrize(("width", "dark"), [(1200, False), (768, True), (400, False), (320, True)])
 def test_it_needs_no_network_and_fits(page: Path, browser: Chrome, width: int, dark: bool) -> None:
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})

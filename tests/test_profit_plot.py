@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from helpers.answers import hand_answers, profit_at
 from helpers.markets import make_market, shipped
 from helpers.plots import labelled
+from prillm_or.curves.price_axis import last_shown
 from prillm_or.curves.profit_curve import curve
-from prillm_or.curves.profit_plot import plot_profit
+from prillm_or.curves.profit_plot import draw_profit, plot_profit
 from prillm_or.market.market import Array, Market
 
 
@@ -89,3 +90,25 @@ def test_a_cap_without_meaning_costs_no_points(axes: Axes, coding: Market) -> No
     assert len(traced.points(traced.cap)[0]) < 1000
     plot_profit(axes, traced)
     assert len(_curve(axes)[0]) < 1000
+
+
+def test_a_far_cap_does_not_squeeze_the_hump(axes: Axes) -> None:
+    """Some users stay whatever the price, and the cap is far: the profit there is said, not drawn."""
+    market = replace(shipped("tiny/two-maxima"), price_cap=np.array([4000.0]))
+    traced = curve(market)
+    plot_profit(axes, traced)
+    assert traced.best.price < axes.get_xlim()[1] < 1.5 * 24
+    assert "price cap: 4000, beyond the picture, where the profit is 0" in _legend(axes)
+
+
+def test_the_picture_reaches_every_price_that_is_to_be_seen() -> None:
+    traced = curve(replace(shipped("tiny/two-maxima"), price_cap=np.array([4000.0])))
+    assert last_shown(traced) < 200 < last_shown(traced, [200.0]) < traced.cap
+    price, _ = traced.points(200.0)
+    assert price[-1] == 200
+
+
+def test_losses_far_below_the_picture_are_cut_off_where_the_curve_is_drawn_alone(axes: Axes) -> None:
+    market = make_market(unit_cost=np.array([1.5, 0.0, 0.0]), price_cap=np.array([4.0]))
+    draw_profit(axes, curve(market), 4.0)
+    assert axes.get_ylim()[0] == pytest.approx(-0.4 * curve(market).best.profit, rel=1e-3)

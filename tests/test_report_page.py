@@ -22,6 +22,20 @@ from prillm_or.report.gap_pictures import shown_gap
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
+SPLIT = """
+return [...document.querySelectorAll("td:not(:first-child)")].filter(e => e.getClientRects().length)
+  .filter(e => /^[-\\d.,e]+\\*?$/.test(e.textContent)).filter(e => {
+    const range = document.createRange(); range.selectNodeContents(e); return range.getClientRects().length > 1;
+  }).map(e => e.textContent)
+"""
+"""Figures in tables that are broken over lines."""
+
+SHADES = """
+const colour = (query, name) => getComputedStyle(document.querySelector(query))[name];
+return [colour("body", "backgroundColor"), colour("body", "color"), colour("figure svg text", "fill"),
+  colour("figure svg path[style*='--ink']", "stroke")]
+"""
+
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
@@ -38,7 +52,7 @@ def page(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder / "report.html"
 
 
-@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("width", [1280, 768, 390])
 def test_the_page_needs_no_network_and_fits(page: Path, browser: Chrome, width: int) -> None:
     open_page(browser, page, width)
     assert_needs_no_network(browser, page)
@@ -46,6 +60,28 @@ def test_the_page_needs_no_network_and_fits(page: Path, browser: Chrome, width: 
     assert too_wide(browser) <= 0
     assert cut_off(browser, "td, th, dd, p, h2, h3, svg text") == []
     assert pictures_shown(browser) == 5  # two pictures for one price, one for two
+    assert browser.execute_script(SPLIT) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_follows_the_scheme_of_its_reader(page: Path, browser: Chrome, scheme: str) -> None:
+    """Text and curves stand out from the page: the picture's colours are the page's."""
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    open_page(browser, page, 1280)
+    shades = browser.execute_script(SHADES)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    paper, *marks = [sum(map(int, re.findall(r"\d+", shade)[:3])) for shade in shades]
+    assert (paper > 3 * 200) == (scheme == "light")
+    assert min(abs(mark - paper) for mark in marks) > 250
+
+
+def test_the_page_begins_with_what_the_methods_say(page: Path) -> None:
+    text = re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))
+    assert '<p class="headline">The optimum is proven on 3 of 3 markets. Where several methods prove it' in text
+    assert "path, bisect and highs:kkt-bigm all prove the optimum, and agree to " in text
+    assert "time, %: of path; times leave out" in text.replace("Time", "time")
 
 
 def test_the_page_names_no_other_file(page: Path) -> None:

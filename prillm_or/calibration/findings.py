@@ -10,6 +10,7 @@ from prillm_or.calibration.bootstrap import LEVEL, Intervals
 from prillm_or.calibration.calibration import OURS, MethodScores
 from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.identifiability import Identifiability
+from prillm_or.calibration.left_open import left_open
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.market.market import Array
@@ -32,7 +33,7 @@ def findings(
         *_congestion(observations, fit, intervals),
         *_delay(fit),
         *_shrinkage(fit),
-        *_blind(observations, identified),
+        *_open(observations, identified),
     )
 
 
@@ -115,11 +116,7 @@ def _shrinkage(fit: Fit) -> Iterator[str]:
         )
 
 
-def _blind(observations: Observations, identified: Identifiability) -> Iterator[str]:
-    count = len(identified.undetermined)
-    if count:
-        days = "one day" if observations.T == 1 else f"these {observations.T} days"
-        yield (
-            f"The flows of {days} do not determine {count} direction{'s' * (count > 1)} of the preferences: do not "
-            "price on what moves along them."
-        )
+def _open(observations: Observations, identified: Identifiability) -> Iterator[str]:
+    days = "one day" if observations.T == 1 else f"these {observations.T} days"
+    for sentence in left_open(identified.undetermined):
+        yield f"The flows of {days} do not tell {sentence} Do not price on it."

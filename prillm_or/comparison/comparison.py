@@ -58,15 +58,19 @@ class Comparison(Answer):
         return pd.json_normalize(self.rows)
 
     def parts(self, note: str = "") -> Iterator[Part]:
-        """A table for each market, what the methods are, and for a preset the figures of the paper."""
+        """For each market a sentence and a table, what the methods are, and for a preset the figures of the paper."""
+        from prillm_or.comparison.headline import headline
         from prillm_or.comparison.method import about
         from prillm_or.comparison.published import paper_tables
-        from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections
+        from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections, time_note
 
         found = sections(self)
         for section in found:
+            yield f"{section.name}: {headline(section, self.plan.limits.gap)}"
             yield Table(f"{section.name}{note}", HEADINGS, [cells(line) for line in section.lines], NUMBERS)
             yield from section.messages
+        if found:
+            yield time_note(self)
         for method in self.plan.methods:
             yield f"{method}: {about(method)}"
         yield from paper_tables(self.plan.preset, found)

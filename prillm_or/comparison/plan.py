@@ -54,11 +54,14 @@ class Record:
     failure
         `refused` where market and method do not go together or something is missing, `crashed` where the run broke,
         None where it gave a result.
+    beside_twin
+        Whether `time_share` is of the same solver and model without abstraction; else it is of the first method.
     """
 
     unit: Unit
     row: Row
     failure: str | None = None
+    beside_twin: bool = False
 
 
 @dataclass(frozen=True)

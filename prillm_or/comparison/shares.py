@@ -15,27 +15,30 @@ def with_shares(records: Sequence[Record], first: str) -> list[Record]:
     * `profit_share`: profit / best profit of status `optimal` on the market; None where there is none or it is not
       positive.
     * `time_share`: total time / that of the same solver and model without abstraction where the row has an abstraction
-      and the run has the other, else / that of the method `first`; both of the same market and repeat. None where
-      either gave no result.
+      and the run has the other on the market, else / that of the method `first`; both of the same market and repeat.
+      None where either gave no result. `beside_twin` of the record says which of the two it is.
     """
     best: dict[str, float] = {}
-    exact: dict[tuple[object, ...], float] = {}
-    firsts: dict[tuple[object, ...], float] = {}
+    exact: dict[tuple[object, ...], dict[int, float]] = {}
+    firsts: dict[str, dict[int, float]] = {}
     for record in records:
         row, sha256 = record.row, record.unit.file.sha256
         if row["status"] == Status.OPTIMAL:
             best[sha256] = max(row["profit"], best.get(sha256, row["profit"]))
         if record.failure is None:
+            seconds = {record.unit.repeat: row["time_s"]["total"]}
             if row["method"]["abstraction"] is None:
-                exact[_twin(record)] = row["time_s"]["total"]
+                exact.setdefault(_twin(record), {}).update(seconds)
             if str(record.unit.method) == first:
-                firsts[sha256, record.unit.repeat] = row["time_s"]["total"]
+                firsts.setdefault(sha256, {}).update(seconds)
+
+    def has_twin(record: Record) -> bool:
+        return record.row["method"]["abstraction"] is not None and _twin(record) in exact
 
     def shared(record: Record) -> Row:
         row, sha256 = record.row, record.unit.file.sha256
-        base = firsts.get((sha256, record.unit.repeat))
-        if row["method"]["abstraction"] is not None:
-            base = exact.get(_twin(record), base)
+        bases = exact[_twin(record)] if has_twin(record) else firsts.get(sha256, {})
+        base = bases.get(record.unit.repeat)
         proven = best.get(sha256, 0.0)
         profit, seconds = row["profit"], row["time_s"]["total"]
         added = {
@@ -45,10 +48,10 @@ def with_shares(records: Sequence[Record], first: str) -> list[Record]:
         message = {"message": row["message"]} if "message" in row else {}
         return {key: value for key, value in row.items() if key != "message"} | added | message
 
-    return [replace(record, row=shared(record)) for record in records]
+    return [replace(record, row=shared(record), beside_twin=has_twin(record)) for record in records]
 
 
 def _twin(record: Record) -> tuple[object, ...]:
     """What a row shares with that of the same solver and model without abstraction."""
     method = record.row["method"]
-    return record.unit.file.sha256, record.unit.repeat, method["solver"], method["model"]
+    return record.unit.file.sha256, method["solver"], method["model"]

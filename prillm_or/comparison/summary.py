@@ -19,10 +19,8 @@ HEADINGS = ("method", "price", "profit", "% of proven optimum", "proven gap", "t
 NUMBERS = HEADINGS[1:-1]
 """Headings of columns that hold numbers."""
 
-TIME_NOTE = (
-    "time, %: of the same solver and model without abstraction where both ran, else of the first method; "
-    "times leave out reading files and first imports"
-)
+_TWIN = "*"
+"""Marks a share of time that is not of the first method's."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,8 @@ class Line:
         Medians over the repeats.
     status
         Of the same repeat, with the number of failed ones where some failed.
+    beside_twin
+        As in `Record`, of `time_share`.
     message
         Why a repeat failed, or None.
     """
@@ -50,6 +50,7 @@ class Line:
     time_share: float | None
     status: str
     message: str | None = None
+    beside_twin: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def _line(method: str, records: Sequence[Record]) -> Line:
         _median([answer["time_share"] for answer in answers if answer["time_share"] is not None]),
         f"{row['status']}, {failures} of {len(records)} failed" if failures else row["status"],
         message,
+        records[0].beside_twin,
     )
 
 
@@ -122,9 +124,26 @@ def cells(line: Line) -> tuple[str, ...]:
         percent(line.profit_share).removesuffix(" %"),
         figure(line.gap, 2),
         seconds(line.time_s),
-        percent(line.time_share, 0).removesuffix(" %"),
+        _time_share(line),
         line.status.replace("_", " "),
     )
+
+
+def _time_share(line: Line) -> str:
+    """Three digits of what may be a thousandth of a per cent or a million of them; marked where the base differs."""
+    if line.time_share is None:
+        return "-"
+    share = 100 * line.time_share
+    text = f"{share:,.0f}" if share >= 100 else f"{share:.3g}"
+    return f"{text}{_TWIN}" if line.beside_twin else text
+
+
+def time_note(comparison: Comparison) -> str:
+    """Of what times are shares, and what they leave out."""
+    first = f"time, %: of {comparison.plan.methods[0]}"
+    if any(record.beside_twin for record in comparison.records):
+        first += f", {_TWIN} of the same solver and model without abstraction"
+    return f"{first}; times leave out reading files and first imports"
 
 
 def _prices(prices: Mapping[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from prillm_or.output.look import DARK, QUIET, short
@@ -13,13 +14,21 @@ if TYPE_CHECKING:
 
 _BEYOND = 1.15
 _NEARLY = 0.75
+_LITTLE = 0.05
+_SAME = 1 + 1e-9
 
 
-def last_shown(curve: ProfitCurve) -> float:
-    """Where the axis ends: at the cap, unless nobody uses the provider, or not today, at most prices below it."""
-    cap, today = curve.cap, curve.today
-    used = max((piece.end for piece in curve.pieces if piece.load[curve.decision] > 0), default=cap)
-    end = _BEYOND * (max(used, today) if today is not None and today <= cap else used)
+def last_shown(curve: ProfitCurve, prices: Iterable[float] = ()) -> float:
+    """Where the axis ends: a margin beyond all that happens; at the last price traced where that is nearly as far.
+
+    What happens: the local maxima, today's price, other `prices` to be seen, and the ends of pieces that begin with
+    more than a twentieth of the best profit; the last piece of all goes on as it begins.
+    """
+    cap, least = min(curve.cap, curve.searched[1]), _LITTLE * curve.best.profit
+    seen = [curve.best.price, *(one.price for one in curve.local_maxima), *prices]
+    seen += curve.starts[1:][curve.profit(curve.starts[:-1]) > least].tolist()
+    seen += [] if curve.today is None else [curve.today]
+    end = _BEYOND * max(price for price in seen if price <= cap * _SAME)
     return end if 0 < end < _NEARLY * cap else cap
 
 
@@ -38,13 +47,14 @@ def mark_today(ax: Axes, curve: ProfitCurve, end: float) -> None:
 
 
 def mark_cap(ax: Axes, curve: ProfitCurve, end: float) -> None:
-    """Draw a line at the price cap."""
-    _mark(ax, "price cap", curve.cap, end, color=DARK, linewidth=1.6, linestyle=":")
+    """Draw a line at the price cap; where the picture ends before it, say what is earned there."""
+    earned = f", where the profit is {float(curve.profit(curve.cap)) + 0.0:.4g}" if curve.complete else ""
+    _mark(ax, "price cap", curve.cap, end, earned, color=DARK, linewidth=1.6, linestyle=":")
 
 
-def _mark(ax: Axes, what: str, price: float, end: float, **style: Any) -> None:
+def _mark(ax: Axes, what: str, price: float, end: float, beyond: str = "", **style: Any) -> None:
     """A line, or where the picture ends before it a word in the legend."""
     if price <= end:
         ax.axvline(price, label=f"{what}: {price:.4g}", zorder=2.4, **style)
     else:
-        ax.plot([], [], label=f"{what}: {price:.4g}, beyond the picture", **style)
+        ax.plot([], [], label=f"{what}: {price:.4g}, beyond the picture{beyond}", **style)

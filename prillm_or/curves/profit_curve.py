@@ -159,18 +159,18 @@ class ProfitCurve(Answer):
                 found.append(LocalMaximum(price, self._load_on(piece, price), profit))
         return tuple(sorted(found, key=lambda maximum: -maximum.profit))
 
-    def points(self, span: float) -> tuple[Array, Array]:
-        """Prices, rising, and profits to draw the curve through, shape (points,) each.
+    def points(self, end: float) -> tuple[Array, Array]:
+        """Prices from the first to `end`, rising, and profits to draw the curve through, shape (points,) each.
 
-        Parameters
-        ----------
-        span
-            The width of what is drawn: it gets some 300 points, besides two for each piece.
+        Some 300 points, besides two for each piece.
         """
         prices, profits = [], []
         for piece in self.pieces:
-            within = (piece.end - piece.start) / span if span > 0 else 0.0
-            price = np.linspace(piece.start, piece.end, 2 + int(_POINTS * min(within, 1.0)))
+            last = min(piece.end, end)
+            if last < piece.start:
+                break
+            within = (last - piece.start) / end if end > 0 else 0.0
+            price = np.linspace(piece.start, last, 2 + int(_POINTS * within))
             prices.append(price)
             profits.append(self._earned(price, piece.load[:, None] + piece.slope[:, None] * (price - piece.start)))
         return np.concatenate(prices), np.concatenate(profits)

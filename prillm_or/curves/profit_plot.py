@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _LOSS_SHOWN = 0.4
 """Losses at prices below the unit cost are drawn down to this share of the best profit."""
 
+_MARGIN = 0.05
+
 _TICK = 0.02
 """Height at which the ends of pieces are marked, as a share of the picture's."""
 
@@ -42,14 +44,17 @@ def plot_profit(ax: Axes, curve: ProfitCurve) -> None:
         zorder=4,
         label=f"best price: {best.price:.4g}, profit {best.profit:.4g}",
     )
-    if best.profit > 0 and ax.get_ylim()[0] < -_LOSS_SHOWN * best.profit:
-        ax.set_ylim(bottom=-_LOSS_SHOWN * best.profit)
 
 
-def draw_profit(ax: Axes, curve: ProfitCurve, span: float) -> None:
-    """Draw the curve alone, in a picture of this width, and name the axis of profits."""
+def draw_profit(ax: Axes, curve: ProfitCurve, end: float) -> None:
+    """Draw the curve alone up to a price, losses cut off where they are large, and name the axis of profits."""
     units = curve.market.units
-    ax.plot(*curve.points(span), color=DARK, linewidth=1.3, zorder=2)
+    price, profit = curve.points(end)
+    ax.plot(price, profit, color=DARK, linewidth=1.3, zorder=2)
+    worst, best = float(profit.min()), curve.best.profit
+    if best > 0:
+        margin = _MARGIN * (best - worst)
+        ax.set_ylim(max(worst - margin, -_LOSS_SHOWN * best), best + margin)
     ax.set_ylabel(f"profit, {units.currency} per {units.period}", parse_math=False)
 
 

@@ -1,26 +1,29 @@
-"""Numbers as people read them: significant digits, shares, times; '-' stands for what there is not."""
+"""Numbers as people read them: significant digits, shares, times; '-' stands for what there is not.
+
+A zero has no sign, nor has what is rounded to one.
+"""
 
 from __future__ import annotations
 
 
 def figure(value: float | None, digits: int = 7) -> str:
     """A number of so many significant digits."""
-    return "-" if value is None else f"{value:.{digits}g}"
+    return "-" if value is None else f"{value + 0.0:.{digits}g}"
 
 
 def signed(value: float | None, digits: int = 3) -> str:
     """A change, with its sign."""
-    return "-" if value is None else f"{value:+.{digits}g}"
+    return "-" if value is None else f"{value:+.{digits}g}" if value else "0"
 
 
 def percent(share: float | None, decimals: int = 2) -> str:
     """A share as percents with so many decimals, as in a column of them."""
-    return "-" if share is None else f"{100 * share:,.{decimals}f} %"
+    return "-" if share is None else f"{round(100 * share, decimals) + 0.0:,.{decimals}f} %"
 
 
 def rounded_percent(share: float, digits: int = 3, *, sign: bool = False) -> str:
     """A share as percents of so many significant digits, as in a sentence."""
-    return f"{100 * share:{'+' if sign else ''}.{digits}g} %"
+    return f"{100 * share + 0.0:{'+' if sign and share else ''}.{digits}g} %"
 
 
 def seconds(value: float | None) -> str:

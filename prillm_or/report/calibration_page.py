@@ -11,10 +11,11 @@ from prillm_or import __version__
 from prillm_or.calibration.bootstrap import LEVEL, Intervals
 from prillm_or.calibration.calibration import Calibration, MethodScores
 from prillm_or.calibration.identifiability import Identifiability
+from prillm_or.calibration.left_open import left_open
 from prillm_or.calibration.scores import Scores, scores
 from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array, Mask
-from prillm_or.output.numbers import figure, percent, seconds
+from prillm_or.output.numbers import figure, percent, seconds, signed
 from prillm_or.report.calibration_pictures import (
     MOST,
     flow_picture,
@@ -81,7 +82,9 @@ def calibration_page(calibration: Calibration) -> str:
         groups=_members(calibration) if specification.groups else [],
         group_tables=list(_group_tables(calibration)) if specification.groups else [],
         condition=_condition(calibration.identifiability),
-        blind=[_unknown(list(parts)) for parts in calibration.identifiability.undetermined],
+        numbers=calibration.fit.parameters.size,
+        open=list(left_open(calibration.identifiability.undetermined)),
+        blind=[_direction(parts) for parts in calibration.identifiability.undetermined],
         shrinkage=_shrinkage_table(calibration),
         version=__version__,
     )
@@ -311,7 +314,7 @@ def _group_tables(calibration: Calibration) -> Iterator[Table]:
         rows = [
             [
                 preferences.provider_ids[j],
-                *(f"{figure(preferences.value[j] + more, 4)} ({more:+.3g})" for more in own[:, j].tolist()),
+                *(f"{figure(preferences.value[j] + more, 4)} ({signed(more)})" for more in own[:, j].tolist()),
             ]
             for j in order
         ]
@@ -322,12 +325,8 @@ def _condition(found: Identifiability) -> str:
     return "infinite: the smallest singular value is 0" if found.condition is None else figure(found.condition, 3)
 
 
-def _unknown(names: Sequence[str]) -> str:
-    """A sentence on one direction that the data cannot see."""
-    if len(names) == 1:
-        return f"The flows say next to nothing about the {names[0]}."
-    listed = f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"The flows stay nearly the same when these move together in a certain way: {listed}."
+def _direction(parts: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {signed(part, 2)}" for name, part in parts.items())
 
 
 def _shrinkage_table(calibration: Calibration) -> Table | None:

@@ -134,7 +134,7 @@
   /** Profit and load over price, with the price now. */
   class Curves {
     constructor(holder, market, go, id) {
-      Object.assign(this, { holder, market, go, id, height: 400 });
+      Object.assign(this, { holder, market, go, id, height: 418 });
     }
 
     draw(width) {
@@ -147,8 +147,8 @@
       const profits = market.price.map((price, k) => (price - market.unitCost) * market.load[k]);
       const top = Math.max(0, ...profits, market.bestState.profit);
       const bottom = Math.min(0, Math.max(Math.min(...profits), top > 0 ? -0.25 * top : -Infinity));
-      this.profitY = this.axes(14, 250, bottom, top, width, left, right, "profit", 5);
-      this.loadY = this.axes(290, 84, 0, Math.max(...market.load), width, left, right, "load", 2);
+      this.profitY = this.axes(14, 250, bottom, top, width, left, right, `profit, ${market.units.money}`, 5);
+      this.loadY = this.axes(290, 84, 0, Math.max(...market.load), width, left, right, `load, ${market.units.volume}`, 2);
       this.marks(width, left, right);
       this.bendings();
       this.curve(profits, bottom);
@@ -172,6 +172,8 @@
 
     marks(width, left, right) {
       const { market } = this;
+      const title = make(this.svg, "text", { class: "quiet", x: (left + width - right) / 2, y: 413, "text-anchor": "middle" });
+      fitted(title, `price of ${market.provider}, ${market.units.price}`, width - left - right);
       for (const price of ticks(market.low, market.high, width > 480 ? 6 : 4)) {
         make(this.svg, "text", { class: "quiet", x: this.x(price), y: 396, "text-anchor": "middle" }, figure(price));
       }

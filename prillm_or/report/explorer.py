@@ -155,10 +155,13 @@ def _notes(explored: Explored, moved: Movement) -> Iterator[str]:
         yield f"Users may leave: {OUTSIDE} is a rival of value {value}, price 0 and no congestion."
     low, high = (figure(float(moved.price[end]), 5) for end in (0, -1))
     cap = float(market.price_cap[0])
-    if not moved.to_cap:
+    if moved.cap_profit is None:
         yield f"The curve has very many pieces: only prices from {low} to {high} were traced."
     elif moved.price[-1] < cap:
-        yield f"Prices from {high} up to the cap of {figure(cap, 5)} are not shown: nobody uses the leader there."
+        yield (
+            f"Prices from {high} up to the cap of {figure(cap, 5)} are not shown: little happens there. At the cap the "
+            f"profit is {figure(moved.cap_profit, 4)}."
+        )
     if market.today is not None and not moved.price[0] <= market.today[0] <= moved.price[-1]:
         yield f"Today's price, {figure(float(market.today[0]), 5)}, is not among the prices shown."
     if users := len(moved.users.others):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from prillm_or.curves.price_axis import last_shown
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.curves.turns import using
 from prillm_or.errors import CombinationError
@@ -26,7 +27,6 @@ from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
 _log = logging.getLogger(__name__)
 
 _SIZES = (40, 20, 10, 5)
-_BEYOND = 1.1
 _DIGITS = 10
 
 
@@ -59,8 +59,8 @@ class Movement:
         Shape (ends, users shown, providers shown).
     users, providers
         Who is shown; the leader is the first provider.
-    to_cap
-        Whether all prices up to the cap were traced.
+    cap_profit
+        What the leader earns at the price cap; None where the curve was not traced so far.
     kkt_residual
         The largest of the equilibria at these prices; `users/certificate.py` defines it.
     """
@@ -71,14 +71,14 @@ class Movement:
     flow: Array
     users: Group
     providers: Group
-    to_cap: bool
+    cap_profit: float | None
     kkt_residual: float
 
 
 def movement(market: Market, explanation: Explanation, room: int) -> Movement:
     """Solve the equilibria at all ends of pieces, at the price explained, at today's and at local maxima.
 
-    Prices at which nobody uses the leader are left out, but for a few.
+    High prices at which nothing happens are left out, see `last_shown`.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ def movement(market: Market, explanation: Explanation, room: int) -> Movement:
         residual = max(residual, certify(market, [at], found.flow).kkt_residual)
         flow.append(providers.summed(who.summed(found.flow).T).T)
         _log.info("flows: %d of %d prices", count, len(price))
-    return Movement(price, bends, np.array(load), np.array(flow), who, providers, curve.complete, residual)
+    at_cap = float(curve.profit(curve.cap)) + 0.0 if curve.complete else None
+    return Movement(price, bends, np.array(load), np.array(flow), who, providers, at_cap, residual)
 
 
 def _cells(market: Market, size: int) -> int:
@@ -146,8 +147,7 @@ def _ends(market: Market, explanation: Explanation, curve: ProfitCurve) -> tuple
     if market.today is not None:
         marks.append(float(market.today[0]))
     marks = [mark for mark in marks if low <= mark <= high]
-    used = max([*marks, *(piece.end for piece in curve.pieces if piece.load[0] > 0)])
-    high = min(high, _BEYOND * used) if used > low else high
+    high = last_shown(curve, marks)
     bends = tuple(piece.start for piece in curve.pieces[1:] if piece.start < high)
     return np.unique([low, high, *marks, *bends]), bends
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from prillm_or.comparison.comparison import Comparison
+from prillm_or.comparison.headline import headline, headlines
 from prillm_or.comparison.method import about
 from prillm_or.comparison.published import LABEL, citation, paper_tables
-from prillm_or.comparison.summary import HEADINGS, TIME_NOTE, Section, cells, sections
+from prillm_or.comparison.summary import HEADINGS, Section, cells, sections, time_note
 from prillm_or.curves.profit_curve import PATIENCE_S, ProfitCurve, curve
 from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Market
@@ -22,10 +23,11 @@ def html_page(comparison: Comparison) -> str:
     found = sections(comparison)
     return fill(
         "gap_page.html.jinja",
+        headline=headlines(found, comparison.plan.limits.gap),
         overview=overview(comparison),
         headings=HEADINGS,
         sections=[_section(section, comparison, place) for place, section in enumerate(found)],
-        time_note=TIME_NOTE,
+        time_note=time_note(comparison),
         paper_label=LABEL,
         paper_tables=paper_tables(comparison.plan.preset, found),
         citation=citation(),
@@ -49,6 +51,7 @@ def _section(section: Section, comparison: Comparison, place: int) -> dict[str, 
         pictures.append({"caption": _GAP_CAPTION, "forms": drawn})
     return {
         "name": section.name,
+        "headline": headline(section, limits.gap),
         "about": f"Users: {market.n}; providers: {market.m}; leader: {', '.join(market.leader_ids)}.",
         "description": market.description,
         "no_curve": _NO_CURVE if traced is None else None,

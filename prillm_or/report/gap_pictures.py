@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prillm_or.comparison.summary import Line, Section
-from prillm_or.curves.price_axis import mark_today, price_axis
+from prillm_or.curves.price_axis import last_shown, mark_cap, mark_today, price_axis
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.curves.profit_plot import draw_profit
 from prillm_or.limits import Limits
@@ -27,10 +27,11 @@ _SIGNS = ("o", "s", "D", "^", "v", "P", "X", "p", "<", ">", "h")
 
 def curve_picture(section: Section, curve: ProfitCurve, width: float, name: str) -> str:
     """Draw the profit curve, today's price, and the price of every method; methods at one point share a mark."""
-    _, end = curve.searched
+    end = last_shown(curve, (price for line in section.lines for price in line.prices.values()))
     with drawing(width, name) as (axes, done):
-        draw_profit(axes, curve, curve.cap)
+        draw_profit(axes, curve, end)
         mark_today(axes, curve, end)
+        mark_cap(axes, curve, end)
         for index, lines in _points(section.lines):
             (price,) = lines[0].prices.values()
             names = ", ".join(line.method for line in lines)

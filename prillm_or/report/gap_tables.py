@@ -9,10 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from prillm_or.comparison.comparison import Comparison
+from prillm_or.comparison.headline import headline, headlines
 from prillm_or.comparison.method import about
 from prillm_or.comparison.plan import Record
 from prillm_or.comparison.published import citation, paper_tables
-from prillm_or.comparison.summary import HEADINGS, NUMBERS, TIME_NOTE, cells, sections
+from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections, time_note
 from prillm_or.result import Times
 
 _COLUMNS = ("status", "profit", "upper_bound", "gap", "profit_share", "time_share")
@@ -58,12 +59,15 @@ def _pairs(values: Mapping[str, float]) -> str:
 def markdown(comparison: Comparison) -> str:
     """The report as Markdown: a table for each instance, the paper's figures, the environment."""
     found = sections(comparison)
-    parts = ["# Optimality-gap report", overview(comparison)]
+    gap = comparison.plan.limits.gap
+    parts = ["# Optimality-gap report", _text(headlines(found, gap)), overview(comparison)]
     for section in found:
-        parts += [f"## {_text(section.name)}", _grid(HEADINGS, NUMBERS, [cells(line) for line in section.lines])]
+        said = [_text(headline(section, gap))] if len(found) > 1 else []
+        parts += [f"## {_text(section.name)}", *said, _grid(HEADINGS, NUMBERS, [cells(line) for line in section.lines])]
         if section.messages:
             parts.append("\n".join(f"* {_text(message)}" for message in section.messages))
-    parts.append(f"{TIME_NOTE[0].upper()}{TIME_NOTE[1:]}.")
+    note = time_note(comparison)
+    parts.append(_text(f"{note[0].upper()}{note[1:]}."))
     tables = paper_tables(comparison.plan.preset, found)
     if tables:
         parts += ["## The paper's figures", f"Not ours: {citation()}."]
