@@ -19,6 +19,7 @@ from sphinx.application import Sphinx
 
 import prillm_or
 from prillm_or import cli
+from prillm_or.cli.app import app as commands
 
 project = "prillm-or"
 author = "The prillm-or authors"
@@ -71,7 +72,7 @@ def fill(app: Sphinx, page: str, source: list[str]) -> None:
 def filled(line: str) -> Iterator[str]:
     """Lines that a line of a page stands for, most often itself."""
     if line == COMMANDS:
-        for name in typer.main.get_group(cli.app).commands:
+        for name in typer.main.get_group(commands).commands:
             yield from (f"## prillm-or {name}", "", "```text", help_of(name), "```", "")
     elif line.startswith(MODULES):
         for module in line.removeprefix(MODULES).removesuffix(" -->").split(", "):

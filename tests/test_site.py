@@ -18,7 +18,7 @@ import pytest
 import typer.main
 
 import prillm_or
-from prillm_or.cli import app
+from prillm_or.cli.app import app
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from prillm_or.errors import ArgumentError, UnavailableError, argument, check_count, check_number, checked_list
-from prillm_or.workers.engine import without_ctrl_c
+from prillm_or.workers.ctrl_c import without_ctrl_c
 
 if TYPE_CHECKING:
     from prillm_or.calibration.calibration import Calibration

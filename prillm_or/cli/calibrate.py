@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prillm_or.cli.common import Json, Verbose, progress, report, save
+from prillm_or.cli.common import Json, Verbose, check_files, finish, progress
+from prillm_or.cli.streams import report
 from prillm_or.errors import PrillmError
-from prillm_or.output.saving import check_folder, replace_file
-from prillm_or.output.tables import show
+from prillm_or.output.checking import check_folder
+from prillm_or.output.saving import replace_file
 
 if TYPE_CHECKING:
     from prillm_or.calibration.observations import Observations
+
+_PAGE = "report.html"
 
 
 def command(
@@ -66,10 +69,13 @@ def command(
       prillm-or calibrate observed/providers/z-ai-glm-5.2 --out fitted --holdout days:7
       prillm-or solve fitted/coding-13-2026-07-07.json
     """
+    from prillm_or.calibration.draw_files import DRAWS_NAME
     from prillm_or.calibration.observation_files import read_observations
     from prillm_or.calibration.procedure import calibrate
 
     check_folder(out)
+    outputs = [out / name for name in ("fit.json", DRAWS_NAME, _PAGE)] if out.exists() else []
+    check_files(json, *outputs, reads=[folder, warm])
     observations = read_observations(folder)
     days = _days(observations, market)
     with progress(f"calibrating {observations.name}", verbose=verbose):
@@ -87,16 +93,19 @@ def command(
             seed=seed,
             warm=warm,
         )
-        written = found.write(out, days)
-        if page:
-            from prillm_or.report.calibration_page import calibration_page
 
-            replace_file(out / "report.html", calibration_page(found).encode())
-            written.append("report.html")
-    save(found.to_dict(), json)
-    if json != "-":
-        show(found.parts())
-        print("written:", *(out / name for name in written))
+    def write() -> list[Path]:
+        with progress("writing", verbose=verbose):
+            return [out / name for name in found.write(out, days)]
+
+    def write_page() -> list[Path]:
+        from prillm_or.report.calibration_page import calibration_page
+
+        with progress("page", verbose=verbose):
+            replace_file(out / _PAGE, calibration_page(found).encode())
+        return [out / _PAGE]
+
+    finish(found.parts(), found.to_dict(), json, write, write_page if page else None)
     if found.interrupted:
         report("interrupted: the fit is done; baselines or draws are missing")
         return 130

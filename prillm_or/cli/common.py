@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,16 +15,19 @@ from typing import Annotated, Any, Literal
 import typer
 
 from prillm_or.cli.quiet import quiet
-from prillm_or.errors import CombinationError, PrillmError, with_flags
+from prillm_or.cli.streams import printing, report
+from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.files.markets import MarketFile, read_market
 from prillm_or.files.names import SUFFIXES, Kind, file_in, find, is_path, is_shipped, names_in, shipped, unknown
 from prillm_or.market.outside import with_outside
 from prillm_or.models.registry import MODELS
+from prillm_or.output.checking import check_outputs, checked_output
 from prillm_or.output.numbers import figure
-from prillm_or.output.saving import checked_output, write_json
-from prillm_or.output.tables import console
+from prillm_or.output.saving import write_json
+from prillm_or.output.tables import Part, console, show
 from prillm_or.result import Status
 from prillm_or.solvers.registry import SOLVERS, solver_names
+from prillm_or.workers.ctrl_c import without_ctrl_c
 
 Json = Annotated[
     str | None,
@@ -62,6 +66,8 @@ Outside = Annotated[
 ]
 
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it, as .svg, .png or .pdf.")]
+
+Document = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 _WEIGHTS = (".safetensors",)
 
@@ -143,10 +149,55 @@ def outside_field(outside: float | None) -> dict[str, float]:
     return {} if outside is None else {"outside": outside}
 
 
-def save(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: str | None) -> None:
-    """Write a result where `--json` says, if it says."""
-    if path is not None:
-        write_json(document, path)
+def tell(*parts: Part) -> None:
+    """Print lines and tables."""
+    with printing():
+        show(parts)
+
+
+def finish(
+    parts: Iterable[Part],
+    document: Document = (),
+    json: str | None = None,
+    *writes: Callable[[], Iterable[str | Path] | None] | None,
+) -> None:
+    """Write all files, then print: a result that cannot be printed is in its files, and the other way round.
+
+    Parameters
+    ----------
+    parts
+        What is shown; with `--json -` nothing.
+    document, json
+        What `--json` writes, and where, if anywhere.
+    writes
+        Each writes other files, and names those that the user did not name; None does nothing.
+
+    Raises
+    ------
+    PrillmError
+        At the end, when something could not be written.
+    """
+    files = [None if json in (None, "-") else partial(write_json, document, json), *writes]
+    written: list[str] = []
+    failures: list[str] = []
+    try:
+        with without_ctrl_c():
+            for write in filter(None, files):
+                try:
+                    written.extend(map(str, write() or ()))
+                except PrillmError as failure:
+                    failures.append(failure.message)
+        if json == "-":
+            with printing():
+                write_json(document, json)
+        else:
+            tell(*parts, *([" ".join(["written:", *written])] if written else []))
+    except KeyboardInterrupt:
+        report("interrupted, when all was done")
+        raise typer.Exit(130) from None
+    finally:
+        if failures:
+            raise PrillmError("\n".join(failures))
 
 
 def exit_code(status: str, gap_asked: bool = True) -> int:
@@ -158,11 +209,6 @@ def exit_code(status: str, gap_asked: bool = True) -> int:
     if status == Status.ERROR:
         return 3
     return 0 if status == Status.OPTIMAL or (status == Status.HEURISTIC and not gap_asked) else 1
-
-
-def report(error: object) -> None:
-    """Print what is wrong on standard error, with its arguments as flags."""
-    print(with_flags(error.message if isinstance(error, PrillmError) else str(error)), file=sys.stderr)
 
 
 def check_shipped(solver: str, model: str | None, weights: str | None) -> None:
@@ -224,9 +270,16 @@ class _StatusHandler(logging.Handler):
         self._show(self.format(record))
 
 
-def check_plot(path: Path | None) -> None:
-    """Refuse a name for a plot that it cannot be written to, before there is any work."""
-    if path is not None:
+def check_files(*outputs: str | Path | None, plot: Path | None = None, reads: Iterable[str | Path | None] = ()) -> None:
+    """Refuse outputs that cannot be written, or are one of the files that are read, before there is any work.
+
+    Parameters
+    ----------
+    reads
+        Paths, and names as `here` gives them; those shipped are nobody's to write to.
+    """
+    if plot is not None:
         from prillm_or.output.plots import ENDINGS
 
-        checked_output(path, ENDINGS)
+        checked_output(plot, ENDINGS)
+    check_outputs(*outputs, plot, inputs=[Path(name).expanduser() for name in reads if name is not None])

@@ -18,22 +18,24 @@ from prillm_or.cli.common import (
     Json,
     Outside,
     Verbose,
+    check_files,
     check_shipped,
     exit_code,
+    finish,
     known_here,
     outside_note,
     progress,
     read_instance,
-    report,
-    save,
     solver_here,
     weights_here,
 )
 from prillm_or.cli.quiet import quiet
+from prillm_or.cli.streams import report
 from prillm_or.errors import CombinationError, with_flags
 from prillm_or.limits import Limits
 from prillm_or.models.registry import MODELS
-from prillm_or.output.tables import console, show
+from prillm_or.output.checking import check_folder
+from prillm_or.output.tables import console
 from prillm_or.workers.engine import engine_of
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ def command(
     plan = _plan(instances or [], method or [], preset, repeat, limits, outside)
     if resume and folder is None:
         raise CombinationError("--resume: --report names the folder to go on with")
+    _check_outputs(plan, folder, json)
     from prillm_or.comparison.comparison import compare
     from prillm_or.comparison.runs import crowding
 
@@ -111,16 +114,17 @@ def command(
             on_end=bar.end,
             wording=with_flags,
         )
-    if json != "-":
-        show(done.parts(outside_note(outside)))
-    save(done.to_dict(), json)
-    if folder is not None:
+    if done.interrupted and not done.records:
+        raise KeyboardInterrupt
+
+    def write() -> list[Path]:
         from prillm_or.report.gap_folder import write_report
 
+        assert folder is not None
         with progress("report", verbose=verbose):
-            written = write_report(done, folder)
-        if json != "-":
-            print("written:", *written)
+            return write_report(done, folder)
+
+    finish(done.parts(outside_note(outside)), done.to_dict(), json, None if folder is None else write)
     if done.interrupted:
         report("interrupted: the report holds the runs that were finished")
         return 130
@@ -149,6 +153,17 @@ def _plan(
     specs = tuple(_own_weights(parse_method(_method_here(text))) for text in methods)
     read = tuple(read_instance(name, outside) for name in names)
     return Plan(read, specs, limits, repeat, preset_name, outside)
+
+
+def _check_outputs(plan: Plan, folder: Path | None, json: str | None) -> None:
+    from prillm_or.report.gap_folder import NAMES
+
+    outputs = []
+    if folder is not None:
+        check_folder(folder, parents=True)
+        outputs = [folder / name for name in NAMES] if folder.exists() else []
+    files = (spec.solver for spec in plan.methods), (spec.model for spec in plan.methods)
+    check_files(json, *outputs, reads=[*(file.path for file in plan.files), *files[0], *files[1]])
 
 
 def _method_here(text: str) -> str:

@@ -14,16 +14,16 @@ from prillm_or.cli.common import (
     OneInstance,
     Outside,
     Verbose,
+    check_files,
+    finish,
     finite,
     outside_field,
     outside_note,
     progress,
     read_instance,
-    save,
 )
 from prillm_or.errors import CombinationError
 from prillm_or.market.outside import OUTSIDE
-from prillm_or.output.tables import show
 
 if TYPE_CHECKING:
     from prillm_or.market.market import Market
@@ -95,6 +95,7 @@ def command(
     from prillm_or.competition.game import compete
 
     file = read_instance(instance, outside)
+    check_files(json, reads=[file.path, *(entry or [])])
     if outside is not None:
         _refuse_outside(leaders, owner, merge, cost_shock)
     with progress(instance, verbose=verbose):
@@ -115,9 +116,7 @@ def command(
             tolerance=tolerance,
             time_limit=time_limit,
         )
-    if json != "-":
-        show(game.parts(outside_note(outside)))
-    save(game.to_dict() | outside_field(outside), json)
+    finish(game.parts(outside_note(outside)), game.to_dict() | outside_field(outside), json)
     return 0 if game.found else 1
 
 

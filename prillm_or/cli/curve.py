@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,15 +13,14 @@ from prillm_or.cli.common import (
     OneInstance,
     Outside,
     Plot,
-    check_plot,
+    check_files,
+    finish,
     outside_field,
     outside_note,
     progress,
     read_instance,
-    save,
 )
 from prillm_or.errors import CombinationError
-from prillm_or.output.tables import show
 
 if TYPE_CHECKING:
     from prillm_or.curves.profit_curve import ProfitCurve
@@ -50,15 +50,12 @@ def command(
 
     if of is not None and plot is None:
         raise CombinationError(f"--of {of}: it says what --plot draws; give --plot FILE")
-    check_plot(plot)
-    market = read_instance(instance, outside).market
+    file = read_instance(instance, outside)
+    check_files(json, plot=plot, reads=[file.path])
     with progress(instance, verbose=False):
-        found = curve(market, provider)
-    if json != "-":
-        show(found.parts(outside_note(outside)))
-    save(found.to_dict() | outside_field(outside), json)
-    if plot is not None:
-        _draw(plot, of, found)
+        found = curve(file.market, provider)
+    draw = None if plot is None else partial(_draw, plot, of, found)
+    finish(found.parts(outside_note(outside)), found.to_dict() | outside_field(outside), json, draw)
     return 0
 
 

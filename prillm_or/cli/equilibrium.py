@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,14 +13,16 @@ from prillm_or.cli.common import (
     OneInstance,
     Outside,
     Plot,
-    check_plot,
+    check_files,
+    finish,
     outside_field,
     outside_note,
     read_instance,
-    save,
 )
 from prillm_or.errors import CombinationError
-from prillm_or.output.tables import show
+
+if TYPE_CHECKING:
+    from prillm_or.users.user_equilibrium import UserEquilibrium
 
 
 def command(
@@ -39,17 +43,19 @@ def command(
     """
     from prillm_or.users.user_equilibrium import equilibrium
 
-    check_plot(plot)
-    found = equilibrium(read_instance(instance, outside), _prices(price or []))
-    if json != "-":
-        show(found.parts(outside_note(outside)))
-    save(found.to_dict() | outside_field(outside), json)
-    if plot is not None:
-        from prillm_or.output.plots import save_plot
-        from prillm_or.users.flows_plot import flows_height
-
-        save_plot(plot, found.plot, flows_height(found.market))
+    file = read_instance(instance, outside)
+    check_files(json, plot=plot, reads=[file.path])
+    found = equilibrium(file, _prices(price or []))
+    draw = None if plot is None else partial(_draw, plot, found)
+    finish(found.parts(outside_note(outside)), found.to_dict() | outside_field(outside), json, draw)
     return 0
+
+
+def _draw(path: Path, found: UserEquilibrium) -> None:
+    from prillm_or.output.plots import save_plot
+    from prillm_or.users.flows_plot import flows_height
+
+    save_plot(path, found.plot, flows_height(found.market))
 
 
 def _prices(wishes: list[str]) -> dict[str, float]:

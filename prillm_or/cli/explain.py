@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from prillm_or.cli.common import (
     Json,
     OneInstance,
     Outside,
     Plot,
     Verbose,
-    check_plot,
+    check_files,
+    finish,
     outside_field,
     outside_note,
     progress,
     read_instance,
-    save,
 )
-from prillm_or.output.tables import show
+
+if TYPE_CHECKING:
+    from prillm_or.explanation.explanation import Explanation
 
 
 def command(
@@ -36,16 +42,17 @@ def command(
     """
     from prillm_or.explanation.derive import explain
 
-    check_plot(plot)
-    market = read_instance(instance, outside).market
+    file = read_instance(instance, outside)
+    check_files(json, plot=plot, reads=[file.path])
     with progress(instance, verbose=verbose):
-        found = explain(market)
-    if json != "-":
-        show(found.parts(outside_note(outside)))
-    save(found.to_dict() | outside_field(outside), json)
-    if plot is not None:
-        from prillm_or.explanation.effects_plot import effects_height
-        from prillm_or.output.plots import save_plot
-
-        save_plot(plot, found.plot, effects_height(found))
+        found = explain(file.market)
+    draw = None if plot is None else partial(_draw, plot, found)
+    finish(found.parts(outside_note(outside)), found.to_dict() | outside_field(outside), json, draw)
     return 0
+
+
+def _draw(path: Path, found: Explanation) -> None:
+    from prillm_or.explanation.effects_plot import effects_height
+    from prillm_or.output.plots import save_plot
+
+    save_plot(path, found.plot, effects_height(found))

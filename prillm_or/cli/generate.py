@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from prillm_or.cli.common import tell
 from prillm_or.files.markets import write_market
 from prillm_or.market.synthetic import generate
-from prillm_or.output.saving import checked_output
-from prillm_or.output.tables import show
+from prillm_or.output.checking import checked_output
 
 
 def command(
@@ -34,5 +34,5 @@ def command(
     checked_output(out, (".json", ".json.gz"))
     market = generate(users, providers, shape, seed, latency)
     write_market(market, out)
-    show([f"{out}: {users} users, {providers} providers, shape {shape}, seed {seed}"])
+    tell(f"{out}: {users} users, {providers} providers, shape {shape}, seed {seed}")
     return 0

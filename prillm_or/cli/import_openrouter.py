@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from prillm_or.cli.common import Verbose, progress
-from prillm_or.output.saving import check_folder
-from prillm_or.output.tables import Table, show
+from prillm_or.cli.common import Verbose, progress, tell
+from prillm_or.output.checking import check_folder
+from prillm_or.output.tables import Table
 
 
 def command(
@@ -43,5 +43,5 @@ def command(
         for one in imported
         for seen in [one.observations]
     ]
-    show([f"{out}: {len(rows)} observation folders", Table("", columns, rows, columns[1:])])
+    tell(f"{out}: {len(rows)} observation folders", Table("", columns, rows, columns[1:]))
     return 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from prillm_or.cli.common import Json, names_here, read_instance, save
+from prillm_or.cli.common import Json, finish, names_here, read_instance
 from prillm_or.market.market import Market, by_leader
 from prillm_or.output.numbers import figure
-from prillm_or.output.tables import Table, show
+from prillm_or.output.tables import Table
 
 
 def command(json: Json = None) -> int:
@@ -16,11 +16,10 @@ def command(json: Json = None) -> int:
       prillm-or instances
     """
     markets = [(name, read_instance(name).market) for name in names_here("instances")]
-    if json != "-":
-        rows = [(name, str(m.n), str(m.m), ", ".join(m.leader_ids), _today(m)) for name, m in markets]
-        columns = ("name", "users", "providers", "leader", "price today")
-        show([Table("instances", columns, rows, ("users", "providers", "price today"))])
-    save([_to_json(name, market) for name, market in markets], json)
+    rows = [(name, str(m.n), str(m.m), ", ".join(m.leader_ids), _today(m)) for name, m in markets]
+    columns = ("name", "users", "providers", "leader", "price today")
+    listed = Table("instances", columns, rows, ("users", "providers", "price today"))
+    finish([listed], [_to_json(name, market) for name, market in markets], json)
     return 0
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from prillm_or.abstraction.registry import ABSTRACTIONS, need_abstraction
-from prillm_or.cli.common import Json, here, names_here, save
+from prillm_or.cli.common import Json, finish, here, names_here
 from prillm_or.errors import UnavailableError, with_flags
 from prillm_or.models.registry import MODELS, model_profile, model_profile_names
-from prillm_or.output.tables import Table, show
+from prillm_or.output.tables import Table
 
 
 def command(json: Json = None) -> int:
@@ -20,12 +20,12 @@ def command(json: Json = None) -> int:
     """
     names = sorted({*model_profile_names(), *names_here("models")})
     profiles = [model_profile(here("models", name, also=MODELS)) for name in names]
-    if json != "-":
-        rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]
-        models = Table("models", ("name", "formulation", "what it is", "options"), rows)
-        columns = ("name", "how rivals become fewer", "takes", "state")
-        show([models, Table("abstractions", columns, [_abstraction(name) for name in ABSTRACTIONS])])
-    save([{"name": p.name, "formulation": p.formulation, "options": vars(p.options)} for p in profiles], json)
+    rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]
+    models = Table("models", ("name", "formulation", "what it is", "options"), rows)
+    columns = ("name", "how rivals become fewer", "takes", "state")
+    abstractions = Table("abstractions", columns, [_abstraction(name) for name in ABSTRACTIONS])
+    document = [{"name": p.name, "formulation": p.formulation, "options": vars(p.options)} for p in profiles]
+    finish([models, abstractions], document, json)
     return 0
 
 

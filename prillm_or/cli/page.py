@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from prillm_or.cli.common import Instances, Outside, Verbose, progress, read_instance, report
+from prillm_or.cli.common import Instances, Outside, Verbose, check_files, progress, read_instance, tell
+from prillm_or.cli.streams import report
 from prillm_or.errors import ConvergenceError
-from prillm_or.output.saving import checked_output, replace_file
+from prillm_or.output.checking import checked_output
+from prillm_or.output.saving import replace_file
 
 
 def command(
@@ -30,6 +32,7 @@ def command(
     from prillm_or.report.explorer import check_one_price, explore, explorer_page
 
     files = [read_instance(name, outside) for name in instances]
+    check_files(out, reads=[file.path for file in files])
     for file in files:
         check_one_price(file.market)
     explored = []
@@ -43,5 +46,5 @@ def command(
     with progress("page", verbose=verbose):
         page = explorer_page(explored)
     replace_file(out, page.encode())
-    print("written:", out)
+    tell(f"written: {out}")
     return 0

@@ -10,16 +10,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from prillm_or.workers.ctrl_c import without_ctrl_c
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Send what is written to the process's standard output, by C code too, nowhere."""
     sys.stdout.flush()
-    kept, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    with without_ctrl_c():
+        kept, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(sink, 1)
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(sink)
+        with without_ctrl_c():
+            os.dup2(kept, 1)
+            os.close(kept)
+            os.close(sink)

@@ -14,16 +14,16 @@ from prillm_or.cli.common import (
     OneInstance,
     Outside,
     Verbose,
+    check_files,
+    finish,
     outside_field,
     outside_note,
     progress,
     read_instance,
-    report,
-    save,
 )
+from prillm_or.cli.streams import report
 from prillm_or.errors import CombinationError
 from prillm_or.market.outside import with_outside
-from prillm_or.output.tables import show
 
 _WITH = ("instances", "robust", "draws", "outside", "json", "verbose")
 _SOLVERS = ("auto", "path")
@@ -51,15 +51,14 @@ def command(
     from prillm_or.robustness.pricing import robust
 
     file = read_instance(instance)
+    check_files(json, reads=[file.path, draws])
     drawn = load_draws(draws, file.market, count)
     if outside is not None:
         file = replace(file, market=with_outside(file.market, outside))
         drawn = tuple(with_outside(market, outside) for market in drawn)
     with progress(instance, verbose=verbose):
         found = robust(file, drawn)
-    if json != "-":
-        show(found.parts(outside_note(outside)))
-    save(found.to_dict() | outside_field(outside), json)
+    finish(found.parts(outside_note(outside)), found.to_dict() | outside_field(outside), json)
     return 0
 
 

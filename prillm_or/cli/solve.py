@@ -16,24 +16,24 @@ from prillm_or.cli.common import (
     Json,
     Outside,
     Verbose,
+    check_files,
     check_shipped,
     exit_code,
+    finish,
     here,
     model_here,
     outside_field,
     outside_note,
     progress,
     read_instance,
-    report,
-    save,
     solver_here,
     weights_here,
 )
 from prillm_or.cli.robust import solve_robust
+from prillm_or.cli.streams import report
 from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.limits import Limits
 from prillm_or.models.registry import model_profile
-from prillm_or.output.tables import show
 from prillm_or.result import Result, results_parts
 from prillm_or.solving.batch import Kept, Refused, Settings, Task, solve_all, solve_task
 from prillm_or.workers.engine import Engine, engine_of
@@ -106,6 +106,7 @@ def command(
     solver, model, weights = solver_here(solver), model_here(model), weights_here(abstraction, weights)
     fewer = _abstraction(abstraction, keep, refine, weights)
     limits = Limits(1e-4 if gap is None else gap, time_limit, threads, seed)
+    check_files(json, write_model, reads=[*(here("instances", name) for name in instances), solver, model, weights])
     if write_model is not None:
         _export(instances, model, fewer, write_model, outside)
     over = engine_of(engine, jobs, address)
@@ -125,6 +126,7 @@ def command(
                 if isinstance(answer, Refused):
                     report(answer.message)
                 elif answer.interrupted:
+                    report(f"interrupted: the best price so far of {tasks[number].name}, {len(done)} of {len(tasks)}")
                     interrupted = True
                     break
     except KeyboardInterrupt:
@@ -134,15 +136,10 @@ def command(
         report(failure)
         code = 2
     results = [answer for _, answer in sorted(done.items(), key=lambda item: item[0]) if isinstance(answer, Result)]
-    if json != "-" and results:
-        show(results_parts(results, outside_note(outside), verbose=verbose))
     documents = [result.to_dict() | outside_field(outside) for result in results]
-    if not documents and (interrupted or code):
-        return 130 if interrupted else code
-    if len(instances) > 1:
-        save(documents, json)
-    elif documents:
-        save(documents[0], json)
+    if documents:  # nothing never takes the place of an earlier file
+        shown = results_parts(results, outside_note(outside), verbose=verbose)
+        finish(shown, documents if len(instances) > 1 else documents[0], json)
     if interrupted:
         return 130
     if kept is not None and len(results) == len(tasks):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from prillm_or.cli.common import Json, names_here, save
+from prillm_or.cli.common import Json, finish, names_here
 from prillm_or.errors import UnavailableError, with_flags
-from prillm_or.output.tables import Table, show
+from prillm_or.output.tables import Table
 from prillm_or.solvers.registry import SOLVERS, load_algebraic, load_native, solver_profile_names
 
 
@@ -18,13 +18,11 @@ def command(json: Json = None) -> int:
       prillm-or solvers
     """
     rows = [_state(name) for name in SOLVERS]
-    if json != "-":
-        columns = ("name", "what it is", "version", "state", "profiles")
-        lines = [
-            (row["name"], row["about"], row["version"] or "-", row["state"], " ".join(row["profiles"])) for row in rows
-        ]
-        show([Table("solvers", columns, lines)])
-    save(rows, json)
+    columns = ("name", "what it is", "version", "state", "profiles")
+    lines = [
+        (row["name"], row["about"], row["version"] or "-", row["state"], " ".join(row["profiles"])) for row in rows
+    ]
+    finish([Table("solvers", columns, lines)], rows, json)
     return 0
 
 

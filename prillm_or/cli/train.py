@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from prillm_or.cli.common import Address, EngineName, Verbose, progress, report
-from prillm_or.output.tables import show
+from prillm_or.cli.common import Address, EngineName, Verbose, progress, tell
+from prillm_or.cli.streams import report
 
 
 def command(
@@ -55,5 +55,5 @@ def command(
     except KeyboardInterrupt:
         report(f"interrupted; the same command goes on where this run was: its parts are in {parts_of(out)}")
         return 130
-    show(trained.parts(f", {out}"))
+    tell(*trained.parts(f", {out}"))
     return 0

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from prillm_or.cli.common import read_instance, report
+from prillm_or.cli.common import read_instance, tell
+from prillm_or.cli.streams import report
 from prillm_or.errors import PrillmError
-from prillm_or.output.tables import show
 
 
 def command(
@@ -37,7 +37,7 @@ def command(
             report(error)
             code = 2
             continue
-        show([line])
+        tell(line)
     return code
 
 

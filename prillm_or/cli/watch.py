@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
-from prillm_or.cli.common import OneInstance, Outside, exit_code, outside_field, read_instance, report
+from prillm_or.cli.common import OneInstance, Outside, exit_code, outside_field, read_instance
+from prillm_or.cli.streams import report
 from prillm_or.errors import ConvergenceError, FaultsError, with_flags
 from prillm_or.files.markets import MarketFile
 from prillm_or.market.outside import OUTSIDE, without_delay

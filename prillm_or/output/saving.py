@@ -7,28 +7,39 @@ import math
 import os
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from prillm_or.errors import PrillmError, checked_path, checked_text
+from prillm_or.output.checking import status, takes_files
+
+_KEPT = 40
+"""Letters of a file's name that its temporary name keeps, of at most four bytes each."""
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write beside the target under a temporary name, then rename: a reader sees the old file or the new one."""
+    """Write beside the target under a temporary name, then rename: a reader sees the old file or the new one.
+
+    A file that was there keeps its mode and owner. Where its folder takes no new file it is written in place, as a
+    device or a pipe is.
+    """
     target = Path(os.path.realpath(path))
     try:
-        if target.exists() and not target.is_file():
-            # A device or a pipe is written to, never replaced; a folder is refused here.
-            target.write_bytes(content)
+        old = status(path)
+        if old is not None and not (stat.S_ISREG(old.st_mode) and takes_files(target.parent)):
+            _write(path, content, "wb", flags=~os.O_TRUNC)  # not first emptied, so that a failure loses the least
             return
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+        temporary = _beside(target)
         try:
-            temporary.write_bytes(content)
+            _write(temporary, content, "xb", mode=0o666 if old is None else old.st_mode & 0o600)
+            if old is not None:
+                _pass_on(old, temporary)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -36,33 +47,27 @@ def replace_file(path: Path, content: bytes) -> None:
         raise PrillmError(f"{path}: cannot be written: {failure.strerror}") from None
 
 
-def checked_output(path: Path, endings: Sequence[str]) -> Path:
-    """The path, if it ends in one of `endings` and its folder exists.
-
-    Raises
-    ------
-    PrillmError
-        When it does not.
-    """
-    if not path.name.endswith(tuple(endings)):
-        raise PrillmError(f"{path}: expected a file name that ends in {' or '.join(endings)}")
-    if not path.parent.is_dir():
-        raise PrillmError(f"{path}: the folder {path.parent} does not exist")
-    return path
+def _write(path: Path, content: bytes, how: Literal["wb", "xb"], mode: int = 0o666, flags: int = ~0) -> None:
+    """Write and, of a file, wait until it is on disk."""
+    with open(path, how, opener=lambda name, wanted: os.open(name, wanted & flags, mode)) as stream:
+        stream.write(content)
+        if stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            stream.truncate()
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
-def check_folder(path: Path) -> None:
-    """Check that a folder can be made or filled there.
+def _pass_on(old: os.stat_result, path: Path) -> None:
+    """Give a file the owner, where we may, and the mode of the one whose place it is to take."""
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):
+            os.chown(path, old.st_uid, old.st_gid)
+    path.chmod(stat.S_IMODE(old.st_mode))
 
-    Raises
-    ------
-    PrillmError
-        When there is a file of that name, or no folder around it.
-    """
-    if path.exists() and not path.is_dir():
-        raise PrillmError(f"{path}: a file, not a folder; give another name")
-    if not path.absolute().parent.is_dir():
-        raise PrillmError(f"{path}: the folder {path.absolute().parent} does not exist")
+
+def _beside(target: Path) -> Path:
+    """A temporary name in the same folder, no longer than names may be."""
+    return target.with_name(f".{target.name[:_KEPT]}.{secrets.token_hex(4)}.tmp")
 
 
 @contextmanager
@@ -75,7 +80,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         When there is a file of that name or a folder with something in it, or the folder cannot be written.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = _beside(target)
     try:
         if target.is_dir() and any(target.iterdir()):
             raise PrillmError(f"{path}: there is something in this folder; give one that is new or empty")

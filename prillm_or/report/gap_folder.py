@@ -9,6 +9,8 @@ from prillm_or.output.saving import replace_file, write_json
 from prillm_or.report.gap_page import html_page
 from prillm_or.report.gap_tables import csv_table, markdown
 
+NAMES = ("report.json", "report.csv", "report.md", "report.html")
+
 
 def write_report(comparison: Comparison, folder: Path) -> list[Path]:
     """Write the four files of a report, each whole or not at all, and name them.
@@ -18,12 +20,8 @@ def write_report(comparison: Comparison, folder: Path) -> list[Path]:
     PrillmError
         When one cannot be written.
     """
-    write_json(comparison.to_dict(), folder / "report.json")
-    texts = {
-        "report.csv": csv_table(comparison),
-        "report.md": markdown(comparison),
-        "report.html": html_page(comparison),
-    }
-    for name, text in texts.items():
-        replace_file(folder / name, text.encode())
-    return [folder / "report.json", *(folder / name for name in texts)]
+    paths = [folder / name for name in NAMES]
+    write_json(comparison.to_dict(), paths[0])
+    for path, text in zip(paths[1:], (csv_table, markdown, html_page), strict=True):
+        replace_file(path, text(comparison).encode())
+    return paths

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from prillm_or.errors import CombinationError, PrillmError, UnavailableError, argument, check_choice
 from prillm_or.users.threads import cores
+from prillm_or.workers.ctrl_c import without_ctrl_c
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -183,28 +184,12 @@ def _pool(
         pool.shutdown(wait=True, kill_workers=not idle)
 
 
-@contextmanager
-def without_ctrl_c() -> Iterator[None]:
-    """Ctrl-C waits until the end.
-
-    Processes begun meanwhile do not hear it from their first instruction on, before they could ignore it; and packages
-    in C++, which abort when they are interrupted while they are loaded, get loaded.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _prepare_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    """Leave Ctrl-C, and what stands for it, to the parent, and end with it, however it ends."""
     import multiprocessing
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     if "fork" in multiprocessing.get_all_start_methods():
         # So that locks, Pyomo's for one, leave no name behind when this process is killed, which would be warned of.
         multiprocessing.set_start_method("fork", force=True)

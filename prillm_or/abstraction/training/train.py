@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from prillm_or.errors import PrillmError, UnavailableError, check_choice, check_count, checked_path
-from prillm_or.output.saving import checked_output, replace_file
+from prillm_or.output.checking import checked_output
+from prillm_or.output.saving import replace_file
 from prillm_or.users.threads import cores
-from prillm_or.workers.engine import Engine, engine_of, without_ctrl_c
+from prillm_or.workers.ctrl_c import without_ctrl_c
+from prillm_or.workers.engine import Engine, engine_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
