@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.calibration import alike, observed
-from helpers.commands import PROGRAM, imported_by, in_process, interrupted, read_json, running
+from helpers.commands import PROGRAM, imported_by, in_process, interrupted, read_json, running, wait_for_work
 from prillm_or.calibration.baselines import BASELINES
 from prillm_or.calibration.calibration import OURS
 from prillm_or.calibration.days import days_of
@@ -195,10 +194,11 @@ def test_a_faulty_folder_lists_its_faults_and_nothing_is_written(
 
 
 def test_ctrl_c_before_the_fit_is_done_leaves_nothing(tmp_path: Path) -> None:
+    """The fit has to have begun."""
     folder, out = folder_of(known(12, noise=0.05), tmp_path), tmp_path / "fitted"
     arguments = ("calibrate", str(folder), "--out", str(out), "--draws", "100000")
     with running(*PROGRAM, *arguments) as process:
-        time.sleep(2)
+        wait_for_work(2, process)
         interrupted(process)
     assert not out.exists()
 

@@ -67,6 +67,7 @@ def r2(flow: Array, days: Days) -> float:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_flows_fill_the_cells_and_do_not_depend_on_what_is_held_out(name: str) -> None:
+    """Each baseline learns three times, networks, too."""
     days = generated(alike(3, [0.0, 0.5, 1.0], congestion=0.5, delay=0.3), 3, gaps=True)
     rng = np.random.default_rng(1)
     train = days.cells & (rng.random(days.flow.shape) < 0.8)

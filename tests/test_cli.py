@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import gurobipy
 import pytest
 
-from helpers.commands import PROGRAM, in_process, interrupted, read_json, running
+from helpers.commands import PROGRAM, in_process, interrupted, read_json, running, wait_for_work
 from helpers.markets import shipped
 from prillm_or.cli import run
 from prillm_or.files.markets import write_market
@@ -34,6 +33,7 @@ def test_solve_prints_a_table_and_ends_with_0() -> None:
 @pytest.mark.wheel
 @pytest.mark.parametrize("solver", ["path", "bisect", "highs", pytest.param("gurobi", marks=pytest.mark.slow)])
 def test_standard_output_holds_nothing_but_json(solver: str) -> None:
+    """What a solver's own library prints is seen in a real process alone."""
     done = in_process("solve", "tiny/kink", "--solver", solver, "--json", "-")
     result = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -122,10 +122,11 @@ def test_a_missing_package_is_named_with_its_install_command(
 
 
 def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
+    """HiGHS has to have begun."""
     out = tmp_path / "out.json"
     arguments = ("solve", "coding-13", "tiny/tie", "--model", "kkt-bigm-naive", "--solver", "highs", "--json", str(out))
     with running(*PROGRAM, *arguments) as process:
-        time.sleep(6)
+        wait_for_work(3, process)
         interrupted(process)
     (result,) = read_json(out)
     assert result["instance"] == "coding-13"

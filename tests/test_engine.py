@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
-from helpers.commands import PROGRAM, in_process, running, untimed, wait_for_lines
+from helpers.commands import PROGRAM, in_process, running, untimed, wait_for_lines, wait_until, worked
 from prillm_or.abstraction.training.anchor import example
 from prillm_or.abstraction.training.examples import computed
 from prillm_or.cli import run
@@ -36,8 +37,12 @@ from prillm_or.workers.engine import Engine, Lost, engine_of, spread
 
 WORK = '''
 import os, signal, time
-def square(x):
-    time.sleep(0.01)
+def square(item):
+    """Leaves the number of its process in a folder, and waits until so many are there."""
+    x, folder, processes = item
+    open(os.path.join(folder, str(os.getpid())), "w").close()
+    while len(os.listdir(folder)) < processes:
+        time.sleep(0.01)
     return x * x, os.getpid()
 def die_once(item):
     """Kills its process the first time it runs, as told by a file."""
@@ -75,8 +80,10 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_every_item_is_worked_off_once(work: Any, jobs: int) -> None:
-    made: list[Any] = list(spread(Engine(jobs), work.square, range(20)))
+def test_every_item_is_worked_off_once(work: Any, jobs: int, tmp_path: Path) -> None:
+    seen = tmp_path / "processes"
+    seen.mkdir()
+    made: list[Any] = list(spread(Engine(jobs), work.square, [(x, str(seen), jobs) for x in range(20)]))
     assert sorted((number, value) for number, (value, _) in made) == [(x, x * x) for x in range(20)]
     elsewhere = {pid for _, (_, pid) in made} - {os.getpid()}
     assert len(elsewhere) == (0 if jobs == 1 else 2)
@@ -90,6 +97,7 @@ def test_a_killed_process_loses_nothing_but_its_unit_which_runs_again(work: Any,
 
 
 def test_a_unit_that_kills_all_its_processes_is_given_up_and_no_other(work: Any) -> None:
+    """Processes have to die and be replaced."""
     made = dict(spread(Engine(2), work.die_always, range(8)))
     assert isinstance(made.pop(3), Lost)
     assert made == {x: x * x for x in range(8) if x != 3}
@@ -102,7 +110,7 @@ def test_what_work_raises_comes_out(work: Any, jobs: int) -> None:
 
 
 def test_nothing_to_do_is_done(work: Any) -> None:
-    assert list(spread(Engine(2), work.square, [])) == []
+    assert list(spread(Engine(2), work.refuse, [])) == []
 
 
 @pytest.mark.parametrize(
@@ -287,21 +295,19 @@ def test_ctrl_c_in_a_terminal_is_told_in_a_line(tmp_path: Path) -> None:
     """The whole group hears it there, its processes on their way at first, then at work."""
     names = [str(find("instances", "coding-13"))] * 6
     flags = ("--model", "kkt-bigm-naive", "--solver", "highs", "--jobs", "2")
-    for seconds in (0.0, 4.0):
+    for seconds in (0.0, 2.0):
         with running(*PROGRAM, "solve", *names, *flags, alone=True) as process:
-            until = time.monotonic() + 60
-            while not _has_workers(process.pid):
-                assert time.monotonic() < until
-                time.sleep(0.02)
-            time.sleep(seconds)
+            wait_until(partial(_have_worked, process.pid, seconds), process)
             os.killpg(process.pid, signal.SIGINT)
             _, error = process.communicate(timeout=60)
         assert (process.returncode, error) == (130, "interrupted: 0 of 6 done\n")
 
 
-def _has_workers(pid: int) -> bool:
+def _have_worked(pid: int, seconds: float) -> bool:
+    """Whether a process has workers, of which one has used so much processor time."""
     with suppress(psutil.Error):
-        return any("loky" in " ".join(child.cmdline()) for child in psutil.Process(pid).children())
+        workers = [child for child in psutil.Process(pid).children() if "loky" in " ".join(child.cmdline())]
+        return any(worked(worker.pid) >= seconds for worker in workers)
     return False
 
 
@@ -325,7 +331,8 @@ def test_nothing_is_kept_beside_a_device(capsys: pytest.CaptureFixture[str]) -> 
     assert "is no file that results could be kept beside" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_killed_run_goes_on_where_it_was(jobs: str, tmp_path: Path) -> None:
     names = [write(tmp_path, seed) for seed in range(20)]
     parts = tmp_path / "all.json.parts"

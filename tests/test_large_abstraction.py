@@ -143,6 +143,7 @@ print((peak() - before) / (market.n * market.m))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 def test_learned_needs_little_memory_a_pair() -> None:
     """About 60 bytes; one array of what the encoder makes of all pairs has 192."""

@@ -206,6 +206,7 @@ def test_small_market_is_a_file_like_any_other(tmp_path: Path) -> None:
     assert solve(again, solver="path").profit == pytest.approx(solve(made, solver="path").profit, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.wheel
 def test_command_line() -> None:
     flags = ("--abstraction", "learned", "--keep", "2", "--solver", "path", "--json", "-")

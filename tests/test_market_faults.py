@@ -192,6 +192,7 @@ def test_an_odd_key_is_quoted_in_its_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("as_npy", [False, True])
 def test_a_million_faults_take_a_few_lines(tmp_path: Path, as_npy: bool) -> None:
+    """So many that a line each would be felt."""
     n, m = 2000, 500
     document = valid() | {"users": [{"id": f"u{i}", "demand": -1} for i in range(n)]}
     document["providers"] += [{"id": f"p{j}", "price": 1, "capacity": 1} for j in range(m - 3)]

@@ -148,6 +148,7 @@ def test_a_market_file_has_a_line_for_each_user_provider_and_row(tmp_path: Path,
 
 @pytest.mark.parametrize(("m", "inline"), [(1000, True), (1001, False)])
 def test_more_than_a_million_delays_go_beside_the_file(tmp_path: Path, m: int, inline: bool) -> None:
+    """The limit is what it is."""
     market = make_market(user_ids=tuple(f"u{i}" for i in range(1000)), provider_ids=tuple(f"p{j}" for j in range(m)))
     write_market(market, tmp_path / "big.json.gz")
     assert (tmp_path / "big.delays.npy").exists() != inline

@@ -219,7 +219,9 @@ def test_the_best_point_of_a_piece_by_hand() -> None:
     assert best_on_piece(piece, 0, np.array([np.nan, 2.0]), 0.0) == (3.0, 21.0)
 
 
-@pytest.mark.parametrize(("kind", "seed"), [("heavy", 3), ("weights", 1)], indirect=["kind"])
+@pytest.mark.parametrize(
+    ("kind", "seed"), [pytest.param("heavy", 3, marks=pytest.mark.slow), ("weights", 1)], indirect=["kind"]
+)
 @pytest.mark.usefixtures("listed")
 def test_long_traces_stay_in_step(kind: str, seed: int) -> None:
     # More breakpoints than the updates between two fresh starts (64).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from helpers.commands import PROGRAM, interrupted, running
+from helpers.commands import PROGRAM, interrupted, running, wait_until
 from helpers.markets import in_other_units
 from prillm_or.abstraction.features import GAIN, market_features
 from prillm_or.abstraction.networks import REACHES, SPAN, AnchorNetwork, KeepNetwork, LearnedNetworks
@@ -197,15 +196,13 @@ def test_fitting_stops_when_it_no_longer_helps(tmp_path: Path) -> None:
     assert len(fit(MeanTask(), lessons(10), lessons(5), schedule, tmp_path, "mean").history) == 3
 
 
+@pytest.mark.slow
 def test_a_killed_training_run_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     straight, killed = tmp_path / "straight.safetensors", tmp_path / "killed.safetensors"
     assert run(["train", "--out", str(straight), *SMALL]) == 0
     with running(*PROGRAM, "train", "--out", str(killed), *SMALL) as process:
         checkpoint = tmp_path / "killed.safetensors.parts" / "anchor.safetensors"
-        waited = time.monotonic()
-        while not checkpoint.exists() and process.poll() is None and time.monotonic() - waited < 100:
-            time.sleep(0.02)
-        assert process.poll() is None, "the run ended before it could be killed"
+        wait_until(checkpoint.exists, process)
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not killed.exists()
@@ -232,13 +229,12 @@ def test_train_refuses_what_it_cannot_write(tmp_path: Path, capsys: pytest.Captu
     assert "is a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     out = tmp_path / "w.safetensors"
     flags = ("--scenarios", "5000", "--jobs", "1")
     with running(*PROGRAM, "train", "--out", str(out), *flags) as process:
-        waited = time.monotonic()
-        while not list(tmp_path.glob("w.safetensors.parts/*.npz")) and time.monotonic() - waited < 100:
-            time.sleep(0.02)
+        wait_until(lambda: any(tmp_path.glob("w.safetensors.parts/*.npz")), process)
         _, said = interrupted(process)
     assert "the same command goes on" in said
     assert not out.exists()

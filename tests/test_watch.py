@@ -50,9 +50,13 @@ def answer(process: subprocess.Popen[bytes]) -> Any:
 
 
 def fed(content: bytes, market: str = "tiny/one-rival") -> tuple[int, list[Any], str]:
-    """Exit code, answers and standard error when the whole input is there from the start."""
-    done = subprocess.run([*WATCH, market], input=content, capture_output=True, timeout=120, check=False)
-    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
+    """Exit code, answers and standard error, in this process, when the whole input is there from the start."""
+    with pytest.MonkeyPatch.context() as patch:
+        out, error = io.StringIO(), io.StringIO()
+        for name, stream in (("stdin", io.TextIOWrapper(io.BytesIO(content))), ("stdout", out), ("stderr", error)):
+            patch.setattr(sys, name, stream)
+        code = run(["watch", market])
+    return code, [json.loads(line) for line in out.getvalue().splitlines()], error.getvalue()
 
 
 def as_line(change: object) -> bytes:
@@ -167,22 +171,12 @@ def test_a_market_it_cannot_take_gives_one_line_and_2(
     assert len(shown.err.splitlines()) == 1
 
 
-def answers_in_this_process(
-    content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[int, Any]:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
-    code = run(["watch", "tiny/one-rival"])
-    return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
-def test_a_change_that_cannot_be_priced_is_told_and_3(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_change_that_cannot_be_priced_is_told_and_3(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ConvergenceError("it did not settle")
 
     monkeypatch.setattr(Pricer, "update", fail)
-    code, answers = answers_in_this_process(as_line(CHEAPER) + b"{\n", monkeypatch, capsys)
+    code, answers, _ = fed(as_line(CHEAPER) + b"{\n")
     assert code == 3
     assert answers[1] == {"error": ["it did not settle"], "line": 1}
     assert answers[2]["line"] == 2
@@ -198,12 +192,7 @@ def test_help_has_an_example_that_works(capsys: pytest.CaptureFixture[str]) -> N
 
 @given(st.lists(st.binary(max_size=30).filter(lambda line: b"\n" not in line and line.strip()), max_size=5))
 def test_random_garbage_never_changes_the_answer(lines: list[bytes]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        out = io.StringIO()
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\n".join([*lines, b'{"price_cap": 10.0}']))))
-        patch.setattr(sys, "stdout", out)
-        code = run(["watch", "tiny/one-rival"])
-    first, *refused, last = [json.loads(line) for line in out.getvalue().splitlines()]
+    code, (first, *refused, last), _ = fed(b"\n".join([*lines, b'{"price_cap": 10.0}']))
     assert code == (2 if lines else 0)
     assert [answer["line"] for answer in refused] == list(range(1, len(lines) + 1))
     assert (last["prices"], last["profit"]) == (first["prices"], first["profit"])

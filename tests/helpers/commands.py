@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()")
 
@@ -57,13 +59,31 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def wait_until(sign: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Until the sign is seen, while the process runs; a machine may be busy, so that no time would do."""
+    until = time.monotonic() + 200
+    while not sign():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until, "the sign has not come"
+        time.sleep(0.01)
+
+
 def wait_for_lines(path: Path, lines: int, process: subprocess.Popen[str]) -> None:
     """Until the process has written so many lines to the file."""
-    until = time.monotonic() + 60
-    while not path.exists() or path.read_bytes().count(b"\n") < lines:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until, f"{path} has not got {lines} lines in a minute"
-        time.sleep(0.01)
+    wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= lines, process)
+
+
+def wait_for_work(seconds: float, process: subprocess.Popen[str]) -> None:
+    """Until the process has used so much processor time: to start takes about 1 s."""
+    wait_until(lambda: worked(process.pid) >= seconds, process)
+
+
+def worked(pid: int) -> float:
+    """Processor time that a process has used, in seconds; 0 of one that is gone."""
+    with suppress(psutil.Error):
+        used = psutil.Process(pid).cpu_times()
+        return float(used.user + used.system)
+    return 0.0
 
 
 def untimed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
