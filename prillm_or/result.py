@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from prillm_or.output.advice import sentences
 from prillm_or.output.answer import Answer
-from prillm_or.output.numbers import figure
+from prillm_or.output.numbers import figure, seconds
 from prillm_or.output.saving import writable
-from prillm_or.output.tables import Part, Table
+from prillm_or.output.tables import Block, Part, Table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from prillm_or.market.market import Units
 
 RESULT_FORMAT = "prillm-or/result@1"
 
@@ -68,6 +71,36 @@ class Today:
 
 
 @dataclass(frozen=True)
+class Caveat:
+    """What a careful analyst would say before acting on a price: a code for scripts, a text for people."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a result is told by besides its own figures. Not part of the file format.
+
+    Parameters
+    ----------
+    units
+        Of the market.
+    caps
+        Highest prices, by provider id.
+    loads
+        At today's prices, by provider id; empty where there are none.
+    elasticity
+        Own elasticities at today's prices, by provider id; None where there is none.
+    """
+
+    units: Units
+    caps: Mapping[str, float]
+    loads: Mapping[str, float]
+    elasticity: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
 class Times:
     """Wall-clock seconds of each phase."""
 
@@ -97,10 +130,14 @@ class Result(Answer):
         Of the equilibrium at `prices`.
     stats
         Figures of the search by name (nodes, pieces, equilibria, rounds, ...); counts are whole numbers.
+    warnings
+        What to think of before acting on the prices. They never change an exit code.
     interrupted
         Whether Ctrl-C ended the run. Not part of the file format.
     notes
         Lines for people. Not part of the file format.
+    context
+        Figures for people; None of a result that was read from a file. Not part of the file format.
     """
 
     instance: str
@@ -119,8 +156,10 @@ class Result(Answer):
     threads: int
     version: str
     stats: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[Caveat, ...] = ()
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    context: Context | None = None
 
     @property
     def price(self) -> float:
@@ -137,10 +176,10 @@ class Result(Answer):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in its order; numbers that JSON cannot write become null."""
-        fields = dataclasses.asdict(self)
-        del fields["notes"], fields["interrupted"]  # for people, not part of the format
+        fields = dataclasses.asdict(dataclasses.replace(self, context=None))
+        del fields["notes"], fields["interrupted"], fields["context"]  # for people, not part of the format
         document: dict[str, Any] = writable({"format": RESULT_FORMAT, **fields})
-        return document
+        return document | {"warnings": list(document["warnings"])}
 
     def to_frame(self) -> DataFrame:
         """A row for each of the leader's providers: its price, its price today, and its load at the price found."""
@@ -157,28 +196,73 @@ class Result(Answer):
 
 
 def results_parts(results: Sequence[Result], note: str = "", *, verbose: bool = False) -> Iterator[Part]:
-    """What several results are shown by: a table, and their notes where one failed or `verbose` asks for them."""
-    columns = ("instance", "method", "status", "price", "profit", "today", "bound", "gap", "KKT", "regret", "time")
+    """What results are shown by.
+
+    One is told in sentences, and a block of its figures; of several there are a table, and the codes of the warnings.
+    Notes are shown where one failed, or where `verbose` asks for them.
+    """
+    if len(results) == 1:
+        yield from _one(results[0], note)
+    else:
+        yield from _several(results, note)
+    for result in results:
+        if verbose or result.status is Status.ERROR:
+            yield from (f"{result.instance}: {line}" for line in result.notes)
+
+
+def _one(result: Result, note: str) -> Iterator[Part]:
+    several = len(result.prices) > 1
+    yield f"{result.instance}{note}"
+    yield ""
+    yield from sentences(result)
+    prices = [(f"price of {name}" if several else "price", figure(price)) for name, price in result.prices.items()]
+    today = [] if result.today is None else [("profit today", figure(result.today.profit))]
+    loads = [(f"load of {name}" if several else "load", figure(load)) for name, load in result.loads.items()]
+    yield Block(
+        "",
+        [
+            ("status", f"{result.status.value.replace('_', ' ')}, by {result.method}"),
+            *prices,
+            ("profit", figure(result.profit)),
+            *today,
+            ("bound", figure(result.upper_bound)),
+            ("gap", figure(result.gap, 2)),
+            *loads,
+            ("certified", f"to {figure(_certified_to(result), 1)}"),
+            ("time", seconds(result.time_s.total)),
+        ],
+    )
+
+
+def _certified_to(result: Result) -> float:
+    """The larger one of how far flows are from an equilibrium and of what any user could still gain."""
+    return max(result.certificate.kkt_residual, result.certificate.max_regret)
+
+
+def _several(results: Sequence[Result], note: str) -> Iterator[Part]:
+    columns = (
+        *("instance", "method", "status", "price", "profit", "profit today", "bound", "gap", "certified to", "time"),
+    )
     rows = [
         (
             result.instance,
             str(result.method),
-            result.status.value,
+            result.status.value.replace("_", " "),
             " ".join(f"{provider}={figure(price)}" for provider, price in result.prices.items()),
             figure(result.profit),
             figure(None if result.today is None else result.today.profit),
             figure(result.upper_bound),
             figure(result.gap, 2),
-            figure(result.certificate.kkt_residual, 2),
-            figure(result.certificate.max_regret, 2),
-            f"{result.time_s.total:.3f} s",
+            figure(_certified_to(result), 1),
+            seconds(result.time_s.total),
         )
         for result in results
     ]
-    yield Table(f"best prices{note}", columns, rows, columns[4:])
+    ranks = ("price", "profit", "status", "gap", "profit today", "time")
+    yield Table(f"best prices{note}", columns, rows, columns[4:], ("method", "price"), ranks)
     for result in results:
-        if verbose or result.status is Status.ERROR:
-            yield from (f"{result.instance}: {line}" for line in result.notes)
+        if codes := dict.fromkeys(warning.code for warning in result.warnings):
+            yield f"{result.instance}: warnings {', '.join(codes)}"
 
 
 def result_from_json(document: Mapping[str, Any]) -> Result:
@@ -199,5 +283,6 @@ def result_from_json(document: Mapping[str, Any]) -> Result:
             "status": Status(fields["status"]),
             "certificate": Certificate(**fields["certificate"]),
             "time_s": Times(**fields["time_s"]),
+            "warnings": tuple(Caveat(**warning) for warning in fields.get("warnings", ())),
         }
     )

@@ -23,11 +23,19 @@ COMMANDS = (
 
 
 @pytest.mark.wheel
-def test_solve_prints_a_table_and_ends_with_0() -> None:
+def test_solve_says_what_to_do_before_any_figure_and_ends_with_0() -> None:
     done = in_process("solve", "coding-13")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "step-3.7-flash=" in done.stdout
-    assert "optimal" in done.stdout
+    assert done.stdout.startswith("coding-13\n\nRaise the price of step-3.7-flash from 0.09045 to 0.1117 (+23.5 %;")
+    assert "optimal, by path" in done.stdout
+
+
+def test_solve_of_several_markets_prints_a_table() -> None:
+    done = in_process("solve", "coding-13", "tiny/kink")
+    assert done.stdout.startswith("best prices\ninstance   ")
+    assert "step-3.7-flash=0.1117129" in done.stdout
+    assert "tiny/kink: warnings" not in done.stdout
+    assert "kink: warnings far-from-today, inelastic, no-values" in done.stdout
 
 
 @pytest.mark.wheel
@@ -210,7 +218,7 @@ def test_ids_that_look_like_markup_are_printed_as_they_are(tmp_path: Path, capsy
     odd = dataclasses.replace(market, provider_ids=("[bold]lead[/bold]", "rival"))
     write_market(odd, tmp_path / "odd.json")
     assert run(["solve", str(tmp_path / "odd.json")]) == 0
-    assert "[bold]lead[/bold]=" in capsys.readouterr().out
+    assert "price of [bold]lead[/bold] from" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

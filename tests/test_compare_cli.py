@@ -13,7 +13,10 @@ from prillm_or.cli import run
 from prillm_or.comparison.store import FILE
 
 
-def test_compare_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_writes_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")  # all headings on one line
     folder = tmp_path / "new" / "out"
     arguments = ["compare", "tiny/kink", "tiny/tie", "--method", "path", "--method", "bisect", "--repeat", "2"]
     assert run([*arguments, "--report", str(folder), "--json", str(tmp_path / "same.json")]) == 0

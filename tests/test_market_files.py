@@ -32,7 +32,11 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     file = read_market(written(tmp_path, valid()))
     market = file.market
     assert file.path == tmp_path / "market.json"
-    assert (market.name, market.description, market.units) == ("fault", "", Units("1000 USD", "1e9 tokens", "s", "day"))
+    assert (market.name, market.description, market.units) == (
+        "fault",
+        "",
+        Units("currency", "volume unit", "delay unit", "period"),
+    )
     assert market.value.tolist() == [0.0, -1.0, 0.0]
     assert market.unit_cost.tolist() == [0.0, 0.0, 0.5]
     assert market.price_weight.tolist() == market.congestion_weight.tolist() == market.delay_weight.tolist() == [1, 1]

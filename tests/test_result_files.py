@@ -12,7 +12,7 @@ import pytest
 
 from prillm_or.market.synthetic import generate
 from prillm_or.output.saving import write_json
-from prillm_or.result import Certificate, Method, Result, Status, Times, Today, result_from_json
+from prillm_or.result import Caveat, Certificate, Method, Result, Status, Times, Today, result_from_json
 from prillm_or.solving.run import solve
 
 
@@ -54,6 +54,7 @@ def test_a_result_has_the_fields_of_the_contract_in_their_order() -> None:
         threads=1,
         version="0.1.0",
         stats={"pieces": 3, "expected_profit": np.float64(1.5)},
+        warnings=(Caveat("loss", "this price loses money"),),
         notes=("for people",),
     )
     assert json.dumps(result.to_dict()) == (
@@ -63,15 +64,17 @@ def test_a_result_has_the_fields_of_the_contract_in_their_order() -> None:
         '"keep": null}, "status": "feasible", "prices": {"a": 2.358877}, "profit": 174.0, "upper_bound": null, '
         '"gap": null, "loads": {"a": 73.78}, "certificate": {"kkt_residual": 2.1e-13, "max_regret": 3e-14}, '
         '"time_s": {"total": 1.0, "read": 0.0, "build": 0.0, "abstract": 0.0, "solve": 0.0, "verify": 0.0}, '
-        '"seed": 0, "threads": 1, "version": "0.1.0", "stats": {"pieces": 3, "expected_profit": 1.5}}'
+        '"seed": 0, "threads": 1, "version": "0.1.0", "stats": {"pieces": 3, "expected_profit": 1.5}, '
+        '"warnings": [{"code": "loss", "text": "this price loses money"}]}'
     )
     assert replace(result, today=None).to_dict()["today"] is None
 
 
-def test_a_result_is_read_as_it_was_written_also_without_stats() -> None:
-    result = solve(generate(3, 3, "uniform", 0))
+def test_a_result_is_read_as_it_was_written_also_without_stats_and_warnings() -> None:
+    result = solve(replace(generate(3, 3, "uniform", 0), value=np.zeros(3)))
+    assert [warning.code for warning in result.warnings] == ["no-values"]
     document = json.loads(json.dumps(result.to_dict()))
-    assert result_from_json(document) == replace(result, notes=())
+    assert result_from_json(document) == replace(result, notes=(), context=None)
     assert result.stats["pieces"] >= 1
-    del document["stats"]  # as files had none before
-    assert result_from_json(document).stats == {}
+    del document["stats"], document["warnings"]  # as files had none before
+    assert (result_from_json(document).stats, result_from_json(document).warnings) == ({}, ())

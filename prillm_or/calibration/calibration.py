@@ -233,7 +233,10 @@ class Calibration(Answer):
 
 
 def _score_table(scores: Mapping[str, MethodScores]) -> Table:
-    heads = ("method", "R2 in sample", "held out", "R2 shares in sample", "held out ", "MAE in sample", "held out  ")
+    heads = (
+        "method",
+        *(f"{what} {where}" for what in ("R2", "R2 of shares", "MAE") for where in ("in sample", "held out")),
+    )
     rows = [
         (
             name,
@@ -245,7 +248,7 @@ def _score_table(scores: Mapping[str, MethodScores]) -> Table:
         )
         for name, scored in scores.items()
     ]
-    return Table("scores", heads, rows, heads[1:])
+    return Table("scores", heads, rows, heads[1:], ranks=heads[2:3] + heads[1:2])
 
 
 def _users(preferences: Preferences) -> dict[str, dict[str, Any]]:

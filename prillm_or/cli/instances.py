@@ -18,7 +18,8 @@ def command(json: Json = None) -> int:
     markets = [(name, read_instance(name).market) for name in names_here("instances")]
     rows = [(name, str(m.n), str(m.m), ", ".join(m.leader_ids), _today(m)) for name, m in markets]
     columns = ("name", "users", "providers", "leader", "price today")
-    listed = Table("instances", columns, rows, ("users", "providers", "price today"))
+    numbers = ("users", "providers", "price today")
+    listed = Table("instances", columns, rows, numbers, texts=("leader",), ranks=("leader",))
     finish([listed], [_to_json(name, market) for name, market in markets], json)
     return 0
 

@@ -21,9 +21,11 @@ def command(json: Json = None) -> int:
     names = sorted({*model_profile_names(), *names_here("models")})
     profiles = [model_profile(here("models", name, also=MODELS)) for name in names]
     rows = [(p.name, p.formulation, MODELS[p.formulation].about, _options(p.options)) for p in profiles]
-    models = Table("models", ("name", "formulation", "what it is", "options"), rows)
+    heads = ("name", "formulation", "what it is", "options")
+    models = Table("models", heads, rows, texts=("what it is", "options"))
     columns = ("name", "how rivals become fewer", "takes", "state")
-    abstractions = Table("abstractions", columns, [_abstraction(name) for name in ABSTRACTIONS])
+    fewer = [_abstraction(name) for name in ABSTRACTIONS]
+    abstractions = Table("abstractions", columns, fewer, texts=columns[1:], ranks=("state",))
     document = [{"name": p.name, "formulation": p.formulation, "options": vars(p.options)} for p in profiles]
     finish([models, abstractions], document, json)
     return 0

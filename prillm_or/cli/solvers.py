@@ -22,7 +22,8 @@ def command(json: Json = None) -> int:
     lines = [
         (row["name"], row["about"], row["version"] or "-", row["state"], " ".join(row["profiles"])) for row in rows
     ]
-    finish([Table("solvers", columns, lines)], rows, json)
+    texts, ranks = ("what it is", "state", "profiles"), ("state", "what it is")
+    finish([Table("solvers", columns, lines, texts=texts, ranks=ranks)], rows, json)
     return 0
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 
 from prillm_or.errors import PrillmError, with_flags
+from prillm_or.output.words import inert
 
 
 def open_streams() -> None:
@@ -58,8 +59,9 @@ def printing() -> Iterator[None]:
 
 def report(error: object) -> None:
     """Print what is wrong on standard error, with its arguments as flags; where there is none, the exit code tells."""
+    text = with_flags(error.message if isinstance(error, PrillmError) else str(error))
     try:
-        print(with_flags(error.message if isinstance(error, PrillmError) else str(error)), file=sys.stderr, flush=True)
+        print("\n".join(map(inert, text.split("\n"))), file=sys.stderr, flush=True)
     except OSError:
         _drop(2)
 

@@ -62,12 +62,13 @@ class Comparison(Answer):
         from prillm_or.comparison.headline import headline
         from prillm_or.comparison.method import about
         from prillm_or.comparison.published import paper_tables
-        from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections, time_note
+        from prillm_or.comparison.summary import HEADINGS, NUMBERS, RANKS, TEXTS, cells, sections, time_note
 
         found = sections(self)
         for section in found:
             yield f"{section.name}: {headline(section, self.plan.limits.gap)}"
-            yield Table(f"{section.name}{note}", HEADINGS, [cells(line) for line in section.lines], NUMBERS)
+            rows = [cells(line) for line in section.lines]
+            yield Table(f"{section.name}{note}", HEADINGS, rows, NUMBERS, TEXTS, RANKS)
             yield from section.messages
         if found:
             yield time_note(self)

@@ -13,6 +13,7 @@ from prillm_or.output.tables import Table
 
 LABEL = "paper, on its own data"
 _HEADINGS = ("in the paper", "profit", "time", "here", "our profit", "our time")
+_RANKS = ("profit", "our profit", "time", "our time")
 _NUMBERS = ("profit", "time", "our profit", "our time")
 
 
@@ -39,7 +40,7 @@ def _table(table: Mapping[str, Any], ours: Mapping[str, Line]) -> Table:
     title = f"{table['market']} ({LABEL})"
     if ours:
         title += f", beside our {table['instance']}"
-    return Table(title, _HEADINGS, [_row(row, ours) for row in table["rows"]], _NUMBERS)
+    return Table(title, _HEADINGS, [_row(row, ours) for row in table["rows"]], _NUMBERS, ranks=_RANKS)
 
 
 def _row(row: Mapping[str, Any], ours: Mapping[str, Line]) -> tuple[str, ...]:

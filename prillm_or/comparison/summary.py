@@ -19,6 +19,12 @@ HEADINGS = ("method", "price", "profit", "% of proven optimum", "proven gap", "t
 NUMBERS = HEADINGS[1:-1]
 """Headings of columns that hold numbers."""
 
+TEXTS = ("price", "status")
+"""Headings of columns that may take several lines: a leader may have several prices."""
+
+RANKS = ("price", "profit", "% of proven optimum", "time, median", "status", "proven gap")
+"""Headings by importance."""
+
 _TWIN = "*"
 """Marks a share of time that is not of the first method's."""
 

@@ -105,7 +105,7 @@ def _proof(begin: str, found: Competition) -> Iterator[Part]:
             for gain in [one.certificate[owner.name]]
         ]
         headings = ("owner", "largest gain by moving", "relative", "proven bound", "how")
-        yield Table("", headings, gains, headings[1:4])
+        yield Table("", headings, gains, headings[1:4], headings[4:], ("relative", "proven bound"))
         unproven = [owner.name for owner in setting.owners if not one.certificate[owner.name].proven]
         if unproven:
             yield f"Not proven, only that nothing better was found: {', '.join(unproven)}"

@@ -34,6 +34,7 @@ def users_table(explanation: Explanation) -> Table:
         ("user", "to leader", "profit", "state", "leaves at", "joins at", *effects),
         rows,
         ("to leader", "profit", "leaves at", "joins at", *effects),
+        ranks=("to leader", "profit", "state", effects[1], "leaves at", "joins at"),
     )
 
 
@@ -54,6 +55,8 @@ def rivals_table(explanation: Explanation) -> Table:
         ("rival", "load", "tied by", *effects),
         rows,
         ("load", *effects),
+        ("tied by",),
+        ("load", *effects[1::2], "tied by"),
     )
 
 

@@ -192,7 +192,7 @@ def _to_document(market: Market, delays: object) -> dict[str, Any]:
         "format": MARKET_FORMAT,
         "name": market.name,
         "description": market.description,
-        "units": dataclasses.asdict(market.units),
+        **({} if market.units == Units() else {"units": dataclasses.asdict(market.units)}),
         "weights": common,
         "leader": {
             "providers": list(market.leader_ids),

@@ -27,7 +27,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Units:
-    """Labels of the units a market is written in; nothing is ever converted.
+    """Labels of the units a market is written in; nothing is ever converted. One that names none has none.
 
     Raises
     ------
@@ -35,16 +35,31 @@ class Units:
         When one is no text.
     """
 
-    currency: str = "1000 USD"
-    volume: str = "1e9 tokens"
-    delay: str = "s"
-    period: str = "day"
+    currency: str = "currency"
+    volume: str = "volume unit"
+    delay: str = "delay unit"
+    period: str = "period"
 
     def __post_init__(self) -> None:
         problems: list[str] = []
         checked_kinds(self, dict.fromkeys(("currency", "volume", "delay", "period"), str), problems)
         if problems:
             raise MarketError("units", problems)
+
+    @property
+    def of_prices(self) -> str:
+        """What prices, costs and values are counted in."""
+        return f"{self.currency} per {self.volume}"
+
+    @property
+    def of_money(self) -> str:
+        """What profits are counted in."""
+        return f"{self.currency} a {self.period}"
+
+    @property
+    def of_volume(self) -> str:
+        """What demands, flows and loads are counted in."""
+        return f"{self.volume} a {self.period}"
 
 
 def _left_out() -> Array:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, SkipValidation, Tag
 
+from prillm_or.market.market import Units
+
 NUMBER, OBJECT = "<number>", "<object>"
 """Tags of the two ways to write caps or delays; they show up in pydantic's locations and are removed from ours."""
 
@@ -40,12 +42,12 @@ class Part(BaseModel):
 
 
 class UnitLabels(Part):
-    """Labels of the units; nothing is converted."""
+    """Labels of the units; nothing is converted. What is left out has none."""
 
-    currency: Text = "1000 USD"
-    volume: Text = "1e9 tokens"
-    delay: Text = "s"
-    period: Text = "day"
+    currency: Text = Units.currency
+    volume: Text = Units.volume
+    delay: Text = Units.delay
+    period: Text = Units.period
 
 
 class Weights(Part):

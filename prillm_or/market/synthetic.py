@@ -8,13 +8,14 @@ from typing import Literal
 import numpy as np
 
 from prillm_or.errors import ArgumentError, argument, check_count
-from prillm_or.market.market import Array, Market
+from prillm_or.market.market import Array, Market, Units
 
 Shape = Literal["uniform", "heavy", "market"]
 Latency = Literal["network"]
 
 _CAP = 12.0
 _DELAY_WEIGHT = 0.001
+_UNITS = Units("1000 USD", "1e9 tokens", "s per 1e6 tokens", "day")
 _REGIONS = 32
 _TRIPS, _SECONDS_PER_SIDE = 3, 0.2
 
@@ -155,7 +156,7 @@ def _market(n: int, m: int, waits: Array | None, rng: np.random.Generator) -> Ma
     capacity = load / load.sum() * demand.sum() * peak / price
     delay = requests[:, None] * (first_token if waits is None else waits)
     market = _assemble(demand, price, capacity, value, delay, list_price[-1])
-    return replace(market, congestion_weight=congestion, delay_weight=np.full(n, _DELAY_WEIGHT))
+    return replace(market, congestion_weight=congestion, delay_weight=np.full(n, _DELAY_WEIGHT), units=_UNITS)
 
 
 def _correlated(normal: Array, correlation: float, rng: np.random.Generator) -> Array:

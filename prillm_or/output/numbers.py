@@ -5,6 +5,8 @@ A zero has no sign, nor has what is rounded to one.
 
 from __future__ import annotations
 
+_MOST_DIGITS = 17
+
 
 def figure(value: float | None, digits: int = 7) -> str:
     """A number of so many significant digits."""
@@ -14,6 +16,13 @@ def figure(value: float | None, digits: int = 7) -> str:
 def signed(value: float | None, digits: int = 3) -> str:
     """A change, with its sign."""
     return "-" if value is None else f"{value:+.{digits}g}" if value else "0"
+
+
+def apart(before: float, after: float, digits: int = 4) -> tuple[str, str]:
+    """Two numbers of so many significant digits, or as many more as tell them apart."""
+    while digits < _MOST_DIGITS and before != after and figure(before, digits) == figure(after, digits):
+        digits += 1
+    return figure(before, digits), figure(after, digits)
 
 
 def percent(share: float | None, decimals: int = 2) -> str:

@@ -113,7 +113,7 @@ class RobustPrices(Answer):
         columns = ("price", self.provider, *figures)
         rows = [_row(_ROWS[name], price) for name, price in self.by_name.items()]
         draws = f"{self.draws} {'draw' if self.draws == 1 else 'draws'}"
-        yield Table(f"{self.instance}{note}: prices over {draws}", columns, rows, columns[1:])
+        yield Table(f"{self.instance}{note}: prices over {draws}", columns, rows, columns[1:], columns[:1])
 
 
 def _row(name: str, price: RobustPrice) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ import numpy as np
 from prillm_or import __version__
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market, by_leader
-from prillm_or.result import Method, Result, Status, Times, Today
+from prillm_or.result import Context, Method, Result, Status, Times, Today
 from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solving.caveats import caveats, own_elasticity
 from prillm_or.users.certificate import certify, is_certified, profit_of, relative_gap
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, nearest, solve_users
 
@@ -42,6 +43,9 @@ def judge(
     upper_bound, gap, consistent = _bounded(profit, proposal.upper_bound, turnover(market))
     certified = is_certified(certificate)
     status = _status(proposal.ended, gap, limits.gap) if consistent and certified else Status.ERROR
+    today = _at_today(market, users, (*known, found))
+    elasticity = own_elasticity(market, users, today)
+    abstracted = method.abstraction is not None and upper_bound is None
     notes = list(proposal.notes)
     if not consistent:
         notes.append(f"the solver's bound {upper_bound!r} is below the profit {profit!r} of its own price")
@@ -50,7 +54,7 @@ def judge(
     return Result(
         instance=market.name,
         instance_sha256=None,
-        today=_today(market, users, (*known, found)),
+        today=_today(market, today),
         method=method,
         status=status,
         prices=by_leader(market, prices),
@@ -64,8 +68,15 @@ def judge(
         threads=limits.threads,
         version=__version__,
         stats=proposal.stats,
+        warnings=caveats(market, users, found, profit, elasticity, abstracted=abstracted),
         interrupted=proposal.ended is Ended.INTERRUPTED,
         notes=tuple(notes),
+        context=Context(
+            market.units,
+            by_leader(market, market.price_cap),
+            {} if today is None else by_leader(market, today.load[list(market.leader)]),
+            elasticity,
+        ),
     )
 
 
@@ -102,11 +113,18 @@ def _status(ended: Ended, gap: float | None, wanted: float) -> Status:
     return Status.HEURISTIC if gap is None else Status.FEASIBLE
 
 
-def _today(market: Market, users: UserProblem, known: Sequence[Equilibrium]) -> Today | None:
+def _at_today(market: Market, users: UserProblem, known: Sequence[Equilibrium]) -> Equilibrium | None:
+    """The equilibrium at today's prices, if there are any."""
     prices = market.today
     if prices is None:
         return None
     near = nearest(known, prices)
     if near is None or not np.array_equal(near.prices, prices):
         near = solve_users(users, prices, near)
-    return Today(by_leader(market, prices), profit_of(market, prices, near.load))
+    return near
+
+
+def _today(market: Market, found: Equilibrium | None) -> Today | None:
+    if found is None:
+        return None
+    return Today(by_leader(market, found.prices), profit_of(market, found.prices, found.load))

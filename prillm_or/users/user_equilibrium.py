@@ -12,11 +12,12 @@ import numpy as np
 from prillm_or.errors import ArgumentError, CombinationError, argument, is_number
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.checks import meant
-from prillm_or.market.market import Market, by_provider
+from prillm_or.market.market import Array, Market, by_provider
 from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure
 from prillm_or.output.plots import on_axes
 from prillm_or.output.tables import Part, Table
+from prillm_or.output.words import TIE
 from prillm_or.result import Certificate
 from prillm_or.users.certificate import certify, profit_of
 from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
@@ -110,11 +111,10 @@ class UserEquilibrium(Answer):
         yield Table(f"{market.name}{note}: providers", columns, rows, columns[1:])
         if market.n * market.m <= _MOST_FLOWS:
             flows = [
-                (user, figure(found.multiplier[i], 5), *(figure(flow, 5) if flow > 0 else "" for flow in found.flow[i]))
+                (user, figure(found.multiplier[i], 5), _listed(market.provider_ids, found.flow[i]))
                 for i, user in enumerate(market.user_ids)
             ]
-            names = ("user", "marginal cost", *market.provider_ids)
-            yield Table("flows", names, flows, names[1:])
+            yield Table("flows", ("user", "marginal cost", "uses"), flows, ("marginal cost",), ("uses",), ("uses",))
         yield f"profit {figure(self.profit, 10)}"
         residual, regret = self.certificate.kkt_residual, self.certificate.max_regret
         yield f"KKT residual {residual:.1e}, largest regret {regret:.1e}"
@@ -124,6 +124,12 @@ class UserEquilibrium(Answer):
         from prillm_or.users.flows_plot import flows_height, plot_flows
 
         return on_axes(ax, lambda axes: plot_flows(axes, self.market, self.found), flows_height(self.market))
+
+
+def _listed(names: Sequence[str], flows: Array) -> str:
+    """Whom a user uses, and how much; the most used first."""
+    used = [j for j in np.argsort(-flows, kind="stable").tolist() if flows[j] > 0]
+    return ", ".join(f"{names[j]}{TIE}{figure(flows[j], 5)}" for j in used)
 
 
 def equilibrium(market: AnyMarket, prices: Mapping[str, float] | None = None) -> UserEquilibrium:

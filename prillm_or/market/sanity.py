@@ -1,0 +1,106 @@
+"""sanity: what in a market's figures looks like a slip of units or a field left out; it is allowed, and worth a word.
+
+Figures are measured by the usual price, the median of today's prices. In the shipped markets, which were fitted to what
+users did, delays cost users up to 0.7 of it from the nearest provider to the farthest, and congestion 0.2 to 0.7 of it,
+at loads shared out by capacity. A slip, milliseconds for seconds, tokens for thousands of them, is a factor of 1000:
+the thresholds lie between that and what was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from prillm_or.market.market import Market
+from prillm_or.market.outside import OUTSIDE
+from prillm_or.output.numbers import figure
+from prillm_or.result import Caveat
+
+_DELAYS, _CONGESTION, _CAPACITY = 30.0, 100.0, 1000.0
+
+
+def implausible(market: Market) -> Iterator[Caveat]:
+    """What bears on any price of the leader's. Cost: n m."""
+    price = _usual_price(market)
+    if price > 0:
+        yield from _delays(market, price)
+        yield from _congestion(market, price)
+    yield from _capacities(market)
+    if not market.value.any():
+        yield Caveat("no-values", "no provider has a `value`: users choose by price, delay and congestion alone")
+    yield from _caps(market)
+
+
+def costless(market: Market) -> Iterator[Caveat]:
+    """What bears on prices that others set, too: whoever serves for nothing can ask next to nothing."""
+    rivals = [j for j in market.rivals if market.provider_ids[j] != OUTSIDE]
+    if rivals and not market.unit_cost[rivals].any():
+        yield Caveat(
+            "no-unit-costs",
+            "no rival has a `unit_cost`: each is taken to serve for nothing, and prices they set may be too low",
+        )
+
+
+def _usual_price(market: Market) -> float:
+    asked = [j for j in range(market.m) if market.provider_ids[j] != OUTSIDE and not np.isnan(market.price[j])]
+    return float(np.median(market.price[asked])) if asked else 0.0
+
+
+def _delays(market: Market, price: float) -> Iterator[Caveat]:
+    spread = market.delay.max(axis=1) - market.delay.min(axis=1)
+    costs = spread * market.delay_weight / market.price_weight
+    order = np.argsort(costs)
+    middle = np.searchsorted(market.demand[order].cumsum(), market.demand.sum() / 2)
+    times = float(costs[order][min(middle, market.n - 1)]) / price
+    if times > _DELAYS:
+        yield Caveat(
+            "delays-dominate",
+            f"from the nearest provider to the farthest, delay costs users {figure(times, 3)} times the usual price "
+            f"{figure(price, 3)}: it decides, prices do not; are delays in the unit that their weights are for?",
+        )
+
+
+def _congestion(market: Market, price: float) -> Iterator[Caveat]:
+    """Congestion where loads are shared out by capacity, without providers of a capacity beyond all others'."""
+    usual = market.capacity[market.capacity <= _CAPACITY * np.median(market.capacity)]
+    shared = float(market.demand.sum() / usual.sum())
+    times = shared * float(np.median(market.congestion_weight / market.price_weight)) / price
+    if times > _CONGESTION:
+        yield Caveat(
+            "congestion-dominates",
+            f"with loads shared out by capacity, congestion costs users {figure(times, 3)} times the usual price "
+            f"{figure(price, 3)}: it decides, prices do not; are capacities and demands in one unit?",
+        )
+    elif times < 1 / _CONGESTION:
+        yield Caveat(
+            "no-congestion",
+            f"with loads shared out by capacity, congestion costs users {figure(times, 2)} of the usual price "
+            f"{figure(price, 3)}: all but the cheapest lose everybody; are capacities and demands in one unit?",
+        )
+
+
+def _capacities(market: Market) -> Iterator[Caveat]:
+    usual = float(np.median(market.capacity))
+    for name, capacity in zip(market.provider_ids, market.capacity.tolist(), strict=True):
+        if name != OUTSIDE and not usual / _CAPACITY < capacity < usual * _CAPACITY:
+            yield Caveat(
+                "capacity-apart",
+                f"the capacity of {name}, {figure(capacity, 3)}, is {figure(capacity / usual, 2)} times the usual "
+                f"{figure(usual, 3)}: is it in their unit?",
+            )
+
+
+def _caps(market: Market) -> Iterator[Caveat]:
+    for j, cap in zip(market.leader, market.price_cap.tolist(), strict=True):
+        name, cost, today = market.provider_ids[j], float(market.unit_cost[j]), float(market.price[j])
+        if cap <= cost:
+            yield Caveat(
+                "cap-below-cost",
+                f"the price cap of {name}, {figure(cap, 4)}, is not above its unit cost {figure(cost, 4)}: nothing can "
+                "be earned",
+            )
+        if today > cap:
+            yield Caveat(
+                "today-above-cap", f"today's price of {name}, {figure(today, 4)}, is above its cap {figure(cap, 4)}"
+            )

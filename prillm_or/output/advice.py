@@ -1,0 +1,122 @@
+"""Advice: what to do about a price, said of a result before any table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prillm_or.output.numbers import apart, figure, rounded_percent
+
+if TYPE_CHECKING:
+    from prillm_or.result import Result
+
+_SAME = 5e-5
+"""Relative change of a price that nobody acts on."""
+
+_MOST_NAMED = 5
+
+
+def sentences(result: Result) -> Iterator[str]:
+    """Say what to do, what it brings, how far that is proven, and how the load answers; then the warnings."""
+    if result.status == "error":
+        yield "The run failed: do not act on this price."
+    else:
+        yield _moves(result)
+        yield from _brings(result)
+        yield _proof(result)
+    yield from _answers(result)
+    for warning in result.warnings:
+        yield f"* Warning: {warning.text}" + ("" if warning.text.endswith("?") else ".")
+
+
+def _moves(result: Result) -> str:
+    """Which prices to raise or lower, from what to what, all in one unit."""
+    today = {} if result.today is None else result.today.prices
+    units = "" if result.context is None else result.context.units.of_prices
+    told = [_move(name, price, today.get(name)) for name, price in result.prices.items()]
+    text = "; ".join(f"{verb} the price of {name} {change}" for verb, name, change in told)
+    if len(told) > 1:
+        text += f"; all in {units}" if units else ""
+    elif units:
+        text = f"{text[:-1]}; {units})" if text.endswith(")") else f"{text} ({units})"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _move(name: str, price: float, today: float | None) -> tuple[str, str, str]:
+    if today is None:
+        return "set", name, f"to {figure(price, 4)}"
+    if abs(price - today) <= _SAME * today:
+        return "keep", name, f"at {figure(today, 4)}"
+    before, after = apart(today, price)
+    share = f" ({rounded_percent(price / today - 1, sign=True)})" if today > 0 else ""
+    return "raise" if price > today else "lower", name, f"from {before} to {after}{share}"
+
+
+def _brings(result: Result) -> Iterator[str]:
+    """Profit and load, today's first."""
+    context = result.context
+    money, volume = ("", "") if context is None else (context.units.of_money, context.units.of_volume)
+    load = sum(result.loads.values())
+    its, begin = ("its", "Its") if len(result.prices) == 1 else ("their", "Together their")
+    if result.today is None:
+        yield f"{begin} profit is then {figure(result.profit, 4)}{_in(money)}, {its} {_load(load, None, volume)}."
+        return
+    before = None if context is None else sum(context.loads.values())
+    profit = _change("profit", result.today.profit, result.profit, money)
+    yield f"{begin} {profit}, {its} {_load(load, before, volume)}."
+    if result.status != "optimal" and result.profit < result.today.profit and not _above_cap(result):
+        yield "Today's price earns more: keep it, or search longer."
+
+
+def _above_cap(result: Result) -> bool:
+    """Whether today's prices are none that may be asked."""
+    caps = {} if result.context is None else result.context.caps
+    today = {} if result.today is None else result.today.prices
+    return any(today[name] > cap for name, cap in caps.items())
+
+
+def _load(load: float, before: float | None, unit: str) -> str:
+    if before is None:
+        return f"load {figure(load, 4)}{_in(unit)}"
+    return _change("load", before, load, unit)
+
+
+def _change(what: str, before: float, after: float, unit: str) -> str:
+    """What becomes of a figure."""
+    if abs(after - before) <= 1e-9 * max(abs(before), abs(after)):
+        return f"{what} stays at {figure(after, 4)}{_in(unit)}"
+    way = "rises" if after > before else "falls"
+    first, last = apart(before, after)
+    share = [rounded_percent(after / before - 1, sign=True)] if before > 0 else []
+    said = "; ".join([*share, *([unit] if unit else [])])
+    return f"{what} {way} from {first} to {last}" + (f" ({said})" if said else "")
+
+
+def _in(unit: str) -> str:
+    return f" ({unit})" if unit else ""
+
+
+def _proof(result: Result) -> str:
+    """How far no other price is better."""
+    caps = {} if result.context is None else result.context.caps
+    many = len(result.prices) > 1
+    up_to = f" up to the cap of {figure(next(iter(caps.values())), 4)}" if len(caps) == 1 else " up to the caps" * many
+    what = "No prices" if many else "No price"
+    if result.upper_bound is None or result.gap is None:
+        return "Whether another price earns more is not proven: this method gives no bound."
+    if result.status == "optimal":
+        return f"{what}{up_to} {'earn' if many else 'earns'} more: proven, to a gap of {figure(result.gap, 2)}."
+    ended = "The time limit came first: " if result.status == "time_limit" else ""
+    open_gap = f"no price{up_to} earns more than {figure(result.upper_bound, 4)}, {rounded_percent(result.gap)} more"
+    return f"{ended}{open_gap if ended else open_gap[0].upper() + open_gap[1:]}; the best may lie between."
+
+
+def _answers(result: Result) -> Iterator[str]:
+    """What one per cent of price costs in load, at today's price."""
+    context = result.context
+    known = [] if context is None else [(name, e) for name, e in context.elasticity.items() if e is not None]
+    if len(known) == 1 == len(result.prices):
+        yield f"At today's price, 1 % more costs {rounded_percent(-known[0][1] / 100)} of the load."
+    elif known:
+        named = ", ".join(f"{name} {rounded_percent(-e / 100)}" for name, e in known[:_MOST_NAMED])
+        yield f"At today's prices, 1 % more on one alone costs of its load: {named}."
