@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from prillm_or.cli import run
 from prillm_or.output.look import letters
-from prillm_or.output.tables import Block, Table, as_html, as_text
+from prillm_or.output.tables import Block, Part, Table, as_html, as_text
 from prillm_or.output.words import cut, inert, wrapped
 
 WIDTHS = (40, 60, 80, 100, 120)
@@ -32,11 +33,17 @@ COMMANDS = (
 HIDDEN = "hidden for want of width:"
 
 
-def shown(command: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Lines of a command on standard output, where there are so many columns."""
-    monkeypatch.setenv("COLUMNS", str(width))
+def shown(command: str, monkeypatch: pytest.MonkeyPatch) -> list[Part]:
+    """What a command shows."""
+    caught: list[Part] = []
+    monkeypatch.setattr("prillm_or.cli.common.show", caught.extend)
     run(command.split())
-    return capsys.readouterr().out.splitlines()
+    return caught
+
+
+def lines_at(width: int, parts: Iterable[Part], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(width))
+    return as_text(parts).splitlines()
 
 
 def check(lines: list[str], whole: list[str], width: int) -> None:
@@ -46,25 +53,20 @@ def check(lines: list[str], whole: list[str], width: int) -> None:
     words = {word for line in whole for word in line.split()}
     named = " ".join(lines).count(HIDDEN)
     strangers = {word for line in lines for word in line.split() if word not in words and not set(word) <= {"─"}}
-    # What a note about hidden columns says is not there without it, and times differ from run to run.
+    # What a note about hidden columns says is not there without it.
     if named:
         strangers -= {word for line in lines for word in line.split() if not any(letter.isdigit() for letter in word)}
     assert not strangers
-    assert named == " ".join(lines).count("all is in --json")
+    assert named == " ".join(lines).count("all is in `to_dict()`")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_breaks_a_figure_or_an_id(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("prillm_or.result.seconds", lambda value: "1 ms")  # the same in every run
-    monkeypatch.setattr("prillm_or.comparison.summary.seconds", lambda value: "1 ms")
-    monkeypatch.setattr("prillm_or.comparison.summary.percent", lambda share, decimals=2: "100 %")
-    monkeypatch.setattr("prillm_or.comparison.headline.headline", lambda section, gap: "as quick as any")
-    whole = shown(command, 1000, monkeypatch, capsys)
+def test_no_command_breaks_a_figure_or_an_id(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = shown(command, monkeypatch)
+    whole = lines_at(1000, parts, monkeypatch)
     assert HIDDEN not in " ".join(whole)
     for width in WIDTHS:
-        check(shown(command, width, monkeypatch, capsys), whole, width)
+        check(lines_at(width, parts, monkeypatch), whole, width)
 
 
 TABLE = Table(
@@ -77,9 +79,8 @@ TABLE = Table(
 )
 
 
-def text_at(width: int, parts: list[str | Table | Block], monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("COLUMNS", str(width))
-    return as_text(parts)
+def text_at(width: int, parts: Iterable[Part], monkeypatch: pytest.MonkeyPatch) -> str:
+    return "\n".join(lines_at(width, parts, monkeypatch))
 
 
 def test_a_table_with_room_has_all_columns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +131,7 @@ def test_where_only_the_ids_fit_each_row_is_a_block(monkeypatch: pytest.MonkeyPa
 
 def test_an_id_wider_than_the_screen_is_cut_and_never_split(monkeypatch: pytest.MonkeyPatch) -> None:
     long = "head" + "-" * 90 + "tail"
-    parts: list[str | Table | Block] = [f"{long} is", Block("", [("id", long)]), Table("", ("id", "x"), [(long, "1")])]
+    parts: list[Part] = [f"{long} is", Block("", [("id", long)]), Table("", ("id", "x"), [(long, "1")])]
     for width in WIDTHS:
         lines = text_at(width, parts, monkeypatch).splitlines()
         ids = [line.strip() for line in lines if "head" in line]
