@@ -129,6 +129,7 @@ def _caps(caps: object, leads: list[str]) -> Iterator[tuple[Where, str]]:
 
 
 def _unpriced(providers: object, leads: set[str]) -> Iterator[tuple[Where, str]]:
+    ids = ids_of(providers)
     for i, provider in enumerate(entries(providers)):
-        if isinstance(provider, dict) and "price" not in provider and provider.get("id") not in leads:
+        if isinstance(provider, dict) and "price" not in provider and ids.get(i) not in leads:
             yield ("providers", i, "price"), "missing; only the leader's providers may leave it out"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prillm_or.errors import CombinationError, need_package
 from prillm_or.files.names import find, name_of, names
 from prillm_or.files.profiles import read_profile
+from prillm_or.market.faults import shown
 from prillm_or.models.capabilities import Capability
 
 if TYPE_CHECKING:
@@ -97,9 +98,13 @@ def model_profile(name: str) -> ModelProfile:
         raise CombinationError(
             f"{path}: options: {formulation} has no option {', '.join(strangers)}; it has {', '.join(known)}"
         )
+    for key, value in wanted.items():
+        if isinstance(value, bool) or not isinstance(value, int if known[key].type == "int" else (int, float)):
+            word = "a whole number" if known[key].type == "int" else "a number"
+            raise CombinationError(f"{path}: options.{key}: expected {word}, got {shown(value)}")
     try:
         return ModelProfile(name_of("models", name), formulation, kind(**wanted))
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise CombinationError(f"{path}: options: {error}") from None
 
 

@@ -99,6 +99,8 @@ class Gurobi:
                     f"{_LINEAR_LIMIT} of each, and {_QUADRATIC_LIMIT} variables with products; {_INSTEAD}"
                 ) from None
             raise CombinationError(f"Gurobi: {error.message}") from None
+        except (OverflowError, TypeError) as error:  # an option of the wrong type
+            raise CombinationError(f"Gurobi: {error}") from None
         has_values = model.SolCount > 0
         if has_values:
             programme.load(variables.X)

@@ -127,7 +127,10 @@ def solver_profile(name: str) -> SolverProfile:
     solver = content.get("solver")
     if solver not in SOLVERS:
         raise CombinationError(f"{path}: solver: expected one of {', '.join(SOLVERS)}, got {solver!r}")
-    return SolverProfile(name_of("solvers", name), solver, content.get("options", {}))
+    options = content.get("options", {})
+    if options and not SOLVERS[solver].algebraic:
+        raise CombinationError(f"{path}: options: {solver} has none; leave them out")
+    return SolverProfile(name_of("solvers", name), solver, options)
 
 
 def solver_profile_names() -> list[str]:

@@ -74,7 +74,7 @@ class Scip:
             settings["limits/time"] = limits.time_limit
         try:
             model.setParams({**settings, **_TOLERANCES, **options})
-        except (KeyError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise CombinationError(f"SCIP: {error}") from None
         model.optimize()
         ended = _ENDED.get(model.getStatus(), Ended.UNKNOWN)
