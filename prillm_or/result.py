@@ -266,14 +266,15 @@ def _several(results: Sequence[Result], note: str) -> Iterator[Part]:
 
 
 def result_from_json(document: Mapping[str, Any]) -> Result:
-    """The result that a document of the file format holds, without what the format leaves out.
+    """The result that a document of the file format holds, without what the format leaves out; more is ignored.
 
     Raises
     ------
     KeyError, TypeError, ValueError
         When it is no such document.
     """
-    fields = {key: value for key, value in document.items() if key != "format"}
+    names = {field.name for field in dataclasses.fields(Result)} - {"interrupted", "notes"}
+    fields = {key: value for key, value in document.items() if key in names}
     today = fields["today"]
     return Result(
         **fields

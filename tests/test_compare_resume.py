@@ -53,9 +53,26 @@ def test_half_a_line_is_dropped_and_a_strange_one_named(tmp_path: Path) -> None:
     kept = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(kept[:-20])
     assert untimed(compare(small, folder=tmp_path, resume=True).rows) == untimed(whole.rows)
-    (tmp_path / FILE).write_bytes(kept + b"{}\n")
+    (tmp_path / FILE).write_bytes(kept + b'{"key": 1}\n')
     with pytest.raises(PrillmError, match="line 3"):
         compare(small, folder=tmp_path, resume=True)
+
+
+def test_a_row_that_contradicts_its_market_is_refused(tmp_path: Path) -> None:
+    small = plan(["tiny/tie"], ["path"])
+    compare(small, folder=tmp_path)
+    kept = json.loads((tmp_path / FILE).read_bytes())
+    for change, says in (({"profit": 1e-15}, "its gap is not"), ({"loads": {"lead": 3.0}}, "its loads are not")):
+        (tmp_path / FILE).write_text(json.dumps(kept | {"row": kept["row"] | change}) + "\n")
+        with pytest.raises(PrillmError, match=f"line 1 contradicts itself or its market: {says}"):
+            compare(small, folder=tmp_path, resume=True)
+
+
+def test_a_file_of_runs_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text("notes\n")
+    with pytest.raises(PrillmError, match="is not ours"):
+        compare(plan(["tiny/tie"], ["path"]), folder=tmp_path)
+    assert (tmp_path / FILE).read_text() == "notes\n"
 
 
 @pytest.mark.slow

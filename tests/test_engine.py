@@ -345,14 +345,14 @@ def test_a_killed_run_goes_on_where_it_was(jobs: str, tmp_path: Path) -> None:
     before = parts.read_bytes().splitlines()
     assert 3 <= len(before) < 20
     known = [json.loads(line)["result"] for line in before]
-    known[0]["profit"] = 12345.0  # told apart from one that is solved again
+    known[0]["time_s"]["total"] = 12345.0  # told apart from one that is solved again
     changed = [{**json.loads(line), "result": row} for line, row in zip(before, known, strict=True)]
     whole = b"".join(json.dumps(line).encode() + b"\n" for line in changed)
     parts.write_bytes(whole + b'{"settings": {"cut sho')  # as a kill in mid-write would leave it
     assert run([*command[3:], "--resume"]) == 0
     rows = json.loads((tmp_path / "all.json").read_bytes())
     assert [row["instance"] for row in rows] == [f"uniform-6x6-{seed}" for seed in range(20)]
-    assert [row["profit"] for row in rows].count(12345.0) == 1
+    assert [row["time_s"]["total"] for row in rows].count(12345.0) == 1
     assert not parts.exists()
 
 
@@ -370,11 +370,58 @@ def test_other_settings_and_other_content_are_solved_again(tmp_path: Path) -> No
     assert again.result_of(tasks[0]) is None
 
 
-@pytest.mark.parametrize("line", ["[1]", "{}", "nonsense"])
+@pytest.mark.parametrize(
+    "line", ['{"settings": nonsense', '{"settings": 1, "settings": 2}', '{"settings": ' + "9" * 5000]
+)
 def test_parts_that_are_none_are_refused_by_line(line: str, tmp_path: Path) -> None:
     (tmp_path / "parts").write_text(f"{line}\n", encoding="utf-8")
     with pytest.raises(PrillmError, match="parts: line 1 is no record of a run"):
         Kept(tmp_path / "parts", Settings(), resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("content", [b"my own notes\n", b"[1]\n", b"{}\n", b"\x00\xff"])
+def test_a_file_that_is_not_ours_is_left_alone(
+    content: bytes, resume: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "all.json.parts"
+    mine.write_bytes(content)
+    flags = ["--json", str(tmp_path / "all.json"), *(["--resume"] if resume else [])]
+    assert run(["solve", "tiny/kink", "tiny/tie", *flags]) == 2
+    assert "all.json.parts: is not ours, and would be overwritten" in capsys.readouterr().err
+    assert mine.read_bytes() == content
+
+
+TAMPERED: list[tuple[dict[str, Any], str]] = [
+    ({"profit": 1e-15}, "its gap is not"),
+    ({"profit": 1e-15, "gap": None, "upper_bound": None, "status": "heuristic"}, "its profit is not"),
+    ({"upper_bound": 15.0, "gap": -0.0625}, "its bound is below its profit"),
+    ({"upper_bound": 32.0, "gap": 1.0}, "it is called optimal"),
+    ({"upper_bound": None}, "a bound or a gap"),
+    ({"prices": {"lead": 7.0}}, "its profit is not"),
+    ({"prices": {"lead": -1.0}}, "beyond its cap"),
+    ({"prices": {"lead": 1e9}}, "beyond its cap"),
+    ({"prices": {"other": 8.0}}, "its prices are not those"),
+    ({"loads": {"lead": 2.5}}, "its loads are not"),
+    ({"profit": "16"}, "no finite number"),
+    ({"profit": float("nan")}, "no finite number"),
+    ({"today": None}, "its prices today"),
+    ({"instance": 3}, "a name in it is no text"),
+    ({"time_s": {"total": "soon"}}, "no finite number"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), TAMPERED, ids=[f"{says}-{k}" for k, (_, says) in enumerate(TAMPERED)])
+def test_a_kept_result_that_contradicts_itself_or_its_market_is_refused(
+    change: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    task = Task("tiny/tie", Settings())
+    Kept(tmp_path / "parts", Settings(), resume=False).add(solve_task(task))
+    kept = json.loads((tmp_path / "parts").read_bytes())
+    kept["result"] |= change
+    (tmp_path / "parts").write_text(json.dumps(kept) + "\n")
+    with pytest.raises(PrillmError, match=f"parts: line 1 contradicts itself or its market: .*{says}"):
+        Kept(tmp_path / "parts", Settings(), resume=True).result_of(task)
 
 
 def test_resume_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from prillm_or import __version__
 from prillm_or.comparison.plan import Record, Unit
 from prillm_or.errors import PrillmError
+from prillm_or.result import Status, result_from_json
+from prillm_or.solving.recheck import recheck
 from prillm_or.workers.lines import Lines
 
 FILE = "runs.jsonl"
@@ -33,10 +35,16 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as failure:
             raise PrillmError(f"{folder}: cannot be used for a report: {failure.strerror}") from None
-        self._lines = Lines(folder / FILE, resume=resume)
+        self._lines = Lines(folder / FILE, "key", resume=resume)
 
     def finished(self, units: Iterable[Unit]) -> list[Record]:
-        """Those of the units that are stored with a result; failed ones are to run again."""
+        """Those of the units that are stored with a result; failed ones are to run again.
+
+        Raises
+        ------
+        PrillmError
+            When a line is no record, or contradicts itself or its market.
+        """
         known = {unit.key: unit for unit in units}
         found: dict[Unit, Record] = {}
         for number, stored in enumerate(self._lines.kept, start=1):
@@ -45,8 +53,15 @@ class Store:
                 row, failure, version = stored["row"], stored["failure"], stored["row"]["version"]
             except (KeyError, TypeError):
                 raise self._lines.fault(number) from None
-            if unit is not None and failure is None and version == __version__:
-                found[unit] = Record(unit, row)
+            if unit is None or failure is not None or version != __version__ or row.get("status") == Status.ERROR:
+                continue
+            try:
+                recheck(unit.file.market, result_from_json(row), unit.limits.gap)
+            except (AttributeError, KeyError, TypeError):
+                raise self._lines.fault(number) from None
+            except ValueError as fault:
+                raise self._lines.fault(number, f"contradicts itself or its market: {fault}") from None
+            found[unit] = Record(unit, row)
         return list(found.values())
 
     def add(self, record: Record) -> None:

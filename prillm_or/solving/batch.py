@@ -19,6 +19,7 @@ from prillm_or.market.outside import with_outside
 from prillm_or.models.registry import model_profile
 from prillm_or.result import Result, Status, result_from_json
 from prillm_or.solvers.registry import solver_profile
+from prillm_or.solving.recheck import recheck
 from prillm_or.solving.run import solve
 from prillm_or.workers.engine import Engine, Lost, spread
 from prillm_or.workers.lines import Lines
@@ -172,23 +173,41 @@ class Kept:
 
     def __init__(self, path: Path, settings: Settings, *, resume: bool) -> None:
         self._settings = _stamp(settings)
-        self._lines = Lines(path, resume=resume)
-        self._known: dict[str, Result] = {}
+        self._lines = Lines(path, "settings", resume=resume)
+        self._known: dict[str, tuple[int, Result]] = {}
         for number, stored in enumerate(self._lines.kept, start=1):
             try:
                 if stored["settings"] == self._settings:
-                    self._known[stored["result"]["instance_sha256"]] = result_from_json(stored["result"])
-            except (KeyError, TypeError, ValueError):
+                    self._known[stored["result"]["instance_sha256"]] = number, result_from_json(stored["result"])
+            except (AttributeError, KeyError, TypeError, ValueError):
                 raise self._lines.fault(number) from None
 
     def result_of(self, task: Task) -> Result | None:
-        """The kept result of the market that a task's file holds now, or None."""
+        """The kept result of the market that a task's file holds now, or None.
+
+        Raises
+        ------
+        PrillmError
+            When what was kept contradicts itself or the market.
+        """
         if not self._known:
             return None
         try:
-            return self._known.get(read_market(find("instances", task.name)).sha256)
+            file = read_market(find("instances", task.name))
         except PrillmError:
             return None
+        if file.sha256 not in self._known:
+            return None
+        number, result = self._known[file.sha256]
+        outside = task.settings.outside
+        market = file.market if outside is None else with_outside(file.market, outside)
+        try:
+            recheck(market, result, task.settings.limits.gap)
+        except (AttributeError, TypeError):
+            raise self._lines.fault(number) from None
+        except ValueError as fault:
+            raise self._lines.fault(number, f"contradicts itself or its market: {fault}") from None
+        return result
 
     def add(self, result: Result) -> None:
         """Keep a result, on disk before this returns; one that failed or Ctrl-C cut short is to be found again."""

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from prillm_or.errors import PrillmError
+from prillm_or.files.documents import parse_json
+from prillm_or.files.reading import read_content
+from prillm_or.market.faults import Faults
 from prillm_or.output.saving import replace_file
 
 
@@ -19,6 +22,8 @@ class Lines:
     ----------
     path
         Its folder exists.
+    first
+        The key that each line begins with. A file that does not is not ours, and is left alone.
     resume
         Whether to keep what it holds; otherwise it starts empty.
 
@@ -30,15 +35,15 @@ class Lines:
     Raises
     ------
     PrillmError
-        When it cannot be read or written, or a line is no object.
+        When it is not ours, cannot be read or written, or a line is no object.
     """
 
-    def __init__(self, path: Path, *, resume: bool) -> None:
+    def __init__(self, path: Path, first: str, *, resume: bool) -> None:
         self.path = path
-        try:
-            old = path.read_bytes() if resume and path.exists() else b""
-        except OSError as failure:
-            raise PrillmError(f"{path}: cannot be read: {failure.strerror}") from None
+        begin = f'{{"{first}": '.encode()
+        old = self._old(begin)
+        if not resume:
+            old = b""
         # A line that a kill cut short has no end and is dropped; those before it are whole.
         lines = old[: old.rfind(b"\n") + 1].splitlines()
         self.kept = [self._parsed(number, line) for number, line in enumerate(lines, start=1)]
@@ -47,18 +52,32 @@ class Lines:
         else:
             self.remove()
 
+    def _old(self, begin: bytes) -> bytes:
+        """What the file holds; a kill may have cut even its beginning short."""
+        if not os.path.lexists(self.path):
+            return b""
+        try:
+            old = read_content(self.path)
+        except ValueError as refusal:
+            raise PrillmError(f"{self.path}: {refusal}") from None
+        if not (old.startswith(begin) or begin.startswith(old)):
+            raise PrillmError(f"{self.path}: is not ours, and would be overwritten; move it away or write elsewhere")
+        return old
+
     def _parsed(self, number: int, line: bytes) -> dict[str, Any]:
         try:
-            found = json.loads(line)
+            found = parse_json(line, faults := Faults())
+            if faults.lines():
+                found = None
         except ValueError:
             found = None
         if not isinstance(found, dict):
             raise self.fault(number)
         return found
 
-    def fault(self, number: int) -> PrillmError:
-        """What to raise of a line that is no record of a run; the first has number 1."""
-        return PrillmError(f"{self.path}: line {number} is no record of a run; mend or remove it")
+    def fault(self, number: int, what: str = "is no record of a run") -> PrillmError:
+        """What to raise of a line that cannot be believed; the first has number 1."""
+        return PrillmError(f"{self.path}: line {number} {what}; mend or remove it")
 
     def remove(self) -> None:
         """Remove the file."""

@@ -1,0 +1,78 @@
+"""recheck: a result that was kept in a file, held against its own figures and against the market it speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from math import isclose, isfinite
+
+from prillm_or.errors import is_number
+from prillm_or.market.market import Market, by_leader
+from prillm_or.result import Result, Status
+from prillm_or.solving.judge import contradicts, turnover
+from prillm_or.users.certificate import profit_of, relative_gap
+from prillm_or.users.equilibrium import equilibrium_at
+
+_CLOSE = 1e-6
+_ROUNDING = 1e-9
+
+
+def recheck(market: Market, result: Result, gap: float) -> None:
+    """Refuse a result that contradicts itself or is none of the market, for the price of one equilibrium.
+
+    Prices, loads, profits and the status are checked; that no other price earns more than the bound is taken on trust,
+    as proving it anew would be to solve anew.
+
+    Parameters
+    ----------
+    gap
+        That was asked for.
+
+    Raises
+    ------
+    ValueError
+        When a figure is no number, or does not agree with the others; it says which.
+    """
+    _check_kinds(result)
+    if not set(result.prices) == set(result.loads) == set(market.leader_ids):
+        raise ValueError("its prices are not those of the market's leader")
+    prices = [result.prices[name] for name in market.leader_ids]
+    if any(not 0 <= price <= cap for price, cap in zip(prices, market.price_cap.tolist(), strict=True)):
+        raise ValueError("a price is beyond its cap")
+    today = None if market.today is None else by_leader(market, market.today)
+    if today != (None if result.today is None else dict(result.today.prices)):
+        raise ValueError("its prices today are not those of the market")
+    _check_proof(result, gap, turnover(market))
+    load = equilibrium_at(market, prices).load
+    money, size = _ROUNDING * turnover(market), _ROUNDING * float(market.demand.sum())
+    if not isclose(result.profit, profit_of(market, prices, load), rel_tol=_CLOSE, abs_tol=money):
+        raise ValueError("its profit is not what its prices earn")
+    loads = by_leader(market, load[list(market.leader)])
+    if any(not isclose(result.loads[name], loads[name], rel_tol=_CLOSE, abs_tol=size) for name in loads):
+        raise ValueError("its loads are not those at its prices")
+
+
+def _check_kinds(result: Result) -> None:
+    texts = (result.instance, result.version, result.method.solver, result.method.solver_version)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a name in it is no text")
+    numbers = [result.profit, result.seed, result.threads, *asdict(result.certificate).values()]
+    numbers += [*asdict(result.time_s).values(), *result.prices.values(), *result.loads.values()]
+    numbers += [number for number in (result.upper_bound, result.gap) if number is not None]
+    numbers += result.stats.values()
+    if result.today is not None:
+        numbers += [result.today.profit, *result.today.prices.values()]
+    if not all(is_number(number) and isfinite(number) for number in numbers):
+        raise ValueError("a figure in it is no finite number")
+
+
+def _check_proof(result: Result, gap: float, money: float) -> None:
+    bound = result.upper_bound
+    if (bound is None) != (result.gap is None):
+        raise ValueError("it has a bound or a gap, and not the other")
+    if bound is not None and result.gap is not None:
+        if contradicts(bound, result.profit, money):
+            raise ValueError("its bound is below its profit")
+        if not isclose(result.gap, relative_gap(bound, result.profit), rel_tol=_ROUNDING, abs_tol=_ROUNDING):
+            raise ValueError("its gap is not that between its bound and its profit")
+    if result.status is Status.OPTIMAL and (result.gap is None or result.gap > gap):
+        raise ValueError("it is called optimal, and its gap is not the one asked for")
