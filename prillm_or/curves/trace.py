@@ -329,7 +329,8 @@ def best_on_piece(piece: Piece, decision: int, margins: Array, unit_cost: float)
     margin, length = piece.start - unit_cost, piece.end - piece.start
 
     def profit(h: float) -> float:
-        return (margin + h) * (own_load + own_slope * h) + other_profit + other_slope * h
+        # Where the last user leaves the load may be below zero by rounding, which would earn at a margin below zero.
+        return (margin + h) * max(own_load + own_slope * h, 0.0) + other_profit + other_slope * h
 
     best = (0.0, profit(0.0))
     candidates = [length]

@@ -27,8 +27,9 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.monotone import Monotone
 from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solvers.unserved import cheapest_unserved
 from prillm_or.users.certificate import relative_gap
-from prillm_or.users.equilibrium import Equilibrium
+from prillm_or.users.equilibrium import Equilibrium, solve_users
 
 _log = logging.getLogger(__name__)
 _NARROW = 1e-14
@@ -73,8 +74,15 @@ class _Search:
         self._number = count()  # decides between entries of one bound, so that the heap never compares equilibria
         self.queue: list[tuple[float, int, Equilibrium, Equilibrium]] = []
         self.equilibria = 2
-        low, high = np.zeros(1), market.price_cap.copy()
-        self._push(self.best.offer(low), self.best.offer(high))
+        low, high = self.best.offer(np.zeros(1)), self.best.offer(market.price_cap)
+        if self.best.profit <= 0 and (free := cheapest_unserved(market, self.best.users, self._look)) is not None:
+            self.best.keep(free)
+        else:
+            self._push(low, high)
+
+    def _look(self, price: float) -> Equilibrium:
+        self.equilibria += 1
+        return solve_users(self.best.users, [price], self.best.equilibrium)
 
     def bound(self) -> float:
         """Proven upper bound on the profit at any price."""

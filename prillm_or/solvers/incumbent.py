@@ -43,8 +43,12 @@ class Incumbent:
         found = solve_users(self.users, np.clip(prices, 0.0, self.market.price_cap), start or self.equilibrium)
         profit = profit_of(self.market, found.prices, found.load)
         if profit > self.profit + _BETTER * abs(self.profit) or self.equilibrium is None:
-            self.profit, self.equilibrium = profit, found
+            self.keep(found)
         return found
+
+    def keep(self, found: Equilibrium) -> None:
+        """Take the prices of an equilibrium for the best."""
+        self.profit, self.equilibrium = profit_of(self.market, found.prices, found.load), found
 
     def polish(self) -> None:
         """Climb from the best prices: on a support profit is quadratic, its top, if it has one, a linear solve away.

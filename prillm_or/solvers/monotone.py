@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prillm_or.market.market import Market
-from prillm_or.users.equilibrium import Equilibrium, UserProblem
+from prillm_or.users.equilibrium import ROUNDING, Equilibrium, UserProblem
 
 _MARGIN = 1e-9
 
@@ -42,21 +42,23 @@ class Monotone:
     def __init__(self, market: Market, users: UserProblem) -> None:
         self._own = market.leader[0]
         self._alike = bool((users.sensitivity == users.sensitivity[0]).all())
-        self._steepest = float(users.capacity[self._own] * users.sensitivity.max())
-        self._capacity = float(users.capacity[self._own])
+        self._capacity, self._fastest = float(users.capacity[self._own]), float(users.sensitivity.max())
         self._n = market.n
         self.unit_cost = float(market.unit_cost[self._own])
 
     def point(self, found: Equilibrium) -> Point:
         """The leader's price and load at an equilibrium."""
-        used = found.laplacian.count(self._own)  # else the load is zero but for rounding
-        return Point(float(found.prices[0]), self._capacity * float(found.congestion[self._own]) if used else 0.0)
+        return Point(float(found.prices[0]), float(found.load[self._own]))
+
+    def doubt(self, found: Equilibrium, price: float) -> float:
+        """What rounding may make of a load that is traced from an equilibrium to a price: capacity times a slack."""
+        return self._capacity * (found.noise + ROUNDING * self._fastest * abs(price - float(found.prices[0])))
 
     def sigma(self, low: Equilibrium | None = None) -> float:
         """How fast the load may fall at most, at all prices or from that of `low` on."""
         alike = low is not None and self._alike
         using = low.laplacian.count(self._own) if low is not None and alike else self._n
-        return self._steepest * using / (using + 1)
+        return self._capacity * self._fastest * using / (using + 1)
 
     def between(self, low: Point, high: Point, sigma: float) -> float:
         """Bound on the profit at prices between two points; `sigma` is that from some price up to `low`'s on."""

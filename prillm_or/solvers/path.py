@@ -18,17 +18,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from prillm_or import __version__
 from prillm_or.curves.parabola import vertex
 from prillm_or.curves.trace import Piece, best_on_piece, trace
+from prillm_or.errors import ConvergenceError
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
+from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.monotone import Monotone, Point
 from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solvers.unserved import cheapest_unserved
+from prillm_or.users.certificate import relative_gap
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
 
 _log = logging.getLogger(__name__)
@@ -37,6 +42,8 @@ _BETTER = 1e-13
 _MARGIN = 1e-9
 _CLIMBS = 3
 _LEAP = 4
+_HIDDEN = 1e-11
+_NEXT = tuple(1 + sign * step * float(np.finfo(np.float64).eps) for step in (1, 2, 4, 16, 256) for sign in (-1, 1))
 _LEAP_BY_SIZE = 1 / 32
 _FIRST_LENGTH = 0.02
 
@@ -68,8 +75,23 @@ class Path:
                     break
         except KeyboardInterrupt:
             ended = Ended.INTERRUPTED
-        prices = None if search.best_price is None else np.array([search.best_price])
-        return Proposal(prices, search.upper_bound, ended, (search.note,), stats=search.stats)
+        except ConvergenceError:
+            search.coarse = True
+        return proposal_of(search, market, ended, replace(limits, time_limit=deadline.left()))
+
+
+def proposal_of(search: Search, market: Market, ended: Ended, limits: Limits) -> Proposal:
+    """What a search found; where rounding hides what it proves, or stopped it, `bisect` takes over within limits."""
+    if ended is Ended.FINISHED and search.coarse:
+        search.settle()
+        bound = search.upper_bound
+        if not search.done or bound is None or relative_gap(bound, search.best_profit) > limits.gap:
+            found = Bisect().solve(market, limits)
+            note = f"{search.note}; rounding hides what pieces earn, so bisect went on: {', '.join(found.notes)}"
+            stats = search.stats | {f"bisect_{name}": figure for name, figure in found.stats.items()}
+            return replace(found, notes=(note,), stats=stats)
+    prices = None if search.best_price is None else np.array([search.best_price])
+    return Proposal(prices, search.upper_bound, ended, (search.note,), stats=search.stats)
 
 
 class Search:
@@ -88,6 +110,8 @@ class Search:
         What loads prove.
     done
         Whether all prices are judged.
+    coarse
+        Whether the pieces have fewer digits than profits should.
     """
 
     def __init__(self, market: Market, users: UserProblem, starts: Iterable[Start] = ()) -> None:
@@ -105,17 +129,20 @@ class Search:
         # Between calls no price up to the point passed last earns more than the best, none beyond it more than
         # `_beyond`. It is infinite while nothing is known of those, -infinite once there are none.
         self._beyond = np.inf
+        # The most that a piece may earn whose profits rounding blurs.
+        self._hidden = -np.inf
         # The equilibria solved and the loads there, by price, in the order in which they were solved.
         self._known: dict[float, Equilibrium] = {}
         self._points: dict[float, Point] = {}
         self.best_price: float | None = None
         self.best_profit = -np.inf
         self.done = False
+        self.coarse = False
 
     @property
     def upper_bound(self) -> float | None:
         """Proven bound on the profit at any price, or None where there is none yet."""
-        bound = max(self.best_profit, self._beyond)
+        bound = max(self.best_profit, self._hidden, self._beyond)
         return bound if np.isfinite(bound) else None
 
     @property
@@ -145,6 +172,18 @@ class Search:
         self._offer(price, (price - self.bounds.unit_cost) * point.load)
         return found
 
+    def settle(self) -> None:
+        """Take the best price that there is beside the one found, by equilibria, which have all digits.
+
+        Where the load falls steeply, as all move away at nearly one price, the next number may be on the better side.
+        """
+        best, self.best_price, self.best_profit = self.best_price, None, -np.inf
+        for price, point in self._points.items():
+            self._offer(price, (price - self.bounds.unit_cost) * point.load)
+        if best is not None:
+            for factor in (1.0, *_NEXT):
+                self.look(min(best * factor, self._cap))
+
     def climb(self) -> None:
         """Go uphill from today's price: the nearer the best price is guessed, the more can be leapt over."""
         today, k = float(self._market.price[self._market.leader[0]]), self.bounds.unit_cost
@@ -160,6 +199,11 @@ class Search:
 
     def steps(self) -> Iterator[None]:
         """Go up to the cap, piece by piece and leap by leap, and stop after each for the caller to look."""
+        if self.best_profit <= 0 and (free := cheapest_unserved(self._market, self._users, self.look)) is not None:
+            self.best_price, self.best_profit, self._beyond = float(free.prices[0]), 0.0, -np.inf
+            self.done = True
+            yield
+            return
         # Below this price the profit only rises (L8), so that no price there is better.
         at = self.look(max(map(self.bounds.rising_to, self._points.values()), default=0.0))
         while True:
@@ -172,7 +216,7 @@ class Search:
             onward = self._onward(point, 0.0, sigma)
             if onward is None:
                 for piece in trace(self._users, at.prices, 0, self._cap, at):
-                    point = self._add(piece)
+                    point = self._add(piece, at)
                     self._pass(point)
                     yield
                     if self.done:
@@ -183,12 +227,20 @@ class Search:
             assert onward is not None, "a trace ends at the cap"
             at = onward
 
-    def _add(self, piece: Piece) -> Point:
-        """Judge a piece; its end."""
+    def _add(self, piece: Piece, at: Equilibrium) -> Point:
+        """Judge a piece of the trace from an equilibrium; its end."""
         length = piece.end - piece.start
         self._pieces, self._traced = self._pieces + 1, self._traced + length
-        self._offer(*best_on_piece(piece, 0, np.zeros(1), self.bounds.unit_cost))
-        return Point(piece.end, max(float(piece.load[0] + piece.slope[0] * length), 0.0))
+        price, profit = best_on_piece(piece, 0, np.zeros(1), self.bounds.unit_cost)
+        self._offer(price, profit)
+        load, doubt = max(float(piece.load[0] + piece.slope[0] * length), 0.0), self.bounds.doubt(at, piece.end)
+        # What rounding may hide is proven of no price. Mostly it is less than what profits of one price differ by.
+        hidden = max(piece.end - self.bounds.unit_cost, 0.0) * doubt
+        if float(piece.load[0]) > 0 and hidden > _HIDDEN * abs(profit):
+            self._hidden = max(self._hidden, profit + hidden)
+            self.coarse = True
+            load += doubt
+        return Point(piece.end, load)
 
     def _pass(self, point: Point) -> None:
         """All prices up to that of a point are judged; say what is proven of those beyond."""

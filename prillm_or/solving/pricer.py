@@ -25,8 +25,8 @@ from prillm_or.market.changes import Change, apply
 from prillm_or.market.market import Market, Mask
 from prillm_or.result import Method, Result, Status, Times
 from prillm_or.solvers.monotone import Point
-from prillm_or.solvers.path import Search, Start
-from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solvers.path import Search, Start, proposal_of
+from prillm_or.solvers.protocols import Ended
 from prillm_or.solving.judge import judge
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, user_problem
 from prillm_or.users.laplacian import Laplacian
@@ -132,16 +132,17 @@ def _priced(market: Market, before: _State | None, began: float) -> _State:
         if market.today is not None and (market.today <= market.price_cap).all():
             search.look(float(market.today[0]))  # the result tells what it earns
         search.look(min(before.start, float(market.price_cap[0])))
-    for _ in search.steps():
-        pass
-    assert search.best_price is not None
-    prices = np.array([search.best_price])
-    proposal = Proposal(prices, search.upper_bound, Ended.FINISHED, (search.note,), stats=search.stats)
+    try:
+        for _ in search.steps():
+            pass
+    except ConvergenceError:
+        search.coarse = True
+    proposal = proposal_of(search, market, Ended.FINISHED, Limits())
     solved = time.perf_counter()
     result = judge(market, users, proposal, Method("path", __version__), Limits(), search.known)
     ended = time.perf_counter()
     times = Times(total=ended - began, solve=solved - began, verify=ended - solved)
-    start = search.bounds.rising_to(Point(search.best_price, next(iter(result.loads.values()))))
+    start = search.bounds.rising_to(Point(result.price, next(iter(result.loads.values()))))
     return _State(market, replace(result, time_s=times), search.known, start)
 
 

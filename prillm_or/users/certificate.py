@@ -28,7 +28,7 @@ _BLOCK = 1_000_000
 def profit_of(market: Market, leader_prices: ArrayLike, load: Array) -> float:
     """Sum over the leader's providers of (price - unit cost) times load, in currency per period."""
     own = list(market.leader)
-    return float((np.asarray(leader_prices, dtype=np.float64) - market.unit_cost[own]) @ load[own])
+    return float((np.asarray(leader_prices, dtype=np.float64) - market.unit_cost[own]) @ load[own]) + 0.0  # never -0
 
 
 def relative_gap(upper_bound: float, profit: float) -> float:

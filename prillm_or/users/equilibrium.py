@@ -38,8 +38,9 @@ from numpy.typing import ArrayLike
 
 from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Array, Market, Mask, all_prices
+from prillm_or.users.digits import Settled, offset_tails, rise_tails, serve_all, settle
 from prillm_or.users.laplacian import Laplacian
-from prillm_or.users.pairs import Pairs, below
+from prillm_or.users.pairs import AllPairs, Pairs, below
 from prillm_or.users.threads import over_blocks
 
 _log = logging.getLogger(__name__)
@@ -48,7 +49,10 @@ _AMPLE = 1e3
 _GUESS_ROUNDS = 2
 _FULL_STEPS = 20
 _MOST_STEPS = 500
-_ROUNDING = 16 * np.finfo(np.float64).eps
+_VISIBLE = 1e-10
+
+ROUNDING = 16 * float(np.finfo(np.float64).eps)
+"""What part of the largest level a slack may be by rounding alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,8 @@ class UserProblem:
         Positions of the leader's providers.
     scale
         Shape (n,): w_q,i, scaled money times this is user i's own money.
+    market
+        Where the offsets come from, for their digits beyond the first 16; None where the offsets are exact.
     """
 
     base: Array
@@ -78,6 +84,26 @@ class UserProblem:
     demand: Array
     leader: tuple[int, ...]
     scale: Array
+    market: Market | None = None
+
+    @cached_property
+    def finest(self) -> float:
+        """The least slack that counts, in scaled money: a part of the smallest demand at the largest capacity."""
+        return _VISIBLE * float(self.demand.min() / self.capacity.max())
+
+    def tails(self, leader_prices: Array, pairs: Pairs) -> Array:
+        """What `offsets` lacks of the exact ones, values on pairs."""
+        if self.market is None:
+            return np.zeros_like(pairs.take(self.base))
+        tails = self._tails.copy() if isinstance(pairs, AllPairs) else offset_tails(self.market, self, pairs)
+        for j, price in zip(self.leader, leader_prices, strict=True):
+            pairs.lower(tails, j, -rise_tails(self.market, self, j, price))
+        return tails
+
+    @cached_property
+    def _tails(self) -> Array:
+        assert self.market is not None
+        return offset_tails(self.market, self, AllPairs(self.base.shape))
 
     def offsets(self, leader_prices: Array) -> Array:
         """Offsets g less the shift, shape (n, m), at the leader's prices, shape (len(leader),)."""
@@ -102,6 +128,7 @@ def user_problem(market: Market) -> UserProblem:
         demand=market.demand,
         leader=market.leader,
         scale=market.congestion_weight,
+        market=market,
     )
 
 
@@ -121,6 +148,8 @@ class Equilibrium:
         Shapes (n,) and (m,): scaled multipliers less the users' shift, and q; the maximum of Psi.
     laplacian
         The linear system on its support: where a next solve starts.
+    settled
+        To full precision, where slacks of double precision are too coarse.
     """
 
     users: UserProblem
@@ -128,11 +157,17 @@ class Equilibrium:
     level: Array
     congestion: Array
     laplacian: Laplacian
+    settled: Settled | None = None
 
     @property
     def support(self) -> Mask:
         """The pairs in use, shape (n, m), and at a kink some whose flow is zero."""
         return self.laplacian.support
+
+    @property
+    def noise(self) -> float:
+        """The largest slack that may be rounding, in scaled money."""
+        return _noise(self.level, self.congestion)
 
     @property
     def multiplier(self) -> Array:
@@ -142,16 +177,20 @@ class Equilibrium:
     @cached_property
     def load(self) -> Array:
         """Loads, shape (m,), volume units."""
-        return self.laplacian.pairs.sums(self._used)[1]
+        pairs, flow = self._used
+        return pairs.sums(flow)[1]
 
     @cached_property
     def flow(self) -> Array:
         """Flows, shape (n, m), volume units, rows summing to the demand."""
-        return self.laplacian.pairs.matrix(self._used)
+        pairs, flow = self._used
+        return pairs.matrix(flow)
 
     @cached_property
-    def _used(self) -> Array:
-        """Flows of the laplacian's pairs that meet the demands to the last digits; slacks are small differences."""
+    def _used(self) -> tuple[Pairs, Array]:
+        """Pairs and their flows, which meet the demands to the last digits; slacks are small differences."""
+        if self.settled is not None:
+            return self.settled.pairs, self.settled.flow
         pairs, laplacian, demand = self.laplacian.pairs, self.laplacian, self.users.demand
         offsets = pairs.take(self.users.offsets(self.prices))
         flow = laplacian.weight * (pairs.of_users(self.level) - offsets - pairs.of_providers(self.congestion))
@@ -163,7 +202,7 @@ class Equilibrium:
             correction = laplacian.weight * (pairs.of_users(level) - pairs.of_providers(change))
             flow = np.maximum(flow + correction, 0.0)
             routed, _ = pairs.sums(flow)
-        return np.maximum(flow, 0.0) * pairs.of_users(demand / routed)
+        return pairs, np.maximum(flow, 0.0) * pairs.of_users(demand / routed)
 
 
 def equilibrium_at(market: Market, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
@@ -195,7 +234,16 @@ def solve_users(users: UserProblem, leader_prices: ArrayLike, start: Equilibrium
     else:
         laplacian = start.laplacian
     (level, congestion), laplacian = _newton(offsets, users.capacity, users.demand, laplacian)
-    return Equilibrium(users, prices, level, congestion, laplacian)
+    noise = _noise(level, congestion)
+    if noise <= users.finest:
+        return Equilibrium(users, prices, level, congestion, laplacian)
+    settled = settle(users, prices, laplacian, level, congestion, noise)
+    return Equilibrium(users, prices, settled.level, settled.congestion, settled.laplacian, settled)
+
+
+def _noise(level: Array, congestion: Array) -> float:
+    """The largest slack that may be rounding."""
+    return ROUNDING * float(np.abs(level).max() + np.abs(congestion).max())
 
 
 def nearest(equilibria: Sequence[Equilibrium], leader_prices: Array) -> Equilibrium | None:
@@ -249,9 +297,9 @@ def _first_guess(offsets: Array, capacity: Array, demand: Array) -> Mask:
         level = (demand[block] + cost @ capacity) / capacity.sum()
         for _ in range(_GUESS_ROUNDS):
             weight = (cost < level[:, None]) * capacity
-            level = (demand[block] + (weight * cost).sum(axis=1)) / weight.sum(axis=1)
-        used: Mask = cost < level[:, None]
-        return used
+            asked, total = demand[block] + (weight * cost).sum(axis=1), weight.sum(axis=1)
+            np.divide(asked, total, out=level, where=total > 0)  # none are left where a demand is lost in rounding
+        return serve_all(cost < level[:, None], offsets[block], congestion)
 
     return np.concatenate(list(over_blocks(guess, offsets.shape)))
 
@@ -272,12 +320,14 @@ def _newton(
     point, ample = None, ample_provider(capacity, demand)
     for number in range(_MOST_STEPS):
         # `target` is the top of the quadratic that Psi is where this support is right. Row i of the system says that
-        # user i's flows sum to D_i > 0, so that some slack of it is positive there: the next support serves everybody.
+        # user i's flows sum to D_i > 0, so that some slack of it is positive there: the next support serves everybody,
+        # but for users so small that their slacks are lost in rounding.
         user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(offsets))
         target = laplacian.solve(demand + user, -provider)
         after = below(offsets, target[1], target[0])
         # The slack of a pair with the ample provider is lost in rounding, so that its sign must not decide who leaves.
         all_stay = ample is None or _leave_ample(offsets, demand, laplacian, target, ample, after)
+        after = serve_all(after, offsets, target[1])
         if all_stay and _settled(offsets, laplacian.support, after, target):
             if not (np.isfinite(target[0]).all() and np.isfinite(target[1]).all()):
                 raise ConvergenceError("the users' equilibrium is beyond double precision: scales too far apart")
@@ -324,7 +374,7 @@ def _leave_ample(
     flow = weight * (pairs.of_users(point[0]) - pairs.take(offsets) - pairs.of_providers(point[1]))
     # Its flow is the demand less what goes elsewhere. A level that is off by `noise` moves that by `noise` times the
     # weights of the user's other pairs: only a flow more negative than this says that the user is to leave.
-    noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())
+    noise = _noise(*point)
     others = pairs.sums(weight)[0] - pairs.column(weight, ample)
     stays: Mask = rest(pairs, flow, ample, demand) >= -noise * others
     after[used, ample] = stays[used]  # whoever does not use it joins by the sign of its slack, as anywhere
@@ -339,7 +389,7 @@ def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Arr
     if not np.count_nonzero(changed):
         return True
     i, j = np.divmod(np.flatnonzero(changed), support.shape[1])
-    noise = _ROUNDING * (np.abs(point[0]).max() + np.abs(point[1]).max())
+    noise = _noise(*point)
     return bool(np.abs(point[0][i] - offsets[i, j] - point[1][j]).max() <= noise)
 
 
