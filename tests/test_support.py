@@ -72,6 +72,7 @@ def test_a_flip_is_the_rank_one_update_it_says(size: tuple[int, int], listed: bo
         before = np.linalg.inv(dense(support, capacity))
         edge = inverse.edge(pair)
         kappa = inverse.flip(pair, edge)
+        assert kappa is not None
         assert (kappa < 0) == bool(support.flat[pair])  # negative when the pair leaves
         column = np.concatenate(edge)
         after = np.linalg.inv(dense(inverse.support, capacity))

@@ -288,13 +288,15 @@ class _State:
 
     def flip(self, pair: int) -> None:
         """Move the pair, which has no room, in or out of the support."""
-        support, (i, j) = self._inverse.support, self._pairs.position(pair)
-        if self._inverse.full or (j == self._ample and support[i, j]):  # of the latter kappa would have few digits
+        (i, j), kappa = self._pairs.position(pair), None
+        if not self._inverse.full:
+            a, b = edge = self._inverse.edge(pair)
+            kappa = self._inverse.flip(pair, edge)
+        if kappa is None:
+            support = self._inverse.support
             support[i, j] = not support[i, j]
             self._synchronise(Laplacian(support, self._users.capacity))
             return
-        a, b = edge = self._inverse.edge(pair)
-        kappa = self._inverse.flip(pair, edge)
         if j == self._column:
             self.using += 1 if kappa > 0 else -1  # kappa is positive where the pair came into use
         step = kappa * self.rate.item(pair) / self._sign.item(pair)

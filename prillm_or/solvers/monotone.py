@@ -52,7 +52,7 @@ class Monotone:
 
     def doubt(self, found: Equilibrium, price: float) -> float:
         """What rounding may make of a load that is traced from an equilibrium to a price: capacity times a slack."""
-        return self._capacity * (found.noise + ROUNDING * self._fastest * abs(price - float(found.prices[0])))
+        return self._capacity * (found.noise + ROUNDING * self._fastest * price)
 
     def sigma(self, low: Equilibrium | None = None) -> float:
         """How fast the load may fall at most, at all prices or from that of `low` on."""
@@ -66,11 +66,12 @@ class Monotone:
         # Below the unit cost a dear price and a small load lose least. Without sigma the load stands still.
         if high.price < k or not sigma:
             return (high.price - k) * (high.load if high.price < k else low.load)
-        # Up to `met`, where the two bounds of the load cross, the load at `low` is the smaller one, and what it bounds
-        # rises with the price. From there on the other gives a concave parabola; its top is clipped to what is left.
-        met = max(low.price, high.price - max(low.load - high.load, 0.0) / sigma)
-        top = min(max((k + high.price + high.load / sigma) / 2, met), high.price)
-        return (top - k) * (high.load + sigma * (high.price - top))
+        # The two bounds of the load cross `met` below `high`. Down to `low` from there the load at `low` is the smaller
+        # one, and what it bounds rises with the price. Up from there the other gives a concave parabola, whose top is
+        # clipped to what is left. Written by the way down from `high`: the prices may be one and the same number.
+        met = min(max(low.load - high.load, 0.0) / sigma, high.price - low.price)
+        down = min(max((high.price - k - high.load / sigma) / 2, 0.0), met)
+        return (high.price - k - down) * (high.load + sigma * down)
 
     def rising_to(self, point: Point) -> float:
         """A price up to which the profit only rises, as a point says; 0 where it says nothing."""

@@ -81,17 +81,20 @@ class Path:
 
 
 def proposal_of(search: Search, market: Market, ended: Ended, limits: Limits) -> Proposal:
-    """What a search found; where rounding hides what it proves, or stopped it, `bisect` takes over within limits."""
+    """What a search found; where rounding hides what it proves, or stopped it, `bisect` proves the bound."""
+    stats, note, bound = search.stats, search.note, search.upper_bound
     if ended is Ended.FINISHED and search.coarse:
         search.settle()
-        bound = search.upper_bound
-        if not search.done or bound is None or relative_gap(bound, search.best_profit) > limits.gap:
+        bound = search.upper_bound if search.done else None
+        if bound is None or relative_gap(bound, search.best_profit) > limits.gap:
             found = Bisect().solve(market, limits)
-            note = f"{search.note}; rounding hides what pieces earn, so bisect went on: {', '.join(found.notes)}"
-            stats = search.stats | {f"bisect_{name}": figure for name, figure in found.stats.items()}
-            return replace(found, notes=(note,), stats=stats)
+            assert found.prices is not None
+            search.look(float(found.prices[0]))
+            bound, ended = found.upper_bound, found.ended
+            note = f"{note}; rounding hides what pieces earn, so bisect went on: {', '.join(found.notes)}"
+            stats |= {f"bisect_{name}": figure for name, figure in found.stats.items()}
     prices = None if search.best_price is None else np.array([search.best_price])
-    return Proposal(prices, search.upper_bound, ended, (search.note,), stats=search.stats)
+    return Proposal(prices, bound, ended, (note,), stats=stats)
 
 
 class Search:
@@ -151,7 +154,7 @@ class Search:
         return list(self._known.values())
 
     @property
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> dict[str, float]:
         """Pieces traced and equilibria solved so far."""
         return {"pieces": self._pieces, "equilibria": len(self._known)}
 
@@ -234,13 +237,22 @@ class Search:
         price, profit = best_on_piece(piece, 0, np.zeros(1), self.bounds.unit_cost)
         self._offer(price, profit)
         load, doubt = max(float(piece.load[0] + piece.slope[0] * length), 0.0), self.bounds.doubt(at, piece.end)
-        # What rounding may hide is proven of no price. Mostly it is less than what profits of one price differ by.
-        hidden = max(piece.end - self.bounds.unit_cost, 0.0) * doubt
-        if float(piece.load[0]) > 0 and hidden > _HIDDEN * abs(profit):
-            self._hidden = max(self._hidden, profit + hidden)
+        if not piece.load[0]:
+            # All prices beyond are to be ruled out, so it had better be so.
+            if self._error(piece.start, 0.0) > doubt:
+                raise ConvergenceError(f"the trace has lost its way at price {piece.start!r}: try the solver bisect")
+        elif max(piece.end - self.bounds.unit_cost, 0.0) * doubt > _HIDDEN * abs(profit):
+            # What rounding may hide is proven of no price: mostly it is less than what profits of one price differ by.
             self.coarse = True
+            doubt += self._error(piece.end, load)
+            self._hidden = max(self._hidden, profit + (piece.end - self.bounds.unit_cost) * doubt)
             load += doubt
         return Point(piece.end, load)
+
+    def _error(self, price: float, load: float) -> float:
+        """How far a load that was traced is from that of an equilibrium."""
+        self.look(price)
+        return abs(self._points[price].load - load)
 
     def _pass(self, point: Point) -> None:
         """All prices up to that of a point are judged; say what is proven of those beyond."""

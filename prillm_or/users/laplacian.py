@@ -28,6 +28,7 @@ from prillm_or.market.market import Array, Mask
 from prillm_or.users.pairs import Pairs, pairs_of
 
 _SMALL = 64
+_LEAST_RATIO = 1e-6
 
 Solver = Callable[[Array], Array]
 
@@ -145,20 +146,24 @@ class SupportInverse:
         b[j] -= 1.0
         return a, b / self._provider
 
-    def flip(self, pair: int, edge: tuple[Array, Array]) -> float:
+    def flip(self, pair: int, edge: tuple[Array, Array]) -> float | None:
         """Move a pair in or out of the support; `edge` is what `edge(pair)` answered before.
 
         Returns
         -------
         kappa
-            Of the update K'^-1 = K^-1 - kappa edge edge^T, negative when the pair leaves.
+            Of the update K'^-1 = K^-1 - kappa edge edge^T, negative when the pair leaves; None, and nothing is moved,
+            where it would have too few digits.
         """
         i, j = self.pairs.position(pair)
         a, b = edge
         step = -self._capacity[j] if self.support[i, j] else self._capacity[j]
         # With w = e_i - e_j, K' = K + step w w^T and w^T K^-1 w = a_i - b_j. So the denominator is det K' / det K,
         # positive as long as the user of a pair that leaves has another.
-        kappa = float(step / (1.0 + step * (a[i] - b[j])))
+        ratio = float(1.0 + step * (a[i] - b[j]))
+        if ratio < _LEAST_RATIO:
+            return None
+        kappa = float(step) / ratio
         self._moves[self._count], self._kappa[self._count] = b if self._by_provider else a, kappa
         self._count += 1
         self.support[i, j] = step > 0

@@ -107,6 +107,50 @@ def draw_market(kind: str, n: int, m: int, seed: int, leaders: int = 1) -> Marke
     return _degenerate(market, rng) if kind == "degenerate" else market
 
 
+SCALES = ("demand", "capacity", "both", "weak", "money", "all", "tied", "dear")
+"""What lies far apart in the markets of `draw_scaled`."""
+
+
+def draw_scaled(what: str, seed: int, orders: float = 8.0) -> Market:
+    """A small random market of one price in which numbers are up to 10^orders larger or smaller than usual.
+
+    * `demand`, `capacity`, `both`: these of each user and provider;
+    * `weak`: all capacities, so that congestion hardly counts;
+    * `money`: prices, values, delays and costs; `all`: everything, weights as well;
+    * `tied`: nothing, but small integers and equal users;
+    * `dear`: nothing, but the leader's unit cost is far beyond what anyone pays.
+    """
+    rng = np.random.default_rng([seed, SCALES.index(what)])
+    n, m = int(rng.integers(1, 5)), int(rng.integers(2, 5))
+
+    def drawn(low: float, high: float, size: Any, *far: str) -> Any:
+        values = rng.uniform(low, high, size)
+        if what == "tied":
+            return np.maximum(np.round(values), 1.0)
+        return values * 10 ** rng.uniform(-orders, orders, size) if what in (*far, "all") else values
+
+    own = rng.random() < 0.5
+    market = make_market(
+        name=f"{what}-{seed}",
+        user_ids=tuple(f"u{i}" for i in range(n)),
+        provider_ids=tuple(f"p{j}" for j in range(m)),
+        demand=drawn(1, 10, n, "demand", "both"),
+        capacity=drawn(1, 5, m, "capacity", "both") * (10 ** rng.uniform(2, orders) if what == "weak" else 1.0),
+        price=drawn(0.2, 5, m, "money"),
+        value=drawn(0, 3, m, "money"),
+        unit_cost=drawn(0, 1, m, "money") * (30.0 if what == "dear" else 1.0),
+        delay=drawn(0, 3, (n, m), "money"),
+        leader=(int(rng.integers(m)),),
+        price_cap=drawn(5, 12, 1),
+        **{f"{weight}_weight": drawn(0.5, 2, n) if own else np.ones(n) for weight in ("price", "congestion", "delay")},
+    )
+    return (
+        replace(market, demand=np.full(n, market.demand[0]), delay=market.delay[:1].repeat(n, axis=0))
+        if what == "tied"
+        else market
+    )
+
+
 def _with_costs(market: Market, rng: np.random.Generator) -> Market:
     unit_cost = rng.uniform(0.1, 4, market.m)
     own = unit_cost[list(market.leader)]

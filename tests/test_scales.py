@@ -1,0 +1,110 @@
+"""Numbers far apart: right answers beside rational arithmetic, or a line, never a warning of numpy's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.markets import SCALES, draw_scaled, make_market, one_rival, with_unit_cost
+from helpers.rational import Rational
+from prillm_or.curves.profit_curve import curve
+from prillm_or.market.market import Market
+from prillm_or.result import Status
+from prillm_or.solving.pricer import Pricer
+from prillm_or.solving.run import solve
+from prillm_or.users.certificate import certify, is_certified
+from prillm_or.users.equilibrium import equilibrium_at
+
+
+def check_solvers(market: Market) -> None:
+    """Profits are those of their own prices, bounds are no lower than the best, and nothing better is missed."""
+    exact = Rational(market)
+    _, best = exact.best()
+    for solver, short in (("path", 1e-9), ("bisect", 1.001e-4)):
+        found = solve(market, solver=solver)
+        assert found.status is Status.OPTIMAL, (market.name, solver, found.notes)
+        assert found.upper_bound is not None
+        earned = exact.profit(found.price)
+        assert found.profit == pytest.approx(earned, rel=1e-9, abs=0.0), (market.name, solver)
+        assert earned >= best - short * max(abs(best), 1e-9), (market.name, solver)
+        assert found.upper_bound >= best - 1e-12 * abs(best), (market.name, solver)
+
+
+def check_flows(market: Market) -> None:
+    """Flows at two prices, user by user; of a small user beside a large one fewer digits are left."""
+    exact, scale = Rational(market), max(1.0, float(np.ptp(np.log10(market.demand))))
+    for price in (float(market.price_cap[0]) / 3, float(market.price[market.leader[0]])):
+        found = equilibrium_at(market, [price])
+        error = np.abs(found.flow - np.array(exact.flows(price))) / market.demand[:, None]
+        assert error.max() < 1e-12 * 10 ** max(0.0, scale - 3), market.name
+        assert is_certified(certify(market, [price], found.flow))
+
+
+@pytest.mark.parametrize("what", SCALES)
+def test_prices_profits_and_bounds_are_those_of_rational_arithmetic(what: str) -> None:
+    for seed in range(3):
+        check_solvers(draw_scaled(what, seed))
+
+
+@pytest.mark.parametrize("what", SCALES)
+def test_flows_are_those_of_rational_arithmetic(what: str) -> None:
+    for seed in range(5):
+        check_flows(draw_scaled(what, seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", SCALES)
+def test_many_markets_whose_numbers_are_far_apart(what: str) -> None:
+    for seed in range(100, 160):
+        market = draw_scaled(what, seed)
+        check_solvers(market)
+        check_flows(market)
+        assert Pricer(market).update({"price_cap": 0.9 * float(market.price_cap[0])}).status is Status.OPTIMAL
+
+
+def unpaid() -> list[Market]:
+    """Markets whose leader can earn nothing, and is not made to lose by its cap."""
+    drawn = [draw_scaled("dear", seed) for seed in range(24)]
+    found = [market for market in drawn if Rational(market).best()[1] == 0]
+    assert len(found) > 3
+    return found
+
+
+def test_a_leader_who_can_earn_nothing_gets_profit_0_at_a_price_at_which_nobody_is_served() -> None:
+    for market in unpaid():
+        least, _ = Rational(market).best()
+        for solver in ("path", "bisect"):
+            found = solve(market, solver=solver)
+            assert (found.status, found.profit, found.gap) == (Status.OPTIMAL, 0.0, 0.0)
+            assert list(found.loads.values()) == [0.0]
+            assert found.price == pytest.approx(least, rel=1e-9, abs=1e-12)
+        assert Pricer(market).result.profit == 0.0
+        assert curve(market).best.profit == 0.0
+
+
+def test_who_asks_no_less_than_anybody_pays_earns_nothing() -> None:
+    # The user leaves at 4: beside the rival at 2 with D = 4 and capacity 2 its marginal cost is 2 + 2 (4/2) = 6.
+    market = with_unit_cost(one_rival(), 6.0)
+    for solver in ("path", "bisect"):
+        found = solve(market, solver=solver)
+        assert (found.status, found.profit, list(found.loads.values())) == (Status.OPTIMAL, 0.0, [0.0])
+        assert found.price == pytest.approx(6.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("solver", ["path", "bisect"])
+def test_a_user_as_small_as_a_residue_changes_nothing(solver: str) -> None:
+    market = make_market()
+    small = replace(
+        market,
+        user_ids=(*market.user_ids, "left-over"),
+        demand=np.append(market.demand, 5.551115123125783e-17),
+        delay=np.vstack([market.delay, [1.0, 1.0, 1.0]]),
+        price_weight=np.ones(3),
+        congestion_weight=np.ones(3),
+        delay_weight=np.ones(3),
+    )
+    without, found = (solve(each, solver=solver) for each in (market, small))
+    assert found.status is Status.OPTIMAL
+    assert found.profit == pytest.approx(without.profit, rel=1e-12 if solver == "path" else 1e-4)
