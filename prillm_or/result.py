@@ -61,6 +61,11 @@ class Certificate:
     kkt_residual: float
     max_regret: float
 
+    @property
+    def worst(self) -> float:
+        """The larger one of how far flows are from an equilibrium and of what any user could still gain."""
+        return max(self.kkt_residual, self.max_regret)
+
 
 @dataclass(frozen=True)
 class Today:
@@ -76,6 +81,9 @@ class Caveat:
 
     code: str
     text: str
+
+    def __str__(self) -> str:
+        return f"Warning: {self.text}" + ("" if self.text.endswith("?") else ".")
 
 
 @dataclass(frozen=True)
@@ -228,15 +236,10 @@ def _one(result: Result, note: str) -> Iterator[Part]:
             ("bound", figure(result.upper_bound)),
             ("gap", figure(result.gap, 2)),
             *loads,
-            ("certified", f"to {figure(_certified_to(result), 1)}"),
+            ("certified", f"to {figure(result.certificate.worst, 1)}"),
             ("time", seconds(result.time_s.total)),
         ],
     )
-
-
-def _certified_to(result: Result) -> float:
-    """The larger one of how far flows are from an equilibrium and of what any user could still gain."""
-    return max(result.certificate.kkt_residual, result.certificate.max_regret)
 
 
 def _several(results: Sequence[Result], note: str) -> Iterator[Part]:
@@ -253,7 +256,7 @@ def _several(results: Sequence[Result], note: str) -> Iterator[Part]:
             figure(None if result.today is None else result.today.profit),
             figure(result.upper_bound),
             figure(result.gap, 2),
-            figure(_certified_to(result), 1),
+            figure(result.certificate.worst, 1),
             seconds(result.time_s.total),
         )
         for result in results

@@ -106,6 +106,7 @@ def test_from_observed_flows_to_robust(
     quick = ("--shrinkage", "0", "--baseline", "independence", "--draws", "12")
     assert run(["calibrate", "known", "--out", "fitted", *quick]) == 0
     capsys.readouterr()
+    monkeypatch.setenv("COLUMNS", "120")
     command = ["solve", "fitted/known-2026-07-04.json", "--robust", "12"]
     assert run(command) == 0
     shown = capsys.readouterr().out

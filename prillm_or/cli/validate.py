@@ -10,6 +10,7 @@ import typer
 from prillm_or.cli.common import read_instance, tell
 from prillm_or.cli.streams import report
 from prillm_or.errors import PrillmError
+from prillm_or.market.sanity import costless, implausible
 
 
 def command(
@@ -24,6 +25,8 @@ def command(
 ) -> int:
     """Check market files and observation folders; every fault of each is listed.
 
+    Figures that look like a slip of units, or a field left out, are named, too; they are allowed.
+
     \b
     Example:
       prillm-or validate instances/*.json
@@ -32,24 +35,25 @@ def command(
     code = 0
     for name in instances:
         try:
-            line = _observations(Path(name)) if Path(name).is_dir() else _market(name)
+            lines = _observations(Path(name)) if Path(name).is_dir() else _market(name)
         except PrillmError as error:
             report(error)
             code = 2
             continue
-        tell(line)
+        tell(*lines)
     return code
 
 
-def _market(name: str) -> str:
+def _market(name: str) -> list[str]:
     file = read_instance(name)
     market = file.market
-    return f"{file.path}: valid, {market.n} users, {market.m} providers, leader {', '.join(market.leader_ids)}"
+    valid = f"{file.path}: valid, {market.n} users, {market.m} providers, leader {', '.join(market.leader_ids)}"
+    return [valid, *(f"* {warning}" for warning in (*implausible(market), *costless(market)))]
 
 
-def _observations(folder: Path) -> str:
+def _observations(folder: Path) -> list[str]:
     from prillm_or.calibration.observation_files import read_observations
 
     seen = read_observations(folder)
     leader = f"leader {', '.join(seen.leader.providers)}" if seen.leader else "no leader"
-    return f"{folder}: valid, {seen.T} days, {seen.n} users, {seen.m} providers, {leader}"
+    return [f"{folder}: valid, {seen.T} days, {seen.n} users, {seen.m} providers, {leader}"]

@@ -14,8 +14,10 @@ from prillm_or.competition.rounds import End
 from prillm_or.competition.setting import Setting
 from prillm_or.competition.tables import competition_parts
 from prillm_or.market.market import Array, by_provider
+from prillm_or.market.sanity import costless, implausible
 from prillm_or.output.answer import Answer
 from prillm_or.output.tables import Part
+from prillm_or.result import Caveat
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -162,6 +164,11 @@ class Competition(Answer):
         return Status.EQUILIBRIUM if self.equilibria else Status.NONE_FOUND
 
     @property
+    def warnings(self) -> tuple[Caveat, ...]:
+        """What looks like a slip in the market's figures, or a field left out."""
+        return (*implausible(self.setting.market), *costless(self.setting.market))
+
+    @property
     def first(self) -> Standing | None:
         """The market at the first equilibrium; None where none was found."""
         return self.equilibria[0].standing if self.equilibria else None
@@ -210,6 +217,7 @@ def _document(found: Competition) -> dict[str, Any]:
         "seed": found.seed,
         "tolerance": found.tolerance,
         "today": None if found.today is None else _standing(setting, found.today),
+        "warnings": [asdict(warning) for warning in found.warnings],
         "time_s": found.seconds,
         "version": __version__,
     }

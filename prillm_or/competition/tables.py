@@ -28,12 +28,15 @@ def competition_parts(before: Competition, after: Competition | None, note: str)
     if after is not None:
         columns = {"today": before.today, "present": before.first, "what if": after.first}
     numbers = (*columns, "change")
+    market = before.setting.market
     yield Table(
-        f"{before.setting.market.name}{note}: prices at which no owner gains by moving",
+        f"{market.name}{note}: prices at which no owner gains by moving, in {market.units.of_prices}; loads in "
+        f"{market.units.of_volume}, money in {market.units.of_money}",
         ("", *columns) if after is None else ("", *numbers),
         list(_rows(before, after, list(columns.values()))),
         numbers,
     )
+    yield from (f"* {warning}" for warning in before.warnings)
     yield from _proof("present: " if after else "", before)
     if after is not None:
         yield from _proof("what if: ", after)
@@ -96,16 +99,16 @@ def _proof(begin: str, found: Competition) -> Iterator[Part]:
         gains = [
             (
                 owner.name,
-                f"{gain.gain:.1e}",
-                f"{gain.relative_gain:.1e}",
-                "-" if gain.relative_bound is None else f"{gain.relative_bound:.1e}",
+                figure(gain.gain, 2),
+                figure(gain.relative_gain, 2),
+                figure(gain.relative_bound, 2),
                 gain.note,
             )
             for owner in setting.owners
             for gain in [one.certificate[owner.name]]
         ]
-        headings = ("owner", "largest gain by moving", "relative", "proven bound", "how")
-        yield Table("", headings, gains, headings[1:4], headings[4:], ("relative", "proven bound"))
+        headings = ("owner", "largest gain by moving", "relative gain", "proven bound", "how")
+        yield Table("", headings, gains, headings[1:4], headings[4:], ("relative gain", "proven bound"))
         unproven = [owner.name for owner in setting.owners if not one.certificate[owner.name].proven]
         if unproven:
             yield f"Not proven, only that nothing better was found: {', '.join(unproven)}"

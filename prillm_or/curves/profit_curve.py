@@ -205,11 +205,13 @@ class ProfitCurve(Answer):
     def parts(self, note: str = "") -> Iterator[Part]:
         """The pieces, and the best price."""
         rows = [[figure(value) for value in row] for row in self._rows()]
-        yield Table(f"{self.market.name}{note}: {self.provider}", _COLUMNS, rows, numbers=_COLUMNS)
+        units = self.market.units
+        title = f"{self.market.name}{note}: {self.provider}; prices in {units.of_prices}, loads in {units.of_volume}"
+        yield Table(title, _COLUMNS, rows, numbers=_COLUMNS)
         if not self.complete:
             low, high = map(figure, self.searched)
             yield f"only prices from {low} to {high} were traced; the cap is {figure(self.cap)}"
-        yield f"best price {figure(self.best.price, 10)}, profit {figure(self.best.profit, 10)}"
+        yield f"best price {figure(self.best.price, 10)}, profit {figure(self.best.profit, 10)} {units.of_money}"
 
     def _rows(self) -> list[tuple[float, float, float, float]]:
         k = self.decision

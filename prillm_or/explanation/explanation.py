@@ -232,7 +232,7 @@ class Explanation(Answer):
         """Why in sentences; then users by what they bring, rivals by how much they matter, and local maxima."""
         from prillm_or.explanation.words import sentences
 
-        yield f"{self.instance}{note}: why {self.provider} at {figure(self.price)}"
+        yield f"{self.instance}{note}: why {self.provider} at {figure(self.price)} ({self.units.of_prices})"
         yield ""
         yield from (f"* {sentence}" for sentence in sentences(self))
         for table in (users_table(self), rivals_table(self), maxima_table(self)):

@@ -40,8 +40,8 @@ def _earned(explanation: Explanation) -> Iterator[str]:
     margin = explanation.price - explanation.marginal_cost
     yield (
         f"At {figure(explanation.price, 4)} {explanation.provider} has a load of {figure(explanation.load, 4)} "
-        f"({units.volume} a {units.period}), and earns {figure(margin, 4)} on each: {figure(explanation.profit, 4)} "
-        f"({units.currency} a {units.period})."
+        f"({units.of_volume}), and earns {figure(margin, 4)} on each: {figure(explanation.profit, 4)} "
+        f"({units.of_money})."
     )
 
 

@@ -38,7 +38,7 @@ def costless(market: Market) -> Iterator[Caveat]:
     if rivals and not market.unit_cost[rivals].any():
         yield Caveat(
             "no-unit-costs",
-            "no rival has a `unit_cost`: each is taken to serve for nothing, and prices they set may be too low",
+            "no rival has a `unit_cost`: each is taken to serve for nothing, and prices that they set may be too low",
         )
 
 

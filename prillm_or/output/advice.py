@@ -26,7 +26,7 @@ def sentences(result: Result) -> Iterator[str]:
         yield _proof(result)
     yield from _answers(result)
     for warning in result.warnings:
-        yield f"* Warning: {warning.text}" + ("" if warning.text.endswith("?") else ".")
+        yield f"* {warning}"
 
 
 def _moves(result: Result) -> str:

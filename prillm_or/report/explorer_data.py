@@ -161,9 +161,9 @@ def document(market: Market, explanation: Explanation, moved: Movement) -> dict[
         "provider": explanation.provider,
         "unitCost": explanation.marginal_cost,
         "units": {
-            "price": f"{market.units.currency} per {market.units.volume}",
-            "volume": f"{market.units.volume} a {market.units.period}",
-            "money": f"{market.units.currency} a {market.units.period}",
+            "price": market.units.of_prices,
+            "volume": market.units.of_volume,
+            "money": market.units.of_money,
         },
         "price": moved.price.tolist(),
         "bends": moved.bends,

@@ -108,16 +108,17 @@ class UserEquilibrium(Answer):
             for j, name in enumerate(market.provider_ids)
         ]
         columns = ("provider", "price", "load", "congestion", "users")
-        yield Table(f"{market.name}{note}: providers", columns, rows, columns[1:])
+        units = market.units
+        title = f"{market.name}{note}: providers; prices in {units.of_prices}, loads and flows in {units.of_volume}"
+        yield Table(title, columns, rows, columns[1:], ranks=("price", "load"))
         if market.n * market.m <= _MOST_FLOWS:
             flows = [
                 (user, figure(found.multiplier[i], 5), _listed(market.provider_ids, found.flow[i]))
                 for i, user in enumerate(market.user_ids)
             ]
             yield Table("flows", ("user", "marginal cost", "uses"), flows, ("marginal cost",), ("uses",), ("uses",))
-        yield f"profit {figure(self.profit, 10)}"
-        residual, regret = self.certificate.kkt_residual, self.certificate.max_regret
-        yield f"KKT residual {residual:.1e}, largest regret {regret:.1e}"
+        yield f"profit {figure(self.profit, 10)} {units.of_money}"
+        yield f"certified to {figure(self.certificate.worst, 1)}"
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the flows, on new axes if none are given; see `flows_plot.py`."""
