@@ -424,6 +424,34 @@ def test_a_kept_result_that_contradicts_itself_or_its_market_is_refused(
         Kept(tmp_path / "parts", Settings(), resume=True).result_of(task)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["tcp", "tls"])
+def test_an_address_where_nobody_answers_is_refused_in_time(scheme: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is only by waiting that one learns that there will be no answer."""
+    pytest.importorskip("distributed")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        assert run(["solve", "tiny/kink", "tiny/tie", "--engine", "dask", "--address", address]) == 2
+        assert time.monotonic() - began < 30
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"--address {address}: no Dask scheduler answers there (")
+
+
+def test_no_file_of_the_working_folder_is_run(tmp_path: Path) -> None:
+    """It takes processes of their own, which is what it is about."""
+    names = [write(tmp_path, seed) for seed in range(2)]
+    spy = "open('was-run', 'a').close()"
+    for module in ("json", "signal", "random", "pickle", "numpy", "selectors"):
+        (tmp_path / f"{module}.py").write_text(spy)
+    python, *program = PROGRAM
+    command = [python, "-P", *program, "solve", *names, "--jobs", "2", "--json", "out.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((tmp_path / "out.json").read_bytes())) == 2
+    assert not (tmp_path / "was-run").exists()
+
+
 def test_resume_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     for flags in ([], ["--json", "-"]):
         assert run(["solve", "tiny/kink", "tiny/tie", "--resume", *flags]) == 2

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from helpers.commands import imported_by
 from helpers.equality import assert_same
-from helpers.market_files import valid, written
+from helpers.market_files import refusal, valid, written
 from helpers.markets import make_market
 from prillm_or.errors import PrillmError
 from prillm_or.files.markets import read_market, write_market
@@ -157,6 +157,20 @@ def test_more_than_a_million_delays_go_beside_the_file(tmp_path: Path, m: int, i
     write_market(market, tmp_path / "big.json.gz")
     assert (tmp_path / "big.delays.npy").exists() != inline
     assert_same(read_market(tmp_path / "big.json.gz").market, market)
+
+
+def test_delays_of_another_write_are_refused(tmp_path: Path) -> None:
+    ids = {name: tuple(f"{name[0]}{k}" for k in range(1001)) for name in ("user_ids", "provider_ids")}
+    market = make_market(**ids)
+    write_market(market, tmp_path / "big.json")
+    old = (tmp_path / "big.json").read_bytes()
+    write_market(replace(market, delay=market.delay + 1), tmp_path / "big.json")
+    (tmp_path / "big.json").write_bytes(old)  # as a kill between the two leaves it
+    (line,) = refusal(tmp_path / "big.json")
+    assert line.startswith('delays.npy: "big.delays.npy": is not the file that sha256 tells of')
+    document = json.loads(old)
+    del document["delays"]["sha256"]  # it may be left out
+    assert read_market(written(tmp_path, document)).market.delay[0, 0] == market.delay[0, 0] + 1
 
 
 def test_writing_leaves_nothing_else_behind(tmp_path: Path, small_market: Market) -> None:

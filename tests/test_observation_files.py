@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,15 @@ def observations(draw: st.DrawFn) -> Observations:
         units=Units(currency=draw(names)),
         leader=Leader((providers[-1],), (draw(non_negative),)) if m > 1 and draw(st.booleans()) else None,
     )
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "'=", "''-", "'"])
+def test_no_spreadsheet_computes_an_id(sign: str, seen: Observations, tmp_path: Path) -> None:
+    users = tuple(f"{sign}1+{name}" for name in seen.user_ids)
+    write_observations(replace(seen, user_ids=users), tmp_path / "out")
+    assert read_observations(tmp_path / "out").user_ids == users
+    with (tmp_path / "out" / "flows.csv").open(newline="") as file:
+        assert not any(row["user"].startswith(tuple("=+-@")) for row in csv.DictReader(file))
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])

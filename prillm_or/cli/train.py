@@ -38,7 +38,8 @@ def command(
       prillm-or train --out mine.safetensors --scenarios 2000
       prillm-or solve coding-13 --abstraction learned --weights mine.safetensors
     """
-    from prillm_or.abstraction.training.train import parts_of, train
+    from prillm_or.abstraction.training.parts import parts_of
+    from prillm_or.abstraction.training.train import train
 
     try:
         with progress(f"training {kind}", verbose=verbose):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
@@ -44,6 +45,8 @@ def check_delays(data: object, shape: Shape, folder: Path, faults: Faults) -> tu
         return None, b""
     try:
         content = read_content(_inside(folder, beside.npy))
+        if beside.sha256 is not None and hashlib.sha256(content).hexdigest() != beside.sha256:
+            raise ValueError("is not the file that sha256 tells of; a write may have been cut short; write both anew")
         delays = _array(content, shape)
     except ValueError as refusal:
         faults.add(("delays", "npy"), f"{shown(beside.npy)}: {refusal}")

@@ -149,7 +149,8 @@ def write_market(market: AnyMarket, path: str | os.PathLike[str]) -> None:
         stream = io.BytesIO()
         np.save(stream, market.delay, allow_pickle=False)
         replace_file(beside, stream.getvalue())
-        delays = {"npy": beside.name}
+        # Killed before the next file is written, this one lies beside an old one, which must not take it for its own.
+        delays = {"npy": beside.name, "sha256": hashlib.sha256(stream.getvalue()).hexdigest()}
     content = _laid_out(_to_document(market, delays)).encode()
     # No time stamp, so that the same market gives the same bytes.
     replace_file(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)

@@ -29,6 +29,7 @@ _CELL_BYTES = 8
 """What a cell of a Parquet file takes at least, once it is read."""
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_COMPUTED = re.compile(r"'*[=+\-@\t\r]")
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
@@ -185,8 +186,18 @@ def csv_text(columns: Mapping[str, Sequence[object]]) -> str:
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    writer.writerows(map(inert, row) for row in zip(*columns.values(), strict=True))
     return stream.getvalue()
+
+
+def inert(cell: object) -> object:
+    """A cell that no spreadsheet computes: an apostrophe keeps a text a text. Read back, it is gone."""
+    return f"'{cell}" if isinstance(cell, str) and _COMPUTED.match(cell) else cell
+
+
+def _as_meant(cells: Sequence[str]) -> Sequence[str]:
+    """Cells without the apostrophe of `inert`."""
+    return [cell[1:] if cell[:1] == "'" and _COMPUTED.match(cell) else cell for cell in cells]
 
 
 def parquet_bytes(columns: Mapping[str, Sequence[object]]) -> bytes:
@@ -291,7 +302,8 @@ def _read_csv(path: Path, faults: Faults) -> _Raw:
         *(path.name, "cells"),
         describe=lambda place: f"{path.name}: row {place[0]}: expected {len(header)} cells, got {len(place[1])}",
     )
-    columns = list(zip(*(record for _, record in whole), strict=True)) or [()] * len(header)
+    cells = list(zip(*(record for _, record in whole), strict=True)) or [()] * len(header)
+    columns = map(_as_meant, cells)
     return _Raw([row for row, _ in whole], dict(zip(header, columns, strict=True)), len(whole) == len(numbered))
 
 

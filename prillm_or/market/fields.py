@@ -22,6 +22,7 @@ _EXPECTED = {
     "dict_type": "an object",
     "model_type": "an object",
     "too_short": "at least one",
+    "string_pattern_mismatch": "a SHA-256, 64 hexadecimal digits",
 }
 
 _KEY = "[key]"

@@ -14,6 +14,8 @@ Shape = Literal["uniform", "heavy", "market"]
 Latency = Literal["network"]
 
 _CAP = 12.0
+_MOST, _LINE = 2**27, 16
+"""Delays that fill the largest file that is read, and how many take the place of a user's or a provider's line."""
 _DELAY_WEIGHT = 0.001
 _UNITS = Units("1000 USD", "1e9 tokens", "s per 1e6 tokens", "day")
 _REGIONS = 32
@@ -97,6 +99,9 @@ def _region_distances(points: Array) -> Array:
 def _refuse_bad_sizes(users: int, providers: int, seed: int) -> None:
     for name, given, least in (("users", users, 1), ("providers", providers, 2), ("seed", seed, 0)):
         check_count(name, given, least)
+    if users * providers + _LINE * (users + providers) > _MOST:
+        asked = f"{argument('users')}, {argument('providers')}"
+        raise ArgumentError(f"{asked}: such a market fills more than 1 GiB, the most that is read of a file")
 
 
 def _plain(n: int, m: int, heavy: bool, rng: np.random.Generator) -> Market:

@@ -14,6 +14,7 @@ from prillm_or.comparison.method import about
 from prillm_or.comparison.plan import Record
 from prillm_or.comparison.published import citation, paper_tables
 from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections, time_note
+from prillm_or.files.tables import inert
 from prillm_or.result import Times
 
 _COLUMNS = ("status", "profit", "upper_bound", "gap", "profit_share", "time_share")
@@ -25,7 +26,7 @@ def csv_table(comparison: Comparison) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(_flat(comparison.records[0])) if comparison.records else [])
     writer.writeheader()
-    writer.writerows(_flat(record) for record in comparison.records)
+    writer.writerows({key: inert(cell) for key, cell in _flat(record).items()} for record in comparison.records)
     return stream.getvalue()
 
 

@@ -37,6 +37,8 @@ _CONNECT_S = 5.0
 _AHEAD = 4
 _LOOK_S = 0.5
 _SEND_S = 0.001
+_SAFE = {"PYTHONSAFEPATH": "1"}
+"""For processes started by `python -m` and `-c`, which would look for modules in the working folder first."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -155,15 +157,16 @@ def _pool(
 
     size = min(jobs, len(waiting))
     threads = {name: os.environ.get(name, str(max(1, cores() // jobs))) for name in _THREADS}
-    pool: Any = ProcessPoolExecutor(size, initializer=_prepare_worker, initargs=(os.getpid(),), env=threads)
+    pool: Any = ProcessPoolExecutor(size, initializer=_prepare_worker, initargs=(os.getpid(),), env=threads | _SAFE)
     running: dict[Any, int] = {}
     unsent = iter(list(waiting))
     idle = False
     try:
         while True:
             # Started by loky inside the block below, it would unblock Ctrl-C there.
-            resource_tracker.ensure_running()
-            with without_ctrl_c():
+            with _no_module_from_here():
+                resource_tracker.ensure_running()
+            with without_ctrl_c(), _no_module_from_here():
                 for number in islice(unsent, 2 * size - len(running)):
                     running[pool.submit(work, waiting[number])] = number
             if idle := not running:
@@ -212,6 +215,21 @@ def _on_cluster(work: Callable[[Item], Done], items: Iterable[Item], address: st
 
 
 @contextmanager
+def _no_module_from_here() -> Iterator[None]:
+    """Processes begun meanwhile, and theirs, take no module from the working folder."""
+    before = {name: os.environ.get(name) for name in _SAFE}
+    os.environ.update(_SAFE)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
 def _silent_client(address: str) -> Iterator[Any]:
     """A client whose package neither logs tracebacks of errors that we report in a line nor warns of large markets."""
     from distributed import Client
@@ -224,15 +242,56 @@ def _silent_client(address: str) -> Iterator[Any]:
     try:
         try:
             get_address_host_port(address)  # a client would wait for ever at a malformed address
+            _call(address)
             client = Client(address, timeout=_CONNECT_S, set_as_default=False)
-        except (OSError, TypeError, ValueError) as failure:
-            raise PrillmError(f"{argument('address', address)}: no Dask scheduler answers there ({failure})") from None
+        except Exception as failure:  # who is there may answer anything
+            why = str(failure) or "it says nothing that we understand"
+            raise PrillmError(f"{argument('address', address)}: no Dask scheduler answers there ({why})") from None
         with client, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
             yield client
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _call(address: str) -> None:
+    """Ask who is there, in a thread of its own: a client hangs where it connects and gets no answer, or none in Dask.
+
+    Raises
+    ------
+    Exception
+        When nobody is, or somebody else.
+    """
+    import asyncio
+
+    from distributed import Security
+    from distributed.core import rpc
+
+    async def identity() -> str:
+        secure = Security().get_connection_args("client")
+        async with rpc(address, timeout=_CONNECT_S, connection_args=secure) as there:
+            return str((await there.identity())["type"])
+
+    async def answer() -> str:
+        return await asyncio.wait_for(identity(), _CONNECT_S)
+
+    found: list[str | Exception] = []
+
+    def call() -> None:
+        try:
+            found.append(asyncio.run(answer()))
+        except Exception as failure:
+            found.append(failure)
+
+    thread = Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(2 * _CONNECT_S)
+    who = found[0] if found else TimeoutError("no answer")
+    if isinstance(who, Exception):
+        raise who
+    if who != "Scheduler":
+        raise ValueError(f"a {who.lower()} does")
 
 
 def _check_versions(client: Any, address: str) -> None:

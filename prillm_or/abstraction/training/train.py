@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,29 +71,20 @@ def train(
     from prillm_or.abstraction.training.course import Course
     from prillm_or.abstraction.training.fit import Schedule
     from prillm_or.abstraction.training.learning_picture import learning_picture
+    from prillm_or.abstraction.training.parts import held_parts
     from prillm_or.abstraction.weights import write_weights
 
     scenarios = scenarios or _SCENARIOS[kind]
     course = Course(scenarios, Schedule(epochs=epochs, seed=seed), _engine(engine, jobs, address), jobs or cores())
-    parts = parts_of(out)
-    try:
-        parts.mkdir(exist_ok=True)
-    except OSError as failure:
-        raise PrillmError(f"{parts}: cannot be made: {failure.strerror}") from None
-    began = time.perf_counter()
-    trained = run(course, parts)
     asked = f"prillm-or train --kind {kind} --scenarios {scenarios} --epochs {epochs} --seed {seed} --out {out.name}"
-    text = card(kind, course, trained, asked, time.perf_counter() - began)
-    replace_file(out.with_suffix(".md"), text.encode())
-    replace_file(out.with_suffix(".svg"), learning_picture(trained.history, out.stem).encode())
-    write_weights(out, kind, trained.network, {"command": asked})
-    shutil.rmtree(parts)
+    with held_parts(out) as parts:
+        began = time.perf_counter()
+        trained = run(course, parts)
+        text = card(kind, course, trained, asked, time.perf_counter() - began)
+        replace_file(out.with_suffix(".md"), text.encode())
+        replace_file(out.with_suffix(".svg"), learning_picture(trained.history, out.stem).encode())
+        write_weights(out, kind, trained.network, {"command": asked})
     return trained
-
-
-def parts_of(out: Path) -> Path:
-    """Where a run that is to write `out` keeps what it goes on from."""
-    return out.with_name(f"{out.name}.parts")
 
 
 def _checked(out: Path, kind: str, scenarios: int | None, epochs: int, seed: int, jobs: int | None) -> Path:
