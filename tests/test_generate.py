@@ -126,15 +126,18 @@ def test_network_delays_are_base_times_plus_paths_by_hand() -> None:
     np.testing.assert_allclose(latency_network(n, m, seed), expected, rtol=1e-12)
 
 
+TOO_LARGE = "`users`, `providers`: such a market fills more than 1 GiB, the most that is read of a file"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((0, 3, "uniform", 0), "`users`: expected a whole number >= 1, got 0"),
         ((3, 1, "uniform", 0), "`providers`: expected a whole number >= 2, got 1"),
         ((3, 3, "uniform", -1), "`seed`: expected a whole number >= 0, got -1"),
-        ((10**5, 10**5), "`users`, `providers`: such a market fills more than 1 GiB, the most that is read of a file"),
-        ((10**8, 2), "`users`, `providers`: such a market fills more than 1 GiB, the most that is read of a file"),
-        ((10**5000, 10**5000), "`users`, `providers`: such a market fills more than 1 GiB, the most that is read of a file"),
+        ((10**5, 10**5), TOO_LARGE),
+        ((10**8, 2), TOO_LARGE),
+        ((10**5000, 10**5000), TOO_LARGE),
         ((3, 3, "round", 0), "`shape`: expected uniform, heavy or market, got 'round'"),
         ((3, 3, "uniform", 0, "fibre"), "`latency`: expected network, got 'fibre'"),
     ],
