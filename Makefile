@@ -8,9 +8,14 @@ export PIP_NO_INPUT := 1
 
 .PHONY: demo test test-all lint types unit slow wheel docs bench clean
 
+# The best price as a mixed-integer programme proves it, then by the exact path; why; and a page to move the price on.
 demo: $(VENV)/.installed
-	$(BIN)/prillm-or solve coding-13 --solver path
+	@mkdir -p build
 	$(BIN)/prillm-or solve coding-13 --model kkt-bigm --solver highs --gap 1e-4
+	$(BIN)/prillm-or solve coding-13
+	$(BIN)/prillm-or explain coding-13
+	$(BIN)/prillm-or page coding-13 --out build/coding-13.html
+	@echo "Open build/coding-13.html in a browser: its slider moves the price."
 
 # Types are checked while the unit tests run, which take all cores.
 test: lint

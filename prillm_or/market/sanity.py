@@ -1,6 +1,6 @@
 """sanity: what in a market's figures looks like a slip of units or a field left out; it is allowed, and worth a word.
 
-Figures are measured by the usual price, the median of today's prices. In the shipped markets, which were fitted to what
+Figures are measured by the usual price, the middle one of today's. In the shipped markets, which were fitted to what
 users did, delays cost users up to 0.7 of it from the nearest provider to the farthest, and congestion 0.2 to 0.7 of it,
 at loads shared out by capacity. A slip, milliseconds for seconds, tokens for thousands of them, is a factor of 1000:
 the thresholds lie between that and what was seen.
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from prillm_or.market.market import Market
+from prillm_or.market.market import Array, Market
 from prillm_or.market.outside import OUTSIDE
 from prillm_or.output.numbers import figure
 from prillm_or.result import Caveat
@@ -43,8 +43,15 @@ def costless(market: Market) -> Iterator[Caveat]:
 
 
 def _usual_price(market: Market) -> float:
-    asked = [j for j in range(market.m) if market.provider_ids[j] != OUTSIDE and not np.isnan(market.price[j])]
-    return float(np.median(market.price[asked])) if asked else 0.0
+    asked = ~np.isnan(market.price)
+    if OUTSIDE in market.provider_ids:
+        asked[market.provider_ids.index(OUTSIDE)] = False
+    return _middle(market.price[asked]) if asked.any() else 0.0
+
+
+def _middle(values: Array) -> float:
+    """The middle one, the lower of two: what is usual. Quicker than a median, in a market of few."""
+    return float(np.sort(values)[(values.size - 1) // 2])
 
 
 def _delays(market: Market, price: float) -> Iterator[Caveat]:
@@ -63,9 +70,9 @@ def _delays(market: Market, price: float) -> Iterator[Caveat]:
 
 def _congestion(market: Market, price: float) -> Iterator[Caveat]:
     """Congestion where loads are shared out by capacity, without providers of a capacity beyond all others'."""
-    usual = market.capacity[market.capacity <= _CAPACITY * np.median(market.capacity)]
+    usual = market.capacity[market.capacity <= _CAPACITY * _middle(market.capacity)]
     shared = float(market.demand.sum() / usual.sum())
-    times = shared * float(np.median(market.congestion_weight / market.price_weight)) / price
+    times = shared * _middle(market.congestion_weight / market.price_weight) / price
     if times > _CONGESTION:
         yield Caveat(
             "congestion-dominates",
@@ -81,9 +88,11 @@ def _congestion(market: Market, price: float) -> Iterator[Caveat]:
 
 
 def _capacities(market: Market) -> Iterator[Caveat]:
-    usual = float(np.median(market.capacity))
-    for name, capacity in zip(market.provider_ids, market.capacity.tolist(), strict=True):
-        if name != OUTSIDE and not usual / _CAPACITY < capacity < usual * _CAPACITY:
+    usual = _middle(market.capacity)
+    apart = (market.capacity >= usual * _CAPACITY) | (market.capacity <= usual / _CAPACITY)
+    for j in np.flatnonzero(apart).tolist():
+        name, capacity = market.provider_ids[j], float(market.capacity[j])
+        if name != OUTSIDE:
             yield Caveat(
                 "capacity-apart",
                 f"the capacity of {name}, {figure(capacity, 3)}, is {figure(capacity / usual, 2)} times the usual "

@@ -76,8 +76,8 @@ def own_elasticity(market: Market, users: UserProblem, today: Equilibrium | None
 def _cap_binds(market: Market, users: UserProblem, found: Equilibrium, profit: float) -> Iterator[Caveat]:
     """Prices at their caps that would earn more a little beyond; a step is taken, as a kink may lie at the cap."""
     cap = market.price_cap
-    scale = max(float(cap.max()), float(np.nanmax(market.price)))
     for k in np.flatnonzero(found.prices >= cap * (1 - _NUDGE)).tolist():
+        scale = max(float(cap.max()), float(np.nanmax(market.price)))
         beyond = found.prices.copy()
         beyond[k] = cap[k] + _NUDGE * scale
         leader = list(market.leader)
