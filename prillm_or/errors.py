@@ -143,6 +143,8 @@ def need_package(package: str, what: str, install: str | None = None) -> None:
     UnavailableError
         When it is missing; the message holds the install command.
     """
+    if package == "pyomo" and sys.flags.optimize > 1:
+        raise UnavailableError(f"{what}: Pyomo needs its docstrings; leave PYTHONOPTIMIZE=2 and python -OO out")
     if find_spec(package) is None:
         raise UnavailableError(f"{what}: {package} is not installed; install it with: pip install {install or package}")
 

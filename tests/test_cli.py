@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from helpers.commands import PROGRAM, in_process, interrupted, read_json, runnin
 from helpers.markets import shipped
 from prillm_or.cli import run
 from prillm_or.files.markets import write_market
+from prillm_or.market.synthetic import generate
 from prillm_or.solvers.registry import SOLVERS
 
 COMMANDS = (
@@ -127,6 +131,49 @@ def test_a_missing_package_is_named_with_its_install_command(
     states = {row["name"]: row["state"] for row in json.loads(capsys.readouterr().out)}
     assert "pip install nowhere_to_be_found" in states["gurobi"]
     assert states["path"] == "ready"
+
+
+def test_a_working_folder_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run(["solve", "tiny/tie"]) == 2
+    assert capsys.readouterr().err == "the working folder is gone; change to one that is there\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["tiny/tie"], 0), (["tiny/tie", "--solver", "highs"], 2), (["tiny/tie", "--model", "kkt-bigm"], 2)],
+)
+def test_without_docstrings_all_works_but_pyomo(arguments: list[str], code: int) -> None:
+    """Python takes them away at its start alone."""
+    environment = os.environ | {"PYTHONOPTIMIZE": "2"}
+    done = subprocess.run([*PROGRAM, "solve", *arguments], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == code, done.stderr
+    assert ("Pyomo needs its docstrings" in done.stderr) == (code == 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by the system")
+@pytest.mark.parametrize("arguments", [["page", "big.json", "--out", "p.html"], ["solve", "big.json"]])
+def test_too_little_memory_ends_in_a_line(arguments: list[str], tmp_path: Path) -> None:
+    """It takes a process of its own, which is what is limited."""
+    write_market(generate(300, 300), tmp_path / "big.json")
+    limited = (
+        "import resource, sys, prillm_or.cli as cli\n"
+        "from prillm_or.cli import app\n"
+        "from prillm_or.files.markets import read_market; read_market('big.json')\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, used + 2**20)); sys.exit(cli.run(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "memory" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from collections.abc import Sequence
 from prillm_or.cli.signals import Ears
 from prillm_or.cli.streams import close_streams, open_streams, report
 from prillm_or.errors import PrillmError
+
+_LIBRARIES = (".so", ".pyd", ".dylib")
 
 
 def main() -> None:
@@ -28,6 +31,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     try:
+        _check_folder()
         from prillm_or.cli.app import invoke
 
         return invoke(arguments)
@@ -46,8 +50,25 @@ def run(arguments: Sequence[str]) -> int:
     except MemoryError:
         report("out of memory: take a smaller market, fewer --jobs, or a larger machine")
         return 2
+    except ImportError as error:
+        if not str(error.path).endswith(_LIBRARIES):
+            return _internal(error, arguments)
+        report(f"{error}: a library cannot be loaded: its package is broken, or memory is short")
+        return 2
     except Exception as error:  # the last line of defence: a user sees no traceback
-        report(f"internal error: {type(error).__name__}: {error}; run with --verbose and report it")
-        if "--verbose" in arguments:
-            traceback.print_exc()
-        return 3
+        return _internal(error, arguments)
+
+
+def _internal(error: Exception, arguments: Sequence[str]) -> int:
+    report(f"internal error: {type(error).__name__}: {error}; run with --verbose and report it")
+    if "--verbose" in arguments:
+        traceback.print_exc()
+    return 3
+
+
+def _check_folder() -> None:
+    """Libraries end the process where the working folder was deleted, before we could say why."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise PrillmError("the working folder is gone; change to one that is there") from None

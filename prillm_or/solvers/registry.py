@@ -197,6 +197,8 @@ def solver_names() -> list[str]:
 
 def _class(name: str) -> Any:
     entry = SOLVERS[name]
+    if entry.algebraic:
+        need_package("pyomo", f"solver {name}")
     if entry.package is not None:
         need_package(entry.package, f"solver {name}")
     module, kind = entry.home

@@ -150,6 +150,8 @@ def result_of(task: Task) -> Result | Refused:
         return solve_task(task)
     except PrillmError as error:
         return Refused(error.message)
+    except MemoryError:
+        return Refused(f"{task.name}: out of memory: take a smaller market, fewer --jobs, or a larger machine")
     except Exception as error:
         why = f"internal error: {type(error).__name__}: {error}; solve it alone with {argument('verbose')}"
         return Refused(f"{task.name}: {why}", True)
