@@ -40,11 +40,12 @@ Instances = Annotated[
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Markets or runs at a time, on this machine.")]
 EngineName = Annotated[
-    Literal["local", "dask"], typer.Option("--engine", help="Who spreads the work: this machine, or a Dask cluster.")
+    Literal["local", "dask"],
+    typer.Option("--engine", help="Who spreads work: this machine, or a Dask cluster you trust."),
 ]
 Address = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="The Dask scheduler's, as in tcp://127.0.0.1:8786; workers have this package."),
+    typer.Option(metavar="URL", help="The Dask scheduler's, as in tcp://127.0.0.1:8786; it can run code here."),
 ]
 
 
