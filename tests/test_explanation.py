@@ -264,6 +264,53 @@ def test_a_change_that_flips_makes_the_best_price_jump(seed: int) -> None:
     assert demand.price == pytest.approx(after)
 
 
+def test_a_flip_is_known_to_four_digits_however_small_it_is() -> None:
+    # Two local maxima that earn nearly the same: a value higher by some 1e-4 is enough.
+    market = make_market(
+        user_ids=("u0", "u1", "u2"),
+        provider_ids=("p0", "p1", "p2", "p3"),
+        leader=(3,),
+        price_cap=[12.0],
+        demand=[91.6084919301577, 36.53263061514912, 33.628022578381234],
+        price_weight=[0.34397612329681154, 1.5494610778470077, 0.2599539694309856],
+        congestion_weight=[1.0654102826749787, 0.885699300704585, 0.678940437728414],
+        delay_weight=[0.39102413224199906, 0.13066234686126865, 0.5606587633782416],
+        price=[0.5617545272684474, 0.4726422530025113, 0.5860384595746696, 2.7990752595994786],
+        capacity=[30.710133443291138, 30.942789863964634, 19.5763254487732, 26.61684799309639],
+        value=[0.3326145695742022, 0.0, 0.43174160641503634, 1.9418588612796894],
+        delay=[
+            [2.77046968874703, 2.2107379757573056, 1.224244246857695, 2.4022738679024016],
+            [1.0756778557770377, 0.8433080887304798, 2.951704806790853, 0.3036600611227211],
+            [1.1023992803218077, 0.7672826413242118, 2.792280045838657, 2.6713334556645765],
+        ],
+    )
+    found = explain(market)
+    (value,) = [flip for flip in found.flips if flip.what == "value"]
+    assert value.change is not None
+    assert value.change < 1e-3
+    before, after = (
+        solve(replace(market, value=market.value + np.array([0, 0, 0, share * value.change * found.price]))).price
+        for share in (0.9998, 1.0)
+    )
+    assert (before, after) == pytest.approx([one.price for one in found.local_maxima[:2]], rel=1e-3)
+
+
+def test_a_kink_at_the_cap_itself_is_the_end_and_no_kink() -> None:
+    # Small integers: at the cap of 2 somebody would leave in the next moment.
+    market = make_market(
+        demand=[2, 1],
+        leader=(2,),
+        price_cap=[2.0],
+        price=[2, 2, 3],
+        capacity=[1, 2, 1],
+        value=[3, 1, 3],
+        delay=[[0, 0, 2], [1, 0, 1]],
+    )
+    found = explain(market)
+    assert [one.price for one in found.local_maxima] == pytest.approx([1.75])
+    assert [user.leaves_at for user in found.users] == [None, None]
+
+
 def test_the_gradient_of_the_load_is_that_of_the_equilibrium() -> None:
     for kind in ("uniform", "weights"):
         market = draw_market(kind, 6, 5, 1)

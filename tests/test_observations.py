@@ -11,7 +11,7 @@ import pytest
 
 from helpers.equality import assert_same
 from prillm_or.calibration.observation_files import read_observations, write_observations
-from prillm_or.calibration.observations import Leader, Observations, market_of, select, without_absent
+from prillm_or.calibration.observations import Leader, Observations, market_of, select, without_absent, without_residues
 from prillm_or.errors import MarketError, ObservationsError
 from prillm_or.users.equilibrium import equilibrium_at
 
@@ -134,3 +134,16 @@ def test_no_market_without_a_leader_who_is_there_and_has_a_rival(seen: Observati
         market_of(seen, "2026-07-03")
     with pytest.raises(MarketError, match="congestion_weight"):
         market_of(seen, "2026-07-01", congestion_weight=0.0)
+
+
+def test_what_rounding_left_of_differences_is_no_flow(seen: Observations) -> None:
+    # 0.3 - 0.1 - 0.2 is not quite 0: such a user was not there that day, and is in no market made of it.
+    assert without_residues(seen) is seen
+    flow = seen.flow.copy()
+    flow[0, 1, 0], flow[1, 1, 0] = 0.5, 2.7755575615628914e-17
+    second = without_residues(replace(seen, flow=flow, delay=np.nan_to_num(seen.delay, nan=1.0)))
+    assert second.present.tolist() == [[True, True], [True, False]]
+    assert market_of(second, "2026-07-02").user_ids == ("u",)
+    flow[0, 1, 0] = 0.0
+    never = without_residues(replace(seen, flow=flow))
+    assert never.user_ids == ("u",)

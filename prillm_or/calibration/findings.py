@@ -12,6 +12,7 @@ from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.identifiability import Identifiability
 from prillm_or.calibration.left_open import left_open
 from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.odd_days import odd_days
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.market.market import Array
 
@@ -29,6 +30,7 @@ def findings(
 ) -> tuple[str, ...]:
     """Sentences on how far the fit can be trusted, the most important first."""
     return (
+        *map(str, odd_days(observations)),
         *_against_independence(scored),
         *_congestion(observations, fit, intervals),
         *_delay(fit),

@@ -19,6 +19,7 @@ from prillm_or.market.market import Array, Market, Mask, Units
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+_RESIDUE = 1e-13
 _ARRAYS = ("flow", "price", "capacity", "delay")
 
 
@@ -208,6 +209,25 @@ def select(
         capacity=observations.capacity[t],
         delay=observations.delay[np.ix_(t, i)],
     )
+
+
+def without_residues(observations: Observations) -> Observations:
+    """Take flows for zero that are so small beside the largest that they are what rounding left of differences.
+
+    Users who have no others go.
+
+    Raises
+    ------
+    ObservationsError
+        When nothing is left of a day.
+    """
+    flow = observations.flow
+    residues = (flow > 0) & (flow <= _RESIDUE * flow.max())
+    if not residues.any():
+        return observations
+    left = replace(observations, flow=np.where(residues, 0.0, flow))
+    stay = np.flatnonzero(left.present.any(axis=0) | ~observations.present.any(axis=0))
+    return select(left, users=[left.user_ids[i] for i in stay])
 
 
 def without_absent(observations: Observations) -> Observations:

@@ -84,7 +84,7 @@ def calibrate(
     from prillm_or.calibration.fit_files import read_earlier
     from prillm_or.calibration.holdout import held_out
     from prillm_or.calibration.observation_files import read_observations
-    from prillm_or.calibration.observations import Observations
+    from prillm_or.calibration.observations import Observations, without_residues
 
     earlier = None if warm is None else read_earlier(warm)
     options = _options(own, groups, shrinkage, capacity_of_load, half_life, robust, baselines, draws, seed)
@@ -93,6 +93,7 @@ def calibrate(
     if not isinstance(observations, Observations):
         given = type(observations).__name__
         raise ArgumentError(f"{argument('observations')}: expected Observations or the path of a folder, got {given}")
+    observations = without_residues(observations)
     held = held_out(observations, holdout, seed)
     # The matrices of a market are small: threads would wait for each other, tenfold where cores are busy.
     with threadpool_limits(1):

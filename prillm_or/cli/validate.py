@@ -53,7 +53,9 @@ def _market(name: str) -> list[str]:
 
 def _observations(folder: Path) -> list[str]:
     from prillm_or.calibration.observation_files import read_observations
+    from prillm_or.calibration.odd_days import odd_days
 
     seen = read_observations(folder)
     leader = f"leader {', '.join(seen.leader.providers)}" if seen.leader else "no leader"
-    return [f"{folder}: valid, {seen.T} days, {seen.n} users, {seen.m} providers, {leader}"]
+    valid = f"{folder}: valid, {seen.T} days, {seen.n} users, {seen.m} providers, {leader}"
+    return [valid, *(f"* {odd}" for odd in odd_days(seen))]

@@ -38,7 +38,15 @@ import numpy as np
 from prillm_or.curves.parabola import vertex
 from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Array, Mask
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, ample_provider, price_pull, rest, solve_users
+from prillm_or.users.equilibrium import (
+    ROUNDING,
+    Equilibrium,
+    UserProblem,
+    ample_provider,
+    price_pull,
+    rest,
+    solve_users,
+)
 from prillm_or.users.laplacian import Laplacian, SupportInverse
 from prillm_or.users.pairs import AllPairs, ListedPairs, Pairs, are_listed, below
 
@@ -110,8 +118,9 @@ def trace(
     while True:
         pair = state.next_pair()
         reached = state.price + state.distance(pair)
-        # Where nobody uses the provider, a dearer price changes nothing: the last piece reaches to the end.
-        last = reached >= end or not state.using
+        # Where nobody uses the provider, a dearer price changes nothing: the last piece reaches to the end. So it does
+        # where it breaks at the end but for rounding.
+        last = reached >= end * (1 - ROUNDING) or not state.using
         stop = end if last else reached
         if stop > state.horizon and state.using:
             state.watch_anew()  # beyond the horizon an unwatched pair may come first; the piece goes on

@@ -13,7 +13,7 @@ from prillm_or.solving.pricer import Pricer
 
 _FIRST, _MOST, _GROWTH = 1 / 64, 1.0, 2**0.5
 _LEAST_DEMAND = 0.01
-_PRECISION, _LEAST = 1e-4, 1e-6
+_PRECISION, _LEAST = 1e-4, 1e-9
 _JUMP = 0.25
 
 
