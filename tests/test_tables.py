@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from helpers.calibration import observed
+from helpers.draws import wanted_of_their_own
+from prillm_or.calibration.observation_files import write_observations
 from prillm_or.cli import run
 from prillm_or.output.look import letters
 from prillm_or.output.tables import Block, Part, Table, as_html, as_text
@@ -67,6 +72,23 @@ def test_no_command_breaks_a_figure_or_an_id(command: str, monkeypatch: pytest.M
     assert HIDDEN not in " ".join(whole)
     for width in WIDTHS:
         check(lines_at(width, parts, monkeypatch), whole, width)
+
+
+@pytest.mark.slow
+def test_no_slow_command_breaks_a_figure_or_an_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    true = replace(wanted_of_their_own(4, 5, 1), price_factor=np.ones(4), congestion_factor=np.ones(4))
+    write_observations(observed(true, noise=0.1), tmp_path / "known")
+    quick = "--shrinkage 0 --baseline independence --draws 4 --holdout cells:0.2"
+    for command in (
+        f"calibrate known --out fitted {quick}",
+        "robust fitted/known-2026-07-04.json --draws fitted/draws.json",
+        "train --out mine.safetensors --scenarios 100 --epochs 1",
+    ):
+        parts = shown(command, monkeypatch)
+        whole = lines_at(1000, parts, monkeypatch)
+        for width in WIDTHS:
+            check(lines_at(width, parts, monkeypatch), whole, width)
 
 
 TABLE = Table(
@@ -155,6 +177,11 @@ def test_lines_wrap_between_words_and_bullets_hang() -> None:
     assert list(wrapped("* one two three 4 % of it", 12)) == ["* one two", "  three 4 %", "  of it"]
     assert list(wrapped("  indented words", 10)) == ["  indented", "  words"]
     assert list(wrapped("", 10)) == [""]
+
+
+def test_a_path_is_never_cut() -> None:
+    path = "/a/folder" + "/" * 40 + "market.json"
+    assert list(wrapped(f"written: {path}", 30)) == ["written:", path]
 
 
 def test_a_pipe_is_as_wide_as_people_read(monkeypatch: pytest.MonkeyPatch) -> None:

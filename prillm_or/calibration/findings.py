@@ -17,6 +17,7 @@ from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.market.market import Array
 
 _HARDLY = 0.1
+_ROUNDING = 1e-9
 _STRONG = 0.3
 _FEW_POINTS = 30
 
@@ -66,6 +67,7 @@ def _congestion(observations: Observations, fit: Fit, intervals: Intervals | Non
         said += f" ({LEVEL:.0%} interval {low:.4g} to {high:.4g})"
     yield f"{said}; at it, congestion is {_share_of_congestion(fit):.0%} of congestion and price that users face."
     reaction, points = delay_reaction(observations)
+    reaction = 0.0 if reaction is not None and abs(reaction) < _ROUNDING else reaction
     if reaction is None:
         yield "Whether delays react to load cannot be told: too few loads vary over the days."
     elif abs(reaction) < _HARDLY:

@@ -32,12 +32,15 @@ def _written(letter: str) -> str:
 
 
 def wrapped(text: str, width: int) -> Iterator[str]:
-    """Its lines, none wider than `width` letters; those after the first stand below the words of a bulleted one."""
+    """Its lines; those after the first stand below the words of a bulleted one.
+
+    None is wider than `width` letters, but one that holds a path: a path is there to be copied.
+    """
     words = _GAP.split(text.lstrip(" "))
     indent = " " * (len(text) - len(text.lstrip(" ")))
     line, hang = indent, indent + ("  " if words[0] == "*" else "")
     for number, word in enumerate(words):
-        shown = cut(word, width - len(hang))
+        shown = word if "/" in word or "\\" in word else cut(word, width - len(hang))
         if number and letters(line) + 1 + letters(shown) > width:
             yield line.replace(TIE, " ")
             line = hang + shown
