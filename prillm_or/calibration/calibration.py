@@ -89,7 +89,7 @@ class Calibration(Answer):
     findings
         What a reader has to know, in plain words.
     interrupted
-        Whether Ctrl-C came after the fit: baselines or draws are then missing.
+        Whether Ctrl-C came: baselines or draws are then missing, or the fit is not finished, as the first finding says.
     """
 
     observations: Observations

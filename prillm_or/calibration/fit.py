@@ -64,6 +64,14 @@ class Fit:
     theta: Array
 
 
+class CutShortError(KeyboardInterrupt):
+    """Ctrl-C during a search, with the best preferences so far."""
+
+    def __init__(self, fit: Fit) -> None:
+        super().__init__()
+        self.fit = fit
+
+
 def fit_days(
     days: Days,
     parameters: Parameters,
@@ -81,6 +89,11 @@ def fit_days(
         Shape (T, n), how much each user's day counts; None counts all alike.
     start
         Theta to start from, such as that of a fit of the days before: no other start is tried then.
+
+    Raises
+    ------
+    CutShortError
+        On Ctrl-C during the search.
     """
     if start is not None:
         return _Search(days, parameters, _weights(days, weight)).descend(shrinkage, start)
@@ -167,7 +180,12 @@ class _Search:
 
     def best(self, shrinkage: float, starts: Sequence[Array]) -> Fit:
         """The best end over all starts; a few steps of each decide who goes on."""
-        rough = [self.descend(shrinkage, theta, most=_ROUGH) for theta in starts]
+        rough: list[Fit] = []
+        try:
+            for theta in starts:
+                rough.append(self.descend(shrinkage, theta, most=_ROUGH))
+        except CutShortError as stop:
+            raise CutShortError(min([*rough, stop.fit], key=lambda fit: fit.misfit)) from None
         return self.descend(shrinkage, min(rough, key=lambda fit: fit.misfit).theta)
 
     def descend(self, shrinkage: float, theta: Array, own: float = OWN, most: int = _MOST) -> Fit:
@@ -175,25 +193,40 @@ class _Search:
         low, high = self.parameters.bounds()
         theta = np.clip(theta, low, high)  # a start by the linear programme or of another day knows no bounds
         misfit = Misfit(self.parameters, self.days, self.weight, shrinkage, theta, own)
-        found = least_squares(
-            misfit.residuals,
-            theta,
-            misfit.jacobian,
-            bounds=(low, high),
-            ftol=_PRECISION,
-            xtol=_PRECISION,
-            gtol=_PRECISION,
-            max_nfev=most,
-        )
+        best: list[tuple[float, Array]] = []
+
+        def residuals(theta: Array) -> Array:
+            missed = misfit.residuals(theta)
+            if not best or missed @ missed < best[0][0]:
+                best[:] = [(float(missed @ missed), theta.copy())]
+            return missed
+
+        try:
+            found = least_squares(
+                residuals,
+                theta,
+                misfit.jacobian,
+                bounds=(low, high),
+                ftol=_PRECISION,
+                xtol=_PRECISION,
+                gtol=_PRECISION,
+                max_nfev=most,
+            )
+        except KeyboardInterrupt:
+            if not best:
+                raise
+            raise CutShortError(self._fit(shrinkage, best[0][1], best[0][0])) from None
         _log.info("misfit %.6g after %d steps", 2 * found.cost, found.nfev)
         # The method stays inside its bounds; a weight that it drives to one is meant to be there.
-        theta = np.where(found.active_mask < 0, low, found.x)
+        return self._fit(shrinkage, np.where(found.active_mask < 0, low, found.x), float(2 * found.cost))
+
+    def _fit(self, shrinkage: float, theta: Array, misfit: float) -> Fit:
         return Fit(
             preferences=self.parameters.unpack(theta),
             parameters=self.parameters,
             days=self.days,
             shrinkage=shrinkage,
             weight=self.weight,
-            misfit=float(2 * found.cost),
+            misfit=misfit,
             theta=np.asarray(theta, dtype=np.float64),
         )

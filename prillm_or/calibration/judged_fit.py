@@ -15,7 +15,7 @@ from prillm_or.calibration.calibration import OURS, Calibration, MethodScores
 from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.elasticities import own_price_elasticities
 from prillm_or.calibration.findings import findings
-from prillm_or.calibration.fit import Fit, fit_days
+from prillm_or.calibration.fit import CutShortError, Fit, fit_days
 from prillm_or.calibration.identifiability import identifiability
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, aligned, predicted_flows
@@ -28,6 +28,9 @@ from prillm_or.market.market import Array, Mask
 _log = logging.getLogger(__name__)
 _ROBUST_ROUNDS = 20
 _SETTLED = 1e-3
+_UNFINISHED = (
+    "Interrupted: these are the best preferences met so far, in part of the cells perhaps, and no fit; calibrate again."
+)
 
 
 @dataclass(frozen=True)
@@ -98,22 +101,26 @@ def fit_and_judge(
     UnavailableError
         When a baseline needs a package that is missing.
     KeyboardInterrupt
-        When it comes before the fit is done; later, what is left is skipped.
+        When it comes before any preferences were tried; later, what is left is skipped.
     """
     options = options or Options()
     held = np.zeros(observations.flow.shape, dtype=bool) if held_out is None else held_out & observations.cells
     days = days_of(observations, observations.cells & ~held, capacity_of_load=options.capacity_of_load)
     began = time.process_time()
-    fit, choice = _fit(observations, days, options, earlier)
+    cut_short, choice = False, None
+    try:
+        fit, choice = _fit(observations, days, options, earlier)
+    except CutShortError as stop:
+        fit, cut_short = stop.fit, True
     flow = predicted_flows(fit.preferences, days)
     scored = {OURS: _scored(days, held, flow, time.process_time() - began)}
     intervals: Intervals | None = None
-    interrupted = False
+    interrupted = cut_short
     try:
-        for name in options.baselines:
+        for name in () if cut_short else options.baselines:
             _log.info("baseline %s", name)
             scored[name] = _baseline(name, observations, days, held, fit.weight, options.seed)
-        if options.draws:
+        if options.draws and not cut_short:
             intervals = bootstrap(fit, options.draws, options.seed)
     except KeyboardInterrupt:
         interrupted = True
@@ -129,7 +136,7 @@ def fit_and_judge(
         intervals=intervals,
         identifiability=identified,
         elasticity=own_price_elasticities(fit.preferences, days),
-        findings=findings(observations, fit, scored, intervals, identified),
+        findings=(_UNFINISHED,) * cut_short + findings(observations, fit, scored, intervals, identified),
         interrupted=interrupted,
     )
 

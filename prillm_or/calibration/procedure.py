@@ -72,7 +72,7 @@ def calibrate(
     UnavailableError
         When a package is missing.
     KeyboardInterrupt
-        When it comes before the fit is done; later, what is left is skipped.
+        When it comes before any preferences were tried; later, what is left is skipped.
     """
     missing = [package for package in ("torch", "threadpoolctl") if find_spec(package) is None]
     if missing:

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 from prillm_or.cli.signals import Ears
-from prillm_or.cli.streams import close_streams, open_streams, report
-from prillm_or.errors import PrillmError
+
+_HINTS = {
+    "EMFILE": "; raise the limit, `ulimit -n`, or lower --jobs",
+    "ENOSPC": "; no room is left on a disk, which may be the memory disk /dev/shm",
+}
 
 _LIBRARIES = (".so", ".pyd", ".dylib")
 
 
 def main() -> None:
     """Entry point of the executable `prillm-or`."""
-    open_streams()
     ears = Ears()
-    ears.open()
+    ears.open()  # before anything that takes long to load
+    from prillm_or.cli.streams import close_streams, open_streams
+
+    open_streams()
+    ears.pass_on()
     code = ears.close(run(sys.argv[1:]))
     close_streams()
     sys.exit(code)
@@ -30,6 +35,9 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
+    from prillm_or.cli.streams import report
+    from prillm_or.errors import PrillmError
+
     try:
         _check_folder()
         from prillm_or.cli.app import invoke
@@ -43,9 +51,8 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     except BrokenPipeError:
         return 0  # nobody has to read what is printed
-    except OSError as failure:  # a disk, a folder, a limit of the system: the message says which
-        named = [str(name) for name in (failure.filename, failure.strerror or failure) if name]
-        report(": ".join(named))
+    except OSError as failure:
+        report(_system_fault(failure))
         return 2
     except MemoryError:
         report("out of memory: take a smaller market, fewer --jobs, or a larger machine")
@@ -60,15 +67,29 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _internal(error: Exception, arguments: Sequence[str]) -> int:
+    from prillm_or.cli.streams import report
+
     report(f"internal error: {type(error).__name__}: {error}; run with --verbose and report it")
     if "--verbose" in arguments:
+        import traceback
+
         traceback.print_exc()
     return 3
 
 
 def _check_folder() -> None:
     """Libraries end the process where the working folder was deleted, before we could say why."""
+    from prillm_or.errors import PrillmError
+
     try:
         os.getcwd()
     except FileNotFoundError:
         raise PrillmError("the working folder is gone; change to one that is there") from None
+
+
+def _system_fault(failure: OSError) -> str:
+    """What a disk, a folder or a limit of the system does not give, and the way out."""
+    import errno
+
+    named = ": ".join(str(part) for part in (failure.filename, failure.strerror or failure) if part)
+    return named + _HINTS.get(errno.errorcode.get(failure.errno or 0, ""), "")

@@ -107,7 +107,7 @@ def command(
 
     finish(found.parts(), found.to_dict(), json, write, write_page if page else None)
     if found.interrupted:
-        report("interrupted: the fit is done; baselines or draws are missing")
+        report("interrupted: baselines or draws are missing, or the search for the fit was not finished")
         return 130
     return 0
 

@@ -19,6 +19,7 @@ from prillm_or.cli.common import (
     progress,
     read_instance,
 )
+from prillm_or.cli.streams import report
 
 if TYPE_CHECKING:
     from prillm_or.explanation.explanation import Explanation
@@ -48,6 +49,9 @@ def command(
         found = explain(file.market)
     draw = None if plot is None else partial(_draw, plot, found)
     finish(found.parts(outside_note(outside)), found.to_dict() | outside_field(outside), json, draw)
+    if found.interrupted:
+        report("interrupted: the price is the best one; effects that are missing were not worked out")
+        return 130
     return 0
 
 

@@ -9,8 +9,9 @@ import time
 from math import inf
 from threading import Thread
 from types import FrameType
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
+"""What a type checker reads as true; its own home takes longer to import than all that is needed here."""
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
@@ -21,7 +22,7 @@ _IMPORTING = "<frozen importlib"
 
 
 class Ears:
-    """Hears signals from `open` to `close`, and raises KeyboardInterrupt where that does no harm.
+    """Hears signals from `open` to `close`, and from `pass_on` on raises KeyboardInterrupt where that does no harm.
 
     Not while a package is loaded, half of which would be left, and C++ in it would abort: later then. Not where Python
     only prints exceptions, as when it frees objects: again then.
@@ -29,7 +30,7 @@ class Ears:
 
     def __init__(self) -> None:
         self._raised = -inf
-        self._terminated = False
+        self._ready = self._terminated = False
 
     def open(self) -> None:
         """Hear from here on; not Ctrl-C where whoever started us has it ignored, as shells do in the background."""
@@ -37,12 +38,19 @@ class Ears:
             return
         signal.signal(signal.SIGALRM, self._hear)
         sys.unraisablehook = self._unraisable
-        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-            signal.signal(signal.SIGTERM, self._hear)
+        signal.signal(signal.SIGTERM, self._hear)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._hear)
+
+    def pass_on(self) -> None:
+        """Answer from here on; SIGTERM is passed on as Ctrl-C, which solvers in C hear: Python's handlers run later.
+
+        Files are opened for it, so streams that were closed have to be taken already.
+        """
+        self._ready = True
+        if signal.getsignal(signal.SIGINT) != self._hear:
             return
-        signal.signal(signal.SIGINT, self._hear)
         signal.signal(signal.SIGTERM, self._note)
-        # Solvers in C hear Ctrl-C alone, and Python's own handlers only run after them: a thread passes it on.
         out, into = os.pipe()
         os.set_blocking(into, False)
         signal.set_wakeup_fd(into, warn_on_full_buffer=False)
@@ -61,7 +69,7 @@ class Ears:
         self._terminated |= number == signal.SIGTERM
         if number != signal.SIGALRM and time.monotonic() < self._raised + _ONCE_S:
             return
-        if _is_importing(frame):
+        if not self._ready or _is_importing(frame):
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
             return
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -56,6 +56,8 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
         When the leader sets several prices, or the result is that of another market or of a price beyond the cap.
     ConvergenceError
         When an equilibrium could not be certified.
+    KeyboardInterrupt
+        When it comes before the price is known; later, what is left is skipped.
     """
     market = as_market(market)
     if (several := len(market.leader)) > 1:
@@ -69,12 +71,13 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
     cap, unit_cost = float(market.price_cap[0]), float(market.unit_cost[market.leader[0]])
     users = user_problem(market)
     found = solve_users(users, [price])
-    curve = curve_around(market, price)
+    curve, interrupted = _curve(market, price)
     left, right = beside(curve.pieces, price)
     at_cap = price >= cap - tolerance(curve.pieces, price)
     if at_cap:
         right = next(trace(users, found.prices, 0, 2 * cap or 1.0, found))
-    of_users, of_rivals = effects(market, pricer, found)
+    of_users, of_rivals, interrupted = ({}, {}, True) if interrupted else effects(market, pricer, found)
+    jumps, interrupted = ((), True) if interrupted else _flips(market, pricer, curve.local_maxima)
     load = float(found.load[market.leader[0]])
     steepest = float(market.capacity[market.leader[0]] * users.sensitivity.max())
     slopes = _slope(left, steepest), _slope(right, steepest)
@@ -94,9 +97,10 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
         users=_user_parts(market, found, curve, unit_cost, of_users),
         rivals=_rival_parts(market, found, curve, of_rivals),
         local_maxima=curve.local_maxima,
-        flips=_flips(market, pricer, curve.local_maxima),
+        flips=jumps,
         searched=curve.searched,
         units=market.units,
+        interrupted=interrupted,
     )
 
 
@@ -114,6 +118,14 @@ def _price(market: Market, result: Result) -> float:
     if not is_number(price) or not 0 <= price <= cap * (1 + SAME):
         raise CombinationError(f"{market.name}: the result's price {price} is not between 0 and the cap {cap:g}")
     return price
+
+
+def _curve(market: Market, price: float) -> tuple[ProfitCurve, bool]:
+    """The curve, near the price alone after Ctrl-C, and whether that came."""
+    try:
+        return curve_around(market, price), False
+    except KeyboardInterrupt:
+        return _near(market, price), True
 
 
 def curve_around(market: Market, price: float) -> ProfitCurve:
@@ -225,7 +237,11 @@ def _used_around(found: Equilibrium, curve: ProfitCurve) -> Mask:
     return used
 
 
-def _flips(market: Market, pricer: Pricer, maxima: Sequence[LocalMaximum]) -> tuple[Flip, ...]:
+def _flips(market: Market, pricer: Pricer, maxima: Sequence[LocalMaximum]) -> tuple[tuple[Flip, ...], bool]:
+    """What was found, and whether Ctrl-C came first."""
     if len(maxima) < 2 or is_large(market):
-        return ()
-    return flips(market, pricer, maxima[0].price, maxima[1].price)
+        return (), False
+    try:
+        return flips(market, pricer, maxima[0].price, maxima[1].price), False
+    except KeyboardInterrupt:
+        return (), True

@@ -50,8 +50,8 @@ def is_large(market: Market) -> bool:
     return market.n * market.m > _LARGE
 
 
-def effects(market: Market, pricer: Pricer, found: Equilibrium) -> tuple[dict[int, Effects], dict[int, Effects]]:
-    """Of users and of rivals, by position; in a large market of those alone that matter most.
+def effects(market: Market, pricer: Pricer, found: Equilibrium) -> tuple[dict[int, Effects], dict[int, Effects], bool]:
+    """Of users and of rivals, by position, and whether Ctrl-C left some out; in a large market those that matter most.
 
     Parameters
     ----------
@@ -64,9 +64,16 @@ def effects(market: Market, pricer: Pricer, found: Equilibrium) -> tuple[dict[in
     users, rivals = _chosen(market, found)
     total = len(users) + len(RIVAL_KEYS) * len(rivals)
     _log.info("effects: %d changes of 1 %% to solve", total)
-    of_users = {i: _effects(pricer, {"demand": _more_demand(market, i)}) for i in users}
-    of_rivals = {j: _effects(pricer, {key: _more(market, j, key, price) for key in RIVAL_KEYS}) for j in rivals}
-    return of_users, of_rivals
+    of_users: dict[int, Effects] = {}
+    of_rivals: dict[int, Effects] = {}
+    try:
+        for i in users:
+            of_users[i] = _effects(pricer, {"demand": _more_demand(market, i)})
+        for j in rivals:
+            of_rivals[j] = _effects(pricer, {key: _more(market, j, key, price) for key in RIVAL_KEYS})
+    except KeyboardInterrupt:
+        return of_users, of_rivals, True
+    return of_users, of_rivals, False
 
 
 def _more_demand(market: Market, i: int) -> Change:

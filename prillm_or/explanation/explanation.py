@@ -177,6 +177,8 @@ class Explanation(Answer):
         The prices between which local maxima, and prices to leave and to join at, were looked for.
     units
         Of the market; not part of the file format.
+    interrupted
+        Whether Ctrl-C came before all effects were worked out; not part of the file format.
     """
 
     instance: str
@@ -197,6 +199,7 @@ class Explanation(Answer):
     flips: tuple[Flip, ...]
     searched: tuple[float, float]
     units: Units
+    interrupted: bool = False
 
     @property
     def price(self) -> float:
@@ -206,7 +209,7 @@ class Explanation(Answer):
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in their order."""
         fields = dataclasses.asdict(self)
-        del fields["units"]  # those of the market
+        del fields["units"], fields["interrupted"]  # those of the market, and for people
         return {"format": EXPLANATION_FORMAT, **fields}
 
     def to_frame(self) -> DataFrame:
