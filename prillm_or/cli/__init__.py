@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prillm_or.cli.signals import Ears
 
@@ -28,17 +28,24 @@ def main() -> None:
 
     open_streams()
     ears.pass_on()
-    code = ears.close(run(sys.argv[1:]))
+    code = ears.close(run(sys.argv[1:], ears.answer))
     close_streams()
     sys.exit(code)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code."""
+def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    begin
+        Called as soon as Ctrl-C has a place to end in.
+    """
     from prillm_or.cli.streams import report
     from prillm_or.errors import PrillmError
 
     try:
+        begin()
         _check_folder()
         from prillm_or.cli.app import invoke
 

@@ -15,14 +15,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-_AGAIN_S = 0.02
+_AGAIN_S = 0.005
 _ONCE_S = 1.0
 """What comes within this of Ctrl-C is the same one: a terminal and the program that started us both send it."""
 _IMPORTING = "<frozen importlib"
 
 
 class Ears:
-    """Hears signals from `open` to `close`, and from `pass_on` on raises KeyboardInterrupt where that does no harm.
+    """Hears signals from `open` to `close`, and from `answer` on raises KeyboardInterrupt where that does no harm.
 
     Not while a package is loaded, half of which would be left, and C++ in it would abort: later then. Not where Python
     only prints exceptions, as when it frees objects: again then.
@@ -43,11 +43,10 @@ class Ears:
             signal.signal(signal.SIGINT, self._hear)
 
     def pass_on(self) -> None:
-        """Answer from here on; SIGTERM is passed on as Ctrl-C, which solvers in C hear: Python's handlers run later.
+        """Pass SIGTERM on as Ctrl-C, which solvers in C hear: Python's handlers run later.
 
         Files are opened for it, so streams that were closed have to be taken already.
         """
-        self._ready = True
         if signal.getsignal(signal.SIGINT) != self._hear:
             return
         signal.signal(signal.SIGTERM, self._note)
@@ -56,10 +55,15 @@ class Ears:
         signal.set_wakeup_fd(into, warn_on_full_buffer=False)
         Thread(target=_pass_on, args=(out,), daemon=True).start()
 
+    def answer(self) -> None:
+        """Raise KeyboardInterrupt from here on: there is somebody to take it."""
+        self._ready = True
+
     def close(self, code: int) -> int:
         """Hear no more: all is done but for leaving. The exit code after a code: 143 for 130 where it was SIGTERM."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        for name in ("SIGINT", "SIGTERM", "SIGALRM"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
         return 143 if code == 130 and self._terminated else code
 
     def _note(self, number: int, frame: FrameType | None) -> None:
