@@ -101,6 +101,23 @@ class CombinationError(PrillmError):
     """A model, solver and market that do not go together. Remedy: the message names what would work."""
 
 
+class OptionError(CombinationError):
+    """An option of a profile that its solver does not take. Remedy: the message names the option, and the flag if any.
+
+    Parameters
+    ----------
+    name
+        The option.
+    problem
+        What is wrong with it.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+        super().__init__(f"options.{name}: {problem}")
+
+
 class UnavailableError(PrillmError):
     """A solver or its licence is missing. Remedy: the message holds the install command or another solver."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ class Limits:
     time_limit
         Seconds, >= 0, or None.
     threads, seed
-        Handed to algebraic solvers; the native ones are deterministic and use numpy's threads. At least 1 and 0.
+        For algebraic solvers, which get what they can take of them; the native ones are deterministic and use numpy's
+        threads. At least 1 and 0.
 
     Raises
     ------
@@ -38,6 +40,15 @@ class Limits:
             check_number("time_limit", self.time_limit)
         check_count("threads", self.threads, 1)
         check_count("seed", self.seed, 0)
+
+    @property
+    def usable_threads(self) -> int:
+        """The threads, no more than the machine has cores: solvers fail or starve with thousands."""
+        return min(self.threads, os.cpu_count() or 1)
+
+    def seed_within(self, most: int) -> int:
+        """The seed, as a remainder where it is beyond `most`, the largest that a solver takes."""
+        return self.seed % (most + 1)
 
 
 class Deadline:

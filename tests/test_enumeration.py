@@ -92,8 +92,15 @@ def test_without_time_it_proves_nothing() -> None:
     proposal = Enumerate().solve(market, Limits(time_limit=0.0))
     assert proposal.ended is Ended.TIME_LIMIT
     assert proposal.upper_bound is None
-    assert proposal.prices == market.today  # nothing better is known
-    assert solve(market, solver="enumerate", time_limit=0.0).status == "time_limit"
+    assert proposal.prices is None
+
+
+@pytest.mark.parametrize("solver", ["grid", "odca", "enumerate"])
+def test_where_no_price_was_found_todays_is_told_by_one_rule(solver: str) -> None:
+    market = hand_answers()["kink"].market
+    result = solve(market, solver=solver, time_limit=0.0)
+    assert (result.status, list(result.prices.values())) == ("time_limit", [1.0])
+    assert result.notes[-1] == "no price was found: this one is what a search begins with"
 
 
 def test_ctrl_c_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:

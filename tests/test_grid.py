@@ -72,11 +72,9 @@ def test_it_goes_along_with_highs_whatever_the_threads(threads: int) -> None:
         assert result.profit == pytest.approx(7.5, rel=1e-3), solver
 
 
-def test_without_time_todays_price_is_returned() -> None:
-    market = hand_answers()["kink"].market
-    proposal = Grid().solve(market, Limits(time_limit=0.0))
-    assert proposal.ended is Ended.TIME_LIMIT
-    assert proposal.prices == market.today
+def test_without_time_it_finds_no_price() -> None:
+    proposal = Grid().solve(hand_answers()["kink"].market, Limits(time_limit=0.0))
+    assert (proposal.ended, proposal.prices) == (Ended.TIME_LIMIT, None)
 
 
 def test_it_stops_in_time() -> None:
@@ -92,4 +90,4 @@ def test_ctrl_c_keeps_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prillm_or.solvers.grid._log.info", interrupt)  # after the first grid
     proposal = Grid().solve(hand_answers()["kink"].market, Limits())
     assert proposal.ended is Ended.INTERRUPTED
-    assert proposal.prices == pytest.approx([3.0])
+    assert proposal.prices == pytest.approx([3.0], abs=0.12)  # a step of the first grid at most

@@ -32,7 +32,7 @@ from prillm_or.solvers.registry import (
     solvers_for,
 )
 from prillm_or.solving.choose import choose
-from prillm_or.solving.judge import _bounded, _status, judge
+from prillm_or.solving.judge import _bounded, _status, judge, turnover
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium_at, user_problem
 
@@ -207,15 +207,15 @@ def test_profiles_of_the_working_directory_count_and_their_faults_are_named(
     for content, message in [
         ('formulation = "kkt"', r"formulation: expected one of kkt-bigm, .*, got 'kkt'"),
         ('formulation = "kkt-bigm"\n[options]\nbigm = 3', r"kkt-bigm has no option bigm; it has big_m, seeds"),
-        ('formulation = "kkt-bigm"\nbig_m = 3', r"unknown field 'big_m'; there are formulation, options"),
-        ("formulation = 3", r"formulation: expected a str, got 3"),
+        ('formulation = "kkt-bigm"\nbig_m = 3', r'unknown field "big_m"; there are formulation, options'),
+        ("formulation = 3", r"formulation: expected a text, got 3"),
         ("formulation", r"not a TOML file"),
     ]:
         (tmp_path / "models/mine.toml").write_text(content)
         with pytest.raises(CombinationError, match=message):
             solve(small_market, solver="highs", model=model)
     (tmp_path / "solvers/highs/mine.toml").write_text('solver = "highs"\n[options]\nno_such_option = 1\n')
-    with pytest.raises(CombinationError, match=r"HiGHS refuses the option no_such_option"):
+    with pytest.raises(CombinationError, match=r"mine.toml: options.no_such_option: HiGHS has no such option"):
         solve(small_market, solver=solver)
     (tmp_path / "solvers/highs/mine.toml").write_text('solver = "cplex"\n')
     with pytest.raises(CombinationError, match=r"solver: expected one of path, bisect, .*, got 'cplex'"):
@@ -254,18 +254,25 @@ def test_how_an_ending_becomes_a_status(ended: Ended, gap: float | None, status:
 
 
 def test_a_bound_below_the_profit_by_rounding_is_raised_and_by_more_refused() -> None:
-    assert _bounded(10.0, None, 0.0) == (None, None, True)
-    assert _bounded(10.0, 10.5, 0.0) == (10.5, 0.05, True)
-    assert _bounded(10.0, 10.0 * (1 - 0.9e-7), 0.0) == (10.0, 0.0, True)
-    bound, gap, consistent = _bounded(10.0, 9.9, 0.0)
+    market = hand_answers()["one-rival"].market
+    assert _bounded(10.0, None, market) == (None, None, True)
+    assert _bounded(10.0, 10.5, market) == (10.5, 0.05, True)
+    assert _bounded(10.0, 10.0 * (1 - 0.9e-7), market) == (10.0, 0.0, True)
+    bound, gap, consistent = _bounded(10.0, 9.9, market)
     assert (bound, consistent) == (9.9, False)
     assert gap == pytest.approx(-0.01)
-    assert not _bounded(10.0, 10.0 * (1 - 1.2e-7), 0.0)[2]
-    assert _bounded(-10.0, -10.0 * (1 + 0.9e-7), 0.0) == (-10.0, 0.0, True)
-    assert not _bounded(-10.0, -10.1, 0.0)[2]
-    # Around a profit of zero, rounding is that of the turnover: 1e-12 of 1000.
-    assert _bounded(0.0, -0.9e-9, 1000.0) == (0.0, 0.0, True)
-    assert not _bounded(0.0, -1.1e-9, 1000.0)[2]
+    assert not _bounded(10.0, 10.0 * (1 - 1.2e-7), market)[2]
+    assert _bounded(-10.0, -10.0 * (1 + 0.9e-7), market) == (-10.0, 0.0, True)
+    assert not _bounded(-10.0, -10.1, market)[2]
+
+
+@pytest.mark.parametrize("cap", [10.0, 1e17])
+def test_around_a_profit_of_zero_rounding_is_measured_by_what_can_be_turned_over(cap: float) -> None:
+    market = replace(hand_answers()["one-rival"].market, price_cap=np.array([cap]))
+    money = turnover(market)
+    assert money == turnover(replace(market, price_cap=np.array([1e6])))
+    assert _bounded(0.0, -0.9e-12 * money, market) == (0.0, 0.0, True)
+    assert not _bounded(0.0, -1.1e-12 * money, market)[2]
 
 
 def test_a_contradicted_bound_is_an_error() -> None:

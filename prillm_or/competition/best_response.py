@@ -13,6 +13,7 @@ from prillm_or.solvers.path import Search
 from prillm_or.solvers.starts import starts
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, load_slopes, solve_users, user_problem
+from prillm_or.users.reach import within_reach
 
 _DIGITS, _EQUAL = 1e-5, 1e-13
 
@@ -88,7 +89,8 @@ def _several_prices(market: Market, near: Equilibrium | None) -> BestResponse:
     """Uphill from several starts, today's prices among them."""
     users, today = user_problem(market), _today(market)
     here = solve_users(users, today, near)
-    best = ascend(market, users, starts(market), here)
+    reached = within_reach(market)
+    best = ascend(reached, users, starts(reached), here)
     assert best.prices is not None
     return BestResponse(best.prices, best.profit, profit_of(market, today, here.load), None, here)
 

@@ -19,7 +19,7 @@ from prillm_or.competition.setting import Setting
 from prillm_or.errors import CombinationError, ConvergenceError, UnavailableError
 from prillm_or.market.market import Array, Market
 from prillm_or.result import Status
-from prillm_or.solving.judge import contradicts, turnover
+from prillm_or.solving.judge import contradicts
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certify, is_certified, profit_of
 from prillm_or.users.equilibrium import Equilibrium, equilibrium_at
@@ -114,6 +114,6 @@ def _checked(market: Market, response: Array, best: float) -> tuple[Array, float
     bound = result.upper_bound
     if result.status is Status.ERROR or bound is None:
         return response, best, None, f"{heuristic}: highs:kkt-bigm failed"
-    if contradicts(bound, best, turnover(market)):
+    if contradicts(bound, best, market):
         return response, best, None, f"{heuristic}: the bound of highs:kkt-bigm is below a profit at hand, so false"
     return response, best, max(bound, best), f"{heuristic}, bound by highs:kkt-bigm"

@@ -149,6 +149,11 @@ def weight_ratio(market: Market) -> Array:
     return market.congestion_weight / market.price_weight
 
 
+def mean_ratio(ratio: Array) -> float:
+    """The mean sqrt(sum_i r_i / sum_i 1/r_i) of the users' ratios, the s^2 of `concave.py`; r where all are equal."""
+    return float(np.sqrt(ratio.sum() / (1 / ratio).sum()))
+
+
 def _monotone(market: Market, price_low: Array, price_high: Array) -> tuple[Array, Array, Array, Array]:
     cheap, dear = equilibrium_at(market, price_low), equilibrium_at(market, price_high)
     load_low, load_high = cheap.load.copy(), dear.load.copy()

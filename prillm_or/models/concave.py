@@ -25,12 +25,14 @@ Follower's ties: none, the equilibrium is unique.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pyomo.environ as pyo
 
 from prillm_or.errors import CombinationError, argument
 from prillm_or.market.market import Market
-from prillm_or.models.bounds import own_costs, weight_ratio
+from prillm_or.models.bounds import mean_ratio, own_costs, weight_ratio
 
 _TOUCHED = 1e-10
 
@@ -57,18 +59,14 @@ class ConcaveProfit:
         self._ratio = weight_ratio(market)
         self._kappa = concavity(market)
         if self._kappa > 1:
-            one = f", {argument('solver', 'path')} or {argument('solver', 'bisect')}" if len(market.leader) == 1 else ""
-            raise CombinationError(
-                f"{market.name}: the users' weights differ too much for a concave profit "
-                f"(kappa = {self._kappa:.3g} > 1, see docs/mathematics.md); use "
-                f"{argument('model', 'kkt-bilinear')}{one}"
-            )
-        self._s = float((self._ratio.sum() / (1 / self._ratio).sum()) ** 0.25)
+            raise CombinationError(f"{not_concave(market, self._kappa)}; use {argument('model', 'kkt-bilinear')}")
+        self._s = math.sqrt(mean_ratio(self._ratio))
         self._spread = self._ratio / self._s - self._s
-        model.load_square = pyo.Var(model.providers, domain=pyo.NonNegativeReals)
-        model.flow_square = pyo.Var(model.pairs, domain=pyo.NonNegativeReals)
+        # What the squares of bounds say costs no solution, and gives each column a range to be measured by.
+        model.load_square = pyo.Var(model.providers, bounds=lambda _, j: self._pull_squares(j))
+        model.flow_square = pyo.Var(model.pairs, bounds=lambda m, i, j: (m.flow[i, j].lb ** 2, m.flow[i, j].ub ** 2))
         # With one ratio for all users W is 0, and needs no variable.
-        model.rest = pyo.Var(model.providers if self._kappa > 0 else [], domain=pyo.NonNegativeReals)
+        model.rest = pyo.Var(model.providers if self._kappa > 0 else [], bounds=lambda _, j: (0.0, self._most_rest(j)))
         model.tangents = pyo.ConstraintList()
         self._linear = self._linear_part(market)
         model.objective = pyo.Objective(expr=self._linear - self._epigraph_part(), sense=pyo.maximize)
@@ -80,11 +78,11 @@ class ConcaveProfit:
             return
         for j in model.providers:
             flow = self._flow_to(j)
-            model.load_square[j].set_value(self._pull(flow) ** 2)
+            model.load_square[j].set_value(self._pull(flow) ** 2, skip_validation=True)
             if self._kappa > 0:
-                model.rest[j].set_value(max(0.0, self._rest(flow)))
+                model.rest[j].set_value(max(0.0, self._rest(flow)), skip_validation=True)
         for pair in model.pairs:
-            model.flow_square[pair].set_value(model.flow[pair].value ** 2)
+            model.flow_square[pair].set_value(model.flow[pair].value ** 2, skip_validation=True)
 
     def add_tangents(self, *, violated_only: bool) -> int:
         """Add tangents at the model's present flows, all or those not met by the present values; return how many."""
@@ -171,6 +169,18 @@ class ConcaveProfit:
             return 2 * self._s * model.provider_load[j]
         return sum(float(self._ratio[i] / self._s + self._s) * model.flow[i, j] for i in model.users_of[j])
 
+    def _pull_squares(self, j: int) -> tuple[float, float]:
+        """Bounds of the square of the sum y of provider j."""
+        load, flow = self._model.provider_load[j], self._model.flow
+        if self._kappa == 0:
+            return (2 * self._s * load.lb) ** 2, (2 * self._s * load.ub) ** 2
+        users = self._model.users_of[j]
+        return self._pull({i: flow[i, j].lb for i in users}) ** 2, self._pull({i: flow[i, j].ub for i in users}) ** 2
+
+    def _most_rest(self, j: int) -> float:
+        flow = self._model.flow
+        return float(self._kappa * sum(self._ratio[i] * flow[i, j].ub ** 2 for i in self._model.users_of[j]))
+
     def _pull(self, flow: dict[int, float]) -> float:
         return sum((float(self._ratio[i]) / self._s + self._s) * f for i, f in flow.items())
 
@@ -193,6 +203,14 @@ class ConcaveProfit:
     def _touch_flow(self, pair: tuple[int, int]) -> None:
         model, here = self._model, self._model.flow[pair].value
         model.tangents.add(model.flow_square[pair] >= 2 * here * model.flow[pair] - here**2)
+
+
+def not_concave(market: Market, kappa: float) -> str:
+    """What to say of a market whose profit is not concave."""
+    return (
+        f"{market.name}: the users' weights differ too much for a concave profit (kappa = {kappa:.3g} > 1, see "
+        "docs/mathematics.md)"
+    )
 
 
 def concavity(market: Market) -> float:

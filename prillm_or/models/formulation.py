@@ -9,10 +9,12 @@ import numpy as np
 import pyomo.environ as pyo
 
 from prillm_or.market.market import Array, Market
-from prillm_or.models.bounds import Bounds, costs, weight_ratio
+from prillm_or.models.bounds import Bounds, costs, mean_ratio, weight_ratio
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import ConcaveProfit
 from prillm_or.users.equilibrium import Equilibrium
+
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,26 +122,32 @@ Build = Callable[[Market, float], Formulation]
 
 
 def scaled_market(market: Market, money: float = 0.0) -> tuple[Market, float, float]:
-    """The market in units that keep a solver's absolute tolerances small: volume / mean demand, money / `money`.
+    """The market in units that are its own: the same numbers, whatever units of money, volume and congestion it is in.
 
-    Without `money` it is the largest cap. Values are shifted so that the largest is 0, which changes no flow and makes
-    every cost non-negative.
+    Money is measured by `money`, without it by the largest cap, but by no less than a billionth of what congestion and
+    the leader's units cost, beside which smaller prices have no digits; volume by the mean demand; congestion by the
+    users' mean ratio of its weight to that of price. (Capacities and weights of congestion may be multiplied by one
+    number: no flow changes, but a solver's absolute tolerances would meet other numbers.) Values are shifted so that
+    the largest is 0, which changes no flow and makes every cost non-negative.
 
     Returns
     -------
     market, money, volume
     """
-    money = money or float(market.price_cap.max()) or 1.0
+    ratio = weight_ratio(market)
+    congestion = mean_ratio(ratio)
     volume = float(market.demand.mean())
+    other = congestion * market.demand.sum() / market.capacity.sum() + market.unit_cost[list(market.leader)].max()
+    money = max(money or float(market.price_cap.max()), _LEAST * float(other))
     scaled = replace(
         market,
         demand=market.demand / volume,
-        capacity=market.capacity / volume,
+        capacity=market.capacity / volume / (congestion / money),
         price=market.price / money,
         value=(market.value - market.value.max()) / money,
         unit_cost=market.unit_cost / money,
         price_cap=market.price_cap / money,
-        congestion_weight=market.congestion_weight / money,
+        congestion_weight=market.congestion_weight / congestion,
         delay_weight=market.delay_weight / money,
     )
     return scaled, money, volume

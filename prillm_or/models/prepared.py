@@ -14,7 +14,6 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import ConcaveProfit
 from prillm_or.models.formulation import Formulation, scaled_market
 from prillm_or.models.window import price_window
-from prillm_or.users.equilibrium import equilibrium_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +27,7 @@ class Prepared:
     bounds
         Proven at every price that can be optimal.
     upper_bound
-        For one price, (cap - k) x_s(k): dear prices load the leader no more than its unit cost does. Else infinite.
+        The sum of (p_j - k_j) x_j at the highest prices and the largest loads of the bounds, dear enough ones alone.
     notes
         Lines for people.
     """
@@ -66,7 +65,7 @@ def prepare(market: Market, best_profit: float, big_m: float | None = None) -> P
     bounds = derive_bounds(scaled, low / money, high / money)
     if big_m is not None:
         bounds = _checked(loose_bounds(scaled, big_m / money), bounds, money)
-    return Prepared(scaled, money, volume, bounds, _first_bound(scaled), _notes(bounds, money))
+    return Prepared(scaled, money, volume, bounds, _first_bound(scaled, bounds), _notes(bounds, money))
 
 
 def formulate(
@@ -93,13 +92,11 @@ def formulate(
     )
 
 
-def _first_bound(market: Market) -> float:
-    # Below its unit cost the leader earns nothing; from there on its load is no more than at that price (L2).
-    margin = float(market.price_cap[0] - market.unit_cost[market.leader[0]])
-    if len(market.leader) > 1 or margin < 0:
-        return np.inf
-    cheap = equilibrium_at(market, market.unit_cost[list(market.leader)])
-    return margin * float(cheap.load[market.leader[0]])
+def _first_bound(market: Market, bounds: Bounds) -> float:
+    # A provider below its unit cost earns nothing. Where caps are tiny beside other costs, or below unit costs, this
+    # is all there is to prove, and beyond what a model's digits would tell.
+    own = list(market.leader)
+    return float(np.maximum(bounds.price_high - market.unit_cost[own], 0.0) @ bounds.load_high[own])
 
 
 def _checked(loose: Bounds, derived: Bounds, money: float) -> Bounds:

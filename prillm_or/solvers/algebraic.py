@@ -16,6 +16,8 @@ from prillm_or.models.formulation import Build, Formulation
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.outer import outer_approximation
 from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
+from prillm_or.users.certificate import relative_gap
+from prillm_or.users.reach import within_reach
 
 _FIRST_PRICES = 5
 
@@ -41,6 +43,7 @@ def solve_algebraic(
         When the model, the solver and the market do not go together.
     """
     _refuse_beyond_licence(market, solver)
+    market = within_reach(market)
     deadline = Deadline(limits.time_limit)
     began = time.perf_counter()
     first = _first_prices(market)
@@ -60,7 +63,7 @@ def solve_algebraic(
     notes += formulation.binding(best.equilibrium)
     prices = best.equilibrium.prices * formulation.money
     stats = {**formulation.bounds.counts, **proposal.stats}
-    return Proposal(prices, proposal.upper_bound, proposal.ended, tuple(notes), build_s, stats)
+    return Proposal(prices, proposal.upper_bound, proposal.ended, tuple(notes), build_s, stats, proposal.cause)
 
 
 def _refuse_beyond_licence(market: Market, solver: AlgebraicSolver) -> None:
@@ -70,9 +73,10 @@ def _refuse_beyond_licence(market: Market, solver: AlgebraicSolver) -> None:
     """
     limit, least = solver.limit(), len(market.leader) + 2 * market.n + market.m
     if limit is not None and least > limit:
+        others = ", scip, path or bisect" if len(market.leader) == 1 else " or scip"
         raise UnavailableError(
             f"{market.name}: its model has at least {least} variables, the licence of {solver.name} here allows "
-            f"{limit}; use {argument('solver', 'highs')}, scip, path or bisect, or install a full licence"
+            f"{limit}; use {argument('solver', 'highs')}{others}, or install a full licence"
         )
 
 
@@ -85,6 +89,8 @@ def _solve(
     options: Mapping[str, object],
 ) -> tuple[Proposal, str | None]:
     """Solve as it is, or by tangents; say why not as it is where a licence is the reason."""
+    if relative_gap(formulation.upper_bound, best.profit) <= limits.gap:
+        return Proposal(best.prices, formulation.proven(formulation.upper_bound), Ended.FINISHED), None
     missing = formulation.needs - solver.capabilities
     refusal = None if missing else solver.refuses(formulation)
     if not missing and refusal is None:
@@ -121,4 +127,4 @@ def _solve_as_it_is(
         best.polish()
     bound = min(formulation.upper_bound, np.inf if answer.bound is None else answer.bound)
     notes = ("one model, solved as it is",)
-    return Proposal(best.prices, formulation.proven(bound), answer.ended, notes, stats=answer.stats)
+    return Proposal(best.prices, formulation.proven(bound), answer.ended, notes, stats=answer.stats, cause=answer.cause)

@@ -40,6 +40,7 @@ from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.starts import starts
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, user_problem
+from prillm_or.users.reach import within_reach
 
 _log = logging.getLogger(__name__)
 _STANDSTILL = 1e-12
@@ -63,6 +64,7 @@ class Ascent:
         """Find the best price, or the best local maximum of several."""
         if len(market.leader) == 1:
             return Path().solve(market, limits)
+        market = within_reach(market)
         users, deadline = user_problem(market), Deadline(limits.time_limit)
         climbs: list[Climb] = []
         ended = Ended.FINISHED

@@ -30,6 +30,7 @@ from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.unserved import cheapest_unserved
 from prillm_or.users.certificate import relative_gap
 from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.reach import within_reach
 
 _log = logging.getLogger(__name__)
 _NARROW = 1e-14
@@ -47,7 +48,7 @@ class Bisect:
 
     def solve(self, market: Market, limits: Limits) -> Proposal:
         """Find the best price and prove it within `limits.gap`."""
-        search = _Search(market)
+        search = _Search(within_reach(market))
         deadline = Deadline(limits.time_limit)
         ended = Ended.FINISHED
         try:

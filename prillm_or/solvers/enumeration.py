@@ -13,9 +13,9 @@ remaining columns of a complete pattern are a basis of the rows, so that everyth
 interval of prices, on which the profit is a quadratic of p with its best point at the top or at an end. Every
 equilibrium has a pattern, hence the best of all is the optimum.
 
-This is the brute force of Guo, Bai, Jin (AAAI 2026) with pruning. It neither solves equilibria nor uses that loads
-fall as the price rises, so it is a check on `path`, `bisect` and the models. There are up to (2^m - 1)^n patterns,
-hence at most 16 pairs are taken.
+This is the brute force of Guo, Bai, Jin (AAAI 2026) with pruning. It neither solves equilibria (but one, of the rivals
+alone, to bring down a cap that is far off: `users/reach.py`) nor uses that loads fall as the price rises, so it is a
+check on `path`, `bisect` and the models. There are up to (2^m - 1)^n patterns, hence at most 16 pairs are taken.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from prillm_or.market.market import Array, Market, Mask, all_prices
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.silent import silent_highs
-from prillm_or.solvers.starts import starts
+from prillm_or.users.reach import within_reach
 
 _log = logging.getLogger(__name__)
 _MOST_PAIRS = 16
@@ -65,15 +65,13 @@ class Enumerate:
                 f"{market.name}: solver enumerate takes up to {_MOST_PAIRS} pairs of a user and a provider, here are "
                 f"{market.n * market.m}; use {argument('solver', 'path')} or {argument('solver', 'bisect')}"
             )
-        search = _Search(market, Deadline(limits.time_limit))
+        search = _Search(within_reach(market), Deadline(limits.time_limit))
         try:
             ended = Ended.FINISHED if search.run() else Ended.TIME_LIMIT
         except KeyboardInterrupt:
             ended = Ended.INTERRUPTED
         price, profit = search.best()
         prices = np.array([price]) if search.points else None
-        if prices is None and ended is not Ended.INTERRUPTED:
-            prices = starts(market)[0]
         note = f"{search.patterns} complete patterns, {search.checks} partial ones checked"
         stats = {"patterns": search.patterns, "checks": search.checks}
         return Proposal(prices, profit if ended is Ended.FINISHED else None, ended, (note,), stats=stats)

@@ -6,7 +6,7 @@ The users' equilibrium at given prices minimises the potential (`docs/mathematic
 
 which any QP solver takes; here HiGHS, afresh at every price. 101 prices from 0 to the cap, or 21 x 21 for two prices;
 then three times a finer grid, with steps a fifth as long, around the best. Nothing is proven between the points: no
-bound. It shares no code with `path` but the scaling of the users, and is there to compare with.
+bound. It shares no code with `path` but the users' equilibrium at one price, that of the cap (`users/reach.py`).
 
 HiGHS needs care: its default regularisation shifts the answer, so it is set to 0; its hot start has given wrong
 answers and stays off; its time limit counts all runs of one object; a QP cannot be cancelled, so that Ctrl-C takes
@@ -30,8 +30,8 @@ from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.silent import silent_highs
-from prillm_or.solvers.starts import starts
 from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.reach import within_reach
 
 _log = logging.getLogger(__name__)
 _POINTS = {1: 101, 2: 21}
@@ -63,18 +63,17 @@ class Grid:
                 f"{market.name}: the leader sets {len(market.leader)} prices, solver grid takes one or two; "
                 f"use {argument('solver', 'ascent')} or {argument('solver', 'highs')}"
             )
-        search = _Search(market, Deadline(limits.time_limit))
+        search = _Search(within_reach(market), Deadline(limits.time_limit))
         ended = Ended.FINISHED
         try:
             if not search.run():
                 ended = Ended.TIME_LIMIT
         except KeyboardInterrupt:
             ended = Ended.INTERRUPTED
-        prices = search.prices
-        if prices is None and ended is not Ended.INTERRUPTED:
-            prices = starts(market)[0]
         note = f"{search.solved} quadratic programmes solved, {search.failed} failed; nothing is proven between points"
-        return Proposal(prices, None, ended, (note,), stats={"programmes": search.solved, "failed": search.failed})
+        return Proposal(
+            search.prices, None, ended, (note,), stats={"programmes": search.solved, "failed": search.failed}
+        )
 
 
 class _Search:

@@ -1,8 +1,8 @@
 """gurobi: Gurobi. It takes convex MIQPs as they are; where its licence does not reach, outer approximation.
 
-The licence that comes with the package allows 2000 variables and rows in linear models, and 200 variables once any
-term is quadratic (measured with gurobipy 13.0.3). Whether the licence here is that one is found by offering one model
-that is too large for it.
+The licence that comes with the package is for evaluation only, not for production. It allows 2000 variables and rows in
+linear models, and 200 variables once any term is quadratic (measured with gurobipy 13.0.3). Whether the licence here is
+that one is found by offering one model that is too large for it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import gurobipy as gp
 import numpy as np
 from gurobipy import GRB
 
-from prillm_or.errors import CombinationError, UnavailableError, argument
+from prillm_or.errors import OptionError, UnavailableError, argument
 from prillm_or.limits import Limits
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
-from prillm_or.solvers.programme import Programme, Row, compile_model
+from prillm_or.solvers.programme import Programme, Row, compile_model, normalised
 from prillm_or.solvers.protocols import Answer, Ended
 
 _ENDED = {
@@ -31,11 +31,10 @@ _ENDED = {
 _LINEAR_LIMIT = 2000
 _QUADRATIC_LIMIT = 200
 _TOO_LARGE = 10010
+_MOST_THREADS = 1024
+_LARGEST_SEED = 2_000_000_000
 _TOLERANCES = {"FeasibilityTol": 1e-9, "IntFeasTol": 1e-9, "OptimalityTol": 1e-9}
-_INSTEAD = (
-    f"solve it with {argument('solver', 'highs')}, {argument('solver', 'path')} or {argument('solver', 'bisect')}, or "
-    "install a full licence"
-)
+_INSTEAD = f"solve it with {argument('solver', 'highs')}, or install a full licence"
 
 
 class Gurobi:
@@ -61,7 +60,10 @@ class Gurobi:
     def licence(self) -> str:
         """State of the licence."""
         if _limited():
-            return f"size-limited: {_LINEAR_LIMIT} variables and rows, {_QUADRATIC_LIMIT} variables if quadratic"
+            return (
+                f"for evaluation only, size-limited: {_LINEAR_LIMIT} variables and rows, {_QUADRATIC_LIMIT} variables "
+                "if quadratic"
+            )
         return "full"
 
     def limit(self) -> int | None:
@@ -81,14 +83,21 @@ class Gurobi:
 
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the model as it stands; the binaries start from the values in it."""
-        programme = compile_model(formulation.model)
-        try:
-            model, variables = _gurobi_model(programme)
-            settings: dict[str, object] = {"Threads": limits.threads, "Seed": limits.seed, "MIPGap": limits.gap}
-            if limits.time_limit is not None:
-                settings["TimeLimit"] = limits.time_limit
-            for name, value in {**settings, **_TOLERANCES, **options}.items():
+        programme = normalised(compile_model(formulation.model), formulation.upper_bound)
+        settings: dict[str, object] = {
+            "Threads": min(limits.usable_threads, _MOST_THREADS),
+            "Seed": limits.seed_within(_LARGEST_SEED),
+            "MIPGap": limits.gap,
+        }
+        if limits.time_limit is not None:
+            settings["TimeLimit"] = limits.time_limit
+        model, variables = _gurobi_model(programme)
+        for name, value in {**settings, **_TOLERANCES, **options}.items():
+            try:
                 model.setParam(name, value)
+            except (gp.GurobiError, TypeError, ValueError, OverflowError, AttributeError):
+                raise OptionError(name, f"Gurobi has no such option, or not with the value {value!r}") from None
+        try:
             variables.Start = programme.start()
             model.optimize()
         except gp.GurobiError as error:
@@ -98,16 +107,15 @@ class Gurobi:
                     f"the model has {columns} variables and {rows} rows; the Gurobi licence here allows "
                     f"{_LINEAR_LIMIT} of each, and {_QUADRATIC_LIMIT} variables with products; {_INSTEAD}"
                 ) from None
-            raise CombinationError(f"Gurobi: {error.message}") from None
-        except (OverflowError, TypeError) as error:  # an option of the wrong type
-            raise CombinationError(f"Gurobi: {error}") from None
+            return Answer(Ended.UNKNOWN, None, False, cause=f"Gurobi failed: {error.message}")
         has_values = model.SolCount > 0
         if has_values:
             programme.load(variables.X)
         bound = float(model.ObjBound)
+        proven = programme.proven(bound, model.Params.OptimalityTol) if abs(bound) < GRB.INFINITY else None
         ended = _ENDED.get(model.Status, Ended.UNKNOWN)
         stats = {"nodes": int(model.NodeCount), "iterations": int(model.IterCount)}
-        return Answer(ended, bound if abs(bound) < GRB.INFINITY else None, has_values, stats)
+        return Answer(ended, proven, has_values, stats, f"Gurobi ended with the status {model.Status}")
 
 
 @cache

@@ -15,11 +15,11 @@ from threading import Event, Thread
 import highspy
 import numpy as np
 
-from prillm_or.errors import CombinationError
+from prillm_or.errors import OptionError
 from prillm_or.limits import Limits
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
-from prillm_or.solvers.programme import Programme, compile_model
+from prillm_or.solvers.programme import Programme, compile_model, normalised
 from prillm_or.solvers.protocols import Answer, Ended
 from prillm_or.solvers.silent import silent_highs
 
@@ -31,9 +31,11 @@ _ENDED = {
 }
 # When HiGHS derives cuts, it takes numbers below `small_matrix_value`, 1e-9 by itself, for rounding. With feasibility
 # no wider than that, its cuts removed optima and it claimed another price at gap 0: keep the two far apart.
+_DUAL = "dual_feasibility_tolerance"
 _TOLERANCES = {
     "mip_feasibility_tolerance": 1e-9,
     "primal_feasibility_tolerance": 1e-9,
+    _DUAL: 1e-9,
     "small_matrix_value": 1e-12,
 }
 
@@ -66,16 +68,24 @@ class Highs:
 
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the model with its present tangents; the binaries start from the values in it."""
-        programme = compile_model(formulation.model)
+        programme = normalised(compile_model(formulation.model), formulation.upper_bound)
         solver = silent_highs()
-        _reset_pool(limits.threads)
+        _reset_pool(limits.usable_threads)
         solver.passModel(_highs_model(programme))
-        settings = {"threads": limits.threads, "random_seed": limits.seed, "mip_rel_gap": limits.gap}
+        settings = {
+            "threads": limits.usable_threads,
+            "random_seed": limits.seed_within(highspy.kHighsIInf),
+            "mip_rel_gap": limits.gap,
+        }
         if limits.time_limit is not None:
             settings["time_limit"] = limits.time_limit
         for name, value in {**settings, **_TOLERANCES, **options}.items():
-            if solver.setOptionValue(name, value) != highspy.HighsStatus.kOk:
-                raise CombinationError(f"HiGHS refuses the option {name} = {value!r}")
+            try:
+                taken = solver.setOptionValue(name, value) == highspy.HighsStatus.kOk
+            except (TypeError, RuntimeError):
+                taken = False
+            if not taken:
+                raise OptionError(name, f"HiGHS has no such option, or not with the value {value!r}")
         start = highspy.HighsSolution()
         start.col_value = programme.start().tolist()
         solver.setSolution(start)
@@ -85,10 +95,11 @@ class Highs:
         has_values = information.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
         if has_values:
             programme.load(np.array(solution.col_value))
-        _, tolerance = solver.getOptionValue("mip_feasibility_tolerance")
+        tolerance = max(solver.getOptionValue(name)[1] for name in ("mip_feasibility_tolerance", _DUAL))
         # Without binaries HiGHS has no nodes and says -1.
         stats = {"nodes": max(0, information.mip_node_count), "iterations": information.simplex_iteration_count}
-        return Answer(ended, _bound(programme, information, ended, tolerance), has_values, stats)
+        cause = f"HiGHS ended with the status {solver.modelStatusToString(solver.getModelStatus())!r}"
+        return Answer(ended, _bound(programme, information, ended, tolerance), has_values, stats, cause)
 
 
 def _run(solver: highspy.Highs) -> bool:
@@ -114,19 +125,16 @@ def _run(solver: highspy.Highs) -> bool:
 
 
 def _bound(programme: Programme, information: highspy.HighsInfo, ended: Ended, tolerance: float) -> float | None:
-    """The proven bound; without binaries left, that is the optimum itself. Cut off early, HiGHS may have none.
-
-    With binaries it lies `tolerance` above what HiGHS says: it drops nodes that are better than its incumbent by less.
-    """
+    """The proven bound; without binaries left, that is the optimum itself. Cut off early, HiGHS may have none."""
     if not information.valid:
         return None
     if programme.integer.any():
-        bound = float(information.mip_dual_bound) + tolerance
+        bound = float(information.mip_dual_bound)
     elif ended is Ended.FINISHED:
         bound = float(information.objective_function_value)
     else:
         return None
-    return bound if abs(bound) < highspy.kHighsInf else None
+    return programme.proven(bound, tolerance) if abs(bound) < highspy.kHighsInf else None
 
 
 def _highs_model(programme: Programme) -> highspy.HighsLp:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from prillm_or.errors import CombinationError
+from prillm_or.errors import CombinationError, OptionError
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array
 from prillm_or.models.capabilities import Capability
@@ -90,10 +90,11 @@ class Ipopt:
         with _stopping(Deadline(limits.time_limit)) as stop:
             x, status = _solve(functions, programme, stop, {**options, **_SILENT})
         ended, stats = _ended(status, stop), {"iterations": stop.iterations}
+        cause = f"Ipopt ended with the status {status}"
         if not np.isfinite(x).all():
-            return Answer(ended, None, False, stats)
+            return Answer(ended, None, False, stats, cause)
         programme.load(x)
-        return Answer(ended, None, functions.violation(x) <= _FEASIBLE, stats)
+        return Answer(ended, None, functions.violation(x) <= _FEASIBLE, stats, cause)
 
 
 class Functions:
@@ -287,10 +288,10 @@ def _set(problem: ipyopt.Problem, name: str, value: Any) -> None:
     for attempt in (value, float(value)) if type(value) is int else (value,):
         try:
             problem.set(**{name: attempt})
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
         return
-    raise CombinationError(f"Ipopt refuses the option {name} = {value!r}")
+    raise OptionError(name, f"Ipopt has no such option, or not with the value {value!r}")
 
 
 def _ended(status: int, stop: _Stop) -> Ended:

@@ -26,7 +26,6 @@ from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.demand_curve import Knots, best_price, knots
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.solvers.starts import starts
 from prillm_or.users.equilibrium import UserProblem, user_problem
 
 _log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class Odca:
         return __version__
 
     def solve(self, market: Market, limits: Limits) -> Proposal:
-        """Find the best price of the model without interaction; today's price, or the cap, if time is too short."""
+        """Find the best price of the model without interaction; none if time is too short."""
         return propose(market, user_problem(market), limits)
 
 
@@ -53,7 +52,7 @@ def propose(market: Market, users: UserProblem, limits: Limits) -> Proposal:
     try:
         curves = _curves(users, Deadline(limits.time_limit))
         if curves is None:
-            return Proposal(starts(market)[0], None, Ended.TIME_LIMIT, ("no time to build the users' curves",))
+            return Proposal(None, None, Ended.TIME_LIMIT, ("no time to build the users' curves",))
         price, expected = best_price(curves, float(market.price_cap[0]), float(market.unit_cost[market.leader[0]]))
     except KeyboardInterrupt:
         return Proposal(None, None, Ended.INTERRUPTED)

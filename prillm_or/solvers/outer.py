@@ -80,7 +80,7 @@ def outer_approximation(
     tangents = len(formulation.model.tangents)
     notes = (f"outer approximation: {rounds} rounds, {tangents} tangents",)
     stats = {"rounds": rounds, "tangents": tangents, **counts}
-    return Proposal(best.prices, formulation.proven(bound), ended, notes, stats=stats)
+    return Proposal(best.prices, formulation.proven(bound), ended, notes, stats=stats, cause=answer.cause)
 
 
 def _seed(formulation: Formulation, best: Incumbent) -> None:

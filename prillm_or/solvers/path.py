@@ -35,6 +35,7 @@ from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.unserved import cheapest_unserved
 from prillm_or.users.certificate import relative_gap
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
+from prillm_or.users.reach import reach_from
 
 _log = logging.getLogger(__name__)
 
@@ -164,12 +165,17 @@ class Search:
         return f"{self._pieces} pieces, {len(self._known)} equilibria"
 
     def look(self, price: float) -> Equilibrium:
-        """Solve the equilibrium at a price, from the nearest there is, and learn of it."""
+        """Solve the equilibrium at a price, or the reach where that is cheaper, and learn of it."""
         if (same := self._known.get(price)) is not None:
             return same
         nearest = min(self._starts, key=lambda start: abs(start[0] - price), default=None)
         found = solve_users(self._users, np.array([price]), None if nearest is None else nearest[1]())
         point = self.bounds.point(found)
+        if point.load <= 0 and (end := reach_from(self._users, found.level)).item() < price:
+            # Nobody is there from the reach on (L9): a point far beyond it would leave bounds between points no digits.
+            price = end.item()
+            self._cap = min(self._cap, price)
+            found, point = replace(found, prices=end), Point(price, 0.0)
         self._known[price], self._points[price] = found, point
         self._starts.append((price, lambda: found))
         self._offer(price, (price - self.bounds.unit_cost) * point.load)
@@ -194,6 +200,7 @@ class Search:
         for _ in range(_CLIMBS):
             before = self.best_profit
             found = self.look(price)
+            price = float(found.prices[0])
             load, slope = self._points[price].load, float(load_slopes(self._users, found.laplacian)[0, 0])
             if slope >= 0 or self.best_profit <= before:
                 return
@@ -282,7 +289,7 @@ class Search:
             if self._leaves_none(point, end, sigma):
                 self._tried = point.price
                 found = self.look(end.price)
-                if self._leaves_none(point, self._points[end.price], sigma):
+                if self._leaves_none(point, self._points[float(found.prices[0])], sigma):
                     return found
         # Up to k + best / load no price earns more than best, for the load never rises (L2); at a load of 0 `_pass` has
         # ended the search. The margin lets the trace meet the best price known, or a cheaper one that earns as much.

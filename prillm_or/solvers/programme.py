@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from pyomo.core.base.var import VarData
 from pyomo.repn import generate_standard_repn
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, diags_array
 
 from prillm_or.market.market import Array
+
+_DIGITS = 1e-7
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class Programme:
         Special ordered sets of type 1, each the columns of which at most one is not zero.
     indicators
         (binary column, row) pairs: the row holds where the binary is 0.
+    shift, scale
+        Shape (N,): the model's value of a column is its shift and scale times the programme's.
+    unit
+        The model's objective is so many times the programme's.
     """
 
     columns: tuple[VarData, ...]
@@ -78,15 +84,35 @@ class Programme:
     quadratic_rows: tuple[Row, ...] = ()
     sets: tuple[tuple[int, ...], ...] = ()
     indicators: tuple[tuple[int, Row], ...] = ()
+    shift: Array | float = 0.0
+    scale: Array | float = 1.0
+    unit: float = 1.0
 
     def start(self) -> Array:
         """Present values of the variables, shape (N,); a variable without one counts as 0."""
-        return np.array([column.value or 0.0 for column in self.columns])
+        values = np.array([column.value or 0.0 for column in self.columns])
+        return np.asarray((values - self.shift) / self.scale)
 
     def load(self, values: Array) -> None:
         """Write values back into the Pyomo model."""
-        for column, value in zip(self.columns, values, strict=True):
+        for column, value in zip(self.columns, self.shift + self.scale * values, strict=True):
             column.set_value(float(value), skip_validation=True)
+
+    def proven(self, bound: float, tolerance: float) -> float:
+        """What is proven of the model's objective where a solver claims a bound on the programme's.
+
+        The claim rests on multipliers y of linear programmes: c x <= b y + sum_k d_k x_k, with the reduced costs d_k
+        pushing each column to a bound. A solver is content with d_k of the wrong sign up to its dual `tolerance`, which
+        costs the bound up to that times the range of column k, and it drops nodes that are better than its incumbent by
+        less. All that is added; what its presolve, cuts and propagation may round is not known, and is not.
+        """
+        ranges = self.high - self.low
+        return self.unit * (bound + tolerance * (1 + float(ranges[np.isfinite(ranges)].sum())))
+
+    def objective(self, values: Array) -> float:
+        """The objective at values of the columns, shape (N,)."""
+        curved = sum(c * values[a] * values[b] for a, b, c in self.quadratic)
+        return float(self.offset + self.cost @ values + curved)
 
 
 def compile_model(model: pyo.ConcreteModel) -> Programme:
@@ -124,6 +150,94 @@ def compile_model(model: pyo.ConcreteModel) -> Programme:
         quadratic_rows=quadratic_rows,
         sets=ordered,
         indicators=indicators,
+    )
+
+
+def normalised(programme: Programme, most: float) -> Programme:
+    """The same programme, in which what can change by little counts as much as the rest, and profit is near 1.
+
+    A solver's tolerances are absolute. Here each is a share of what a column may move, of what a row may change, and of
+    the profit: loads of a leader with a thousandth of the demand count as much as its rivals'. Columns with bounds move
+    from 0, over at most 1 where they did in the model; the largest coefficient of a row is 1 at least. Nothing is made
+    coarser than the model is, nor finer than the digits there are (`_DIGITS` of a column's or row's largest value), and
+    nothing is scaled but by powers of 2, so that only the shifts of columns to 0 round. Binaries, and columns of sets
+    of which one is to be 0, keep their zero.
+
+    Parameters
+    ----------
+    most
+        A bound on the objective, which measures it where the present values have next to none.
+    """
+    low, high, finite = programme.low, programme.high, np.isfinite(programme.high - programme.low)
+    size = np.where(finite, np.maximum(np.abs(low), np.abs(high)), 1.0)
+    moved = finite & ~programme.integer
+    scale = _power(np.minimum(np.where(moved, np.maximum(high - low, _DIGITS * size), 1.0), 1.0))
+    moved[[column for set_ in programme.sets for column in set_]] = False
+    shift = np.where(moved, low, 0.0)
+    linear = tuple((k, float(c)) for k, c in enumerate(programme.cost))
+    objective = _substituted(Row(linear, programme.quadratic, 0.0, 0.0), shift, scale)
+    unit = _power(np.array([max(abs(programme.objective(programme.start())), 1e-3 * most)])).item()
+    weight = np.maximum(
+        abs(programme.rows @ diags_array(scale)).max(axis=1).toarray().ravel(),
+        _DIGITS * abs(programme.rows @ diags_array(size)).max(axis=1).toarray().ravel(),
+    )
+    weight = _power(np.minimum(weight, 1.0))
+    moved_by = programme.rows @ shift
+    cost = np.zeros(len(scale))
+    for column, coefficient in objective.linear:
+        cost[column] += coefficient
+    return replace(
+        programme,
+        cost=cost / unit,
+        offset=(programme.offset - objective.low) / unit,
+        quadratic=tuple((a, b, c / unit) for a, b, c in objective.quadratic),
+        rows=csr_array(diags_array(1 / weight) @ programme.rows @ diags_array(scale)),
+        row_low=(programme.row_low - moved_by) / weight,
+        row_high=(programme.row_high - moved_by) / weight,
+        low=(low - shift) / scale,
+        high=(high - shift) / scale,
+        quadratic_rows=tuple(_divided(_substituted(row, shift, scale)) for row in programme.quadratic_rows),
+        indicators=tuple((k, _divided(_substituted(row, shift, scale))) for k, row in programme.indicators),
+        shift=shift,
+        scale=scale,
+        unit=unit,
+    )
+
+
+def _power(values: Array) -> Array:
+    """Powers of 2 near values > 0; 1 for 0."""
+    return np.exp2(np.round(np.log2(np.where(values > 0, values, 1.0))))
+
+
+def _substituted(row: Row, shift: Array, scale: Array) -> Row:
+    """A row in columns that are shift and scale times others."""
+    linear: dict[int, float] = {}
+    constant = 0.0
+    for k, c in row.linear:
+        linear[k] = linear.get(k, 0.0) + c * scale[k]
+        constant += c * shift[k]
+    for a, b, c in row.quadratic:
+        linear[a] = linear.get(a, 0.0) + c * shift[b] * scale[a]
+        linear[b] = linear.get(b, 0.0) + c * shift[a] * scale[b]
+        constant += c * shift[a] * shift[b]
+    quadratic = tuple((a, b, float(c * scale[a] * scale[b])) for a, b, c in row.quadratic)
+    return Row(
+        tuple((k, float(c)) for k, c in linear.items()),
+        quadratic,
+        float(row.low - constant),
+        float(row.high - constant),
+    )
+
+
+def _divided(row: Row) -> Row:
+    """A row whose largest coefficient is 1 at least."""
+    largest = max((abs(c) for *_, c in (*row.linear, *row.quadratic)), default=0.0)
+    weight = _power(np.array([min(largest, 1.0)])).item()
+    return Row(
+        tuple((k, c / weight) for k, c in row.linear),
+        tuple((a, b, c / weight) for a, b, c in row.quadratic),
+        row.low / weight,
+        row.high / weight,
     )
 
 

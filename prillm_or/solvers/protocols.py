@@ -44,6 +44,8 @@ class Proposal:
         Seconds spent building a model, part of the whole.
     stats
         Figures of the search by name (nodes, pieces, equilibria, rounds, ...); counts are whole numbers.
+    cause
+        What the solver said of an ending that is `INFEASIBLE` or `UNKNOWN`.
     """
 
     prices: Array | None
@@ -52,6 +54,7 @@ class Proposal:
     notes: tuple[str, ...] = ()
     build_s: float = 0.0
     stats: Mapping[str, float] = field(default_factory=dict)
+    cause: str = ""
 
 
 class NativeSolver(Protocol):
@@ -79,12 +82,15 @@ class Answer:
         Whether a feasible point was loaded into the model.
     stats
         The solver's counts of its own work: `nodes`, `iterations`.
+    cause
+        As of `Proposal`.
     """
 
     ended: Ended
     bound: float | None
     has_values: bool
     stats: Mapping[str, int] = field(default_factory=dict, compare=False)
+    cause: str = field(default="", compare=False)
 
 
 class AlgebraicSolver(Protocol):

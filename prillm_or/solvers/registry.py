@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prillm_or.errors import CombinationError, need_package
+from prillm_or.errors import CombinationError, UnavailableError, need_package
 from prillm_or.files.names import find, name_of, names
 from prillm_or.files.profiles import read_profile
 from prillm_or.models.capabilities import Capability
@@ -97,14 +98,24 @@ SOLVERS = {
 
 _DEFAULT = "/default"
 
+_WRITING = {
+    "highs": r".*file.*|log_.*|output_flag",
+    "gurobi": r".*file.*|.*[^a-z0-9].*|.*dir|log.*|outputflag|record|tuneoutput|tuneresults|wls.*|cs.*|cloud.*"
+    r"|computeserver|tokenserver|serverpassword|worker.*",
+    "scip": r".*file.*|.*optfile|visual/.*|write/.*",
+    "ipopt": r".*file.*|print_.*|sb",
+}
+"""Options by which a solver writes to files or standard output, or goes to other machines; Gurobi's take wildcards."""
+
 
 @dataclass(frozen=True)
 class SolverProfile:
-    """A solver and its native options."""
+    """A solver and its native options, and the file they are from, if any."""
 
     name: str
     solver: str
     options: Mapping[str, object] = field(default_factory=dict)
+    path: Path | None = None
 
 
 def solver_profile(name: str) -> SolverProfile:
@@ -117,7 +128,8 @@ def solver_profile(name: str) -> SolverProfile:
     UnknownNameError
         When there is no such profile.
     CombinationError
-        When the file names an unknown solver.
+        When the file names an unknown solver, or an option that is no number, text or truth, or that writes to a file
+        or to standard output.
     """
     if name in SOLVERS or name in default_names():
         bare = name.removesuffix(_DEFAULT)
@@ -130,7 +142,15 @@ def solver_profile(name: str) -> SolverProfile:
     options = content.get("options", {})
     if options and not SOLVERS[solver].algebraic:
         raise CombinationError(f"{path}: options: {solver} has none; leave them out")
-    return SolverProfile(name_of("solvers", name), solver, options)
+    if writing := [option for option in options if re.fullmatch(_WRITING[solver], option.lower())]:
+        raise CombinationError(
+            "\n".join(
+                f"{path}: options.{option}: a profile writes no file and prints nothing; leave it out (on the command "
+                "line --json FILE keeps the result, --write-model FILE the model, and --verbose tells more)"
+                for option in writing
+            )
+        )
+    return SolverProfile(name_of("solvers", name), solver, options, path)
 
 
 def solver_profile_names() -> list[str]:
@@ -170,19 +190,21 @@ def capabilities(name: str) -> frozenset[Capability]:
 
 def solvers_with(capability: Capability) -> list[str]:
     """Names of the solvers, of those installed here, that can take a thing."""
-    ready = [
-        name
-        for name, entry in SOLVERS.items()
-        if entry.same_as is None and (entry.package is None or find_spec(entry.package))
-    ]
-    return [name for name in ready if capability in capabilities(name)]
+    return [name for name in SOLVERS if SOLVERS[name].same_as is None and capability in _capabilities_here(name)]
 
 
 def solvers_for(model: str) -> list[str]:
     """Names of the solvers, of those installed here, that can be given a formulation, if need be by tangents."""
     needs = model_needs(model) - {Capability.CONVEX_MIQP}
-    ready = [name for name, entry in SOLVERS.items() if entry.algebraic and find_spec(entry.package or "pyomo")]
-    return [name for name in ready if needs <= capabilities(name)]
+    return [name for name, entry in SOLVERS.items() if entry.algebraic and needs <= _capabilities_here(name)]
+
+
+def _capabilities_here(name: str) -> frozenset[Capability]:
+    """Those of a solver; none where it cannot be used here."""
+    try:
+        return capabilities(name)
+    except UnavailableError:
+        return frozenset()
 
 
 def default_names() -> list[str]:
@@ -202,4 +224,12 @@ def _class(name: str) -> Any:
     if entry.package is not None:
         need_package(entry.package, f"solver {name}")
     module, kind = entry.home
-    return getattr(import_module(module), kind)
+    try:
+        return getattr(import_module(module), kind)
+    except (Exception, SystemExit) as error:  # a package may raise anything, and is no reason for another to fail
+        if entry.package is None:
+            raise
+        raise UnavailableError(
+            f"solver {name}: {entry.package} is installed but cannot be used ({type(error).__name__}: {error}); use "
+            f"another solver, or mend it with: pip install --force-reinstall {entry.package}"
+        ) from None

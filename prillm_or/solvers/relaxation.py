@@ -24,6 +24,7 @@ from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.reach import within_reach
 
 _log = logging.getLogger(__name__)
 _STOPPED = (Ended.TIME_LIMIT, Ended.INTERRUPTED)
@@ -50,7 +51,7 @@ def solve_relaxed(
         When the solver cannot take the model.
     """
     deadline, began = Deadline(limits.time_limit), time.perf_counter()
-    formulation = build(market, -np.inf)
+    formulation = build(within_reach(market), -np.inf)
     if not isinstance(formulation, Relaxed):
         raise TypeError(f"{formulation.name} is not a relaxed formulation")
     if missing := formulation.needs - solver.capabilities:
@@ -69,7 +70,8 @@ def solve_relaxed(
         endings.append(Ended.INTERRUPTED)
     prices = None if best.prices is None else best.prices * formulation.money
     stats = {**formulation.bounds.counts, **counts}
-    return Proposal(prices, None, _overall(endings), tuple(notes), build_s, stats)
+    cause = "each start failed, as its note says"
+    return Proposal(prices, None, _overall(endings), tuple(notes), build_s, stats, cause)
 
 
 def _begin(formulation: Relaxed, best: Incumbent, start: Array | None) -> None:

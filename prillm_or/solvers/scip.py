@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pyscipopt as scip
 
-from prillm_or.errors import CombinationError
+from prillm_or.errors import OptionError
 from prillm_or.limits import Limits
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
-from prillm_or.solvers.programme import Programme, Row, compile_model
+from prillm_or.solvers.programme import Programme, Row, compile_model, normalised
 from prillm_or.solvers.protocols import Answer, Ended
 
 _ENDED = {
@@ -26,7 +26,9 @@ _ENDED = {
     "userinterrupt": Ended.INTERRUPTED,
     "infeasible": Ended.INFEASIBLE,
 }
-_TOLERANCES = {"numerics/feastol": 1e-7}  # the least that its LP solver keeps without complaint
+_LARGEST_SEED = 2_147_483_647
+_DUAL = "numerics/dualfeastol"
+_TOLERANCES = {"numerics/feastol": 1e-7, _DUAL: 1e-9}  # the least that its LP solver keeps without complaint
 
 
 class Scip:
@@ -67,16 +69,21 @@ class Scip:
 
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the model as it stands; it starts from the values in it."""
-        programme = compile_model(formulation.model)
+        programme = normalised(compile_model(formulation.model), formulation.upper_bound)
         model, columns = _scip_model(programme)
-        settings: dict[str, Any] = {"limits/gap": limits.gap, "randomization/randomseedshift": limits.seed}
+        seed = limits.seed_within(_LARGEST_SEED)
+        settings: dict[str, Any] = {"limits/gap": limits.gap, "randomization/randomseedshift": seed}
         if limits.time_limit is not None:
             settings["limits/time"] = limits.time_limit
+        for name, value in {**settings, **_TOLERANCES, **options}.items():
+            try:
+                model.setParam(name, value)
+            except Exception:  # PySCIPOpt raises whatever SCIP's return code stands for
+                raise OptionError(name, f"SCIP has no such option, or not with the value {value!r}") from None
         try:
-            model.setParams({**settings, **_TOLERANCES, **options})
-        except (KeyError, OverflowError, TypeError, ValueError) as error:
-            raise CombinationError(f"SCIP: {error}") from None
-        model.optimize()
+            model.optimize()
+        except Exception as error:  # as above; what SCIP says of its tree after a failure proves nothing
+            return Answer(Ended.UNKNOWN, None, False, cause=f"SCIP failed: {error}")
         ended = _ENDED.get(model.getStatus(), Ended.UNKNOWN)
         has_values = model.getNSols() > 0
         if has_values:
@@ -84,7 +91,8 @@ class Scip:
             programme.load(np.array([model.getSolVal(best, column) for column in columns]))
         bound = float(model.getDualbound())
         stats = {"nodes": int(model.getNTotalNodes()), "iterations": int(model.getNLPIterations())}
-        return Answer(ended, None if model.isInfinity(abs(bound)) else bound, has_values, stats)
+        proven = None if model.isInfinity(abs(bound)) else programme.proven(bound, float(model.getParam(_DUAL)))
+        return Answer(ended, proven, has_values, stats, f"SCIP ended with the status {model.getStatus()!r}")
 
 
 def _scip_model(programme: Programme) -> tuple[scip.Model, list[scip.Variable]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prillm_or.errors import CombinationError, argument
 from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
-from prillm_or.models.registry import MODELS, ModelProfile, model_profile
+from prillm_or.models.registry import MODELS, ModelProfile, model_needs, model_profile
 from prillm_or.solvers.registry import (
     SOLVERS,
     SolverProfile,
@@ -18,6 +18,7 @@ from prillm_or.solvers.registry import (
 )
 
 _PREFERRED = ("highs", "scip", "gurobi", "ipopt")
+_NOT_CONCAVE = "kkt-bilinear"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
             raise CombinationError(
                 f"solver {profile.solver} cannot take the model {chosen.name}; {' or '.join(able)} can"
             )
+        _refuse_not_concave(market, profile.solver, chosen.formulation)
     elif chosen is not None:
         able = solvers_for(chosen.formulation)
         raise CombinationError(
@@ -58,6 +60,21 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
             f"{' or '.join(able)}"
         )
     return Choice(profile, chosen)
+
+
+def _refuse_not_concave(market: Market, solver: str, formulation: str) -> None:
+    """Refuse a model with a concave profit where users' weights make it not concave, and name what the solver takes."""
+    from prillm_or.models.concave import concavity, not_concave
+
+    if Capability.CONVEX_MIQP not in model_needs(formulation) or (kappa := concavity(market)) <= 1:
+        return
+    able = solvers_for(_NOT_CONCAVE)
+    own = ("path", "bisect") if len(market.leader) == 1 else ("ascent",)
+    ways = [argument("solver", name) for name in own]
+    if able:
+        other = "" if solver in able else f" with {argument('solver', able[0])}"
+        ways.insert(0, argument("model", _NOT_CONCAVE) + other)
+    raise CombinationError(f"{not_concave(market, kappa)}; use {' or '.join(ways)}")
 
 
 def _proves_nothing(solver: str) -> bool:

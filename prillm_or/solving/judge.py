@@ -18,6 +18,7 @@ from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.caveats import caveats, own_elasticity
 from prillm_or.users.certificate import certify, is_certified, profit_of, relative_gap
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, nearest, solve_users
+from prillm_or.users.reach import within_reach
 
 _SHORTFALL = 1e-7
 _ROUNDING = 1e-12
@@ -40,7 +41,7 @@ def judge(
     found = solve_users(users, prices, nearest(known, prices))
     certificate = certify(market, prices, found.flow)
     profit = profit_of(market, prices, found.load)
-    upper_bound, gap, consistent = _bounded(profit, proposal.upper_bound, turnover(market))
+    upper_bound, gap, consistent = _bounded(profit, proposal.upper_bound, market)
     certified = is_certified(certificate)
     status = _status(proposal.ended, gap, limits.gap) if consistent and certified else Status.ERROR
     today = _at_today(market, users, (*known, found))
@@ -50,7 +51,11 @@ def judge(
     if not consistent:
         notes.append(f"the solver's bound {upper_bound!r} is below the profit {profit!r} of its own price")
     if not certified:
-        notes.append("the equilibrium at the price could not be certified")
+        notes.append("the equilibrium at the price could not be certified: scales too far apart for double precision")
+    if status is Status.ERROR:
+        if consistent and certified:
+            notes.append(f"{proposal.cause or proposal.ended}: the price is the best that was met before")
+        notes.append(_way_out(market, method))
     return Result(
         instance=market.name,
         instance_sha256=None,
@@ -80,24 +85,36 @@ def judge(
     )
 
 
+def _way_out(market: Market, method: Method) -> str:
+    """Who else can compute what a method failed at."""
+    others = ("path", "bisect") if len(market.leader) == 1 else ("highs", "scip", "gurobi", "ascent")
+    able = [other for other in others if other != method.solver.split("/")[0]]
+    return f"another solver may do it: {' or '.join(able)}"
+
+
 def turnover(market: Market) -> float:
-    """What a market of this size could turn over, currency per period: all demand at the cap and the highest cost."""
-    return float((market.price_cap.max() + market.unit_cost.max()) * market.demand.sum())
+    """What the leader could turn over, currency per period: all demand at the dearest price that anybody pays.
+
+    The highest unit cost of the leader's is added: serving may cost more than it earns.
+    """
+    dearest = within_reach(market).price_cap.max() + market.unit_cost[list(market.leader)].max()
+    return float(dearest * market.demand.sum())
 
 
-def contradicts(upper_bound: float, profit: float, money: float) -> bool:
+def contradicts(upper_bound: float, profit: float, market: Market) -> bool:
     """Whether a bound lies below a profit by more than rounding, so that it is false.
 
-    Rounding is relative to the profit; where that is near zero, to `money`, the market's `turnover`.
+    Rounding is relative to the profit; where that is near zero, to the market's `turnover`.
     """
-    return profit - upper_bound > max(_SHORTFALL * abs(profit), _ROUNDING * money)
+    short = profit - upper_bound
+    return short > _SHORTFALL * abs(profit) and short > _ROUNDING * turnover(market)
 
 
-def _bounded(profit: float, upper_bound: float | None, money: float) -> tuple[float | None, float | None, bool]:
+def _bounded(profit: float, upper_bound: float | None, market: Market) -> tuple[float | None, float | None, bool]:
     """Bound, gap, and whether they agree with the profit: a bound below it by rounding alone is raised to it."""
     if upper_bound is None:
         return None, None, True
-    if contradicts(upper_bound, profit, money):
+    if contradicts(upper_bound, profit, market):
         return upper_bound, relative_gap(upper_bound, profit), False
     upper_bound = max(upper_bound, profit)
     return upper_bound, relative_gap(upper_bound, profit), True

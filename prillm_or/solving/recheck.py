@@ -41,7 +41,7 @@ def recheck(market: Market, result: Result, gap: float) -> None:
     today = None if market.today is None else by_leader(market, market.today)
     if today != (None if result.today is None else dict(result.today.prices)):
         raise ValueError("its prices today are not those of the market")
-    _check_proof(result, gap, turnover(market))
+    _check_proof(result, gap, market)
     load = equilibrium_at(market, prices).load
     money, size = _ROUNDING * turnover(market), _ROUNDING * float(market.demand.sum())
     if not isclose(result.profit, profit_of(market, prices, load), rel_tol=_CLOSE, abs_tol=money):
@@ -65,12 +65,12 @@ def _check_kinds(result: Result) -> None:
         raise ValueError("a figure in it is no finite number")
 
 
-def _check_proof(result: Result, gap: float, money: float) -> None:
+def _check_proof(result: Result, gap: float, market: Market) -> None:
     bound = result.upper_bound
     if (bound is None) != (result.gap is None):
         raise ValueError("it has a bound or a gap, and not the other")
     if bound is not None and result.gap is not None:
-        if contradicts(bound, result.profit, money):
+        if contradicts(bound, result.profit, market):
             raise ValueError("its bound is below its profit")
         if not isclose(result.gap, relative_gap(bound, result.profit), rel_tol=_ROUNDING, abs_tol=_ROUNDING):
             raise ValueError("its gap is not that between its bound and its profit")

@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from prillm_or.errors import checked_text
+from prillm_or.errors import CombinationError, OptionError, checked_text
 from prillm_or.files.markets import AnyMarket, opened
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Market
@@ -167,7 +167,10 @@ def _propose(market: Market, choice: Choice, limits: Limits) -> tuple[Method, Pr
     from prillm_or.solvers.relaxation import solve_relaxed
 
     drive = solve_relaxed if Capability.NLP in model_needs(model.formulation) else solve_algebraic
-    proposal = drive(market, model.build, load_algebraic(profile.solver), limits, profile.options)
+    try:
+        proposal = drive(market, model.build, load_algebraic(profile.solver), limits, profile.options)
+    except OptionError as error:
+        raise CombinationError(f"{profile.path or profile.name}: {error.message}") from None
     return _method(choice), proposal
 
 

@@ -53,17 +53,17 @@ def one_rival(**fields: Any) -> Market:
     return make_market(**(defaults | fields))
 
 
-def in_other_units(market: Market, money: float = 1.0, volume: float = 1.0) -> Market:
-    """The same market, with `money` and `volume` of the new units to one of the old."""
+def in_other_units(market: Market, money: float = 1.0, volume: float = 1.0, congestion: float = 1.0) -> Market:
+    """The same market, with `money`, `volume` and `congestion` of the new units to one of the old."""
     return replace(
         market,
         demand=market.demand * volume,
-        capacity=market.capacity * volume,
+        capacity=market.capacity * (volume / congestion),
         price=market.price * money,
         value=market.value * money,
         unit_cost=market.unit_cost * money,
         price_cap=market.price_cap * money,
-        congestion_weight=market.congestion_weight * money,
+        congestion_weight=market.congestion_weight * (money / congestion),
         delay_weight=market.delay_weight * money,
     )
 
