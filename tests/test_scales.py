@@ -93,6 +93,23 @@ def test_who_asks_no_less_than_anybody_pays_earns_nothing() -> None:
         assert found.price == pytest.approx(6.0, rel=1e-12)
 
 
+def test_a_demand_beyond_all_digits_goes_where_it_is_cheapest() -> None:
+    found = equilibrium_at(one_rival(demand=[4e-100], price=[0, 3]), [2.0])
+    assert found.flow.tolist() == [[4e-100, 0.0]]
+
+
+def test_equal_users_who_leave_at_one_price_leave_together() -> None:
+    delay = np.tile([0.0, 0.5, 1.0], (50, 1))
+    equal = make_market(
+        user_ids=tuple(map(str, range(50))), demand=np.full(50, 0.1), delay=delay, price=[1, 1, 2], price_cap=[20]
+    )
+    traced = curve(equal)
+    assert sum(len(piece.moved) for piece in traced.pieces) >= 50
+    for price in np.linspace(0.0, 20.0, 23):
+        load = float(equilibrium_at(equal, [price]).load[0])
+        assert float(traced.load(price)) == pytest.approx(load, rel=1e-10, abs=1e-10)
+
+
 @pytest.mark.parametrize("solver", ["path", "bisect"])
 def test_a_user_as_small_as_a_residue_changes_nothing(solver: str) -> None:
     market = make_market()

@@ -56,6 +56,7 @@ _ZERO_SLACK = 1e-12
 _ZERO_RATE = 1e-12
 _REFRESH = 64
 _MOST_TIED_FLIPS = 100_000
+_CROWDED = (16, 1024)
 _FIRST_WATCH = 1 / 16
 _MOST_WATCHED = 8
 _SHORTEST_WATCH = 1 / 1024
@@ -131,8 +132,7 @@ def trace(
         if last:
             return
         state.advance(reached)
-        moved.append(state.position(pair))
-        state.flip(pair)
+        moved += state.flip_crowd(crowd) if (crowd := state.crowd()) else state.flip(pair)
         begin, loads = state.price, state.loads()
 
 
@@ -295,8 +295,29 @@ class _State:
         self._congestion = self._congestion + length * self._d_congestion
         self.room += length * self.rate
 
-    def flip(self, pair: int) -> None:
-        """Move the pair, which has no room, in or out of the support."""
+    def crowd(self) -> list[int]:
+        """The pairs that want to move at this price, if many were moved there one by one and no end is in sight.
+
+        Equal users all move at once, and a step for each of thousands would take long. Moving all who want to is not
+        certain to end, so it is tried twice at one price; what it leaves wrong Murty's rule mends.
+        """
+        if self._tied_flips not in _CROWDED:
+            return []
+        return np.flatnonzero((self.room <= self._zero) & (self.rate < -self._still)).tolist()
+
+    def flip_crowd(self, pairs: list[int]) -> list[tuple[int, int]]:
+        """Move pairs without room in or out of the support, all at once, as far as all keep a provider; those moved."""
+        support, places = self._inverse.support, list(map(self._pairs.position, pairs))
+        for place in places:
+            support[place] = not support[place]
+        served = np.asarray(support.any(axis=1))
+        for i, j in places:
+            support[i, j] |= not served[i]
+        self._synchronise(Laplacian(support, self._users.capacity))
+        return [(i, j) for i, j in places if served[i]]
+
+    def flip(self, pair: int) -> list[tuple[int, int]]:
+        """Move the pair, which has no room, in or out of the support; its user and provider."""
         (i, j), kappa = self._pairs.position(pair), None
         if not self._inverse.full:
             a, b = edge = self._inverse.edge(pair)
@@ -305,7 +326,7 @@ class _State:
             support = self._inverse.support
             support[i, j] = not support[i, j]
             self._synchronise(Laplacian(support, self._users.capacity))
-            return
+            return [(i, j)]
         if j == self._column:
             self.using += 1 if kappa > 0 else -1  # kappa is positive where the pair came into use
         step = kappa * self.rate.item(pair) / self._sign.item(pair)
@@ -323,6 +344,7 @@ class _State:
                 # It came into use: one that leaves was seen to above.
                 self._sign.flat[pair] = self._users.capacity[j] / self._others
             self._close(self.rate, 0.0)
+        return [(i, j)]
 
 
 def best_on_piece(piece: Piece, decision: int, margins: Array, unit_cost: float) -> tuple[float, float]:

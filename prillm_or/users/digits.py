@@ -146,7 +146,12 @@ def settle(
         support = pairs.mask(after.astype(np.float64))
         laplacian = Laplacian(serve_all(support, offsets, crowds[0]), capacity)
     flow = np.maximum(flow, 0.0)
-    return Settled(levels[0], crowds[0], laplacian, pairs, flow * pairs.of_users(demand / pairs.sums(flow)[0]))
+    routed, _ = pairs.sums(flow)
+    if (lost := routed == 0).any():  # of demands beyond even these digits: all of it goes where it is cheapest
+        only = serve_all(np.zeros(users.base.shape, dtype=np.bool_), offsets, crowds[0])
+        flow = flow + pairs.take(only) * pairs.of_users(np.where(lost, 1.0, 0.0))
+        routed = np.where(lost, 1.0, routed)
+    return Settled(levels[0], crowds[0], laplacian, pairs, flow * pairs.of_users(demand / routed))
 
 
 def serve_all(support: Mask, offsets: Array, congestion: Array) -> Mask:
