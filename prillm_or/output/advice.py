@@ -21,7 +21,10 @@ def sentences(result: Result) -> Iterator[str]:
     if result.status == "error":
         yield "The run failed: do not act on this price."
     else:
-        yield _moves(result)
+        if _is_worse(result):
+            yield "Keep today's prices: what was found so far earns less."
+        else:
+            yield _moves(result)
         yield from _brings(result)
         yield _proof(result)
     yield from _answers(result)
@@ -64,8 +67,13 @@ def _brings(result: Result) -> Iterator[str]:
     before = None if context is None else sum(context.loads.values())
     profit = _change("profit", result.today.profit, result.profit, money)
     yield f"{begin} {profit}, {its} {_load(load, before, volume)}."
-    if result.status != "optimal" and result.profit < result.today.profit and not _above_cap(result):
-        yield "Today's price earns more: keep it, or search longer."
+
+
+def _is_worse(result: Result) -> bool:
+    """Whether today's prices, which may go on, earn more than those found."""
+    today = result.today
+    worse = today is not None and result.status != "optimal" and result.profit < today.profit
+    return worse and not _above_cap(result)
 
 
 def _above_cap(result: Result) -> bool:
@@ -107,7 +115,8 @@ def _proof(result: Result) -> str:
     if result.status == "optimal":
         return f"{what}{up_to} {'earn' if many else 'earns'} more: proven, to a gap of {figure(result.gap, 2)}."
     ended = "The time limit came first: " if result.status == "time_limit" else ""
-    open_gap = f"no price{up_to} earns more than {figure(result.upper_bound, 4)}, {rounded_percent(result.gap)} more"
+    more = f", {rounded_percent(result.gap)} more" if result.profit > 0 else ""
+    open_gap = f"{what.lower()}{up_to} {'earn' if many else 'earns'} more than {figure(result.upper_bound, 4)}{more}"
     return f"{ended}{open_gap if ended else open_gap[0].upper() + open_gap[1:]}; the best may lie between."
 
 

@@ -1,0 +1,115 @@
+"""What a result says to do: the price to move, what that brings, how far it is proven, how the load answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import prillm_or as po
+from helpers.markets import shipped
+from prillm_or.market.market import Units
+from prillm_or.output.advice import sentences
+from prillm_or.result import Result, Status, result_from_json
+
+
+def said(result: Result) -> list[str]:
+    return list(sentences(result))
+
+
+def kink(today: float) -> Result:
+    """lead's load at price p is 4 - p/2 up to 3, then 2.5 - 0.9 (p - 3); 3 earns 7.5 (instances/tiny/README.md)."""
+    market = shipped("tiny/kink")
+    price = market.price.copy()
+    price[list(market.leader)] = today
+    return po.solve(replace(market, price=price, units=Units("EUR", "kWh", "s", "day")))
+
+
+def test_a_price_is_raised_from_what_to_what() -> None:
+    assert said(kink(2.0))[:4] == [
+        "Raise the price of lead from 2 to 3 (+50 %; EUR per kWh).",
+        "Its profit rises from 6 to 7.5 (+25 %; EUR a day), its load falls from 3 to 2.5 (-16.7 %; kWh a day).",
+        f"No price up to the cap of 10 earns more: proven, to a gap of {kink(2.0).gap:.2g}.",
+        "At today's price, 1 % more costs 0.333 % of the load.",
+    ]
+
+
+def test_a_price_is_lowered_or_kept_or_set() -> None:
+    assert said(kink(4.0))[0] == "Lower the price of lead from 4 to 3 (-25 %; EUR per kWh)."
+    assert said(kink(3.0))[:2] == [
+        "Keep the price of lead at 3 (EUR per kWh).",
+        "Its profit stays at 7.5 (EUR a day), its load stays at 2.5 (kWh a day).",
+    ]
+    assert said(kink(np.nan))[:2] == [
+        "Set the price of lead to 3 (EUR per kWh).",
+        "Its profit is then 7.5 (EUR a day), its load 2.5 (kWh a day).",
+    ]
+
+
+def test_a_small_change_is_told_with_the_digits_it_takes() -> None:
+    assert said(kink(3.0003))[0] == "Lower the price of lead from 3.0003 to 3 (-0.01 %; EUR per kWh)."
+
+
+def test_without_units_there_are_none() -> None:
+    text = str(po.solve("tiny/kink"))
+    assert "currency per volume unit" in " ".join(text.split())
+    assert "USD" not in text
+    assert "token" not in text
+
+
+def test_several_prices_are_told_together() -> None:
+    move, brings, proof, answers = said(po.solve("premium-4-two-prices", solver="ascent"))[:4]
+    assert move == (
+        "Raise the price of claude-opus-4.8 from 2.076 to 3.781 (+82.1 %); raise the price of claude-sonnet-4.6 from "
+        "1.608 to 3.188 (+98.3 %); all in 1000 USD per 1e9 tokens."
+    )
+    assert brings.startswith("Together their profit rises from 293.2 to 403.9 (+37.7 %;")
+    assert proof == "Whether another price earns more is not proven: this method gives no bound."
+    assert answers == (
+        "At today's prices, 1 % more on one alone costs of its load: claude-opus-4.8 1.4 %, claude-sonnet-4.6 0.807 %."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "proof"),
+    [
+        (
+            {"status": Status.FEASIBLE, "upper_bound": 9.0, "gap": 0.2},
+            "No price up to the cap of 10 earns more than 9, 20 % more; the best may lie between.",
+        ),
+        (
+            {"status": Status.TIME_LIMIT, "upper_bound": 9.0, "gap": 0.2},
+            "The time limit came first: no price up to the cap of 10 earns more than 9, 20 % more; the best may lie "
+            "between.",
+        ),
+        (
+            {"status": Status.HEURISTIC, "upper_bound": None, "gap": None},
+            "Whether another price earns more is not proven: this method gives no bound.",
+        ),
+    ],
+)
+def test_an_open_gap_is_no_proof(changes: dict[str, object], proof: str) -> None:
+    assert proof in said(replace(kink(2.0), **changes))  # type: ignore[arg-type]
+
+
+def test_a_price_worse_than_todays_is_not_recommended() -> None:
+    worse = replace(kink(2.0), status=Status.HEURISTIC, upper_bound=None, gap=None, profit=5.0)
+    assert said(worse)[0] == "Keep today's prices: what was found so far earns less."
+    assert not any("Raise" in line for line in said(worse))
+
+
+def test_a_failed_run_recommends_nothing() -> None:
+    failed = said(replace(kink(2.0), status=Status.ERROR))
+    assert failed[0] == "The run failed: do not act on this price."
+    assert not any("proven" in line or "Raise" in line for line in failed)
+
+
+def test_a_result_from_a_file_says_what_the_file_holds() -> None:
+    result = kink(2.0)
+    again = said(result_from_json(json.loads(json.dumps(result.to_dict()))))
+    assert again[:2] == [
+        "Raise the price of lead from 2 to 3 (+50 %).",
+        "Its profit rises from 6 to 7.5 (+25 %), its load 2.5.",
+    ]
