@@ -55,9 +55,9 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
     file = read_instance(instance, outside)
     read_s = time.perf_counter() - began
     pricer = Pricer(file.market)
-    _write(_document(_first(pricer.result, file, read_s), pricer, outside))
     code = exit_code(pricer.result.status)
     try:
+        _write(_document(_first(pricer.result, file, read_s), pricer, outside))
         for number, line in _lines(sys.stdin.buffer):
             code = max(code, _answer(pricer, number, line, outside))
     except KeyboardInterrupt:
