@@ -282,7 +282,7 @@ def result_from_json(document: Mapping[str, Any]) -> Result:
     KeyError, TypeError, ValueError
         When it is no such document.
     """
-    names = {field.name for field in dataclasses.fields(Result)} - {"interrupted", "notes"}
+    names = {field.name for field in dataclasses.fields(Result)} - {"interrupted", "notes", "context"}
     fields = {key: value for key, value in document.items() if key in names}
     today = fields["today"]
     return Result(

@@ -52,12 +52,15 @@ def recheck(market: Market, result: Result, gap: float) -> None:
 
 
 def _check_kinds(result: Result) -> None:
-    texts = (result.instance, result.version, result.method.solver, result.method.solver_version)
+    method = result.method
+    texts = [result.instance, result.instance_sha256, result.version, method.solver, method.solver_version]
+    texts += [text for text in (method.model, method.abstraction) if text is not None]
+    texts += [text for warning in result.warnings for text in (warning.code, warning.text)]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("a name in it is no text")
     numbers = [result.profit, result.seed, result.threads, *asdict(result.certificate).values()]
     numbers += [*asdict(result.time_s).values(), *result.prices.values(), *result.loads.values()]
-    numbers += [number for number in (result.upper_bound, result.gap) if number is not None]
+    numbers += [number for number in (result.upper_bound, result.gap, method.keep) if number is not None]
     numbers += result.stats.values()
     if result.today is not None:
         numbers += [result.today.profit, *result.today.prices.values()]
