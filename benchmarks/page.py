@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from benchmarks.pictures import PICTURES
 from benchmarks.report import Document, between_marks, table_lines
@@ -71,11 +73,50 @@ def page_text(results: Mapping[str, Document], drawn: set[str]) -> str:
     drawn
         Names of the pictures there are.
     """
-    parts = ["## Targets", _targets(results)]
+    parts = [" ".join(_in_short(results))]
     for section in SECTIONS:
         if section.measurement in results:
             parts += _section(section, results[section.measurement], drawn)
-    return "\n\n".join(parts)
+    parts += ["## Targets", _targets(results)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _in_short(results: Mapping[str, Document]) -> Iterator[str]:
+    """A sentence for each of the main measurements that there are, and one on targets."""
+    size = "20x20"
+    if rows := _rows(results, "pricing", f"pricing {size}"):
+        ours = [row["ms"] for row in rows if row["method"] == "path"]
+        proving = [
+            (row["over_path"], row["method"])
+            for row in rows
+            if row["over_path"] is not None and row["proves"] != "nothing" and row["method"] not in ("path", "bisect")
+        ]
+        if ours and proving:
+            (least, first), (most, last) = min(proving), max(proving)
+            yield (
+                f"One price among {size} users and providers is exact in {median(ours):.1f} ms; other software that "
+                f"proves its price takes {least:,.0f} (`{first}`) to {most:,.0f} (`{last}`) times as long."
+            )
+    for row in _rows(results, "growth", "certified price")[:1]:
+        yield (
+            f"Among 10,000 users and 1,000 providers it takes {row['cpu_s']:.1f} s, {row['ratio']:.1f} times one "
+            f"equilibrium of the users, and {row['peak_MiB']:.0f} MiB."
+        )
+    for row in _rows(results, "updates", "targets")[:1]:
+        yield f"A market that changes is priced anew in {100 * row['measured']:.0f} % of the time of pricing it afresh."
+    peers = _rows(results, "equilibrium", "equilibrium 200x100")[1:]
+    if reached := [row["cold_over_ours"] for row in peers if row["cold_over_ours"]]:
+        best = min(reached)
+        yield f"The users' equilibrium of 200x100 takes the fastest general QP solver {best:.0f} times as long as ours."
+    tried = [row["met"] for name in results for row in _rows(results, name, "targets")]
+    if tried:
+        yield f"Of {len(tried)} targets set beforehand {sum(tried)} are met; those missed are [below](#targets)."
+
+
+def _rows(results: Mapping[str, Document], measurement: str, title: str) -> list[dict[str, Any]]:
+    """Rows of a table; none where it was not measured."""
+    tables = results[measurement]["tables"] if measurement in results else []
+    return [row for table in tables if table["title"] == title for row in table["rows"]]
 
 
 def _section(section: Section, result: Document, drawn: set[str]) -> Iterator[str]:

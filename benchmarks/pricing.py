@@ -167,7 +167,7 @@ def _first(market: Market, way: Way, best: float, limit: float) -> Outcome:
     share = None if found.price is None else share_of(market, found.price, best)
     if share is None and not found.limited:
         return Outcome(way, None, None, note=found.note)
-    notes = [f"> {limit:g} s"] if found.limited else []
+    notes = [f"stopped after {limit:g} s on the clock; ms is its processor time by then"] if found.limited else []
     notes += [note for note in (found.note or way.note,) if note]
     return Outcome(way, share, seconds, limited=found.limited, note=", ".join(notes))
 

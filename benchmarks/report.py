@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+_NOTE = "note"
 _BEGIN, _END = "<!-- results: written by `python -m benchmarks --markdown` -->", "<!-- end of results -->"
 
 
@@ -111,10 +112,18 @@ def markdown(results: Mapping[str, Document]) -> str:
 
 
 def table_lines(table: Document) -> str:
-    """A table as Markdown."""
+    """A table as Markdown; notes stand below it, numbered, and their numbers in the first column of names."""
     headings, rows = _grid(table)
+    notes: dict[str, int] = {}
+    if _NOTE in headings:
+        at, named = headings.index(_NOTE), headings.index("method") if "method" in headings else 0
+        for row in rows:
+            if note := row.pop(at):
+                row[named] += f" ({notes.setdefault(note, len(notes) + 1)})"
+        headings = [heading for heading in headings if heading != _NOTE]
     lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n\n".join([text, *(["; ".join(f"({k}) {note}" for note, k in notes.items()) + "."] if notes else [])])
 
 
 def write_readme(results_file: Path, readme: Path) -> None:

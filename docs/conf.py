@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from importlib import import_module
+from importlib.metadata import files
 from io import StringIO
+from pathlib import Path
 from pkgutil import walk_packages
 
 import typer.main
@@ -26,7 +28,7 @@ author = "The prillm-or authors"
 copyright = author
 release = version = prillm_or.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**.md", "instances/**.md", "models/**.md", "solvers/**.md", "benchmarks/README.md"]
 exclude_patterns = [".*", "build", "dist"]
@@ -36,7 +38,16 @@ html_title = "prillm-or"
 html_extra_path = ["site"]
 html_copy_source = False
 html_show_sphinx = False
-pygments_style = "friendly"
+html_css_files = ["site.css"]
+
+# MathJax as one script of the site's own, whose letters are drawn: no page loads anything from elsewhere.
+MATHJAX = next(file for file in files("sphinx-mathjax-offline") or () if file.name == "tex-svg.js")
+html_static_path = ["static", str(Path(str(MATHJAX.locate())))]
+mathjax_path = MATHJAX.name
+myst_enable_extensions = ["dollarmath"]
+myst_dmath_allow_labels = False
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
 highlight_language = "text"
 
 myst_heading_anchors = 3

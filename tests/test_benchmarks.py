@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +88,8 @@ def some_results() -> dict[str, Any]:
     exponents = [{"action": "path", "shape": "uniform", "grows": "n m", "time": 1.0, "memory": None}]
     methods = [("path", 1.0, "0/1"), ("ppopt", 40.0, "0/1"), ("SCIP", 9000.0, "1/1"), ("grid", None, "0/1")]
     priced = [
-        {"method": name, "shape": "uniform", "over_path": ratio, "limited": limited} for name, ratio, limited in methods
+        {"method": name, "shape": "uniform", "proves": "exact", "ms": 1.0, "over_path": ratio, "limited": limited}
+        for name, ratio, limited in methods
     ]
     targets = [
         {"figure": "good", "measured": 1.0, "range": "", "target": "<= 2", "met": True},
@@ -117,6 +119,30 @@ def test_the_page_shows_what_was_measured_and_names_what_was_missed(tmp_path: Pa
     assert "(pictures/equilibrium.svg)" not in text
     drawn = {path.stem for path in (tmp_path / "pictures").iterdir()}
     assert drawn == {"pricing", "growth-time", "growth-memory"}
+
+
+def test_notes_stand_below_their_table_and_are_numbered_once() -> None:
+    rows = [
+        {"size": "8x6", "method": "path", "note": ""},
+        {"size": "8x6", "method": "grid", "note": "coarse"},
+        {"size": "8x9", "method": "grid", "note": "coarse"},
+        {"size": "8x9", "method": "slow", "note": "stopped"},
+    ]
+    assert report.table_lines({"rows": rows}) == (
+        "| size | method |\n| --- | --- |\n| 8x6 | path |\n| 8x6 | grid (1) |\n| 8x9 | grid (1) |\n"
+        "| 8x9 | slow (2) |\n\n(1) coarse; (2) stopped."
+    )
+
+
+def test_the_page_of_benchmarks_begins_with_what_they_come_to() -> None:
+    """Five sentences, each with the figures of the results."""
+    page_now = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    first = page_now.split("-->")[1].strip().split("\n\n")[0]
+    assert len(re.findall(r"\.(?= |$)", first)) == 5
+    stored = json.loads((ROOT / "benchmarks" / "results.json").read_text(encoding="utf-8"))
+    rows = [row for result in stored.values() for table in result["tables"] for row in table["rows"]]
+    met = [row["met"] for row in rows if "met" in row]
+    assert f"Of {len(met)} targets set beforehand {sum(met)} are met" in first
 
 
 def test_pictures_are_the_same_every_time_and_hold_their_figures() -> None:

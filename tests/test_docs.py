@@ -17,23 +17,25 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 from unittest import mock
 
 import pytest
+from pydantic import BaseModel
 
 import prillm_or as po
+from helpers.pages import ROOT, Block, blocks, commands
+from prillm_or.market.schema import MarketFields
 from prillm_or.solvers.registry import SOLVERS
 
-ROOT = Path(__file__).parent.parent
 SITE = sorted(ROOT.glob("docs/**/*.md"))
 PAGES = [*sorted(ROOT.glob("*.md")), *SITE, *sorted(ROOT.glob("*/README.md")), ROOT / "instances/tiny/README.md"]
 AS_NOTEBOOK = {ROOT / "docs/tutorial.md", ROOT / "docs/newcomer.md"}
 """Run, and what they print compared, in tests/test_site.py: once is enough."""
 RUN = {"python", "console", "sh"}
 NOT_RUN = {
+    ("README.md", "make demo"): "run by tests/test_readme.py",
     ("CONTRIBUTING.md", "make test"): "the tests would run themselves",
     ("CONTRIBUTING.md", "make docs"): "the site is built by tests/test_site.py",
 }
@@ -41,33 +43,8 @@ SHOWN = {"text", "json", "toml", "csv"}
 BUILDS_THE_SITE = {"{toctree}"}
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, its lines, the paragraph above it and whether it follows a block directly."""
-
-    language: str
-    body: str
-    above: str
-    line: int
-
-    @property
-    def file(self) -> str | None:
-        """The file that a reader is told to save it as."""
-        named = re.search(r"Save as\s+`([^`]+)`[^`]*\Z", self.above)
-        return named and named[1]
-
-
 def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
-
-
-def blocks(page: Path) -> list[Block]:
-    text = page.read_text(encoding="utf-8")
-    fences = re.finditer(r"^```(\S*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    return [
-        Block(fence[1], fence[2], text[: fence.start()].rstrip().split("\n\n")[-1], text.count("\n", 0, fence.start()))
-        for fence in fences
-    ]
 
 
 def reason(page: Path, block: Block) -> str | None:
@@ -98,13 +75,6 @@ def shell(command: str, folder: Path) -> str:
     if done.returncode:
         pytest.fail(f"{command}\nended with {done.returncode}:\n{done.stdout}")
     return done.stdout
-
-
-def commands(body: str) -> Iterator[tuple[str, str]]:
-    """Commands of a console block, with the output shown for each; lines after a backslash belong to the command."""
-    for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
-        command, output = re.split(r"(?<!\\)\n", part, maxsplit=1)
-        yield command, output
 
 
 def run_page(page: Path, folder: Path, *, all_shown: bool) -> None:
@@ -181,6 +151,42 @@ def test_the_market_of_the_readme_earns_what_the_readme_says(tmp_path: Path) -> 
     assert said is not None
     found = (result.prices["us"], result.profit, result.today.profit)
     assert found == pytest.approx([float(figure.rstrip(".")) for figure in said.groups()], rel=1e-4)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(_readme().splitlines()) <= 120
+
+
+def test_the_table_of_the_market_file_is_the_schema() -> None:
+    """Every field with its default, and whether it has to be there; no other."""
+    page = (ROOT / "docs/reference/market-file.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \| .* \|(.*)\|$", page, re.MULTILINE)
+    said = {field: default.strip() for field, default in rows}
+    assert len(said) == len(rows)
+    wanted = dict(market_fields(MarketFields, ""))
+    assert said.keys() == wanted.keys()
+    for field, default in wanted.items():
+        if default is None:
+            assert said[field] in ("", "needed of rivals"), field
+        else:
+            assert said[field].strip("`") in (default, "the market's"), field
+
+
+def market_fields(part: type[BaseModel], above: str) -> Iterator[tuple[str, str | None]]:
+    """Fields of the file that hold a figure, a text or a list, with their defaults; None where there is none."""
+    for name, field in part.model_fields.items():
+        place, inner = f"{above}{name}", [field.annotation, *get_args(field.annotation)]
+        parts = [kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        listed = get_origin(field.annotation) is list
+        if listed or not parts or len(inner) > 1:
+            default = None if field.is_required() or field.default_factory else f"{field.default}".lower()
+            if isinstance(field.default, float):
+                default = f"{field.default:g}"
+            elif isinstance(field.default, str):
+                default = f'"{field.default}"'
+            yield place, default
+        for inside in parts:
+            yield from market_fields(inside, f"{place}[]." if listed else f"{place}.")
 
 
 def test_contributing_lists_the_layers_that_lint_checks() -> None:

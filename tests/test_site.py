@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import typer.main
+from selenium.webdriver.support.ui import WebDriverWait
 
 import prillm_or
 from prillm_or.cli.app import app
@@ -102,6 +103,21 @@ def test_a_browser_asks_for_nothing_but_files(site: Path, browser: Chrome, name:
     assert [url for url in asked if not url.startswith(("file:", "data:", "chrome:"))] == []
 
 
+def test_formulas_are_typeset_without_the_network(site: Path, browser: Chrome) -> None:
+    """All of them, by the site's own script, none with an error in it."""
+    wanted = (site / "docs/mathematics.html").read_text(encoding="utf-8").count('class="math ')
+    assert wanted > 500
+    browser.get((site / "docs/mathematics.html").as_uri())
+    drawn = "return document.querySelectorAll('mjx-container svg').length"
+    WebDriverWait(browser, 60).until(lambda shown: shown.execute_script(drawn) >= wanted)
+    assert browser.execute_script("return document.querySelectorAll('[data-mml-node=merror]').length") == 0
+    assert browser.execute_script("return document.querySelectorAll('article p').length") > 100
+    left = (
+        "return [...document.querySelectorAll('article p, article li')].filter(e => /\\$[^ ]/.test(e.innerText)).length"
+    )
+    assert browser.execute_script(left) == 0
+
+
 def logged(browser: Chrome) -> list[dict[str, Any]]:
     """What the browser has done on the network since it was last asked."""
     entries: list[dict[str, Any]] = browser.get_log("performance")  # type: ignore[no-untyped-call]
@@ -179,6 +195,15 @@ def test_the_notebook_prints_what_the_tutorial_shows(tmp_path: Path) -> None:
     copy = run_notebook("tutorial.ipynb", tmp_path)
     assert len([text for text in outputs(copy).values() if text]) > 10
     assert (tmp_path / "nova.html").stat().st_size > 10_000
+    for name in ("curve.svg", "why.svg"):
+        drawn, shown = (words(path) for path in (tmp_path / name, ROOT / "docs" / "pictures" / f"tutorial-{name}"))
+        assert drawn == shown, "draw it anew: python docs/shoot.py"
+        assert len(drawn) > 10
+
+
+def words(picture: Path) -> list[str]:
+    """All that is written in a picture."""
+    return re.findall(r"<text[^>]*>([^<]*)</text>", picture.read_text(encoding="utf-8"))
 
 
 def test_a_newcomer_goes_from_frames_to_a_picture_in_12_lines(tmp_path: Path) -> None:

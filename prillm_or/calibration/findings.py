@@ -15,6 +15,7 @@ from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.odd_days import odd_days
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.market.market import Array
+from prillm_or.output.numbers import signed
 
 _HARDLY = 0.1
 _ROUNDING = 1e-9
@@ -71,8 +72,9 @@ def _congestion(observations: Observations, fit: Fit, intervals: Intervals | Non
     if reaction is None:
         yield "Whether delays react to load cannot be told: too few loads vary over the days."
     elif abs(reaction) < _HARDLY:
+        more = signed(round(reaction, 4), 1)
         yield (
-            f"Delays hardly react to load (1 % more load goes with {reaction:+.1g} % delay, {points} points): the data "
+            f"Delays hardly react to load (1 % more load goes with {more} % delay, {points} points): the data "
             "show almost no smooth congestion. What is fitted as congestion is whatever else keeps users spread."
         )
     else:
