@@ -37,7 +37,12 @@ def reach(market: Market) -> Array:
     offsets = users.base[:, rivals]
     shift = offsets.min(axis=1)  # rivals far worse than the leader are to keep their differences
     alone = replace(
-        users, base=offsets - shift[:, None], shift=users.shift + shift, capacity=users.capacity[rivals], leader=()
+        users,
+        base=offsets - shift[:, None],
+        shift=users.shift + shift,
+        capacity=users.capacity[rivals],
+        leader=(),
+        market=None,  # of all providers; its digits beyond the first 16 are within the noise below
     )
     return reach_from(users, solve_users(alone, np.empty(0)).level, shift)
 
