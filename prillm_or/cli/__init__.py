@@ -14,7 +14,7 @@ from prillm_or.cli.signals import Ears
 
 _HINTS = {
     "EMFILE": "; raise the limit, `ulimit -n`, or lower --jobs",
-    "ENOSPC": "; no room is left on a disk, which may be the memory disk /dev/shm",
+    "ENOSPC": ": a disk is full, or /dev/shm, which --jobs needs",
 }
 
 _LIBRARIES = (".so", ".pyd", ".dylib")

@@ -153,7 +153,10 @@ def _pool(
     from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
     from multiprocessing import resource_tracker
 
-    from joblib.externals.loky import ProcessPoolExecutor
+    with warnings.catch_warnings():
+        # Where /dev/shm is full; the pool will say so, too.
+        warnings.filterwarnings("ignore", ".*joblib will operate in serial mode", UserWarning)
+        from joblib.externals.loky import ProcessPoolExecutor
 
     size = min(jobs, len(waiting))
     threads = {name: os.environ.get(name, str(max(1, cores() // jobs))) for name in _THREADS}
