@@ -1,12 +1,13 @@
 PYTHON ?= python3
 VENV := .venv
 WHEEL_VENV := build/wheel-venv
+OLDEST_VENV := build/oldest-venv
 BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: demo test test-all lint types unit slow wheel docs bench clean
+.PHONY: demo test test-all test-oldest lint types unit slow wheel docs bench clean
 
 # The best price as a mixed-integer programme proves it, then by the exact path; why; and a page to move the price on.
 demo: $(VENV)/.installed
@@ -39,13 +40,25 @@ unit: $(VENV)/.installed-test
 slow: $(VENV)/.installed-test
 	$(BIN)/pytest --numprocesses auto --dist worksteal -m "slow or hypothesis" --hypothesis-profile many
 
-# A clean environment holding the built wheel alone; bare `pytest` leaves the checkout off the path.
+# A clean environment holding the built wheel alone, first without extras; bare `pytest` leaves the checkout off the path.
 wheel: $(VENV)/.installed-test
 	rm -rf dist $(WHEEL_VENV)
 	$(BIN)/python -m build --outdir dist
 	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/pip install --quiet dist/*.whl
+	$(WHEEL_VENV)/bin/prillm-or solve coding-13
 	$(WHEEL_VENV)/bin/pip install --quiet "$$(ls $(CURDIR)/dist/*.whl)[test]"
 	PRILLM_OR_WHEEL=1 $(WHEEL_VENV)/bin/pytest -m wheel
+
+# The oldest releases that pyproject.toml allows, with Python 3.11; torch in the release that pip is told to take.
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/pip install --quiet uv torch==2.13.0
+	echo torch >build/not-oldest.txt
+	$(OLDEST_VENV)/bin/uv pip install --quiet --python $(OLDEST_VENV) --resolution lowest-direct \
+		--excludes build/not-oldest.txt --requirements pyproject.toml --extra test
+	$(OLDEST_VENV)/bin/pip install --quiet --no-deps --editable .
+	$(OLDEST_VENV)/bin/pytest --numprocesses auto --dist worksteal
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python docs/notebook.py docs/tutorial.ipynb docs/newcomer.ipynb

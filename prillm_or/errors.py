@@ -152,18 +152,26 @@ def unknown_name(what: str, name: str, known: Collection[str]) -> UnknownNameErr
     return UnknownNameError(f"{what} {name!r}: there is none of that name; {hint}")
 
 
-def need_package(package: str, what: str, install: str | None = None) -> None:
-    """Refuse what needs a package that is not installed.
+def need_packages(what: str, *packages: str, extra: str | None = None) -> None:
+    """Refuse what needs packages that are not installed.
+
+    Parameters
+    ----------
+    extra
+        The extra of this package that brings them; None for those it depends on.
 
     Raises
     ------
     UnavailableError
-        When it is missing; the message holds the install command.
+        When one is missing; the message holds the install command.
     """
-    if package == "pyomo" and sys.flags.optimize > 1:
+    if "pyomo" in packages and sys.flags.optimize > 1:
         raise UnavailableError(f"{what}: Pyomo needs its docstrings; leave PYTHONOPTIMIZE=2 and python -OO out")
-    if find_spec(package) is None:
-        raise UnavailableError(f"{what}: {package} is not installed; install it with: pip install {install or package}")
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        install = " ".join(missing) if extra is None else f"'prillm-or[{extra}]'"
+        are = "is" if len(missing) == 1 else "are"
+        raise UnavailableError(f"{what}: {', '.join(missing)} {are} not installed; pip install {install}")
 
 
 def is_number(value: Any) -> bool:

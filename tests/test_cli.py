@@ -176,6 +176,59 @@ def test_too_little_memory_ends_in_a_line(arguments: list[str], tmp_path: Path) 
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def without_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no extra were installed: Python takes a module that is None for one that is not there."""
+    for package in ("matplotlib", "pyscipopt", "ipyopt", "torch", "safetensors", "distributed", "threadpoolctl"):
+        for module in [name for name in sys.modules if name.partition(".")[0] == package]:
+            monkeypatch.delitem(sys.modules, module)
+        monkeypatch.setitem(sys.modules, package, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["solve", "tiny/tie", "--solver", "scip"], "scip"),
+        (["solve", "tiny/tie", "--solver", "ipopt"], "ipopt"),
+        (["curve", "tiny/tie", "--plot", "x.svg"], "plots"),
+        (["compare", "tiny/tie", "--method", "path", "--report", "x"], "plots"),
+        (["solve", "tiny/tie", "tiny/kink", "--engine", "dask", "--address", "tcp://127.0.0.1:9"], "cluster"),
+        (["solve", "coding-13", "--abstraction", "learned", "--keep", "2"], "learn"),
+        (["train", "--out", "x.safetensors"], "learn"),
+    ],
+)
+@pytest.mark.usefixtures("without_extras")
+def test_what_an_extra_brings_is_named_by_it_before_any_work(
+    arguments: list[str],
+    extra: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    out, error = capsys.readouterr()
+    assert (out, len(error.splitlines())) == ("", 1)
+    assert error.endswith(f"not installed; pip install 'prillm-or[{extra}]'\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("without_extras")
+def test_without_extras_markets_are_solved_explained_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["solve", "tiny/two-prices"]) == 0
+    assert run(["solve", "tiny/kink", "--solver", "highs"]) == 0
+    assert run(["explain", "coding-13"]) == 0
+    assert run(["page", "tiny/kink", "--out", str(tmp_path / "page.html")]) == 0
+    assert run(["compare", "tiny/kink", "--method", "path"]) == 0
+    capsys.readouterr()
+    assert run(["solvers", "--json", "-"]) == 0
+    states = {row["name"]: row["state"] for row in json.loads(capsys.readouterr().out)}
+    assert states["scip"] == "solver scip: pyscipopt is not installed; pip install 'prillm-or[scip]'"
+    assert states["highs"] == "free (MIT), no limit of size"
+
+
 def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
     """HiGHS has to have begun."""
     out = tmp_path / "out.json"

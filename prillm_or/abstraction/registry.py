@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from prillm_or.abstraction.small_market import Abstraction
-from prillm_or.errors import CombinationError, need_package, unknown_name
+from prillm_or.errors import CombinationError, need_packages, unknown_name
 from prillm_or.market.market import Array, Market
 from prillm_or.users.equilibrium import Equilibrium
 
@@ -140,8 +140,7 @@ def need_abstraction(name: str) -> None:
     UnavailableError
         When its package is missing; the message holds the install command.
     """
-    for package in ABSTRACTIONS[name].packages:
-        need_package(package, f"abstraction {name}", "'prillm-or[learn]'")
+    need_packages(f"abstraction {name}", *ABSTRACTIONS[name].packages, extra="learn")
 
 
 def load_abstraction(name: str) -> Callable[..., Abstraction]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from prillm_or.errors import ArgumentError, UnavailableError, argument, check_count, check_number, checked_list
+from prillm_or.errors import ArgumentError, argument, check_count, check_number, checked_list, need_packages
 from prillm_or.workers.ctrl_c import without_ctrl_c
 
 if TYPE_CHECKING:
@@ -74,9 +73,7 @@ def calibrate(
     KeyboardInterrupt
         When it comes before any preferences were tried; later, what is left is skipped.
     """
-    missing = [package for package in ("torch", "threadpoolctl") if find_spec(package) is None]
-    if missing:
-        raise UnavailableError(f"calibrate: {', '.join(missing)} missing; pip install 'prillm-or[calibrate]'")
+    need_packages("calibrate", "torch", "threadpoolctl", extra="calibrate")
     from threadpoolctl import threadpool_limits
 
     with without_ctrl_c():  # torch

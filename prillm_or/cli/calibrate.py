@@ -72,7 +72,10 @@ def command(
     from prillm_or.calibration.draw_files import DRAWS_NAME
     from prillm_or.calibration.observation_files import read_observations
     from prillm_or.calibration.procedure import calibrate
+    from prillm_or.output.canvas import need_pictures
 
+    if page:
+        need_pictures("--report")
     check_folder(out)
     outputs = [out / name for name in ("fit.json", DRAWS_NAME, _PAGE)] if out.exists() else []
     check_files(json, *outputs, reads=[folder, warm])

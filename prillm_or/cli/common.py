@@ -280,7 +280,9 @@ def check_files(*outputs: str | Path | None, plot: Path | None = None, reads: It
         Paths, and names as `here` gives them; those shipped are nobody's to write to.
     """
     if plot is not None:
+        from prillm_or.output.canvas import need_pictures
         from prillm_or.output.plots import ENDINGS
 
         checked_output(plot, ENDINGS)
+        need_pictures(f"--plot {plot}")
     check_outputs(*outputs, plot, inputs=[Path(name).expanduser() for name in reads if name is not None])

@@ -156,10 +156,12 @@ def _plan(
 
 
 def _check_outputs(plan: Plan, folder: Path | None, json: str | None) -> None:
+    from prillm_or.output.canvas import need_pictures
     from prillm_or.report.gap_folder import NAMES
 
     outputs = []
     if folder is not None:
+        need_pictures(f"--report {folder}")
         check_folder(folder, parents=True)
         outputs = [folder / name for name in NAMES] if folder.exists() else []
     files = (spec.solver for spec in plan.methods), (spec.model for spec in plan.methods)

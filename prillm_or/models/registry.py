@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from prillm_or.errors import CombinationError, need_package
+from prillm_or.errors import CombinationError, need_packages
 from prillm_or.files.names import find, name_of, names
 from prillm_or.files.profiles import read_profile
 from prillm_or.market.faults import shown
@@ -115,7 +115,7 @@ def model_profile_names() -> list[str]:
 
 def model_options(name: str) -> Any:
     """The options dataclass of a formulation."""
-    need_package("pyomo", f"model {name}")
+    need_packages(f"model {name}", "pyomo")
     entry = MODELS[name]
     return getattr(import_module(entry.module), entry.options)
 
@@ -128,6 +128,6 @@ def model_needs(name: str) -> frozenset[Capability]:
     UnavailableError
         When Pyomo is missing.
     """
-    need_package("pyomo", f"model {name}")
+    need_packages(f"model {name}", "pyomo")
     needs: frozenset[Capability] = import_module(MODELS[name].module).NEEDS
     return needs

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from prillm_or.errors import need_packages
 from prillm_or.output.look import wide_letters
 
 if TYPE_CHECKING:
@@ -58,9 +59,21 @@ def drawing(width: float, name: str, height: float = _HEIGHT) -> Iterator[tuple[
         done.append(_inline(finished(axes, "svg").decode(), name))
 
 
+def need_pictures(what: str) -> None:
+    """Refuse to draw where matplotlib is not installed.
+
+    Raises
+    ------
+    UnavailableError
+        When it is not.
+    """
+    need_packages(what, "matplotlib", extra="plots")
+
+
 @contextmanager
 def new_axes(width: float, height: float, salt: str) -> Iterator[Axes]:
     """Give axes in our style, alone on a figure of this size in inches; `salt` decides the ids of an SVG."""
+    need_pictures("pictures")
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -74,6 +87,7 @@ def new_axes(width: float, height: float, salt: str) -> Iterator[Axes]:
 @contextmanager
 def shown_axes(width: float, height: float) -> Iterator[Axes]:
     """The same on a figure of pyplot's, which a notebook shows by itself; at the end the legend is put below."""
+    need_pictures("pictures")
     import matplotlib.pyplot as plt
 
     with plt.rc_context(_style()):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from prillm_or.errors import ArgumentError, PrillmError, argument
-from prillm_or.output.canvas import finished, new_axes, shown_axes
+from prillm_or.output.canvas import finished, need_pictures, new_axes, shown_axes
 from prillm_or.output.saving import replace_file
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def on_axes(ax: Axes | None, draw: Callable[[Axes], object], height: float = HEI
         When they are no axes of matplotlib.
     """
     if ax is not None:
+        need_pictures("plots")
         from matplotlib.axes import Axes
 
         if not isinstance(ax, Axes):

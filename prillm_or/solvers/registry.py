@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prillm_or.errors import CombinationError, UnavailableError, need_package
+from prillm_or.errors import CombinationError, UnavailableError, need_packages
 from prillm_or.files.names import find, name_of, names
 from prillm_or.files.profiles import read_profile
 from prillm_or.models.capabilities import Capability
@@ -31,6 +31,8 @@ class SolverEntry:
         One line for people.
     package
         The package it needs besides this one's, as pip knows it, or None.
+    extra
+        The extra of this package that brings it; None where this package depends on it.
     algebraic
         Whether it takes a model.
     same_as
@@ -42,6 +44,7 @@ class SolverEntry:
     home: tuple[str, str]
     about: str
     package: str | None = None
+    extra: str | None = None
     algebraic: bool = False
     same_as: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
@@ -88,10 +91,18 @@ SOLVERS = {
         algebraic=True,
     ),
     "scip": SolverEntry(
-        ("prillm_or.solvers.scip", "Scip"), "SCIP: every exact formulation, any size", "pyscipopt", algebraic=True
+        ("prillm_or.solvers.scip", "Scip"),
+        "SCIP: every exact formulation, any size",
+        "pyscipopt",
+        "scip",
+        algebraic=True,
     ),
     "ipopt": SolverEntry(
-        ("prillm_or.solvers.ipopt", "Ipopt"), "Ipopt: local maxima of mpec and smooth", "ipyopt", algebraic=True
+        ("prillm_or.solvers.ipopt", "Ipopt"),
+        "Ipopt: local maxima of mpec and smooth",
+        "ipyopt",
+        "ipopt",
+        algebraic=True,
     ),
 }
 
@@ -220,9 +231,9 @@ def solver_names() -> list[str]:
 def _class(name: str) -> Any:
     entry = SOLVERS[name]
     if entry.algebraic:
-        need_package("pyomo", f"solver {name}")
+        need_packages(f"solver {name}", "pyomo")
     if entry.package is not None:
-        need_package(entry.package, f"solver {name}")
+        need_packages(f"solver {name}", entry.package, extra=entry.extra)
     module, kind = entry.home
     try:
         return getattr(import_module(module), kind)

@@ -18,12 +18,11 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import islice
 from threading import Thread
 from typing import Any, TypeVar
 
-from prillm_or.errors import CombinationError, PrillmError, UnavailableError, argument, check_choice
+from prillm_or.errors import CombinationError, PrillmError, argument, check_choice, need_packages
 from prillm_or.users.threads import cores
 from prillm_or.workers.ctrl_c import without_ctrl_c
 
@@ -97,10 +96,7 @@ def engine_of(name: str, jobs: int, address: str | None) -> Engine:
             f"{argument('jobs', jobs)}: with {argument('engine', 'dask')} the cluster's workers say how many; "
             "leave it out"
         )
-    if find_spec("distributed") is None:
-        raise UnavailableError(
-            f"{argument('engine', 'dask')}: distributed is missing; pip install 'prillm-or[cluster]'"
-        )
+    need_packages(argument("engine", "dask"), "distributed", extra="cluster")
     return Engine(address=address)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from prillm_or.errors import PrillmError, UnavailableError, check_choice, check_count, checked_path
+from prillm_or.errors import PrillmError, check_choice, check_count, checked_path, need_packages
+from prillm_or.output.canvas import need_pictures
 from prillm_or.output.checking import checked_output
 from prillm_or.output.saving import replace_file
 from prillm_or.users.threads import cores
@@ -109,9 +109,8 @@ def _engine(name: str, jobs: int | None, address: str | None) -> Engine:
 
 def _trainer(kind: str) -> Callable[[Course, Path], Trained]:
     """The training function of a kind; torch is imported here."""
-    missing = [package for package in ("torch", "safetensors") if find_spec(package) is None]
-    if missing:
-        raise UnavailableError(f"train: {', '.join(missing)} missing; pip install 'prillm-or[learn]'")
+    need_packages("train", "torch", "safetensors", extra="learn")
+    need_pictures("train")
     with without_ctrl_c():
         if kind == "learned":
             from prillm_or.abstraction.training.learned import train as train_learned

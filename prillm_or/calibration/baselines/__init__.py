@@ -13,13 +13,12 @@ import numpy as np
 
 from prillm_or.calibration.baselines.given import Baseline, Given, NotApplicableError
 from prillm_or.calibration.days import Days
-from prillm_or.errors import need_package, unknown_name
+from prillm_or.errors import need_packages, unknown_name
 from prillm_or.market.market import Array
 
 __all__ = ["BASELINES", "Baseline", "NotApplicableError", "baseline_flows", "require"]
 
 _HERE = "prillm_or.calibration.baselines"
-_EXTRA = "'prillm-or[baselines]'"
 
 BASELINES: Mapping[str, Baseline] = {
     "independence": Baseline((f"{_HERE}.shares", "independence"), "demand x market share", cheap=True),
@@ -105,7 +104,7 @@ def require(name: str) -> None:
         raise unknown_name("baseline", name, BASELINES)
     package = BASELINES[name].package
     if package is not None:
-        need_package(package, f"baseline {name}", _EXTRA)
+        need_packages(f"baseline {name}", package, extra="baselines")
 
 
 def _load(name: str) -> Callable[[Given], Array]:

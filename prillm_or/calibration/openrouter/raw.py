@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prillm_or.errors import ObservationsError, UnavailableError
+from prillm_or.errors import ObservationsError, need_packages
 from prillm_or.files.tables import Column, Kind, Table, files_of, find_table, read_table
 from prillm_or.market.faults import Faults
 
@@ -162,10 +162,9 @@ def read_raw(folder: Path, names: Sequence[str]) -> RawTables:
     UnavailableError
         When pandas, or for Parquet pyarrow, is not installed.
     """
-    try:
-        import pandas as pd
-    except ImportError:
-        raise UnavailableError("import-openrouter: pandas is missing; pip install 'prillm-or[calibrate]'") from None
+    need_packages("import-openrouter", "pandas", extra="calibrate")
+    import pandas as pd
+
     if not folder.is_dir():
         raise ObservationsError(str(folder), ["not a folder; expected one with a subfolder for each source"])
     faults = Faults()
