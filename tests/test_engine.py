@@ -444,8 +444,10 @@ def test_no_file_of_the_working_folder_is_run(tmp_path: Path) -> None:
     spy = "open('was-run', 'a').close()"
     for module in ("json", "signal", "random", "pickle", "numpy", "selectors"):
         (tmp_path / f"{module}.py").write_text(spy)
-    python, *program = PROGRAM
-    command = [python, "-P", *program, "solve", *names, "--jobs", "2", "--json", "out.json"]
+    script = tmp_path / "bin" / "prillm-or"  # as pip writes it: its own folder is searched, not the working one
+    script.parent.mkdir()
+    script.write_text("from prillm_or.cli import main\nif __name__ == '__main__':\n    main()\n")
+    command = [sys.executable, str(script), "solve", *names, "--jobs", "2", "--json", "out.json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(json.loads((tmp_path / "out.json").read_bytes())) == 2

@@ -156,7 +156,8 @@ def _pool(
 
     size = min(jobs, len(waiting))
     threads = {name: os.environ.get(name, str(max(1, cores() // jobs))) for name in _THREADS}
-    pool: Any = ProcessPoolExecutor(size, initializer=_prepare_worker, initargs=(os.getpid(),), env=threads | _SAFE)
+    with _no_module_from_here():  # its queues start loky's tracker of resources
+        pool: Any = ProcessPoolExecutor(size, initializer=_prepare_worker, initargs=(os.getpid(),), env=threads | _SAFE)
     running: dict[Any, int] = {}
     unsent = iter(list(waiting))
     idle = False
