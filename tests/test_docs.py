@@ -157,6 +157,14 @@ def test_the_readme_is_short() -> None:
     assert len(_readme().splitlines()) <= 120
 
 
+def test_the_table_of_extras_is_that_of_the_package() -> None:
+    """But for what developers need, which `make` installs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+    said = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert said == set(project["optional-dependencies"]) - {"test", "bench", "docs"}
+
+
 def test_the_table_of_the_market_file_is_the_schema() -> None:
     """Every field with its default, and whether it has to be there; no other."""
     page = (ROOT / "docs/reference/market-file.md").read_text(encoding="utf-8")
