@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,6 +33,20 @@ from prillm_or.workers.engine import Engine
 def places(comparison: Comparison) -> list[tuple[str, str, int]]:
     units = [record.unit for record in comparison.records]
     return [(unit.file.market.name, str(unit.method), unit.repeat) for unit in units]
+
+
+class Presses(logging.Handler):
+    """Presses Ctrl-C at the first line of a log, in the midst of what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Press at the first."""
+        self.lines += 1
+        if self.lines == 1:
+            signal.raise_signal(signal.SIGINT)
 
 
 # Rows
@@ -130,6 +146,22 @@ def test_a_run_that_breaks_gives_a_row_too(monkeypatch: pytest.MonkeyPatch) -> N
     assert [row["status"] for row in done.rows] == ["optimal", "error"]
     assert done.rows[1]["message"] == "ConvergenceError: a degenerate breakpoint"
     assert done.records[1].failure == "crashed"
+
+
+def test_ctrl_c_before_the_first_run_ends_all(caplog: pytest.LogCaptureFixture) -> None:
+    """Solvers answer it with the best price so far, also of the small market that a method is warmed up with.
+
+    No other test has warmed up this method.
+    """
+    presses, log = Presses(), logging.getLogger("prillm_or.solvers.bisect")
+    begun: list[Unit] = []
+    with caplog.at_level(logging.INFO, log.name):
+        log.addHandler(presses)
+        try:
+            done = compare(plan(["tiny/kink", "tiny/tie"], ["bisect:min@9"]), on_begin=begun.append)
+        finally:
+            log.removeHandler(presses)
+    assert (done.interrupted, done.records, len(begun), presses.lines) == (True, (), 1, 1)
 
 
 def test_a_missing_package_gives_a_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,48 @@ def test_all_faults_of_outputs_together(tmp_path: Path) -> None:
     check_outputs("/dev/null", "/dev/null", inputs=[Path("/dev/null")])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (("train", "--scenarios", "100", "--out", "README.safetensors"), ["README.md", "README.svg"]),
+        (
+            ("compare", "m.json", "--method", "path", "--report", "mine"),
+            [f"mine/report.{ending}" for ending in ("json", "csv", "md", "html")],
+        ),
+        pytest.param(
+            ("calibrate", "seen", "--out", "mine", "--report"),
+            ["mine/fit.json", "mine/draws.json", "mine/report.html", "mine/seen-2026-07-02.json"],
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_what_is_written_beside_replaces_none_but_ours(
+    arguments: tuple[str, ...], names: list[str], market: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The user gave no such name."""
+    assert folder.parent == market.parent
+    (market.parent / "mine").mkdir()
+    for name in names:
+        (market.parent / name).write_text("years of work", encoding="utf-8")
+    before = sorted(market.parent.rglob("*"))
+    assert run(arguments) == 2
+    refusal = "is not ours, and would be overwritten; move it away or write elsewhere"
+    assert capsys.readouterr().err.splitlines() == [f"{name}: {refusal}" for name in names]
+    assert sorted(market.parent.rglob("*")) == before
+    assert {(market.parent / name).read_text(encoding="utf-8") for name in names} == {"years of work"}
+
+
+def test_an_earlier_report_is_replaced(market: Path) -> None:
+    for _ in range(2):
+        assert run(["compare", "m.json", "--method", "path", "--repeat", "1", "--report", "a"]) == 0
+
+
+@pytest.mark.slow
+def test_an_earlier_fit_is_replaced(market: Path, folder: Path) -> None:
+    for _ in range(2):
+        assert run(["calibrate", folder.name, "--out", "b", "--draws", "2", "--baseline", "independence"]) == 0
+
+
 def test_nothing_does_not_replace_an_earlier_result(market: Path) -> None:
     for name in ("no1.json", "no2.json"):
         (market.parent / name).write_text("{", encoding="utf-8")

@@ -80,6 +80,58 @@ def test_what_cannot_be_written_is_printed_all_the_same(tmp_path: Path) -> None:
     assert "profit" in done.stdout
 
 
+def test_a_comparison_that_a_full_disk_ends_shows_what_was_done(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk."""
+    many = ("--method", "path", "--repeat", "20", "--report", "out")
+    done = in_shell('ulimit -f 8; "$@"', "compare", "tiny/kink", *many, folder=tmp_path)
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "kink: path proves the optimum, 7.5" in done.stdout
+    kept = (tmp_path / "out" / "runs.jsonl").read_bytes().count(b"\n")
+    assert 1 <= kept < 20
+    again = in_process("compare", "tiny/kink", *many, "--resume", "--json", "r.json", folder=tmp_path)
+    assert (again.returncode, len(read_json(tmp_path / "r.json")["rows"])) == (0, 20)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such terminals")
+@pytest.mark.parametrize(
+    "arguments", [("solve", "tiny/kink"), ("explain", "tiny/kink"), ("compare", "tiny/kink", "--method", "path")]
+)
+def test_a_terminal_of_20_columns(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    """What it shows once there is nothing more to say on standard error."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 20, 0, 0))
+    with subprocess.Popen(
+        [*PROGRAM, *arguments],
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "COLUMNS": "20"},
+    ) as process:
+        os.close(theirs)
+        shown = b"".join(iter(lambda: _read(ours), b"")).decode()
+        error = process.stderr.read() if process.stderr else b""
+    os.close(ours)
+    assert (process.returncode, error) == (0, b"")
+    assert "7.5" in shown or "price" in shown
+    assert max(map(len, shown.splitlines())) <= 20
+
+
+def _read(terminal: int) -> bytes:
+    """What comes next; nothing once the other end is closed, which Linux calls a fault."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
+
+
 @pytest.mark.parametrize(
     ("closed", "code", "said"),
     [

@@ -10,7 +10,7 @@ import typer
 from prillm_or.cli.common import Json, Verbose, check_files, finish, progress
 from prillm_or.cli.streams import report
 from prillm_or.errors import PrillmError
-from prillm_or.output.checking import check_folder
+from prillm_or.output.checking import check_folder, check_ours
 from prillm_or.output.saving import replace_file
 
 if TYPE_CHECKING:
@@ -69,18 +69,23 @@ def command(
       prillm-or calibrate observed/providers/z-ai-glm-5.2 --out fitted --holdout days:7
       prillm-or solve fitted/coding-13-2026-07-07.json
     """
-    from prillm_or.calibration.draw_files import DRAWS_NAME
+    from prillm_or.calibration.calibration import FIT_FORMAT
+    from prillm_or.calibration.draw_files import DRAWS_FORMAT, DRAWS_NAME
     from prillm_or.calibration.observation_files import read_observations
     from prillm_or.calibration.procedure import calibrate
+    from prillm_or.market.market import MARKET_FORMAT
     from prillm_or.output.canvas import need_pictures
 
     if page:
         need_pictures("--report")
     check_folder(out)
-    outputs = [out / name for name in ("fit.json", DRAWS_NAME, _PAGE)] if out.exists() else []
-    check_files(json, *outputs, reads=[folder, warm])
+    marks = {out / "fit.json": FIT_FORMAT, out / DRAWS_NAME: DRAWS_FORMAT}
+    if page:
+        marks[out / _PAGE] = "<title>Calibration of "
+    check_files(json, *(marks if out.exists() else ()), reads=[folder, warm])
     observations = read_observations(folder)
     days = _days(observations, market)
+    check_ours(marks | {out / f"{observations.name}-{day}.json": MARKET_FORMAT for day in days})
     with progress(f"calibrating {observations.name}", verbose=verbose):
         found = calibrate(
             observations,

@@ -34,7 +34,7 @@ from prillm_or.cli.streams import report
 from prillm_or.errors import CombinationError, with_flags
 from prillm_or.limits import Limits
 from prillm_or.models.registry import MODELS
-from prillm_or.output.checking import check_folder
+from prillm_or.output.checking import check_folder, check_ours
 from prillm_or.output.tables import console
 from prillm_or.workers.engine import engine_of
 
@@ -128,6 +128,9 @@ def command(
     if done.interrupted:
         report("interrupted: the report holds the runs that were finished")
         return 130
+    if done.failure is not None:
+        report(done.failure)
+        return 2
     return max((_code(record, gap is not None) for record in done.records), default=0)
 
 
@@ -157,15 +160,16 @@ def _plan(
 
 def _check_outputs(plan: Plan, folder: Path | None, json: str | None) -> None:
     from prillm_or.output.canvas import need_pictures
-    from prillm_or.report.gap_folder import NAMES
+    from prillm_or.report.gap_folder import MARKS
 
     outputs = []
     if folder is not None:
         need_pictures(f"--report {folder}")
         check_folder(folder, parents=True)
-        outputs = [folder / name for name in NAMES] if folder.exists() else []
+        outputs = [folder / name for name in MARKS] if folder.exists() else []
     files = (spec.solver for spec in plan.methods), (spec.model for spec in plan.methods)
     check_files(json, *outputs, reads=[*(file.path for file in plan.files), *files[0], *files[1]])
+    check_ours({path: MARKS[path.name] for path in outputs})
 
 
 def _method_here(text: str) -> str:

@@ -12,7 +12,7 @@ from prillm_or.comparison.plan import Plan, Record, Row, Unit
 from prillm_or.comparison.runs import run_all
 from prillm_or.comparison.shares import with_shares
 from prillm_or.comparison.store import Store
-from prillm_or.errors import with_arguments
+from prillm_or.errors import PrillmError, with_arguments
 from prillm_or.output.answer import Answer
 from prillm_or.output.tables import Part, Table
 from prillm_or.workers.engine import Engine
@@ -35,12 +35,15 @@ class Comparison(Answer):
         What the run depended on, see `environment`.
     interrupted
         Whether Ctrl-C came first.
+    failure
+        Why it ended before all units had run, as where a disk is full or a cluster is lost; None where it did not.
     """
 
     plan: Plan
     records: tuple[Record, ...]
     environment: Mapping[str, Any]
     interrupted: bool = False
+    failure: str | None = None
 
     @property
     def rows(self) -> list[Row]:
@@ -105,12 +108,12 @@ def compare(
     Returns
     -------
     Comparison
-        After Ctrl-C, of what was finished.
+        After Ctrl-C, a full disk or the loss of a cluster, of what was finished.
 
     Raises
     ------
     PrillmError
-        When the folder cannot be used, or a cluster is not there.
+        When the folder cannot be used, or a cluster is not there, before any unit has finished.
 
     Examples
     --------
@@ -126,7 +129,7 @@ def compare(
     units = list(plan.units())
     store = None if folder is None else Store(folder, resume=resume)
     done = {record.unit.key: record for record in store.finished(units)} if store and resume else {}
-    interrupted = False
+    interrupted, failure = False, None
     try:
         for raw in run_all([unit for unit in units if unit.key not in done], engine, on_begin):
             record = _worded(raw, wording)
@@ -136,8 +139,12 @@ def compare(
             on_end(record)
     except KeyboardInterrupt:
         interrupted = True
+    except PrillmError as fault:
+        if not done:
+            raise
+        failure = fault.message
     records = with_shares([done[unit.key] for unit in units if unit.key in done], str(plan.methods[0]))
-    return Comparison(plan, tuple(records), environment(plan, engine), interrupted)
+    return Comparison(plan, tuple(records), environment(plan, engine), interrupted, failure)
 
 
 def _worded(record: Record, wording: Callable[[str], str]) -> Record:

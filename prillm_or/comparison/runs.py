@@ -127,13 +127,21 @@ def crowding(jobs: int, threads: int) -> str | None:
 
 @cache
 def _warm_up(method: MethodSpec) -> None:
-    """Solve a small market first, so that imports, weights and a solver's first start count for no run."""
+    """Solve a small market first, so that imports, weights and a solver's first start count for no run.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        On Ctrl-C, as `run_unit`.
+    """
     rivals = 1 if method.abstraction is None else method.abstraction.keep + 1  # one too many, so that it does its work
-    with suppress(Exception):
-        solve(
+    with suppress(Exception):  # the run will say what is wrong
+        result = solve(
             generate(2, rivals + 1, "uniform", 0),
             solver=method.solver,
             model=method.model,
             time_limit=_WARM_UP_S,
             abstraction=method.abstraction,
         )
+        if result.interrupted:
+            raise KeyboardInterrupt

@@ -109,6 +109,8 @@ def _checked(market: Market, response: Array, best: float) -> tuple[Array, float
         result = solve(market, solver="highs", model="kkt-bigm", gap=_CHECK_GAP, time_limit=_CHECK_S)
     except (CombinationError, UnavailableError):
         return response, best, None, f"{heuristic}: highs:kkt-bigm takes no such market"
+    if result.interrupted:
+        raise KeyboardInterrupt  # half a check is none
     if result.profit > best:
         response, best = np.array(list(result.prices.values())), result.profit
     bound = result.upper_bound

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from prillm_or.errors import PrillmError
+
+_BEGIN = 4096
+"""Bytes within which a mark is looked for."""
 
 
 def check_outputs(*outputs: str | Path | None, inputs: Iterable[Path | None] = ()) -> None:
@@ -39,6 +42,38 @@ def check_outputs(*outputs: str | Path | None, inputs: Iterable[Path | None] = (
             taken[here] = "is to be written twice"
     if faults:
         raise PrillmError("\n".join(faults))
+
+
+def check_ours(marks: Mapping[Path, str]) -> None:
+    """Check that files whose names the user did not give take the place of none but ours.
+
+    Parameters
+    ----------
+    marks
+        The files, and what each of ours holds near its beginning.
+
+    Raises
+    ------
+    PrillmError
+        When there is one that is not ours; with a line for each.
+    """
+    faults = [
+        f"{path}: is not ours, and would be overwritten; move it away or write elsewhere"
+        for path, mark in marks.items()
+        if path.is_file() and not _holds(path, mark.encode())
+    ]
+    if faults:
+        raise PrillmError("\n".join(faults))
+
+
+def _holds(path: Path, mark: bytes) -> bool:
+    """Whether a file has the mark, or nothing that could be lost."""
+    try:
+        with path.open("rb") as stream:
+            begin = stream.read(_BEGIN)
+    except OSError:  # it cannot be known to be ours
+        return False
+    return not begin or mark in begin
 
 
 def checked_output(path: Path, endings: Sequence[str]) -> Path:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prillm_or.comparison.comparison import Comparison
+from prillm_or.comparison.comparison import REPORT_FORMAT, Comparison
 from prillm_or.output.saving import replace_file, write_json
 from prillm_or.report.gap_page import html_page
 from prillm_or.report.gap_tables import csv_table, markdown
 
-NAMES = ("report.json", "report.csv", "report.md", "report.html")
+MARKS = {
+    "report.json": REPORT_FORMAT,
+    "report.csv": "instance,instance_sha256,",
+    "report.md": "# Optimality-gap report",
+    "report.html": "<title>Optimality-gap report</title>",
+}
+"""The files, and what shows that one is ours."""
 
 
 def write_report(comparison: Comparison, folder: Path) -> list[Path]:
@@ -20,7 +26,7 @@ def write_report(comparison: Comparison, folder: Path) -> list[Path]:
     PrillmError
         When one cannot be written.
     """
-    paths = [folder / name for name in NAMES]
+    paths = [folder / name for name in MARKS]
     write_json(comparison.to_dict(), paths[0])
     for path, text in zip(paths[1:], (csv_table, markdown, html_page), strict=True):
         replace_file(path, text(comparison).encode())

@@ -215,7 +215,8 @@ def _proven(market: Market, proposal: Proposal, limits: Limits) -> Proposal:
     The price is no head start to `bisect`, which opens the interval of largest bound first, whatever it has seen.
     """
     proof = Bisect().solve(market, limits)
-    ended = proof.ended if proposal.ended is Ended.FINISHED else proposal.ended
+    later = proposal.ended is Ended.FINISHED or proof.ended is Ended.INTERRUPTED
+    ended = proof.ended if later else proposal.ended
     assert proof.prices is not None
     notes = (*proposal.notes, f"bound by bisect: {', '.join(proof.notes)}, best price met {proof.prices[0]:.7g}")
     figures = {**proof.stats, "price": float(proof.prices[0])}

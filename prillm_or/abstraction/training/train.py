@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prillm_or.errors import PrillmError, check_choice, check_count, checked_path, need_packages
 from prillm_or.output.canvas import need_pictures
-from prillm_or.output.checking import checked_output
+from prillm_or.output.checking import check_ours, check_outputs, checked_output
 from prillm_or.output.saving import replace_file
 from prillm_or.users.threads import cores
 from prillm_or.workers.ctrl_c import without_ctrl_c
@@ -91,6 +91,9 @@ def _checked(out: Path, kind: str, scenarios: int | None, epochs: int, seed: int
     checked_output(out, (".safetensors",))
     if out.is_dir():
         raise PrillmError(f"{out}: is a folder; give the name of a file to write")
+    beside = {out.with_suffix(".md"): "# Weights of `learned", out.with_suffix(".svg"): f'id="{out.stem}-'}
+    check_outputs(out, *beside)
+    check_ours(beside)
     check_choice("kind", kind, _SCENARIOS)
     for name, value, least in (
         ("scenarios", _FEWEST if scenarios is None else scenarios, _FEWEST),
