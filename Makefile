@@ -50,13 +50,15 @@ wheel: $(VENV)/.installed-test
 	$(WHEEL_VENV)/bin/pip install --quiet "$$(ls $(CURDIR)/dist/*.whl)[test]"
 	PRILLM_OR_WHEEL=1 $(WHEEL_VENV)/bin/pytest -m wheel
 
-# The oldest releases that pyproject.toml allows, with Python 3.11; torch in the release that pip is told to take.
+# The oldest releases that pyproject.toml allows, with Python 3.11; torch in the release that pip is told to take, and last,
+# as what it brings would stay: it needs networkx and Jinja, too.
 test-oldest:
 	$(PYTHON) -m venv $(OLDEST_VENV)
-	$(OLDEST_VENV)/bin/pip install --quiet uv torch==2.13.0
+	$(OLDEST_VENV)/bin/pip install --quiet uv
 	echo torch >build/not-oldest.txt
 	$(OLDEST_VENV)/bin/uv pip install --quiet --python $(OLDEST_VENV) --resolution lowest-direct \
 		--excludes build/not-oldest.txt --requirements pyproject.toml --extra test
+	$(OLDEST_VENV)/bin/pip install --quiet torch==2.13.0
 	$(OLDEST_VENV)/bin/pip install --quiet --no-deps --editable .
 	$(OLDEST_VENV)/bin/pytest --numprocesses auto --dist worksteal
 

@@ -158,7 +158,7 @@ def need_packages(what: str, *packages: str, extra: str | None = None) -> None:
     Parameters
     ----------
     extra
-        The extra of this package that brings them; None for those it depends on.
+        The extra of this package that brings them; None where they are installed by their own names.
 
     Raises
     ------

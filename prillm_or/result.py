@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from prillm_or.errors import need_packages
 from prillm_or.output.advice import sentences
 from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure, seconds
@@ -197,6 +198,7 @@ class Result(Answer):
 
     def to_frame(self) -> DataFrame:
         """A row for each of the leader's providers: its price, its price today, and its load at the price found."""
+        need_packages("to_frame", "pandas")
         from pandas import DataFrame
 
         today = {} if self.today is None else self.today.prices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import prillm_or as po
 from prillm_or.abstraction.registry import parse_abstraction
 from prillm_or.comparison.method import parse_method
+from prillm_or.output.answer import Answer
 
 HUGE = 10**400
 """A whole number that no double holds."""
@@ -279,6 +281,18 @@ def test_every_answer_prints_saves_and_becomes_a_frame(market: po.Market, tmp_pa
         assert "nowhere/x.json: cannot be written" in said(answer.save, tmp_path / "nowhere" / "x.json")
         if hasattr(answer, "plot"):
             assert "`ax`: expected axes of matplotlib, got str" in said(answer.plot, "x")
+
+
+def test_without_pandas_every_frame_says_what_to_install(market: po.Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {po.Result, po.UserEquilibrium, po.ProfitCurve, po.Explanation, po.Game, po.RobustPrices, po.Calibration}
+    at = po.equilibrium(market)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    missing = "pandas is not installed; pip install pandas"
+    assert kinds <= set(Answer.__subclasses__())
+    for kind in Answer.__subclasses__():
+        assert said(kind.to_frame, object.__new__(kind)) == f"to_frame: {missing}"
+    assert said(lambda: at.loads) == f"loads: {missing}"
+    assert said(lambda: at.flows) == f"flows: {missing}"
 
 
 def test_a_method_reads_its_abstraction_as_solve_does() -> None:

@@ -19,7 +19,15 @@ from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, market_with
 from prillm_or.calibration.scores import Scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice
-from prillm_or.errors import CombinationError, PrillmError, argument, check_count, checked_list, checked_path
+from prillm_or.errors import (
+    CombinationError,
+    PrillmError,
+    argument,
+    check_count,
+    checked_list,
+    checked_path,
+    need_packages,
+)
 from prillm_or.files.markets import write_market
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.output.answer import Answer
@@ -139,6 +147,7 @@ class Calibration(Answer):
 
     def to_frame(self) -> DataFrame:
         """A row for each provider: its value with its interval, and its own-price elasticity."""
+        need_packages("to_frame", "pandas")
         import pandas as pd
 
         ends = np.full((len(self.elasticity), 2), np.nan) if self.intervals is None else self.intervals.values

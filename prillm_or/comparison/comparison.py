@@ -12,7 +12,7 @@ from prillm_or.comparison.plan import Plan, Record, Row, Unit
 from prillm_or.comparison.runs import run_all
 from prillm_or.comparison.shares import with_shares
 from prillm_or.comparison.store import Store
-from prillm_or.errors import PrillmError, with_arguments
+from prillm_or.errors import PrillmError, need_packages, with_arguments
 from prillm_or.output.answer import Answer
 from prillm_or.output.tables import Part, Table
 from prillm_or.workers.engine import Engine
@@ -56,6 +56,7 @@ class Comparison(Answer):
 
     def to_frame(self) -> DataFrame:
         """A row for each run; of a field that holds others, a column each."""
+        need_packages("to_frame", "pandas")
         import pandas as pd
 
         return pd.json_normalize(self.rows)

@@ -13,6 +13,7 @@ from prillm_or import __version__
 from prillm_or.competition.rounds import End
 from prillm_or.competition.setting import Setting
 from prillm_or.competition.tables import competition_parts
+from prillm_or.errors import need_packages
 from prillm_or.market.market import Array, by_provider
 from prillm_or.market.sanity import costless, implausible
 from prillm_or.output.answer import Answer
@@ -184,6 +185,7 @@ class Competition(Answer):
 
     def to_frame(self) -> DataFrame:
         """A row for each provider: its price, load and profit today and at the first equilibrium."""
+        need_packages("to_frame", "pandas")
         import pandas as pd
 
         columns = {}

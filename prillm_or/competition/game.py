@@ -27,6 +27,7 @@ from prillm_or.errors import (
     check_number,
     checked_list,
     checked_path,
+    need_packages,
 )
 from prillm_or.files.changes import read_change
 from prillm_or.files.markets import AnyMarket, as_market
@@ -109,6 +110,7 @@ class Game(Answer):
 
     def to_frame(self) -> DataFrame:
         """A row for each provider; with a change, columns before, after and their difference."""
+        need_packages("to_frame", "pandas")
         if self.after is None:
             return self.before.to_frame()
         import pandas as pd

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prillm_or.curves.trace import SAME, Piece, best_on_piece, trace
-from prillm_or.errors import ArgumentError, CombinationError, ConvergenceError, argument, check_number
+from prillm_or.errors import ArgumentError, CombinationError, ConvergenceError, argument, check_number, need_packages
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.limits import Deadline
 from prillm_or.market.market import Array, Market, Mask
@@ -198,6 +198,7 @@ class ProfitCurve(Answer):
 
     def to_frame(self) -> DataFrame:
         """A row for each piece: from, to, load, slope; on it the load at a price p is load + slope (p - from)."""
+        need_packages("to_frame", "pandas")
         import pandas as pd
 
         return pd.DataFrame(self._rows(), columns=list(_COLUMNS))

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from prillm_or.curves.profit_curve import LocalMaximum
+from prillm_or.errors import need_packages
 from prillm_or.explanation.tables import maxima_table, rivals_table, users_table
 from prillm_or.market.market import Units
 from prillm_or.output.answer import Answer
@@ -214,6 +215,7 @@ class Explanation(Answer):
 
     def to_frame(self) -> DataFrame:
         """A row for each user and rival: `side`, load, and what 1 % more does to the best price and profit."""
+        need_packages("to_frame", "pandas")
         import pandas as pd
 
         rows = [

@@ -23,7 +23,13 @@ class Answer(ABC):
 
     @abstractmethod
     def to_frame(self) -> DataFrame:
-        """Its rows as a pandas frame, labelled by id; pandas is imported here."""
+        """Its rows as a pandas frame, labelled by id.
+
+        Raises
+        ------
+        UnavailableError
+            When pandas is not installed.
+        """
 
     @abstractmethod
     def parts(self, note: str = "") -> Iterable[Part]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from prillm_or import __version__
+from prillm_or.errors import need_packages
 from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure
 from prillm_or.output.tables import Part, Table
@@ -103,6 +104,7 @@ class RobustPrices(Answer):
 
     def to_frame(self) -> DataFrame:
         """A row for each of the three prices."""
+        need_packages("to_frame", "pandas")
         import pandas as pd
 
         return pd.DataFrame.from_dict({name: asdict(price) for name, price in self.by_name.items()}, orient="index")

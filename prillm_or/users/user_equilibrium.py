@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prillm_or.errors import ArgumentError, CombinationError, argument, is_number
+from prillm_or.errors import ArgumentError, CombinationError, argument, is_number, need_packages
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.checks import meant
 from prillm_or.market.market import Array, Market, by_provider
@@ -57,6 +57,7 @@ class UserEquilibrium(Answer):
     @cached_property
     def loads(self) -> Series[float]:
         """Volume units that each provider serves, by its id."""
+        need_packages("loads", "pandas")
         from pandas import Series
 
         return Series(self.found.load, index=list(self.market.provider_ids), name="load").rename_axis("provider")
@@ -64,6 +65,7 @@ class UserEquilibrium(Answer):
     @cached_property
     def flows(self) -> DataFrame:
         """Volume units that each user routes to each provider: users by providers."""
+        need_packages("flows", "pandas")
         from pandas import DataFrame
 
         frame = DataFrame(self.found.flow, index=list(self.market.user_ids), columns=list(self.market.provider_ids))
@@ -88,6 +90,7 @@ class UserEquilibrium(Answer):
 
     def to_frame(self) -> DataFrame:
         """A row for each pair in use: user, provider, flow."""
+        need_packages("to_frame", "pandas")
         from pandas import DataFrame
 
         market, flow = self.market, self.found.flow

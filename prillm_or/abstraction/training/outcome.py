@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from prillm_or.abstraction.training.fit import Epoch, Schedule
+from prillm_or.errors import need_packages
 from prillm_or.output.answer import Answer
 from prillm_or.output.tables import Part, Table
 
@@ -50,6 +51,7 @@ class Trained(Answer):
 
     def to_frame(self) -> DataFrame:
         """A row for each score."""
+        need_packages("to_frame", "pandas")
         import pandas as pd
 
         return pd.DataFrame([asdict(each) for each in self.scores])
