@@ -65,7 +65,7 @@ def test_groups_hold_what_they_value_less_to_be_slower_by_hand() -> None:
     np.testing.assert_allclose(market.value, np.array([2.0, 0.0]), atol=1e-15)
     np.testing.assert_allclose(market.delay, [[1 + 0, 2 + 1], [3 + 2, 4 + 0]], rtol=1e-15)
     np.testing.assert_array_equal(market.delay_weight, [1, 1])
-    assert market.units.delay == "1000 USD per 1e9 tokens"
+    assert market.units.delay == "currency per volume unit"
     assert market.description == "as told"
 
 

@@ -193,7 +193,7 @@ def test_providers_and_weights_are_those_of_the_calibration(calibration: Calibra
     weights = table(page, "weight of")
     assert weights["congestion, common"]["value"] == f"{preferences.congestion:.4g}"
     assert weights["congestion, common"]["90% interval"] == f"{low:.3g} to {high:.3g}"
-    assert weights["delay"]["unit"] == "1000 USD per 1e9 tokens and s"
+    assert weights["delay"]["unit"] == "currency per volume unit and delay unit"
     assert weights["price"]["value"] == "1"
 
 

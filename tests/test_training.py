@@ -226,7 +226,7 @@ def test_train_refuses_what_it_cannot_write(tmp_path: Path, capsys: pytest.Captu
     assert "does not exist" in capsys.readouterr().err
     (tmp_path / "folder.safetensors").mkdir()
     assert run(["train", "--out", str(tmp_path / "folder.safetensors"), *SMALL]) == 2
-    assert "is a folder" in capsys.readouterr().err
+    assert "a folder, not a file" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -257,7 +257,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             load_network("learned", LearnedNetworks, name)
 
     refused("no such file|No such file", str(tmp_path / "none.safetensors"))
-    refused("no file is called", "nobody")
+    refused("there is none of that name", "nobody")
     path.write_bytes(b"\x80\x04K\x01.")  # a pickle
     refused("not a safetensors file")
     save_file({"x": torch.zeros(1)}, path)

@@ -80,6 +80,7 @@ def failed(unit: Unit, failure: str, message: str, seconds: float) -> Record:
         "threads": unit.limits.threads,
         "version": __version__,
         "stats": {},
+        "warnings": [],
         **_besides(unit),
         "message": message,
     }
