@@ -24,7 +24,8 @@ from helpers.calibration import (
     with_flow_of,
 )
 from prillm_or.calibration.days import Days, independent_flows
-from prillm_or.calibration.fit import SHRINKAGES, fit_days, fit_path
+from prillm_or.calibration.findings import _price_of_own
+from prillm_or.calibration.fit import SHRINKAGES, fit_days, fit_path, without_price
 from prillm_or.calibration.misfit import OWN
 from prillm_or.calibration.preferences import EVERYONE, Preferences, predicted_flows
 from prillm_or.calibration.specification import Specification
@@ -328,3 +329,15 @@ def test_a_day_without_anybody_tells_nothing() -> None:
 def test_flows_that_do_not_vary_have_a_misfit_in_units_of_themselves(size: float) -> None:
     days = drawn_days(wanted_at_random(2, 3, 1), 4, 1)
     assert fitted(with_flow(days, np.full(days.flow.shape, size))).misfit < 1e-6
+
+
+def test_without_their_price_own_weights_fit_exact_flows_exactly() -> None:
+    true, days = own_truth(3, 4, 0, 0.0, 0.5)
+    found = fitted(days, Specification(own_price=True))
+    free = without_price(found)
+    assert found.missed > 1e-7
+    assert free.missed < 1e-9
+    (said,) = _price_of_own(found)
+    assert said.startswith("What is users' own is shrunk, and that alone keeps the fit from the flows")
+    noisy = fitted(drawn_days(true, 8, 0, noise=0.1), Specification(own_price=True))
+    assert list(_price_of_own(noisy)) == []

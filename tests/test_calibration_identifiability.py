@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from helpers.calibration import (
+    alike,
     drawn_days,
     fit_from,
+    hand_days,
     offering,
     parameters,
     wanted,
@@ -19,7 +21,7 @@ from helpers.calibration import (
 )
 from prillm_or.calibration.fit import fit_days
 from prillm_or.calibration.identifiability import identifiability
-from prillm_or.calibration.left_open import left_open
+from prillm_or.calibration.left_open import bounded, left_open
 from prillm_or.calibration.misfit import Misfit
 from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array
@@ -168,3 +170,17 @@ def test_memory_grows_with_cells_times_parameters() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 20 * derivatives
+
+
+def test_a_value_at_a_corner_is_known_from_one_side() -> None:
+    # All use p1, at a marginal cost of 1 + 2 w_q = 3 with demand and capacity 1: at a price of 3, p2 is just not used.
+    true = alike(1, [0.0, 0.0], 1.0, 0.0)
+    days = hand_days([[1.0, 3.0]], [[[1.0, 0.0]]])
+    found = fit_from(true, days)
+    assert found.parameters.provider_ids[found.parameters.reference] == "p1"
+    edge = identifiability(replace(found, theta=found.parameters.pack(alike(1, [0.0, 0.0], 1.0, 0.0))))
+    assert (edge.at_most, edge.at_least) == (("p2",), ())
+    (said,) = bounded(edge.at_most, edge.at_least)
+    assert said.startswith("how low the value of these is: p2. Each is worth at most")
+    inside = identifiability(fit_from(true, with_flow_of(true, replace(days, price=np.array([[1.0, 1.5]])))))
+    assert (inside.at_most, inside.at_least) == ((), ())

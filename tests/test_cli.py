@@ -16,6 +16,7 @@ import pytest
 from helpers.commands import PROGRAM, in_process, interrupted, read_json, running, wait_for_work
 from helpers.markets import shipped
 from prillm_or.cli import run
+from prillm_or.errors import ConvergenceError
 from prillm_or.files.markets import write_market
 from prillm_or.market.synthetic import generate
 from prillm_or.solvers.registry import SOLVERS
@@ -372,3 +373,15 @@ def test_an_export_that_cannot_work_says_why(
     assert run(["solve", *arguments]) == 2
     assert fragment in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_equilibrium_that_is_not_certified_is_a_line_and_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise ConvergenceError("it did not settle")
+
+    monkeypatch.setattr("prillm_or.cli.app.invoke", fail)
+    assert run(["equilibrium", "tiny/kink"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("it did not settle; most often demands or capacities lie too many orders")

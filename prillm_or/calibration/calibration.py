@@ -130,6 +130,8 @@ class Calibration(Answer):
                 "singular_values": self.identifiability.singular_values.tolist(),
                 "condition": self.identifiability.condition,
                 "undetermined": [dict(direction) for direction in self.identifiability.undetermined],
+                "at_most": list(self.identifiability.at_most),
+                "at_least": list(self.identifiability.at_least),
             },
             "elasticities": {
                 name: None if np.isnan(elasticity) else float(elasticity)

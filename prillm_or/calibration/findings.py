@@ -8,9 +8,9 @@ import numpy as np
 
 from prillm_or.calibration.bootstrap import LEVEL, Intervals
 from prillm_or.calibration.calibration import OURS, MethodScores
-from prillm_or.calibration.fit import Fit
+from prillm_or.calibration.fit import Fit, without_price
 from prillm_or.calibration.identifiability import Identifiability
-from prillm_or.calibration.left_open import left_open
+from prillm_or.calibration.left_open import bounded, left_open
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.odd_days import odd_days
 from prillm_or.calibration.preferences import predicted_flows
@@ -20,6 +20,8 @@ from prillm_or.output.numbers import signed
 _HARDLY = 0.1
 _ROUNDING = 1e-9
 _STRONG = 0.3
+_EXACT = 1e-9
+"""Of 1 - R^2: below it, the flows hold no noise."""
 _FEW_POINTS = 30
 
 
@@ -37,6 +39,7 @@ def findings(
         *_congestion(observations, fit, intervals),
         *_delay(fit),
         *_shrinkage(fit),
+        *_price_of_own(fit),
         *_open(observations, identified),
     )
 
@@ -122,7 +125,24 @@ def _shrinkage(fit: Fit) -> Iterator[str]:
         )
 
 
+def _price_of_own(fit: Fit) -> Iterator[str]:
+    """What the price of a user's own weights did where the data are exact, so that nothing else is between."""
+    if not fit.parameters.specification.own:
+        return
+    free = without_price(fit)
+    missed, freely = fit.missed, free.missed
+    if freely > _EXACT or missed <= _EXACT:
+        return
+    pulled = max(abs(free.theta - fit.theta)[fit.parameters.shrunk])
+    yield (
+        f"What is users' own is shrunk, and that alone keeps the fit from the flows: 1 - R^2 is {missed:.1g}, without "
+        f"shrinking {freely:.0e}. It pulled users' own numbers by up to {pulled:.2g} (0.1 of a weight is about 10 %), "
+        "and values and elasticities with them."
+    )
+
+
 def _open(observations: Observations, identified: Identifiability) -> Iterator[str]:
     days = "one day" if observations.T == 1 else f"these {observations.T} days"
-    for sentence in left_open(identified.undetermined):
+    one_sided = bounded(identified.at_most, identified.at_least)
+    for sentence in (*left_open(identified.undetermined), *one_sided):
         yield f"The flows of {days} do not tell {sentence} Do not price on it."

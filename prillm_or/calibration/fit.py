@@ -35,6 +35,7 @@ _OWN_PATH = (10.0, 1.0, 0.3, 0.1)
 _START_DAYS = 8
 _ROUGH, _MOST = 20, 300
 _PRECISION = 1e-9
+_NEXT_TO_NOTHING = 1e-6 * OWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,12 @@ class Fit:
     weight: Array
     misfit: float
     theta: Array
+
+    @property
+    def missed(self) -> float:
+        """1 - R^2 of the flows seen: the misfit without anything that shrinks."""
+        missed = Misfit(self.parameters, self.days, self.weight, 0.0, self.theta, 0.0).residuals(self.theta)
+        return float(missed @ missed)
 
 
 class CutShortError(KeyboardInterrupt):
@@ -98,6 +105,11 @@ def fit_days(
     if start is not None:
         return _Search(days, parameters, _weights(days, weight)).descend(shrinkage, start)
     return fit_path(days, parameters, (shrinkage,), weight)[-1]
+
+
+def without_price(fit: Fit) -> Fit:
+    """The fit as it goes on when what is a user's own costs next to nothing, and nothing is pulled."""
+    return _Search(fit.days, fit.parameters, fit.weight).descend(0.0, fit.theta, _NEXT_TO_NOTHING)
 
 
 def fit_path(

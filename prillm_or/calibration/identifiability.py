@@ -4,6 +4,9 @@ J holds the derivatives of the flows seen by theta (`specification.py`, all entr
 the root mean square of all. A direction of theta in which J's singular value is below `_BLIND` of the largest changes
 the flows next to nothing: what moves along it is not known from the data, however good the fit. What is a user's own is
 then known only because it is shrunk.
+
+A value may also be open on one side. Where a user is just not to leave or just not to come, J holds the derivative to
+the side on which flows change; a step to the other changes none. Such a value is known as a bound.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from prillm_or.market.market import Array
 
 _BLIND = 1e-6
 _PART = 0.2
+_STEP = 0.01
+"""Of the unit of money: what a value is moved by, to see whether it is open on one side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +35,14 @@ class Identifiability:
         Of J, largest first.
     undetermined
         For each direction that the data cannot see, the entries that move along it, with their parts, largest first.
+    at_most, at_least
+        Providers whose values the data bound from above only, from below only, against that of the reference.
     """
 
     singular_values: Array
     undetermined: tuple[dict[str, float], ...]
+    at_most: tuple[str, ...] = ()
+    at_least: tuple[str, ...] = ()
 
     @property
     def condition(self) -> float | None:
@@ -45,7 +54,8 @@ class Identifiability:
 def identifiability(fit: Fit) -> Identifiability:
     """Singular values of the flows' derivatives at the fit, and the directions the data cannot see."""
     days = fit.days
-    changes = Misfit(fit.parameters, days, fit.weight).flow_changes(fit.theta)[days.train]
+    misfit = Misfit(fit.parameters, days, fit.weight)
+    changes = misfit.flow_changes(fit.theta)[days.train]
     unit = float(np.sqrt((days.flow[days.train] ** 2).sum())) or 1.0
     weight = np.sqrt(np.broadcast_to(fit.weight[:, :, None], days.flow.shape)[days.train])
     # The triangle has the same singular values, and no more rows than there are parameters.
@@ -54,7 +64,27 @@ def identifiability(fit: Fit) -> Identifiability:
     values = np.concatenate([values, np.zeros(fit.parameters.size - len(values))])
     names = list(fit.parameters.names())
     blind = directions[values <= _BLIND * values[0]]
-    return Identifiability(values, tuple(_parts(direction, names) for direction in blind))
+    least = _BLIND * values[0] * unit
+
+    def idle(place: int, step: float) -> bool:
+        """Whether a step of one entry changes the flows seen next to nothing."""
+        moved = fit.theta.copy()
+        moved[place] += step
+        missed = (misfit.flow(moved)[days.train] - flow) * weight
+        return bool(np.sqrt(missed @ missed) <= least * _STEP)
+
+    flow = misfit.flow(fit.theta)[days.train]
+    place = fit.parameters.places["b"]
+    others = [name for j, name in enumerate(fit.parameters.provider_ids) if j != fit.parameters.reference]
+    sides = {
+        name: (idle(k, -_STEP), idle(k, _STEP)) for k, name in zip(range(place.start, place.stop), others, strict=False)
+    }
+    return Identifiability(
+        values,
+        tuple(_parts(direction, names) for direction in blind),
+        at_most=tuple(name for name, (down, up) in sides.items() if down and not up),
+        at_least=tuple(name for name, (down, up) in sides.items() if up and not down),
+    )
 
 
 def _parts(direction: Array, names: list[str]) -> dict[str, float]:

@@ -44,6 +44,22 @@ def left_open(undetermined: Sequence[Mapping[str, float]]) -> Iterator[str]:
         yield _tied(tied)
 
 
+def bounded(at_most: Sequence[str], at_least: Sequence[str]) -> Iterator[str]:
+    """Name the values that are known from one side only.
+
+    Parameters
+    ----------
+    at_most, at_least
+        As in `Identifiability`.
+    """
+    for names, side, way in ((at_most, "most", "low"), (at_least, "least", "high")):
+        if names:
+            yield (
+                f"how {way} the value of these is:{_listed(names)}. Each is worth at {side} what is written; a "
+                f"{way}er value explains the flows as well. Days on which other prices make users change would tell."
+            )
+
+
 def _tied(names: Sequence[str]) -> str:
     """What moves together: the scale of money, common and own weights, or something else."""
     weights = [name for name in names if "weight of congestion" in name]

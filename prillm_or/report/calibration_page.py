@@ -11,7 +11,7 @@ from prillm_or import __version__
 from prillm_or.calibration.bootstrap import LEVEL, Intervals
 from prillm_or.calibration.calibration import Calibration, MethodScores
 from prillm_or.calibration.identifiability import Identifiability
-from prillm_or.calibration.left_open import left_open
+from prillm_or.calibration.left_open import bounded, left_open
 from prillm_or.calibration.scores import Scores, scores
 from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array, Mask
@@ -83,7 +83,10 @@ def calibration_page(calibration: Calibration) -> str:
         group_tables=list(_group_tables(calibration)) if specification.groups else [],
         condition=_condition(calibration.identifiability),
         numbers=calibration.fit.parameters.size,
-        open=list(left_open(calibration.identifiability.undetermined)),
+        open=[
+            *left_open(calibration.identifiability.undetermined),
+            *bounded(calibration.identifiability.at_most, calibration.identifiability.at_least),
+        ],
         blind=[_direction(parts) for parts in calibration.identifiability.undetermined],
         shrinkage=_shrinkage_table(calibration),
         version=__version__,
