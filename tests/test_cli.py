@@ -230,12 +230,13 @@ def test_without_extras_markets_are_solved_explained_and_shown(
     assert states["highs"] == "free (MIT), no limit of size"
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
-    """HiGHS has to have begun."""
+    """HiGHS has to have begun, which it has not before 5 s of processor time with the oldest releases."""
     out = tmp_path / "out.json"
     arguments = ("solve", "coding-13", "tiny/tie", "--model", "kkt-bigm-naive", "--solver", "highs", "--json", str(out))
     with running(*PROGRAM, *arguments) as process:
-        wait_for_work(3, process)
+        wait_for_work(6, process)
         interrupted(process)
     (result,) = read_json(out)
     assert result["instance"] == "coding-13"

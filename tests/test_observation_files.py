@@ -26,6 +26,7 @@ from prillm_or.calibration.observation_files import Form, read_observations, wri
 from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.cli import run
 from prillm_or.errors import PrillmError, UnavailableError
+from prillm_or.files.tables import csv_text
 from prillm_or.market.market import Units
 from prillm_or.output.saving import new_folder
 
@@ -166,6 +167,11 @@ def test_no_spreadsheet_computes_an_id(sign: str, seen: Observations, tmp_path: 
     assert read_observations(tmp_path / "out").user_ids == users
     with (tmp_path / "out" / "flows.csv").open(newline="") as file:
         assert not any(row["user"].startswith(tuple("=+-@")) for row in csv.DictReader(file))
+
+
+def test_a_carriage_return_in_an_id_survives() -> None:
+    text = csv_text({"user": ["\r", "a\rb", "plain"], "flow": [1.0, 2.0, 3.0]})
+    assert text == 'user,flow\n"\'\r",1.0\n"a\rb",2.0\nplain,3.0\n'
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])

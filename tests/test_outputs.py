@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -164,6 +165,18 @@ def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
     with new_folder(tmp_path / ("y" * 255)) as place:
         (place / "a").touch()
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_a_killed_writer_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    """An hour is more than any writer takes; newer ones may still be written to."""
+    left, now = tmp_path / ".r.json.0123abcd.tmp", tmp_path / ".r.json.fedcba98.tmp"
+    others = [tmp_path / name for name in (".other.json.0123abcd.tmp", ".r.json.mine.tmp", "r.json.0123abcd.tmp")]
+    for path in (left, now, *others):
+        path.write_text("half")
+    for path in (left, *others):
+        os.utime(path, (0, 0))
+    replace_file(tmp_path / "r.json", b"whole")
+    assert sorted(tmp_path.iterdir()) == sorted([now, *others, tmp_path / "r.json"])
 
 
 def test_a_writable_file_in_a_folder_that_takes_none() -> None:

@@ -8,8 +8,6 @@ from typing import Annotated
 import typer
 
 from prillm_or.cli.common import Instances, Outside, Verbose, check_files, progress, read_instance, tell
-from prillm_or.cli.streams import report
-from prillm_or.errors import ConvergenceError
 from prillm_or.output.checking import checked_output
 from prillm_or.output.saving import replace_file
 
@@ -37,12 +35,8 @@ def command(
         check_one_price(file.market)
     explored = []
     for file in files:
-        try:
-            with progress(file.market.name, verbose=verbose):
-                explored.append(explore(file, outside))
-        except ConvergenceError as failure:
-            report(failure)
-            return 3
+        with progress(file.market.name, verbose=verbose):
+            explored.append(explore(file, outside))
     with progress("page", verbose=verbose):
         page = explorer_page(explored)
     replace_file(out, page.encode())

@@ -12,6 +12,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -183,11 +184,13 @@ def _checked(
 
 def csv_text(columns: Mapping[str, Sequence[object]]) -> str:
     """Columns as the text of a CSV file; floats are written so that they are read back exactly."""
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
+    lines: list[str] = []
+    # Before Python 3.13 a carriage return in a cell is quoted only where lines end with one.
+    line = SimpleNamespace(write=lambda text: lines.append(text.removesuffix("\r\n") + "\n"))
+    writer = csv.writer(line, lineterminator="\r\n")
     writer.writerow(columns)
     writer.writerows(map(inert, row) for row in zip(*columns.values(), strict=True))
-    return stream.getvalue()
+    return "".join(lines)
 
 
 def inert(cell: object) -> object:

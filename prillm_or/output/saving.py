@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +23,8 @@ from prillm_or.output.checking import status, takes_files
 
 _KEPT = 40
 """Letters of a file's name that its temporary name keeps, of at most four bytes each."""
+_TOKEN = "[0-9a-f]" * 8
+_LEFT_S = 3600.0
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -35,6 +39,7 @@ def replace_file(path: Path, content: bytes) -> None:
         if old is not None and not (stat.S_ISREG(old.st_mode) and takes_files(target.parent)):
             _write(path, content, "wb", flags=~os.O_TRUNC)  # not first emptied, so that a failure loses the least
             return
+        _clear_beside(target)
         temporary = _beside(target)
         try:
             _write(temporary, content, "xb", mode=0o666 if old is None else old.st_mode & 0o600)
@@ -68,6 +73,14 @@ def _pass_on(old: os.stat_result, path: Path) -> None:
 def _beside(target: Path) -> Path:
     """A temporary name in the same folder, no longer than names may be."""
     return target.with_name(f".{target.name[:_KEPT]}.{secrets.token_hex(4)}.tmp")
+
+
+def _clear_beside(target: Path) -> None:
+    """Remove the temporary files that writers of this target left who were killed; who still writes has a newer one."""
+    for left in target.parent.glob(f".{glob.escape(target.name[:_KEPT])}.{_TOKEN}.tmp"):
+        with suppress(OSError):
+            if left.is_file() and time.time() - left.stat().st_mtime > _LEFT_S:
+                left.unlink()
 
 
 @contextmanager
