@@ -26,7 +26,7 @@ from prillm_or.calibration.observation_files import Form, read_observations, wri
 from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.cli import run
 from prillm_or.errors import PrillmError, UnavailableError
-from prillm_or.files.tables import csv_text
+from prillm_or.files.cells import csv_text
 from prillm_or.market.market import Units
 from prillm_or.output.saving import new_folder
 

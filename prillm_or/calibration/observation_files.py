@@ -13,9 +13,10 @@ import numpy as np
 from prillm_or.calibration.observation_tables import COLUMNS, KEYS, fields_of_tables
 from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.errors import ObservationsError
+from prillm_or.files.cells import csv_text, parquet_bytes
 from prillm_or.files.documents import parse_json
 from prillm_or.files.reading import read_content
-from prillm_or.files.tables import Table, csv_text, find_table, parquet_bytes, read_table
+from prillm_or.files.tables import Table, find_table, read_table
 from prillm_or.market import schema
 from prillm_or.market.checks import check_links
 from prillm_or.market.faults import Faults

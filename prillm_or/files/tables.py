@@ -1,9 +1,7 @@
-"""Tables: rows of a CSV or Parquet file as checked columns, with every fault by its row."""
+"""Tables: rows of a CSV or Parquet file, or of a frame, as checked columns, with every fault by its row."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,25 +10,15 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prillm_or.errors import UnavailableError
-from prillm_or.files.reading import MOST_BYTES, check_size, read_content, text_of, too_large
+from prillm_or.files.cells import ENDINGS, Raw, read_cells
 from prillm_or.market.faults import Faults, shown
 from prillm_or.market.market import Array
 
-PARQUET_ENDING = ".parquet"
-_ENDINGS = (".csv", ".csv.gz", PARQUET_ENDING)
-
-_CELL_BYTES = 8
-"""What a cell of a Parquet file takes at least, once it is read."""
-
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-_COMPUTED = re.compile(r"'*[=+\-@\t\r]")
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
@@ -100,33 +88,19 @@ class Table:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Raw:
-    """Cells as the file has them: text in a CSV file, values of any type in a Parquet file."""
-
-    rows: Sequence[int]
-    columns: Mapping[str, Sequence[object]]
-    complete: bool = True
-
-
 def find_table(folder: Path, stem: str, faults: Faults) -> Path | None:
     """File that holds a table, or folder of Parquet files; None, and a fault, where there is none or more than one.
 
     `stem` may hold the wild card `*`.
     """
-    found = sorted(path for ending in _ENDINGS for path in folder.glob(f"{stem}{ending}"))
+    found = sorted(path for ending in ENDINGS for path in folder.glob(f"{stem}{ending}"))
     if len(found) == 1:
         return found[0]
     if found:
         faults.add((), f"{', '.join(path.name for path in found)}: more than one file for one table; keep one")
     else:
-        faults.add((), f"{stem}: missing; expected {' or '.join(stem + ending for ending in _ENDINGS)}")
+        faults.add((), f"{stem}: missing; expected {' or '.join(stem + ending for ending in ENDINGS)}")
     return None
-
-
-def files_of(path: Path) -> list[Path]:
-    """The files that a table lies in: one, or in order those of a folder of Parquet files."""
-    return sorted(path.glob(f"*{PARQUET_ENDING}")) if path.is_dir() else [path]
 
 
 def read_table(
@@ -147,7 +121,7 @@ def read_table(
         When the file is Parquet and pyarrow is not installed.
     """
     try:
-        raw = _read_parquet(path) if path.name.endswith(PARQUET_ENDING) else _read_csv(path, faults)
+        raw = read_cells(path, faults)
     except ValueError as refusal:
         faults.add((), f"{path.name}: {refusal}")
         return None
@@ -164,11 +138,11 @@ def frame_table(frame: Any, name: str, columns: Sequence[Column], keys: Sequence
         faults.add((), f"{name}: column {shown(str(min(repeated)))} appears twice; keep one")
         return None
     cells = {str(column): frame[column].tolist() for column in frame.columns}
-    return _checked(name, _Raw(range(1, len(frame) + 1), cells), columns, keys, faults, others=False)
+    return _checked(name, Raw(range(1, len(frame) + 1), cells), columns, keys, faults, others=False)
 
 
 def _checked(
-    name: str, raw: _Raw, columns: Sequence[Column], keys: Sequence[str], faults: Faults, others: bool
+    name: str, raw: Raw, columns: Sequence[Column], keys: Sequence[str], faults: Faults, others: bool
 ) -> Table | None:
     if not _check_header(name, raw, columns, faults, others):
         return None
@@ -182,35 +156,6 @@ def _checked(
     return table
 
 
-def csv_text(columns: Mapping[str, Sequence[object]]) -> str:
-    """Columns as the text of a CSV file; floats are written so that they are read back exactly."""
-    lines: list[str] = []
-    # Before Python 3.13 a carriage return in a cell is quoted only where lines end with one.
-    line = SimpleNamespace(write=lambda text: lines.append(text.removesuffix("\r\n") + "\n"))
-    writer = csv.writer(line, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows(map(inert, row) for row in zip(*columns.values(), strict=True))
-    return "".join(lines)
-
-
-def inert(cell: object) -> object:
-    """A cell that no spreadsheet computes: an apostrophe keeps a text a text. Read back, it is gone."""
-    return f"'{cell}" if isinstance(cell, str) and _COMPUTED.match(cell) else cell
-
-
-def _as_meant(cells: Sequence[str]) -> Sequence[str]:
-    """Cells without the apostrophe of `inert`."""
-    return [cell[1:] if cell[:1] == "'" and _COMPUTED.match(cell) else cell for cell in cells]
-
-
-def parquet_bytes(columns: Mapping[str, Sequence[object]]) -> bytes:
-    """Columns as the bytes of a Parquet file."""
-    pyarrow, parquet = _pyarrow("writing Parquet")
-    stream = io.BytesIO()
-    parquet.write_table(pyarrow.table({name: list(cells) for name, cells in columns.items()}), stream)
-    return stream.getvalue()
-
-
 def is_day(text: str) -> bool:
     """Whether a text is an ISO date written in full, such as 2026-07-21."""
     try:
@@ -219,108 +164,7 @@ def is_day(text: str) -> bool:
         return False
 
 
-def _pyarrow(what: str) -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        way_out = "pip install 'prillm-or[calibrate]', or use CSV"
-        raise UnavailableError(f"{what} needs pyarrow, which is missing; {way_out}") from None
-    return pyarrow, parquet
-
-
-def _read_parquet(path: Path) -> _Raw:
-    pyarrow, parquet = _pyarrow(f"{path}: reading Parquet")
-    try:
-        for part in (parts := files_of(path)):
-            check_size(part)
-        tables = [_parquet_table(parquet, part) for part in parts]
-        if not tables:
-            raise ValueError(f"a folder without a file that ends in {PARQUET_ENDING}")
-        if sum(table.nbytes for table in tables) > MOST_BYTES:
-            raise too_large()
-        table = pyarrow.concat_tables(tables).unify_dictionaries()
-        names = table.column_names
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"column {shown(min(repeated))} appears twice; keep one")
-        return _Raw(range(1, table.num_rows + 1), {name: _cells(pyarrow, table[name]) for name in names})
-    except pyarrow.ArrowInvalid as failure:
-        raise ValueError(f"not a whole Parquet file: {failure}") from None
-    except OSError as failure:
-        raise ValueError(f"cannot be read: {failure.strerror or failure}") from None
-    except (ArithmeticError, NotImplementedError, KeyError) as failure:  # of Arrow's, and of values Python cannot hold
-        raise ValueError(f"cannot be read: {failure}") from None
-
-
-def _parquet_table(parquet: Any, path: Path) -> Any:
-    """One file. Texts stay words and positions in them: written out, a small file could fill all of memory."""
-    with parquet.ParquetFile(path) as file:
-        found = file.metadata
-        columns = [found.schema.column(c) for c in range(found.num_columns)]
-        groups = [found.row_group(g) for g in range(found.num_row_groups)]
-        packed = sum(group.total_byte_size for group in groups)
-        if max(packed, found.num_rows * len(columns) * _CELL_BYTES) > MOST_BYTES:
-            raise too_large()
-    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
-    with parquet.ParquetFile(path, read_dictionary=texts) as file:
-        return file.read(use_threads=False)
-
-
-def _cells(pyarrow: Any, column: Any) -> Sequence[object]:
-    """Cells of a Parquet file's column; equal ones are one object."""
-    kind = column.type
-    if column.null_count == 0 and (pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind)):
-        return cast("Sequence[object]", column.to_numpy())
-    if not pyarrow.types.is_dictionary(kind):
-        if pyarrow.types.is_nested(kind):
-            return cast("list[object]", column.to_pylist())
-        column = column.dictionary_encode()
-    column = column.combine_chunks()
-    words = [*column.dictionary.to_pylist(), None]
-    return [words[place] for place in column.indices.fill_null(-1).to_pylist()]
-
-
-def _read_csv(path: Path, faults: Faults) -> _Raw:
-    text = text_of(read_content(path))
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        records = list(reader)
-    except csv.Error as failure:
-        raise ValueError(f"not CSV: line {reader.line_num}: {failure}") from None
-    if not any(records):
-        raise ValueError("the file is empty")
-    header = records[0]
-    _refuse_other_separator(path.name, header)
-    repeated = {name for name in header if header.count(name) > 1}
-    if repeated:
-        raise ValueError(f"column {shown(min(repeated))} appears twice; keep one")
-    numbered = [(row, record) for row, record in enumerate(records[1:], start=2) if record]
-    if len(numbered) > 1 and all(len(record) > len(header) for _, record in numbered):
-        more = f"every row has more cells than the header's {len(header)}"
-        raise ValueError(f"{more}; does a decimal comma make two of one?")
-    whole = [(row, record) for row, record in numbered if len(record) == len(header)]
-    odd = (((), place) for place in numbered if len(place[1]) != len(header))
-    faults.add_all(
-        odd,
-        *(path.name, "cells"),
-        describe=lambda place: f"{path.name}: row {place[0]}: expected {len(header)} cells, got {len(place[1])}",
-    )
-    cells = list(zip(*(record for _, record in whole), strict=True)) or [()] * len(header)
-    columns = map(_as_meant, cells)
-    return _Raw([row for row, _ in whole], dict(zip(header, columns, strict=True)), len(whole) == len(numbered))
-
-
-def _refuse_other_separator(name: str, header: Sequence[str]) -> None:
-    """Cells are not guessed at: a comma in a number may part decimals or thousands."""
-    if len(header) > 1:
-        return
-    for mark, word in _SEPARATORS.items():
-        if mark in header[0]:
-            asked = f"pandas.read_csv({name!r}, sep={mark!r}, decimal=',').to_csv({name!r}, index=False)"
-            raise ValueError(f"its cells are separated by {word}; expected commas, and points in numbers; try {asked}")
-
-
-def _check_header(name: str, raw: _Raw, columns: Sequence[Column], faults: Faults, others: bool) -> bool:
+def _check_header(name: str, raw: Raw, columns: Sequence[Column], faults: Faults, others: bool) -> bool:
     known = [column.name for column in columns]
     missing = [column.name for column in columns if not column.optional and column.name not in raw.columns]
     unknown = [] if others else [other for other in raw.columns if other not in known]
@@ -332,7 +176,7 @@ def _check_header(name: str, raw: _Raw, columns: Sequence[Column], faults: Fault
     return not missing
 
 
-def _check_cells(name: str, raw: _Raw, columns: Sequence[Column], faults: Faults) -> Table:
+def _check_cells(name: str, raw: Raw, columns: Sequence[Column], faults: Faults) -> Table:
     size = len(raw.rows)
     unchecked = Table(name, raw.rows, {}, {}, raw.complete)
     texts: dict[str, Sequence[str]] = {}

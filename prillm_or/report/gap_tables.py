@@ -14,7 +14,7 @@ from prillm_or.comparison.method import about
 from prillm_or.comparison.plan import Record
 from prillm_or.comparison.published import citation, paper_tables
 from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections, time_note
-from prillm_or.files.tables import inert
+from prillm_or.files.cells import inert
 from prillm_or.result import Times
 
 _COLUMNS = ("status", "profit", "upper_bound", "gap", "profit_share", "time_share")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prillm_or.errors import ObservationsError, need_packages
-from prillm_or.files.tables import Column, Kind, Table, files_of, find_table, read_table
+from prillm_or.files.cells import files_of
+from prillm_or.files.tables import Column, Kind, Table, find_table, read_table
 from prillm_or.market.faults import Faults
 
 if TYPE_CHECKING:
