@@ -40,6 +40,9 @@ def argument(name: str, value: object = None, *, flag: str | None = None) -> str
     return f"\ue000{python}\ue001{flag}\ue002"
 
 
+OUT_OF_MEMORY = f"out of memory: take a smaller market, fewer {argument('jobs')}, or a larger machine"
+
+
 def with_flags(text: str) -> str:
     """A message for the command line: arguments are flags."""
     return _MARKED.sub(lambda found: found[2], text)

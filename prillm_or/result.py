@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from prillm_or.market.market import Units
 
 RESULT_FORMAT = "prillm-or/result@1"
+_FOR_PEOPLE = ("interrupted", "notes", "context")
+"""Fields of a result that are not part of the file format."""
 
 
 class Status(StrEnum):
@@ -192,7 +194,8 @@ class Result(Answer):
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in its order; numbers that JSON cannot write become null."""
         fields = dataclasses.asdict(dataclasses.replace(self, context=None))
-        del fields["notes"], fields["interrupted"], fields["context"]  # for people, not part of the format
+        for name in _FOR_PEOPLE:
+            del fields[name]
         document: dict[str, Any] = writable({"format": RESULT_FORMAT, **fields})
         return document | {"warnings": list(document["warnings"])}
 
@@ -284,7 +287,7 @@ def result_from_json(document: Mapping[str, Any]) -> Result:
     KeyError, TypeError, ValueError
         When it is no such document.
     """
-    names = {field.name for field in dataclasses.fields(Result)} - {"interrupted", "notes", "context"}
+    names = {field.name for field in dataclasses.fields(Result)}.difference(_FOR_PEOPLE)
     fields = {key: value for key, value in document.items() if key in names}
     today = fields["today"]
     return Result(

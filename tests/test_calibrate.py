@@ -193,6 +193,7 @@ def test_a_faulty_folder_lists_its_faults_and_nothing_is_written(
     assert "a file, not a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_the_fit_is_done_leaves_nothing(tmp_path: Path) -> None:
     """The fit has to have begun."""
     folder, out = folder_of(known(12, noise=0.05), tmp_path), tmp_path / "fitted"

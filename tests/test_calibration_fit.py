@@ -337,7 +337,7 @@ def test_without_their_price_own_weights_fit_exact_flows_exactly() -> None:
     free = without_price(found)
     assert found.missed > 1e-7
     assert free.missed < 1e-9
-    (said,) = _price_of_own(found)
+    (said,) = _price_of_own(found, free)
     assert said.startswith("What is users' own is shrunk, and that alone keeps the fit from the flows")
     noisy = fitted(drawn_days(true, 8, 0, noise=0.1), Specification(own_price=True))
-    assert list(_price_of_own(noisy)) == []
+    assert list(_price_of_own(noisy, without_price(noisy))) == []

@@ -252,6 +252,7 @@ def test_profiles_of_this_machine_do_not_go_to_a_cluster(
     assert f"--engine dask: {own} is a file of this machine" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_no_scheduler_at_the_address_is_one_line_and_2(capsys: pytest.CaptureFixture[str]) -> None:
     address = f"tcp://127.0.0.1:{free_port()}"
     assert run(["solve", "tiny/kink", "tiny/tie", "--engine", "dask", "--address", address]) == 2
@@ -292,6 +293,7 @@ def test_a_market_that_breaks_a_run_does_not_cost_the_others(
     assert "tiny/tie: internal error: ConvergenceError: not certified" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_is_told_in_a_line(tmp_path: Path) -> None:
     """The whole group hears it there, its processes on their way at first, then at work."""
     names = [str(find("instances", "coding-13"))] * 6

@@ -190,6 +190,7 @@ def test_an_odd_key_is_quoted_in_its_path(tmp_path: Path) -> None:
     assert refusal(written(tmp_path, document)) == ['leader.price_cap["gpt 5\\n"]: not one of the leader\'s providers']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_npy", [False, True])
 def test_a_million_faults_take_a_few_lines(tmp_path: Path, as_npy: bool) -> None:
     """So many that a line each would be felt."""

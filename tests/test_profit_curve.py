@@ -106,6 +106,22 @@ def test_profits_are_those_of_equilibria_the_other_price_held(kind: str, decisio
     assert found.best.profit >= found.profit(prices).max() * (1 - 1e-12)
 
 
+def test_users_who_leave_a_provider_of_ample_capacity_leave_its_load_right() -> None:
+    """Of users with weights of their own some come and some go, the leader or a rival having room for everybody."""
+    for seed in range(40):
+        market = draw_market("weights", 5, 3, seed)
+        ample = market.leader[0] if seed % 2 else market.rivals[0]
+        capacity = market.capacity.copy()
+        capacity[ample] = 10.0 ** (3.2 + 0.05 * seed) * market.demand.sum()
+        market = replace(market, capacity=capacity)
+        found = curve(market)
+        prices = np.linspace(0.0, found.cap, 13)
+        loads = [equilibrium_at(market, [price]).load[market.leader[0]] for price in prices]
+        np.testing.assert_allclose(
+            found.load(prices), loads, rtol=1e-7, atol=1e-9 * market.demand.sum(), err_msg=str(seed)
+        )
+
+
 def test_points_are_on_the_curve() -> None:
     found = curve("coding-13")
     prices, profits = found.points(found.cap)

@@ -64,6 +64,7 @@ def test_while_packages_are_loaded(package: str, name: str, code: int) -> None:
     assert (ended_with, said[:11], said.count("\n")) == (code, "interrupted", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["torch", "scipy.optimize"])
 def test_calibrate_while_packages_are_loaded(package: str, tmp_path: Path, folder: Path) -> None:
     """Torch takes seconds to load."""
@@ -80,6 +81,7 @@ def test_where_python_only_prints_exceptions() -> None:
     assert (done.stdout, done.stderr) == ("heard 130\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["highs", "gurobi", "scip"])
 def test_sigterm_keeps_the_best_price_as_ctrl_c_does(solver: str, tmp_path: Path) -> None:
     """Its solver has to have begun. Those in C hear no handler of Python's."""

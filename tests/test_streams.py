@@ -80,6 +80,7 @@ def test_what_cannot_be_written_is_printed_all_the_same(tmp_path: Path) -> None:
     assert "profit" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_comparison_that_a_full_disk_ends_shows_what_was_done(tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk."""
     many = ("--method", "path", "--repeat", "20", "--report", "out")

@@ -8,7 +8,7 @@ import numpy as np
 
 from prillm_or.calibration.bootstrap import LEVEL, Intervals
 from prillm_or.calibration.calibration import OURS, MethodScores
-from prillm_or.calibration.fit import Fit, without_price
+from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.identifiability import Identifiability
 from prillm_or.calibration.left_open import bounded, left_open
 from prillm_or.calibration.observations import Observations
@@ -31,15 +31,22 @@ def findings(
     scored: Mapping[str, MethodScores],
     intervals: Intervals | None,
     identified: Identifiability,
+    unpriced: Fit | None = None,
 ) -> tuple[str, ...]:
-    """Sentences on how far the fit can be trusted, the most important first."""
+    """Sentences on how far the fit can be trusted, the most important first.
+
+    Parameters
+    ----------
+    unpriced
+        The fit as it goes on `without_price`, where there is one.
+    """
     return (
         *map(str, odd_days(observations)),
         *_against_independence(scored),
         *_congestion(observations, fit, intervals),
         *_delay(fit),
         *_shrinkage(fit),
-        *_price_of_own(fit),
+        *(() if unpriced is None else _price_of_own(fit, unpriced)),
         *_open(observations, identified),
     )
 
@@ -125,11 +132,8 @@ def _shrinkage(fit: Fit) -> Iterator[str]:
         )
 
 
-def _price_of_own(fit: Fit) -> Iterator[str]:
+def _price_of_own(fit: Fit, free: Fit) -> Iterator[str]:
     """What the price of a user's own weights did where the data are exact, so that nothing else is between."""
-    if not fit.parameters.specification.own:
-        return
-    free = without_price(fit)
     missed, freely = fit.missed, free.missed
     if freely > _EXACT or missed <= _EXACT:
         return

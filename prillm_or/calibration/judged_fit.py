@@ -15,7 +15,7 @@ from prillm_or.calibration.calibration import OURS, Calibration, MethodScores
 from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.elasticities import own_price_elasticities
 from prillm_or.calibration.findings import findings
-from prillm_or.calibration.fit import CutShortError, Fit, fit_days
+from prillm_or.calibration.fit import CutShortError, Fit, fit_days, without_price
 from prillm_or.calibration.identifiability import identifiability
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, aligned, predicted_flows
@@ -115,6 +115,7 @@ def fit_and_judge(
     flow = predicted_flows(fit.preferences, days)
     scored = {OURS: _scored(days, held, flow, time.process_time() - began)}
     intervals: Intervals | None = None
+    unpriced: Fit | None = None
     interrupted = cut_short
     try:
         for name in () if cut_short else options.baselines:
@@ -122,6 +123,8 @@ def fit_and_judge(
             scored[name] = _baseline(name, observations, days, held, fit.weight, options.seed)
         if options.draws and not cut_short:
             intervals = bootstrap(fit, options.draws, options.seed)
+        if options.specification.own and not cut_short:
+            unpriced = without_price(fit)
     except KeyboardInterrupt:
         interrupted = True
     identified = identifiability(fit)
@@ -136,7 +139,7 @@ def fit_and_judge(
         intervals=intervals,
         identifiability=identified,
         elasticity=own_price_elasticities(fit.preferences, days),
-        findings=(_UNFINISHED,) * cut_short + findings(observations, fit, scored, intervals, identified),
+        findings=(_UNFINISHED,) * cut_short + findings(observations, fit, scored, intervals, identified, unpriced),
         interrupted=interrupted,
     )
 

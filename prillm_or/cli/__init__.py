@@ -1,4 +1,4 @@
-"""The command line, one file a command; `run` turns every ending into an exit code.
+"""The command line, one file a command; `main` turns every ending into an exit code.
 
 0 done, 1 finished without reaching what was asked, 2 bad input or a missing solver, 3 an internal error, 130 Ctrl-C,
 143 SIGTERM. The commands are imported when signals are heard and streams are open.
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> i
         Called as soon as Ctrl-C has a place to end in.
     """
     from prillm_or.cli.streams import report
-    from prillm_or.errors import ConvergenceError, PrillmError
+    from prillm_or.errors import OUT_OF_MEMORY, ConvergenceError, PrillmError
 
     try:
         begin()
@@ -69,7 +69,7 @@ def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> i
         report(_system_fault(failure))
         return 2
     except MemoryError:
-        report("out of memory: take a smaller market, fewer --jobs, or a larger machine")
+        report(OUT_OF_MEMORY)
         return 2
     except ImportError as error:
         if not str(error.path).endswith(_LIBRARIES):

@@ -158,8 +158,8 @@ def tell(*parts: Part) -> None:
 
 def finish(
     parts: Iterable[Part],
-    document: Document = (),
-    json: str | None = None,
+    document: Document,
+    json: str | None,
     *writes: Callable[[], Iterable[str | Path] | None] | None,
 ) -> None:
     """Write all files, then print: a result that cannot be printed is in its files, and the other way round.
@@ -239,7 +239,7 @@ def progress(what: str, *, verbose: bool) -> Iterator[None]:
         with quiet(), _logging_to(logger, handler):
             yield
     elif sys.stderr.isatty():
-        with console(stderr=True).status(what) as status:
+        with console().status(what) as status:
             handler = _StatusHandler(lambda line: status.update(f"{what}: {line}"))
             with quiet(), _logging_to(logger, handler):
                 yield

@@ -167,8 +167,8 @@ def _check_outputs(plan: Plan, folder: Path | None, json: str | None) -> None:
         need_pictures(f"--report {folder}")
         check_folder(folder, parents=True)
         outputs = [folder / name for name in MARKS] if folder.exists() else []
-    files = (spec.solver for spec in plan.methods), (spec.model for spec in plan.methods)
-    check_files(json, *outputs, reads=[*(file.path for file in plan.files), *files[0], *files[1]])
+    profiles = [name for spec in plan.methods for name in (spec.solver, spec.model)]
+    check_files(json, *outputs, reads=[*(file.path for file in plan.files), *profiles])
     check_ours({path: MARKS[path.name] for path in outputs})
 
 
@@ -215,7 +215,7 @@ def _shown(plan: Plan, *, verbose: bool) -> Iterator[_Bar]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=console(stderr=True), transient=True) as drawn:
+        with Progress(*columns, console=console(), transient=True) as drawn:
             yield _Drawn(drawn, len(list(plan.units())))
     else:
         yield _Bar()

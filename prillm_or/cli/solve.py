@@ -162,7 +162,7 @@ def _kept(json: str | None, settings: Settings, resume: bool) -> Kept | None:
 
 
 def _answers(tasks: Sequence[Task], engine: Engine, kept: Kept | None) -> Iterable[tuple[int, Result | Refused]]:
-    """The number of each task and its result; errors of one alone are for `main`: there is nobody else to spare."""
+    """The number of each task and its result; errors of one alone are for `run`: there is nobody else to spare."""
     if len(tasks) == 1 and engine.here and kept is None:
         return [(0, solve_task(tasks[0]))]
     return solve_all(engine, tasks, kept)

@@ -9,7 +9,7 @@ from prillm_or import __version__
 from prillm_or.comparison.plan import Record, Unit
 from prillm_or.errors import PrillmError
 from prillm_or.result import Status, result_from_json
-from prillm_or.solving.recheck import recheck
+from prillm_or.solving.recheck import of_line, recheck
 from prillm_or.workers.lines import Lines
 
 FILE = "runs.jsonl"
@@ -55,12 +55,8 @@ class Store:
                 raise self._lines.fault(number) from None
             if unit is None or failure is not None or version != __version__ or row.get("status") == Status.ERROR:
                 continue
-            try:
+            with of_line(self._lines, number):
                 recheck(unit.file.market, result_from_json(row), unit.limits.gap)
-            except (AttributeError, KeyError, TypeError):
-                raise self._lines.fault(number) from None
-            except ValueError as fault:
-                raise self._lines.fault(number, f"contradicts itself or its market: {fault}") from None
             found[unit] = Record(unit, row)
         return list(found.values())
 

@@ -318,12 +318,12 @@ class _State:
 
     def flip(self, pair: int) -> list[tuple[int, int]]:
         """Move the pair, which has no room, in or out of the support; its user and provider."""
-        (i, j), kappa = self._pairs.position(pair), None
-        if not self._inverse.full:
+        support, (i, j), kappa = self._inverse.support, self._pairs.position(pair), None
+        # Who leaves the ample provider leaves its unit of rooms and rates, too: all is computed anew.
+        if not self._inverse.full and not (j == self._ample and support[i, j]):
             a, b = edge = self._inverse.edge(pair)
             kappa = self._inverse.flip(pair, edge)
         if kappa is None:
-            support = self._inverse.support
             support[i, j] = not support[i, j]
             self._synchronise(Laplacian(support, self._users.capacity))
             return [(i, j)]

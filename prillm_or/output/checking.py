@@ -14,7 +14,7 @@ _BEGIN = 4096
 """Bytes within which a mark is looked for."""
 
 
-def check_outputs(*outputs: str | Path | None, inputs: Iterable[Path | None] = ()) -> None:
+def check_outputs(*outputs: str | Path | None, inputs: Iterable[Path] = ()) -> None:
     """Check, before there is any work, that files can be written and that none of them takes the place of another.
 
     Parameters
@@ -22,14 +22,14 @@ def check_outputs(*outputs: str | Path | None, inputs: Iterable[Path | None] = (
     outputs
         Files that are to be written; None and `-`, standard output, always can.
     inputs
-        What is read: files, and folders with the files in them; None, or names of no file, stand for none.
+        What is read: files, and folders with the files in them; names of no file stand for none.
 
     Raises
     ------
     PrillmError
         When a file cannot be written, is an input too, or is given twice; with a line for each.
     """
-    taken = {found: "is read, too" for path in inputs if path is not None for found in _identities(path)}
+    taken = {found: "is read, too" for path in inputs for found in _identities(path)}
     faults = []
     for path in (Path(output) for output in outputs if output is not None and str(output) != "-"):
         obstacle = _obstacle(path)

@@ -78,11 +78,11 @@ Part = str | Table | Block
 """What an answer is shown by: a line, a table or a block."""
 
 
-def console(*, stderr: bool = False) -> Console:
+def console() -> Console:
     """The terminal to show progress on."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def show(parts: Iterable[Part]) -> None:
@@ -92,7 +92,7 @@ def show(parts: Iterable[Part]) -> None:
 
 
 def as_text(parts: Iterable[Part]) -> str:
-    """What `show` prints."""
+    """The same as text, with arguments as Python writes them."""
     return "\n".join(_lines(parts, with_arguments))
 
 

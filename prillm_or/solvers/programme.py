@@ -158,10 +158,10 @@ def normalised(programme: Programme, most: float) -> Programme:
 
     A solver's tolerances are absolute. Here each is a share of what a column may move, of what a row may change, and of
     the profit: loads of a leader with a thousandth of the demand count as much as its rivals'. Columns with bounds move
-    from 0, over at most 1 where they did in the model; the largest coefficient of a row is 1 at least. Nothing is made
-    coarser than the model is, nor finer than the digits there are (`_DIGITS` of a column's or row's largest value), and
-    nothing is scaled but by powers of 2, so that only the shifts of columns to 0 round. Binaries, and columns of sets
-    of which one is to be 0, keep their zero.
+    from 0, over some 1 or less where they did in the model; the largest coefficient of a row is near 1 or more, but for
+    rows that are nearly all rounding. Nothing is made coarser than the model is, nor finer than the digits there are
+    (`_DIGITS` of a column's or row's largest value), and nothing is scaled but by powers of 2, so that only the shifts
+    of columns to 0 round. Binaries, and columns of sets of which one is to be 0, keep their zero.
 
     Parameters
     ----------

@@ -28,7 +28,10 @@ _ENDED = {
 }
 _LARGEST_SEED = 2_147_483_647
 _DUAL = "numerics/dualfeastol"
-_TOLERANCES = {"numerics/feastol": 1e-7, _DUAL: 1e-9}  # the least that its LP solver keeps without complaint
+_TOLERANCES = {
+    "numerics/feastol": 1e-7,  # the least that its LP solver keeps without complaint
+    _DUAL: 1e-9,
+}
 
 
 class Scip:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prillm_or import __version__
-from prillm_or.errors import PrillmError, argument
+from prillm_or.errors import OUT_OF_MEMORY, PrillmError, argument
 from prillm_or.files.markets import MarketFile, read_market
 from prillm_or.files.names import find
 from prillm_or.limits import Limits
@@ -19,7 +19,7 @@ from prillm_or.market.outside import with_outside
 from prillm_or.models.registry import model_profile
 from prillm_or.result import Result, Status, result_from_json
 from prillm_or.solvers.registry import solver_profile
-from prillm_or.solving.recheck import recheck
+from prillm_or.solving.recheck import of_line, recheck
 from prillm_or.solving.run import solve
 from prillm_or.workers.engine import Engine, Lost, spread
 from prillm_or.workers.lines import Lines
@@ -151,7 +151,7 @@ def result_of(task: Task) -> Result | Refused:
     except PrillmError as error:
         return Refused(error.message)
     except MemoryError:
-        return Refused(f"{task.name}: out of memory: take a smaller market, fewer --jobs, or a larger machine")
+        return Refused(f"{task.name}: {OUT_OF_MEMORY}")
     except Exception as error:
         why = f"internal error: {type(error).__name__}: {error}; solve it alone with {argument('verbose')}"
         return Refused(f"{task.name}: {why}", True)
@@ -203,12 +203,8 @@ class Kept:
         number, result = self._known[file.sha256]
         outside = task.settings.outside
         market = file.market if outside is None else with_outside(file.market, outside)
-        try:
+        with of_line(self._lines, number):
             recheck(market, result, task.settings.limits.gap)
-        except (AttributeError, TypeError):
-            raise self._lines.fault(number) from None
-        except ValueError as fault:
-            raise self._lines.fault(number, f"contradicts itself or its market: {fault}") from None
         return result
 
     def add(self, result: Result) -> None:

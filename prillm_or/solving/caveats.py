@@ -13,6 +13,7 @@ from prillm_or.market.market import Market, by_leader
 from prillm_or.market.sanity import implausible
 from prillm_or.output.numbers import figure, rounded_percent
 from prillm_or.result import Caveat
+from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users
 
 _FAR = 2.0
@@ -80,8 +81,7 @@ def _cap_binds(market: Market, users: UserProblem, found: Equilibrium, profit: f
         scale = max(float(cap.max()), float(np.nanmax(market.price)))
         beyond = found.prices.copy()
         beyond[k] = cap[k] + _NUDGE * scale
-        leader = list(market.leader)
-        more = float((beyond - market.unit_cost[leader]) @ solve_users(users, beyond, found).load[leader])
+        more = profit_of(market, beyond, solve_users(users, beyond, found).load)
         if more - profit > _ROUNDING * _money(market):
             name = "" if len(cap) == 1 else f" of {market.leader_ids[k]}"
             yield Caveat(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from math import isclose, isfinite
 
@@ -11,16 +13,28 @@ from prillm_or.result import Result, Status
 from prillm_or.solving.judge import contradicts, turnover
 from prillm_or.users.certificate import profit_of, relative_gap
 from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.workers.lines import Lines
 
 _CLOSE = 1e-6
 _ROUNDING = 1e-9
 
 
+@contextmanager
+def of_line(lines: Lines, number: int) -> Iterator[None]:
+    """Name the line of a file whose result is refused meanwhile."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError):
+        raise lines.fault(number) from None
+    except ValueError as fault:
+        raise lines.fault(number, f"contradicts itself or its market: {fault}") from None
+
+
 def recheck(market: Market, result: Result, gap: float) -> None:
     """Refuse a result that contradicts itself or is none of the market, for the price of one equilibrium.
 
-    Prices, loads, profits and the status are checked; that no other price earns more than the bound is taken on trust,
-    as proving it anew would be to solve anew.
+    Prices, loads, their profit and the status are checked; today's profit, the certificate and times only for being
+    numbers. That no other price earns more than the bound is taken on trust: to prove it anew would be to solve anew.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ def certify(market: Market, leader_prices: ArrayLike, flow: Array) -> Certificat
 
 def is_certified(certificate: Certificate) -> bool:
     """Whether the flows count as the users' equilibrium, by both figures."""
-    return max(certificate.kkt_residual, certificate.max_regret) <= CERTIFIED
+    return certificate.worst <= CERTIFIED
 
 
 def _certify_users(market: Market, block: slice, prices: Array, load: Array, flow: Array) -> Certificate:

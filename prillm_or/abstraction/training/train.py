@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from prillm_or.errors import PrillmError, check_choice, check_count, checked_path, need_packages
+from prillm_or.errors import check_choice, check_count, checked_path, need_packages
 from prillm_or.output.canvas import need_pictures
 from prillm_or.output.checking import check_ours, check_outputs, checked_output
 from prillm_or.output.saving import replace_file
@@ -89,8 +89,6 @@ def train(
 
 def _checked(out: Path, kind: str, scenarios: int | None, epochs: int, seed: int, jobs: int | None) -> Path:
     checked_output(out, (".safetensors",))
-    if out.is_dir():
-        raise PrillmError(f"{out}: is a folder; give the name of a file to write")
     beside = {out.with_suffix(".md"): "# Weights of `learned", out.with_suffix(".svg"): f'id="{out.stem}-'}
     check_outputs(out, *beside)
     check_ours(beside)
