@@ -20,7 +20,7 @@ from helpers.observation_folders import DELAYS, FLOWS, folder_of, refusal
 from prillm_or.calibration.observation_files import read_observations
 from prillm_or.calibration.observations import Observations
 from prillm_or.cli import run
-from prillm_or.files import reading, tables
+from prillm_or.files import cells, reading, tables
 from prillm_or.files.markets import read_market
 from prillm_or.market.faults import Faults
 
@@ -32,7 +32,7 @@ def at_most(monkeypatch: pytest.MonkeyPatch) -> int:
     """A limit small enough to be passed in a test."""
     most = 2**20
     monkeypatch.setattr(reading, "MOST_BYTES", most)
-    monkeypatch.setattr(tables, "MOST_BYTES", most)
+    monkeypatch.setattr(cells, "MOST_BYTES", most)
     return most
 
 
