@@ -40,6 +40,10 @@ def argument(name: str, value: object = None, *, flag: str | None = None) -> str
     return f"\ue000{python}\ue001{flag}\ue002"
 
 
+_OUT_OF_SCALE = (
+    "most often demands or capacities lie too many orders of magnitude apart: "
+    "`prillm-or validate` tells, one unit for all or leaving out what is too small to count mends it"
+)
 OUT_OF_MEMORY = f"out of memory: take a smaller market, fewer {argument('jobs')}, or a larger machine"
 
 
@@ -125,8 +129,13 @@ class UnavailableError(PrillmError):
     """A solver or its licence is missing. Remedy: the message holds the install command or another solver."""
 
 
-class ConvergenceError(RuntimeError):
-    """An equilibrium could not be certified: a fault of ours, or numbers beyond double precision."""
+class ConvergenceError(PrillmError):
+    """No equilibrium could be found, or none certified, in double precision. Remedy: the message tells how."""
+
+    @property
+    def message(self) -> str:
+        """What could not be found, and what mends it, whoever raises it."""
+        return f"{super().message}; {_OUT_OF_SCALE}"
 
 
 def nearest(name: str, known: Iterable[str], most: int = 1) -> list[str]:

@@ -14,9 +14,8 @@ import gurobipy
 import pytest
 
 from helpers.commands import PROGRAM, in_process, interrupted, read_json, running, wait_for_work
-from helpers.markets import make_market, shipped
+from helpers.markets import shipped
 from prillm_or.cli import run
-from prillm_or.errors import ConvergenceError
 from prillm_or.files.markets import write_market
 from prillm_or.market.synthetic import generate
 from prillm_or.solvers.registry import SOLVERS
@@ -374,25 +373,3 @@ def test_an_export_that_cannot_work_says_why(
     assert run(["solve", *arguments]) == 2
     assert fragment in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_no_equilibrium_is_shown_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    far = make_market(demand=[1e-300, 1e300], capacity=[1e-300, 1e300, 1.0], price=[1.0, 1.0, 1.0])
-    write_market(far, tmp_path / "far.json")
-    assert run(["equilibrium", str(tmp_path / "far.json")]) == 2
-    ended = capsys.readouterr()
-    assert ended.out == ""
-    assert "is not the users' equilibrium: off by" in ended.err or "beyond double precision" in ended.err
-
-
-def test_an_equilibrium_that_is_not_certified_is_a_line_and_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fail(*_: object) -> None:
-        raise ConvergenceError("it did not settle")
-
-    monkeypatch.setattr("prillm_or.cli.app.invoke", fail)
-    assert run(["equilibrium", "tiny/kink"]) == 2
-    (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith("it did not settle; most often demands or capacities lie too many orders")

@@ -20,7 +20,6 @@ from prillm_or.comparison.method import MethodSpec
 from prillm_or.comparison.plan import Record, Unit
 from prillm_or.comparison.shares import with_shares
 from prillm_or.comparison.summary import HEADINGS, cells, sections, time_note
-from prillm_or.errors import ConvergenceError
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.limits import Limits
 from prillm_or.report.gap_tables import markdown
@@ -138,13 +137,13 @@ def test_a_method_that_does_not_fit_gives_a_row_and_the_others_go_on() -> None:
 def test_a_run_that_breaks_gives_a_row_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(market: AnyMarket, **how: Any) -> Result:
         if how["solver"] == "bisect":
-            raise ConvergenceError("a degenerate breakpoint")
+            raise ZeroDivisionError("a fault of ours")
         return solve(market, **how)
 
     monkeypatch.setattr(runs, "solve", broken)
     done = compare(plan(["tiny/kink"], ["path", "bisect"]))
     assert [row["status"] for row in done.rows] == ["optimal", "error"]
-    assert done.rows[1]["message"] == "ConvergenceError: a degenerate breakpoint"
+    assert done.rows[1]["message"] == "ZeroDivisionError: a fault of ours"
     assert done.records[1].failure == "crashed"
 
 

@@ -25,6 +25,7 @@ from prillm_or.result import Certificate, Result
 from prillm_or.solvers.ascent import ascend
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solving.run import solve
+from prillm_or.users import certificate
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import UserProblem, equilibrium_at, user_problem
 
@@ -285,7 +286,7 @@ def test_standing_counts_everybodys_money() -> None:
 
 
 def test_an_equilibrium_that_a_user_would_leave_is_not_certified(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unilateral, "certify", lambda *_: Certificate(0.0, 1e-5))
+    monkeypatch.setattr(certificate, "certify", lambda *_: Certificate(0.0, 1e-5))
     setting = setting_of(generate(4, 3, "uniform", 1))
     with pytest.raises(ConvergenceError, match=r"KKT residual 0.0e\+00, regret 1.0e-05"):
         stand(setting, setting.start())

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers.markets import SCALES, draw_scaled, make_market, one_rival, with_unit_cost
 from helpers.rational import Rational
+from prillm_or.cli import run
 from prillm_or.curves.profit_curve import curve
+from prillm_or.files.markets import write_market
 from prillm_or.market.market import Market
-from prillm_or.result import Status
+from prillm_or.result import Certificate, Status
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
+from prillm_or.users import certificate
 from prillm_or.users.certificate import certify, is_certified
 from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.user_equilibrium import equilibrium
 
 
 def check_solvers(market: Market) -> None:
@@ -125,3 +131,81 @@ def test_a_user_as_small_as_a_residue_changes_nothing(solver: str) -> None:
     without, found = (solve(each, solver=solver) for each in (market, small))
     assert found.status is Status.OPTIMAL
     assert found.profit == pytest.approx(without.profit, rel=1e-12 if solver == "path" else 1e-4)
+
+
+BEYOND = {
+    "demands and capacities go from 1e-300 to 1e+300": {"demand": [1e-300, 1e300], "capacity": [1e300, 1.0, 1e-300]},
+    "demands and capacities go from 2 to 1e+308": {"demand": [1e308, 1e308]},
+    "demands and capacities go from 1e-320 to 4": {"capacity": [1e-320, 3.0, 4.0]},
+    "prices, delays and values, by their weights, come to 1e+308": {"price": [1e308, 1e308, 1.0]},
+    "prices, delays and values, by their weights, come to inf": {
+        "value": [1e308, -1e308, 0.0],
+        "delay_weight": [1e308, 1],
+    },
+    "weights of price go from 1 to 1e+200 times those of congestion": {"congestion_weight": [1e-200, 1.0]},
+}
+COMMANDS = ("solve", "solve tiny/tie", "equilibrium", "curve", "explain", "compete", "watch", "page --out x.html")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder of its own, and nothing on standard input."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    return tmp_path
+
+
+@pytest.mark.parametrize("what", BEYOND)
+def test_figures_beyond_double_precision_are_a_line_and_2(
+    what: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From every command; warnings of numpy's would be errors here."""
+    write_market(make_market(**BEYOND[what]), here / "far.json")
+    for command in COMMANDS:
+        name, *more = command.split()
+        assert run([name, "far.json", *more]) == 2, command
+        (said,) = capsys.readouterr().err.splitlines()
+        assert said.startswith(f"small: beyond double precision: {what}"), command
+        assert "most often demands or capacities lie too many orders of magnitude apart" in said
+    assert run(["compare", "far.json", "tiny/tie", "--method", "path", "--report", "report"]) == 2
+    assert "beyond double precision" in capsys.readouterr().out
+    assert run(["validate", "far.json"]) == 0
+    assert what in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_equilibrium_that_does_not_settle_is_a_line_and_2(
+    command: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first user's level, beside the others', cannot rise above its cheapest provider."""
+    names = {"user_ids": ("a", "b", "c"), "provider_ids": ("p", "q")}
+    write_market(make_market(**names, demand=[1e-33, 1e32, 1e50], capacity=[4e-43, 1e5]), here / "far.json")
+    name, *more = command.split()
+    assert run([name, "far.json", *more]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("small: the users' equilibrium did not settle in 500 Newton steps; most often")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_equilibrium_that_is_none_is_never_shown(
+    command: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_market(make_market(), here / "m.json")
+    monkeypatch.setattr(certificate, "certify", lambda *_: Certificate(float("nan"), 0.0))
+    name, *more = command.split()
+    assert run([name, "m.json", *more]) == 2
+    ended = capsys.readouterr()
+    assert "small: what was found is not the users' equilibrium: KKT residual nan, regret 0.0e+00" in ended.err
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize("value", [1e16, -1e16, -1e20])
+def test_a_provider_whose_value_is_far_from_all_others_leaves_the_others_their_digits(value: float) -> None:
+    """As where one is ruled out by its value."""
+    market = make_market(value=[0.3, value, 0.2])
+    found = equilibrium(market)
+    assert found.certificate.worst < 1e-15
+    if value < 0:
+        delay = market.delay[:, [0, 2]]
+        others = make_market(provider_ids=("p1", "p3"), price=[1, 3], capacity=[2, 4], value=[0.3, 0.2], delay=delay)
+        np.testing.assert_allclose(found.found.flow[:, [0, 2]], equilibrium(others).found.flow, rtol=1e-12)

@@ -17,10 +17,6 @@ _HINTS = {
     "ENOSPC": ": a disk is full, or /dev/shm, which --jobs needs",
 }
 
-_OUT_OF_SCALE = (
-    "most often demands or capacities lie too many orders of magnitude apart: "
-    "`prillm-or validate` tells, one unit for all or leaving out what is too small to count mends it"
-)
 _LIBRARIES = (".so", ".pyd", ".dylib")
 
 
@@ -46,7 +42,7 @@ def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> i
         Called as soon as Ctrl-C has a place to end in.
     """
     from prillm_or.cli.streams import report
-    from prillm_or.errors import OUT_OF_MEMORY, ConvergenceError, PrillmError
+    from prillm_or.errors import OUT_OF_MEMORY, PrillmError
 
     try:
         begin()
@@ -56,9 +52,6 @@ def run(arguments: Sequence[str], begin: Callable[[], None] = lambda: None) -> i
         return invoke(arguments)
     except PrillmError as error:
         report(error)
-        return 2
-    except ConvergenceError as failure:
-        report(f"{failure}; {_OUT_OF_SCALE}")
         return 2
     except KeyboardInterrupt:
         report("interrupted: nothing was found yet")

@@ -11,6 +11,7 @@ from prillm_or.cli.common import read_instance, tell
 from prillm_or.cli.streams import report
 from prillm_or.errors import PrillmError
 from prillm_or.market.sanity import costless, implausible
+from prillm_or.market.scale import beyond_precision
 
 
 def command(
@@ -48,6 +49,8 @@ def _market(name: str) -> list[str]:
     file = read_instance(name)
     market = file.market
     valid = f"{file.path}: valid, {market.n} users, {market.m} providers, leader {', '.join(market.leader_ids)}"
+    if beyond := list(beyond_precision(market)):
+        return [valid, *(f"* Warning: {what}: beyond double precision, nothing can be computed." for what in beyond)]
     return [valid, *(f"* {warning}" for warning in (*implausible(market), *costless(market)))]
 
 

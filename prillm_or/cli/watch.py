@@ -43,7 +43,7 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
     it unless a line says so.
 
     Exit codes, the worst of all lines, when the input ends: 0 every change was taken, 1 a gap stayed open, 2 a change
-    was refused, 3 one could not be priced; 130 after Ctrl-C.
+    was refused or the market it makes could not be priced, 3 a method failed (status `error`); 130 after Ctrl-C.
 
     \b
     Example:
@@ -85,8 +85,8 @@ def _answer(pricer: Pricer, number: int, line: bytes, outside: float | None) -> 
         _write({"error": [with_flags(problem) for problem in refusal.problems], "line": number})
         return 2
     except ConvergenceError as failure:
-        _write({"error": [str(failure)], "line": number})
-        return 3
+        _write({"error": [with_flags(failure.message)], "line": number})
+        return 2
     _write(_document(result, pricer, outside))
     return exit_code(result.status)
 

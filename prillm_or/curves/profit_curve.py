@@ -26,6 +26,7 @@ from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure
 from prillm_or.output.plots import on_axes
 from prillm_or.output.tables import Part, Table
+from prillm_or.users.certificate import certified
 from prillm_or.users.equilibrium import solve_users, user_problem
 
 if TYPE_CHECKING:
@@ -306,6 +307,7 @@ def curve_between(
     deadline = Deadline(time_limit)
     users = user_problem(market)
     start = solve_users(users, _held_prices(market, decision, low))
+    certified(market, start.prices, start.flow)
     pieces: list[Piece] = []
     try:
         for piece in trace(users, start.prices, decision, high, start):

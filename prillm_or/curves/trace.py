@@ -287,7 +287,7 @@ class _State:
             self._tied_flips += 1
             # Murty's rule always ends, but not where rounding turns a rate: a trace must not stand still for ever.
             if self._tied_flips > _MOST_TIED_FLIPS:
-                raise ConvergenceError(f"degenerate breakpoint at price {self.price!r}: try the solver bisect")
+                raise ConvergenceError(f"{self._users.name}: degenerate breakpoint at price {self.price!r}")
             return
         self._tied_flips = 0
         self._prices[self._decision] = price

@@ -27,6 +27,7 @@ from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.market import Market, Mask
 from prillm_or.result import Result
 from prillm_or.solving.pricer import Pricer
+from prillm_or.users.certificate import certified
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
 
 _FLAT = 1e-12
@@ -71,6 +72,7 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
     cap, unit_cost = float(market.price_cap[0]), float(market.unit_cost[market.leader[0]])
     users = user_problem(market)
     found = solve_users(users, [price])
+    certified(market, [price], found.flow)
     curve, interrupted = _curve(market, price)
     left, right = beside(curve.pieces, price)
     at_cap = price >= cap - tolerance(curve.pieces, price)

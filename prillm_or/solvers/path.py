@@ -247,7 +247,7 @@ class Search:
         if not piece.load[0]:
             # All prices beyond are to be ruled out, so it had better be so.
             if self._error(piece.start, 0.0) > doubt:
-                raise ConvergenceError(f"the trace has lost its way at price {piece.start!r}: try the solver bisect")
+                raise ConvergenceError(f"{self._market.name}: the trace has lost its way at price {piece.start!r}")
         elif max(piece.end - self.bounds.unit_cost, 0.0) * doubt > _HIDDEN * abs(profit):
             # What rounding may hide is proven of no price: mostly it is less than what profits of one price differ by.
             self.coarse = True
@@ -258,8 +258,8 @@ class Search:
 
     def _error(self, price: float, load: float) -> float:
         """How far a load that was traced is from that of an equilibrium."""
-        self.look(price)
-        return abs(self._points[price].load - load)
+        found = self.look(price)
+        return abs(self._points[float(found.prices[0])].load - load)
 
     def _pass(self, point: Point) -> None:
         """All prices up to that of a point are judged; say what is proven of those beyond."""

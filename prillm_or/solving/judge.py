@@ -16,7 +16,7 @@ from prillm_or.market.market import Market, by_leader
 from prillm_or.result import Context, Method, Result, Status, Times, Today
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.caveats import caveats, own_elasticity
-from prillm_or.users.certificate import certify, is_certified, profit_of, relative_gap
+from prillm_or.users.certificate import certified, profit_of, relative_gap
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, nearest, solve_users
 from prillm_or.users.reach import within_reach
 
@@ -35,25 +35,27 @@ def judge(
     """Solve and certify the equilibrium at the proposed prices afresh, and weigh the proposal's bound against it.
 
     `known` are equilibria of the market to look for it from; the certificate knows nothing of them.
+
+    Raises
+    ------
+    ConvergenceError
+        When the equilibrium cannot be certified.
     """
     prices = proposal.prices
     assert prices is not None
     found = solve_users(users, prices, nearest(known, prices))
-    certificate = certify(market, prices, found.flow)
+    certificate = certified(market, prices, found.flow)
     profit = profit_of(market, prices, found.load)
     upper_bound, gap, consistent = _bounded(profit, proposal.upper_bound, market)
-    certified = is_certified(certificate)
-    status = _status(proposal.ended, gap, limits.gap) if consistent and certified else Status.ERROR
+    status = _status(proposal.ended, gap, limits.gap) if consistent else Status.ERROR
     today = _at_today(market, users, (*known, found))
     elasticity = own_elasticity(market, users, today)
     abstracted = method.abstraction is not None and upper_bound is None
     notes = list(proposal.notes)
     if not consistent:
         notes.append(f"the solver's bound {upper_bound!r} is below the profit {profit!r} of its own price")
-    if not certified:
-        notes.append("the equilibrium at the price could not be certified: scales too far apart for double precision")
     if status is Status.ERROR:
-        if consistent and certified:
+        if consistent:
             notes.append(f"{proposal.cause or proposal.ended}: the price is the best that was met before")
         notes.append(_way_out(market, method))
     return Result(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Array, Market, all_prices
 from prillm_or.result import Certificate
 
@@ -46,12 +47,29 @@ def certify(market: Market, leader_prices: ArrayLike, flow: Array) -> Certificat
     rows = max(1, _BLOCK // market.m)
     blocks = [slice(first, first + rows) for first in range(0, market.n, rows)]
     checked = [_certify_users(market, block, prices, load, flow[block]) for block in blocks]
-    return Certificate(max(c.kkt_residual for c in checked), max(c.max_regret for c in checked))
+    return Certificate(*np.max([(c.kkt_residual, c.max_regret) for c in checked], axis=0).tolist())  # NaN stays NaN
 
 
 def is_certified(certificate: Certificate) -> bool:
     """Whether the flows count as the users' equilibrium, by both figures."""
-    return certificate.worst <= CERTIFIED
+    return certificate.kkt_residual <= CERTIFIED and certificate.max_regret <= CERTIFIED
+
+
+def certified(market: Market, leader_prices: ArrayLike, flow: Array) -> Certificate:
+    """The certificate of flows that have to be the users' equilibrium; see `certify`.
+
+    Raises
+    ------
+    ConvergenceError
+        When they are not.
+    """
+    found = certify(market, leader_prices, flow)
+    if not is_certified(found):
+        raise ConvergenceError(
+            f"{market.name}: what was found is not the users' equilibrium: KKT residual {found.kkt_residual:.1e}, "
+            f"regret {found.max_regret:.1e}"
+        )
+    return found
 
 
 def _certify_users(market: Market, block: slice, prices: Array, load: Array, flow: Array) -> Certificate:
@@ -77,7 +95,7 @@ def _certify_users(market: Market, block: slice, prices: Array, load: Array, flo
     reply = _best_reply(first, 2 * slope, demand)
     saving = ((flow - reply) * (first + slope * (flow + reply))).sum(axis=1)
     regret = saving / (flow * (size + congestion)).sum(axis=1)
-    return Certificate(float(residual), max(0.0, float(regret.max())))
+    return Certificate(float(residual), float(np.maximum(0.0, regret.max())))
 
 
 def _best_reply(first: Array, slope: Array, demand: Array) -> Array:

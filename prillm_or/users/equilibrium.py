@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike
 
 from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Array, Market, Mask, all_prices
+from prillm_or.market.scale import beyond_precision
 from prillm_or.users.digits import Settled, offset_tails, rise_tails, serve_all, settle
 from prillm_or.users.laplacian import Laplacian
 from prillm_or.users.pairs import AllPairs, Pairs, below
@@ -86,6 +87,11 @@ class UserProblem:
     scale: Array
     market: Market | None = None
 
+    @property
+    def name(self) -> str:
+        """What a message calls them."""
+        return "users" if self.market is None else self.market.name
+
     @cached_property
     def finest(self) -> float:
         """The least slack that counts, in scaled money: a part of the smallest demand at the largest capacity."""
@@ -114,15 +120,23 @@ class UserProblem:
 
 
 def user_problem(market: Market) -> UserProblem:
-    """Scale `market`'s users as the module docstring says."""
+    """Scale `market`'s users as the module docstring says.
+
+    Raises
+    ------
+    ConvergenceError
+        When the market's figures are beyond double precision.
+    """
+    if beyond := list(beyond_precision(market)):
+        raise ConvergenceError(f"{market.name}: beyond double precision: {'; '.join(beyond)}")
     prices = all_prices(market, 0.0)
-    value = market.value - market.value.min()  # first, for the digits of huge values with small differences
+    value = market.value - market.value.max()  # first, for the digits of huge values with small differences
     own = market.price_weight[:, None] * prices + market.delay_weight[:, None] * market.delay - value
     base = own / market.congestion_weight[:, None]
     shift = base.min(axis=1)
     return UserProblem(
         base=base - shift[:, None],
-        shift=shift - market.value.min() / market.congestion_weight,
+        shift=shift - market.value.max() / market.congestion_weight,
         sensitivity=market.price_weight / market.congestion_weight,
         capacity=market.capacity,
         demand=market.demand,
@@ -233,7 +247,10 @@ def solve_users(users: UserProblem, leader_prices: ArrayLike, start: Equilibrium
         laplacian = Laplacian(_first_guess(offsets, users.capacity, users.demand), users.capacity)
     else:
         laplacian = start.laplacian
-    (level, congestion), laplacian = _newton(offsets, users.capacity, users.demand, laplacian)
+    try:
+        (level, congestion), laplacian = _newton(offsets, users.capacity, users.demand, laplacian)
+    except ConvergenceError as failure:
+        raise ConvergenceError(f"{users.name}: {failure.args[0]}") from None
     noise = _noise(level, congestion)
     if noise <= users.finest:
         return Equilibrium(users, prices, level, congestion, laplacian)
@@ -335,6 +352,7 @@ def _newton(
         # Psi may fall along a full step. From the first damped step on it only rises, and the method converges.
         if number >= _FULL_STEPS and point is not None:
             point, after = _damped(offsets, capacity, demand, point, target)
+            after = serve_all(after, offsets, point[1])
         else:
             point = target
         _log.info("equilibrium: step %d", number + 1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prillm_or.errors import ArgumentError, CombinationError, ConvergenceError, argument, is_number, need_packages
+from prillm_or.errors import ArgumentError, CombinationError, argument, is_number, need_packages
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.checks import meant
 from prillm_or.market.market import Array, Market, by_provider
@@ -19,7 +19,7 @@ from prillm_or.output.plots import on_axes
 from prillm_or.output.tables import Part, Table
 from prillm_or.output.words import TIE
 from prillm_or.result import Certificate
-from prillm_or.users.certificate import certify, is_certified, profit_of
+from prillm_or.users.certificate import certified, profit_of
 from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
 
 if TYPE_CHECKING:
@@ -169,12 +169,7 @@ def equilibrium(market: AnyMarket, prices: Mapping[str, float] | None = None) ->
             f"{argument('prices', flag=f'--price {absent[0]}=VALUE')}"
         )
     found = solve_users(user_problem(priced), priced.today)
-    certificate = certify(priced, priced.today, found.flow)
-    if not is_certified(certificate):
-        raise ConvergenceError(
-            f"{priced.name}: what was found is not the users' equilibrium: off by {certificate.worst:.0e}"
-        )
-    return UserEquilibrium(priced, found, certificate)
+    return UserEquilibrium(priced, found, certified(priced, priced.today, found.flow))
 
 
 def _priced(market: Market, prices: Mapping[str, float]) -> Market:

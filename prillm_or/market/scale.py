@@ -1,0 +1,35 @@
+"""scale: whether double precision can compute with a market's figures at all, before anything overflows.
+
+Its numbers reach from 1e-308 to 1e308, and what is computed are products of two: a price and a load, a load and a
+slope. So figures beyond the square roots of these, and figures that far apart, are beyond it. Nearer ones may be, too,
+as it has 16 digits: of those the certificate of an equilibrium tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from prillm_or.market.market import Market
+from prillm_or.output.numbers import figure
+
+_MOST = 1e150
+
+
+def beyond_precision(market: Market) -> Iterator[str]:
+    """What of a market's figures is beyond double precision, in words. Cost: that of finding the longest delay."""
+    with np.errstate(over="ignore", under="ignore"):
+        low = float(min(market.demand.min(), market.capacity.min()))
+        high = float(max(market.demand.max(), market.capacity.max()))
+        if not 1 / _MOST <= low <= high <= _MOST * min(low, 1.0):
+            yield f"demands and capacities go from {figure(low, 3)} to {figure(high, 3)}"
+        low = float(market.price_weight.min() / market.congestion_weight.max())
+        high = float(market.price_weight.max() / market.congestion_weight.min())
+        if not 1 / _MOST <= low <= high <= _MOST:
+            yield f"weights of price go from {figure(low, 3)} to {figure(high, 3)} times those of congestion"
+        dearest = max(np.nanmax(market.price), market.price_cap.max(), market.unit_cost.max())
+        costs = market.price_weight.max() * dearest + market.delay_weight.max() * market.delay.max()
+        high = float((costs + np.abs(market.value).max()) / market.congestion_weight.min())
+        if not high <= _MOST:
+            yield f"prices, delays and values, by their weights, come to {figure(high, 3)}"
