@@ -52,8 +52,8 @@ class Record:
     row
         The result as JSON holds it; a failed run has status `error` and its `message`.
     failure
-        `refused` where market and method do not go together or something is missing, `crashed` where the run broke,
-        None where it gave a result.
+        `refused` where market and method do not go together, something is missing or no equilibrium was found,
+        `crashed` where the run broke, None where it gave a result.
     beside_twin
         Whether `time_share` is of the same solver and model without abstraction; else it is of the first method.
     """
