@@ -22,7 +22,7 @@ from prillm_or.solvers.registry import SOLVERS
 
 COMMANDS = (
     *("solve", "compare", "equilibrium", "curve", "explain", "page", "compete", "watch", "generate", "calibrate"),
-    *("train", "import-openrouter", "validate", "models", "solvers", "instances"),
+    *("train", "import-openrouter", "prices", "validate", "models", "solvers", "instances"),
 )
 
 

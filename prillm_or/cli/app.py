@@ -22,6 +22,7 @@ from prillm_or.cli import (
     instances,
     models,
     page,
+    prices,
     robust,
     solve,
     solvers,
@@ -62,6 +63,7 @@ app.command("generate")(generate.command)
 app.command("calibrate")(calibrate.command)
 app.command("train")(train.command)
 app.command("import-openrouter")(import_openrouter.command)
+app.command("prices")(prices.command)
 app.command("validate")(validate.command)
 app.command("page")(page.command)
 app.command("watch")(watch.command)

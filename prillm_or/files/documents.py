@@ -1,13 +1,21 @@
-"""JSON documents: parsed with the place of what is wrong, and with every key that an object repeats."""
+"""JSON and TOML documents: parsed with the place of what is wrong; JSON with every key that an object repeats.
+
+What people read and edit is laid out with a line for each thing.
+"""
 
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from prillm_or.files.reading import text_of
 from prillm_or.market.faults import Faults, Where
+
+_TOO_DEEP = "nested too deeply to be one of our files"
+_TOO_LONG = "holds an integer too long to be a number of ours"
 
 
 def parse_json(content: bytes, faults: Faults) -> object:
@@ -32,12 +40,46 @@ def parse_json(content: bytes, faults: Faults) -> object:
     except json.JSONDecodeError as failure:
         raise ValueError(f"not JSON: {failure.msg}: line {failure.lineno}, column {failure.colno}") from None
     except RecursionError:
-        raise ValueError("nested too deeply to be one of our files") from None
+        raise ValueError(_TOO_DEEP) from None
     except ValueError:
-        raise ValueError("holds an integer too long to be a number of ours") from None
+        raise ValueError(_TOO_LONG) from None
     if repeats:
         _note_repeats(document, repeats, faults)
     return document
+
+
+def parse_toml(content: bytes) -> dict[str, Any]:
+    """Parse the bytes of a TOML file.
+
+    Raises
+    ------
+    ValueError
+        When the bytes are not TOML; it says where.
+    """
+    text = text_of(content)
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as failure:
+        raise ValueError(f"not a TOML file: {failure}") from None
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except ValueError:
+        raise ValueError(_TOO_LONG) from None
+
+
+def laid_out(document: Mapping[str, Any]) -> str:
+    """JSON with a line for each field, and for each item of a list."""
+    fields = []
+    for key, value in document.items():
+        text = _compact(value)
+        if isinstance(value, list):
+            text = "[\n" + ",\n".join(f"    {_compact(item)}" for item in value) + "\n  ]"
+        fields.append(f"  {_compact(key)}: {text}")
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _note_repeats(document: object, repeats: list[tuple[dict[str, Any], str]], faults: Faults) -> None:

@@ -6,12 +6,10 @@ import dataclasses
 import gzip
 import hashlib
 import io
-import json
 import math
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prillm_or.errors import ArgumentError, MarketError, PrillmError, argument, checked_path, checked_text
-from prillm_or.files.documents import parse_json
+from prillm_or.files.documents import laid_out, parse_json
 from prillm_or.files.names import find
 from prillm_or.files.reading import read_content
 from prillm_or.market.checks import check_links
@@ -151,7 +149,7 @@ def write_market(market: AnyMarket, path: str | os.PathLike[str]) -> None:
         replace_file(beside, stream.getvalue())
         # Killed before the next file is written, this one lies beside an old one, which must not take it for its own.
         delays = {"npy": beside.name, "sha256": hashlib.sha256(stream.getvalue()).hexdigest()}
-    content = _laid_out(_to_document(market, delays)).encode()
+    content = laid_out(_to_document(market, delays)).encode()
     # No time stamp, so that the same market gives the same bytes.
     replace_file(path, gzip.compress(content, mtime=0) if path.name.endswith(".gz") else content)
 
@@ -221,18 +219,3 @@ def _provider(market: Market, j: int) -> dict[str, Any]:
         "value": market.value[j].item(),
         "unit_cost": market.unit_cost[j].item(),
     }
-
-
-def _laid_out(document: Mapping[str, Any]) -> str:
-    """JSON with a line for each field, and for each user, provider and row of delays."""
-    fields = []
-    for key, value in document.items():
-        text = _compact(value)
-        if isinstance(value, list):
-            text = "[\n" + ",\n".join(f"    {_compact(item)}" for item in value) + "\n  ]"
-        fields.append(f"  {_compact(key)}: {text}")
-    return "{\n" + ",\n".join(fields) + "\n}\n"
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)

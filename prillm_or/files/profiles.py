@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prillm_or.errors import CombinationError
-from prillm_or.files.reading import read_content, text_of
+from prillm_or.files.documents import parse_toml
+from prillm_or.files.reading import read_content
 from prillm_or.market.checks import meant
 from prillm_or.market.faults import field_path, shown
 
@@ -45,17 +45,9 @@ def read_profile(path: Path, fields: Mapping[str, type]) -> dict[str, Any]:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        text = text_of(read_content(path))
+        return parse_toml(read_content(path))
     except ValueError as refusal:
         raise CombinationError(f"{path}: {refusal}") from None
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CombinationError(f"{path}: not a TOML file: {error}") from None
-    except RecursionError:
-        raise CombinationError(f"{path}: nested too deeply to be a profile") from None
-    except ValueError:
-        raise CombinationError(f"{path}: holds an integer too long to be an option") from None
 
 
 def _is_scalar(value: object) -> bool:
