@@ -124,6 +124,11 @@ def raw(folder: Path, changed: dict[str, Rows] | None = None) -> Path:
     return folder
 
 
+def csv_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return raw(tmp_path / "raw")
@@ -202,6 +207,65 @@ def test_folders_are_written_and_read_back(tmp_path: Path, folder: Path, form: A
     assert "| providers/lab-small-20260101 | 2 | 1 | 4 | 7 | 1000 |" in contents
 
 
+@pytest.mark.parametrize("kind", ["providers", "apps"])
+def test_components_are_kept_where_they_are_asked_for_and_nothing_else_changes(
+    tmp_path: Path, folder: Path, kind: Any
+) -> None:
+    made = import_openrouter(folder, [kind])
+    write_imported(made, tmp_path / "blended")
+    write_imported(made, tmp_path / "apart", components=True)
+    for one in made:
+        blended, apart = (tmp_path / name / kind / one.observations.name for name in ("blended", "apart"))
+        assert {path.name for path in apart.iterdir()} - {path.name for path in blended.iterdir()} == {"mixes.csv"}
+        for same in ("flows.csv", "delays.csv", "folder.json"):
+            assert (apart / same).read_bytes() == (blended / same).read_bytes()
+        before, after = ((path / "README.md").read_text(encoding="utf-8") for path in (blended, apart))
+        assert after.startswith(f"{before}\n`price_input` and `price_output` are what was paid")
+        table, longer = (csv_rows(path / "providers.csv") for path in (blended, apart))
+        assert list(longer[0]) == ["day", "provider", "price", "capacity", "price_input", "price_output"]
+        assert [{name: row[name] for name in table[0]} for row in longer] == table
+
+
+def test_prices_by_component_and_mixes_as_by_hand(tmp_path: Path, folder: Path) -> None:
+    write_imported(import_openrouter(folder), tmp_path / "out", components=True)
+    panel = csv_rows(tmp_path / "out" / "providers" / "lab-small-20260101" / "providers.csv")
+    found = {(row["day"], row["provider"]): (float(row["price_input"]), float(row["price_output"])) for row in panel}
+    # Two regions of a: 0.5 x 1/4 + 2.5 x 3/4 = 2 on both sides; b: 1 and 11. A tenth of the tokens is output.
+    assert found["2026-07-21", "a"] == pytest.approx((2, 2))
+    assert found["2026-07-21", "b"] == pytest.approx((1, 11))
+    assert ("2026-07-21", "d") not in found
+    for row in panel:
+        blend = 0.9 * float(row["price_input"]) + 0.1 * float(row["price_output"])
+        assert float(row["price"]) == pytest.approx(blend, rel=1e-12)
+    mixes = csv_rows(tmp_path / "out" / "providers" / "lab-small-20260101" / "mixes.csv")
+    assert mixes == [  # the same on both days
+        {"user": "all-users", "component": "input", "share": "0.9"},
+        {"user": "all-users", "component": "output", "share": "0.1"},
+    ]
+
+
+def test_an_app_asks_for_what_the_users_of_its_models_do(tmp_path: Path) -> None:
+    thinks: Rows = [
+        (*row[:4], *((500e9, 500e9) if row[0] == LARGE else row[4:6]), *row[6:]) for row in tables()[ACTIVITY]
+    ]
+    made = import_openrouter(raw(tmp_path / "raw", {ACTIVITY: thinks}), ["apps"])
+    write_imported(made, tmp_path / "out", components=True)
+    mixes = csv_rows(tmp_path / "out" / "apps" / "coding-13" / "mixes.csv")
+    output = {row["user"]: float(row["share"]) for row in mixes if row["component"] == "output"}
+    # 8 of 10 tokens of the one go to the large model, half of whose tokens are output, of the small a tenth.
+    assert output == pytest.approx({"the-ones-app": 0.42, "two": 0.5})
+
+
+def test_mixes_that_vary_are_dated(tmp_path: Path) -> None:
+    varied: Rows = [(*row[:5], 100e9 + 100e9 * (row[3] == "2026-07-22"), *row[6:]) for row in tables()[ACTIVITY]]
+    write_imported(
+        import_openrouter(raw(tmp_path / "raw", {ACTIVITY: varied}), ["providers"]), tmp_path / "out", components=True
+    )
+    mixes = csv_rows(tmp_path / "out" / "providers" / "lab-small-20260101" / "mixes.csv")
+    output = {row["day"]: float(row["share"]) for row in mixes if row["component"] == "output"}
+    assert output == pytest.approx({"2026-07-21": 0.1, "2026-07-22": 2 / 11})
+
+
 def test_all_faults_of_all_tables_are_told_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,3 +342,5 @@ def test_the_command_in_a_real_process(tmp_path: Path, folder: Path, capsys: pyt
     again = capsys.readouterr()
     assert again.out == ""
     assert "there is something in this folder" in again.err
+    assert run([*command[:-1], str(tmp_path / "apart"), "--components", "--part", "providers"]) == 0
+    assert (tmp_path / "apart" / "providers" / "lab-small-20260101" / "mixes.csv").is_file()

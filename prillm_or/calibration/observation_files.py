@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from prillm_or.calibration.by_component import ByComponent, mix_rows
 from prillm_or.calibration.observation_tables import COLUMNS, KEYS, fields_of_tables
 from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.errors import ObservationsError
@@ -61,7 +62,11 @@ def read_observations(folder: str | os.PathLike[str]) -> Observations:
 
 
 def write_observations(
-    observations: Observations, folder: str | os.PathLike[str], form: Form = "csv", readme: str = ""
+    observations: Observations,
+    folder: str | os.PathLike[str],
+    form: Form = "csv",
+    readme: str = "",
+    by_component: ByComponent | None = None,
 ) -> None:
     """Write an observation folder, whole or not at all; it is read back the same, but for its name.
 
@@ -71,6 +76,9 @@ def write_observations(
         Of the tables.
     readme
         Text of a README.md beside them; none is written where it is empty.
+    by_component
+        Where there is some: prices that go into columns `price_COMPONENT` of `providers`, and mixes, into a table
+        `mixes`.
 
     Raises
     ------
@@ -83,6 +91,10 @@ def write_observations(
     """
     _refuse_absent(observations)
     tables = {stem: _rows(observations, stem) for stem in COLUMNS}
+    if by_component is not None:
+        j, t = np.nonzero(observations.offered.T)  # as the other columns
+        tables["providers"] |= {f"price_{name}": price[t, j].tolist() for name, price in by_component.price.items()}
+        tables["mixes"] = mix_rows(observations, by_component.share)
     with new_folder(Path(folder)) as place:
         for stem, columns in tables.items():
             content = csv_text(columns).encode() if form == "csv" else parquet_bytes(columns)

@@ -20,12 +20,17 @@ def command(
         typer.Option(help="Providers competing within one model, apps choosing among models, or both."),
     ] = "all",
     form: Annotated[Literal["csv", "parquet"], typer.Option(help="Of the tables written.")] = "csv",
+    components: Annotated[
+        bool,
+        typer.Option("--components", help="Keep the prices of input and of output, beside their blend."),
+    ] = False,
     verbose: Verbose = False,
 ) -> int:
     """Make observation folders, for `calibrate`, of raw tables of the OpenRouter marketplace.
 
     Writes providers/NAME and apps/NAME below --out; a README.md in each says what is observed, derived, imputed and
-    chosen. Needs pandas: pip install 'prillm-or[calibrate]'.
+    chosen. Prices are blended; with --components `providers` has columns price_input and price_output, too, and a table
+    `mixes` says how much of a user's tokens is which. Needs pandas: pip install 'prillm-or[calibrate]'.
 
     \b
     Example:
@@ -36,7 +41,7 @@ def command(
     check_folder(out)
     with progress("reading the tables", verbose=verbose):
         imported = import_openrouter(tables, ("providers", "apps") if part == "all" else (part,))
-        write_imported(imported, out, form)
+        write_imported(imported, out, form, components=components)
     columns = ("folder", "days", "users", "providers", "cells")
     rows = [
         (f"{one.kind}/{seen.name}", str(seen.T), str(seen.n), str(seen.m), str(int(seen.cells.sum())))

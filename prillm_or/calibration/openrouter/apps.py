@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prillm_or.calibration.by_component import ByComponent
 from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.calibration.openrouter.imported import Imported, readme
 from prillm_or.calibration.openrouter.raw import RawTables, standard
@@ -236,7 +237,11 @@ def _imported(snapshot: _Snapshot, spec: Spec, tables: RawTables) -> Imported | 
         units=UNITS,
         leader=_leader(spec, names, models),
     )
-    return Imported("apps", observations, _readme(spec, observations, no_peak, snapshot, tables))
+    # What an app asks for of each model is not known: it is taken to ask for what the model's users do.
+    out = (flow @ models["out"].to_numpy() / flow.sum(axis=1))[None]
+    sides = {"input": models["effective_input"].to_numpy()[None], "output": models["effective_output"].to_numpy()[None]}
+    by_component = ByComponent(sides, {"input": 1 - out, "output": out})
+    return Imported("apps", observations, by_component, _readme(spec, observations, no_peak, snapshot, tables))
 
 
 def _rows(snapshot: _Snapshot, topic: str) -> pd.DataFrame:

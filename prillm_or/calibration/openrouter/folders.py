@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,14 @@ from prillm_or.calibration.openrouter.raw import read_raw
 from prillm_or.output.saving import new_folder
 
 Part = Literal["providers", "apps"]
+
+_PAID = "`price_input` and `price_output` are what was paid for a token of input, after caching, and of output; "
+_COMPONENTS: Mapping[Part, str] = {
+    "providers": f"{_PAID}`mixes` holds the model's own mix of each day, by which `price` blends them.\n",
+    "apps": f"{_PAID}`price` blends them by the model's own mix. `mixes` is imputed: what an app asks of a model is "
+    "not known; it is taken to be what all the model's users ask.\n",
+}
+"""What the README says of prices by component."""
 
 
 def import_openrouter(folder: Path, parts: Sequence[Part] = ("providers", "apps")) -> list[Imported]:
@@ -39,8 +47,14 @@ def import_openrouter(folder: Path, parts: Sequence[Part] = ("providers", "apps"
     return [imported for part in parts for imported in makers[part][1](tables)]
 
 
-def write_imported(imported: Sequence[Imported], out: Path, form: Form = "csv") -> None:
+def write_imported(imported: Sequence[Imported], out: Path, form: Form = "csv", *, components: bool = False) -> None:
     """Write `out/providers/NAME` and `out/apps/NAME` and a README.md with the list of them, whole or not at all.
+
+    Parameters
+    ----------
+    components
+        Whether to write the prices of input and of output, too: columns `price_COMPONENT` of `providers`, and a table
+        `mixes` of the shares of components in the tokens of a user.
 
     Raises
     ------
@@ -50,7 +64,9 @@ def write_imported(imported: Sequence[Imported], out: Path, form: Form = "csv") 
     with new_folder(out) as place:
         for one in imported:
             (place / one.kind).mkdir(exist_ok=True)
-            write_observations(one.observations, place / one.kind / one.observations.name, form, one.readme)
+            by_component, said = (one.by_component, f"\n{_COMPONENTS[one.kind]}") if components else (None, "")
+            folder = place / one.kind / one.observations.name
+            write_observations(one.observations, folder, form, one.readme + said, by_component)
         (place / "README.md").write_text(_contents(imported), encoding="utf-8")
 
 

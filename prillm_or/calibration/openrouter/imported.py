@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from prillm_or import __version__
+from prillm_or.calibration.by_component import ByComponent
 from prillm_or.calibration.observations import Observations
 
 UNITS_SAID = (
@@ -22,12 +24,15 @@ class Imported:
     ----------
     kind
         "providers" or "apps": the folder above.
+    by_component
+        What the prices are made of.
     readme
         What is observed, derived, imputed and chosen.
     """
 
-    kind: str
+    kind: Literal["providers", "apps"]
     observations: Observations
+    by_component: ByComponent
     readme: str
 
 

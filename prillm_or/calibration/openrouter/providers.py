@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prillm_or.calibration.by_component import ByComponent
 from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.calibration.openrouter.imported import Imported, readme
 from prillm_or.calibration.openrouter.raw import RawTables, standard
@@ -32,6 +33,8 @@ USER = "all-users"
 UNITS = Units(currency="1000 USD", volume="1e9 tokens", delay="s per 1e6 tokens", period="day")
 _MINUTES = 24 * 60
 _PLACE = ["model", "day", "provider"]
+_SIDES = {"input": "effective_input_price", "output": "effective_output_price"}
+"""Columns of prices by component."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +46,10 @@ class _Panel:
     days
         Those used.
     cells
-        A row per model, day and provider with tokens and a paid price: tokens (as scraped), price (USD per 1e6).
+        A row per model, day and provider with tokens and a paid price: tokens (as scraped), price, and those of input
+        and of output (USD per 1e6).
     totals
-        Indexed by model and day: tokens, requests of the whole day.
+        Indexed by model and day: tokens, total_completion_tokens, requests of the whole day.
     ttft
         Seconds, indexed by model, day and provider.
     sweeps
@@ -95,9 +99,12 @@ def _panel(tables: RawTables) -> _Panel:
     rows["price"] = (1 - out) * rows["effective_input_price"] + out * rows["effective_output_price"]
     # Without tokens nothing was paid, and what is priced by the request shows a price of 0.
     rows = rows[rows["day"].isin(days) & (rows["total_tokens"] > 0) & (rows["price"] > 0)]
-    spent = (rows["price"] * rows["total_tokens"]).groupby([rows[key] for key in _PLACE]).sum()
     tokens = rows.groupby(_PLACE)["total_tokens"].sum()
-    cells = tokens.rename("tokens").to_frame().assign(price=spent / tokens).reset_index()
+    keys = [rows[key] for key in _PLACE]
+    averages = {
+        name: (rows[name] * rows["total_tokens"]).groupby(keys).sum() / tokens for name in ("price", *_SIDES.values())
+    }
+    cells = tokens.rename("tokens").to_frame().assign(**averages).reset_index()
     endpoints = standard(frames["endpoints"]).rename(columns={"scrape_date": "day", "provider_slug": "provider"})
     return _Panel(
         days,
@@ -175,7 +182,12 @@ def _imported(panel: _Panel, model: str, tables: RawTables) -> Imported:
     )
     scraped = np.nansum(tokens, axis=1) / total
     text = _readme(model, observations, scraped, guessed & offered, origin, tables)
-    return Imported("providers", observations, text)
+    out = (totals["total_completion_tokens"].to_numpy() / total)[:, None]
+    by_component = ByComponent(
+        {name: _square(cells, column, panel.days, providers) for name, column in _SIDES.items()},
+        {"input": 1 - out, "output": out},
+    )
+    return Imported("providers", observations, by_component, text)
 
 
 def _square(cells: pd.DataFrame, column: str, days: list[str], providers: list[str]) -> Array:
