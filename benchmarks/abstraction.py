@@ -186,4 +186,4 @@ def _solved(market: Market) -> Array:
 def _judged(market: Market, prices: Array) -> float:
     found = equilibrium_at(market, prices)
     assert is_certified(certify(market, prices, found.flow))
-    return profit_of(market, prices, found.load)
+    return profit_of(market, prices, found.billed)

@@ -101,7 +101,7 @@ def _pair(market: Market) -> Pair:
     for proposal in proposals:
         assert proposal.prices is not None
         found = equilibrium_at(market, proposal.prices)
-        profits.append(profit_of(market, proposal.prices, found.load))
+        profits.append(profit_of(market, proposal.prices, found.billed))
         residuals.append(certify(market, proposal.prices, found.flow).kkt_residual)
     bound = proposals[1].upper_bound
     return Pair(profits[0], profits[1], np.inf if bound is None else bound, max(residuals))

@@ -131,7 +131,7 @@ def plain_gurobi(market: Market, seconds: float) -> Found:
         model.addConstr(flow.sum(axis=0) == load)
         for i in range(n):
             for j in range(m):
-                paid = float(users.sensitivity[i]) * price if j == own else 0.0
+                paid = float(users.sensitivity[i, 0]) * price if j == own else 0.0
                 congestion = (load[j] + flow[i, j]) / float(capacity[j])
                 model.addConstr(float(users.base[i, j]) + paid + congestion - level[i] == slack[i, j])
                 model.addSOS(gp.GRB.SOS_TYPE1, [flow[i, j].item(), slack[i, j].item()])
@@ -171,7 +171,7 @@ def plain_scip(market: Market, seconds: float) -> Found:
         model.addCons(scip.quicksum(flow[i]) == float(users.demand[i]) / unit)
         for j in range(m):
             slack = model.addVar(lb=0.0)
-            paid = float(users.sensitivity[i]) * price if j == own else 0.0
+            paid = float(users.sensitivity[i, 0]) * price if j == own else 0.0
             congestion = (load[j] + flow[i][j]) / float(capacity[j])
             model.addCons(float(users.base[i, j]) + paid + congestion - level[i] == slack)
             model.addConsSOS1([flow[i][j], slack])
@@ -215,7 +215,7 @@ def _parametric_programme(market: Market) -> dict[str, Any]:
     n, m = users.base.shape
     unit = float(users.demand.mean())
     paid = np.zeros((n, m))
-    paid[:, market.leader[0]] = users.sensitivity
+    paid[:, market.leader[0]] = users.sensitivity[:, 0]
     return {
         "A": np.vstack([np.kron(np.eye(n), np.ones((1, m))), -np.eye(n * m)]),
         "b": np.concatenate([users.demand / unit, np.zeros(n * m)])[:, None],

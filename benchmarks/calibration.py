@@ -28,7 +28,7 @@ from benchmarks.clock import medians
 from benchmarks.report import Table, Target, span, target_table
 from prillm_or.market.synthetic import Shape, generate
 from prillm_or.users.differentiable import Warm, equilibrium_flows
-from prillm_or.users.equilibrium import UserProblem, solve_users
+from prillm_or.users.equilibrium import UserProblem, bare_users, solve_users
 
 _SIZES = ((8, 13, 64), (20, 20, 30))
 _SHAPES: tuple[Shape, ...] = ("uniform", "heavy", "market")
@@ -174,17 +174,9 @@ def _rows(users: int, providers: int, count: int, shape: Shape) -> Iterator[Row]
 
 
 def _problem(days: Days, at: Tensor, day: int) -> UserProblem:
-    offsets, n = at[day].numpy(), days.demand.shape[1]
-    least = offsets.min(axis=1)
-    return UserProblem(
-        base=offsets - least[:, None],
-        shift=least,
-        sensitivity=np.zeros(n),
-        capacity=days.capacity[day].numpy(),
-        demand=days.demand[day].numpy(),
-        leader=(0,),
-        scale=np.ones(n),
-    )
+    offsets = at[day].numpy()
+    least = offsets.min(axis=1, keepdims=True)
+    return bare_users(offsets - least, days.capacity[day].numpy(), days.demand[day].numpy())
 
 
 def _differences(users: int, providers: int, count: int) -> Iterator[DifferencesRow]:

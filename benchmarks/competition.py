@@ -158,12 +158,12 @@ def grid_loads(market: Market, grid: Array) -> Array:
     done, near = 0, None
     while done < len(grid):
         near = solve_users(users, grid[done : done + 1], near)
-        pull = near.laplacian.solve(*price_pull(users, near.laplacian, [own]))
+        pull = near.laplacian.solve(*price_pull(users, near.laplacian, [0]))
         steps = grid[done : done + _BLOCK] - grid[done]
         level = near.level + steps[:, None] * pull[0]
         congestion = near.congestion + steps[:, None] * pull[1]
         offsets = np.broadcast_to(users.offsets(grid[done : done + 1]), (len(steps), market.n, market.m)).copy()
-        offsets[:, :, own] += steps[:, None] * users.sensitivity
+        offsets[:, :, own] += steps[:, None] * users.sensitivity[:, 0]
         slack = level[:, :, None] - offsets - congestion[:, None, :]
         zero = _ZERO * (np.abs(level).max() + np.abs(congestion).max())
         flow = np.where(near.support, market.capacity * slack, 0.0)

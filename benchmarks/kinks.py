@@ -101,7 +101,7 @@ def exact_load(users: UserProblem, price: float, support: Mask) -> Fraction:
     offset = [[Fraction(float(users.base[i, j])) for j in range(m)] for i in range(n)]
     for j in users.leader:
         for i in range(n):
-            offset[i][j] += Fraction(float(users.sensitivity[i])) * Fraction(price)
+            offset[i][j] += Fraction(float(users.sensitivity[i, 0])) * Fraction(price)
     demand, capacity = _fractions(users.demand), _fractions(users.capacity)
     used = [[bool(support[i, j]) for j in range(m)] for i in range(n)]
     for _ in range(_MOST_ROUNDS):

@@ -178,7 +178,7 @@ def share_of(market: Market, price: float, best: float) -> float:
     found = solve_users(user_problem(market), prices)
     certificate = certify(market, prices, found.flow)
     assert max(certificate.kkt_residual, certificate.max_regret) <= _CERTIFIED
-    return profit_of(market, prices, found.load) / best
+    return profit_of(market, prices, found.billed) / best
 
 
 def _ways(market: Market, limit: float) -> list[Way]:

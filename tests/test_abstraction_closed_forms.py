@@ -17,7 +17,8 @@ from prillm_or.abstraction.anchors import capacity_anchor, today_anchor
 from prillm_or.abstraction.small_market import Abstraction
 from prillm_or.files.markets import read_market, write_market
 from prillm_or.limits import Limits
-from prillm_or.market.market import Array, Market, all_prices
+from prillm_or.market.decisions import all_prices
+from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.solvers.path import Path as ExactPath
 from prillm_or.users.equilibrium import equilibrium_at, load_slopes, user_problem

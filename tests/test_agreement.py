@@ -44,4 +44,4 @@ def certified(market: Market, proposal: Proposal) -> tuple[float, float]:
     assert proposal.upper_bound is not None
     found = equilibrium_at(market, proposal.prices)
     assert certify(market, proposal.prices, found.flow).kkt_residual <= 1e-12
-    return profit_of(market, proposal.prices, found.load), proposal.upper_bound
+    return profit_of(market, proposal.prices, found.billed), proposal.upper_bound

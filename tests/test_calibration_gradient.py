@@ -15,7 +15,7 @@ from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.users import differentiable
 from prillm_or.users.differentiable import Warm, equilibrium_flows
-from prillm_or.users.equilibrium import UserProblem, equilibrium_at, solve_users, user_problem
+from prillm_or.users.equilibrium import bare_users, equilibrium_at, solve_users, user_problem
 
 DAYS = 6
 SIZES = [(1, 2), (3, 3), (2, 7), (8, 13), (13, 8), (20, 20)]
@@ -39,17 +39,8 @@ def flows_by_package(offsets: Array, capacity: Array, demand: Array, allowed: Ar
     """Flows of one day, its users and providers left out by hand."""
     flow = np.zeros_like(offsets)
     present, offered = allowed.any(1), allowed.any(0)
-    zeros = np.zeros(present.sum())
-    users = UserProblem(
-        base=offsets[np.ix_(present, offered)],
-        shift=zeros,
-        sensitivity=zeros,
-        capacity=capacity[offered],
-        demand=demand[present],
-        leader=(0,),
-        scale=zeros + 1,
-    )
-    flow[np.ix_(present, offered)] = solve_users(users, np.zeros(1)).flow
+    users = bare_users(offsets[np.ix_(present, offered)], capacity[offered], demand[present])
+    flow[np.ix_(present, offered)] = solve_users(users, np.empty(0)).flow
     return flow
 
 

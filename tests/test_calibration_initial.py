@@ -13,6 +13,7 @@ from helpers.markets import draw_market
 from prillm_or.calibration.initial import InitialValues, initial_values
 from prillm_or.errors import UnavailableError
 from prillm_or.market.market import Array, Market, Mask
+from prillm_or.market.selection import select
 from prillm_or.users.equilibrium import equilibrium_at
 
 
@@ -80,19 +81,13 @@ def generated(base: Market, days: int, offers: float = 1.0, seed: int = 0) -> Da
     for day in range(days):
         there, users = np.flatnonzero(offered[day]), np.flatnonzero(rng.random(base.n) < max(offers, 0.6))
         users = users if len(users) else np.arange(1)
-        market = replace(
+        market = select(
             base,
-            user_ids=tuple(base.user_ids[i] for i in users),
-            provider_ids=tuple(base.provider_ids[j] for j in there),
+            users.tolist(),
+            there.tolist(),
             demand=base.demand[users] * rng.uniform(0.5, 2, len(users)),
             price=price[day, there],
             capacity=capacity[day, there],
-            value=base.value[there],
-            unit_cost=base.unit_cost[there],
-            delay=base.delay[np.ix_(users, there)],
-            price_weight=base.price_weight[users],
-            congestion_weight=base.congestion_weight[users],
-            delay_weight=base.delay_weight[users],
             leader=(0,),
             price_cap=np.full(1, 99.0),
         )

@@ -7,7 +7,8 @@ import pytest
 
 from helpers.answers import hand_answers
 from helpers.markets import draw_market, in_other_units, make_market, one_rival
-from prillm_or.market.market import Array, Market, all_prices
+from prillm_or.market.decisions import all_prices
+from prillm_or.market.market import Array, Market
 from prillm_or.result import Certificate
 from prillm_or.users.certificate import CERTIFIED, certify, is_certified, profit_of, relative_gap
 from prillm_or.users.equilibrium import equilibrium_at

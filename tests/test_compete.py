@@ -106,7 +106,7 @@ def test_no_other_price_of_any_owner_gains(shape: str, seed: int) -> None:
         found = None
         for price in np.linspace(0.0, setting.cap[own], 300):
             found = equilibrium_at(market, [price], found)
-            assert profit_of(market, [price], found.load) <= now * (1 + 1e-9)
+            assert profit_of(market, [price], found.billed) <= now * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "heavy", "costs", "weights", "degenerate"])

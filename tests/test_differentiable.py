@@ -14,7 +14,7 @@ from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.users import differentiable
 from prillm_or.users.differentiable import equilibrium_flows, settle
-from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
+from prillm_or.users.equilibrium import UserProblem, bare_users, solve_users, user_problem
 
 COUNT = 12
 
@@ -67,19 +67,8 @@ def test_extreme_sizes() -> None:
     # One user far too small to be seen among the others, providers of very different capacity, huge common costs.
     rng = np.random.default_rng(0)
     demand = np.array([1e-12, 1.0, 1e3])
-    users = [
-        UserProblem(
-            base=rng.uniform(0, 5, (3, 4)),
-            shift=np.zeros(3),
-            sensitivity=np.zeros(3),
-            capacity=10.0 ** rng.uniform(-4, 4, 4),
-            demand=demand,
-            leader=(0,),
-            scale=np.ones(3),
-        )
-        for _ in range(COUNT)
-    ]
-    problems = [(one, np.zeros(1)) for one in users]
+    users = [bare_users(rng.uniform(0, 5, (3, 4)), 10.0 ** rng.uniform(-4, 4, 4), demand) for _ in range(COUNT)]
+    problems = [(one, np.empty(0)) for one in users]
     offsets, capacity, demands = batch_of(problems)
     assert_agrees(equilibrium_flows(offsets, capacity, demands), problems)
     far = equilibrium_flows(offsets + 1e3, capacity, demands).sum(1).numpy()

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from helpers.answers import hand_answers
 from helpers.markets import draw_market, in_other_units, make_market, one_rival
 from prillm_or.curves.trace import trace
-from prillm_or.market.market import Array, Market, all_prices
+from prillm_or.market.decisions import all_prices
+from prillm_or.market.market import Array, Market
 from prillm_or.users.certificate import certify
 from prillm_or.users.equilibrium import Equilibrium, _damped, equilibrium_at, load_slopes, user_problem
 from prillm_or.users.laplacian import Laplacian

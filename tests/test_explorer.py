@@ -40,7 +40,7 @@ def page(markets: Sequence[Explored], tmp_path_factory: pytest.TempPathFactory) 
 def at(market: Market, price: float) -> tuple[float, Array]:
     """Profit and flows of an equilibrium solved afresh."""
     found = equilibrium_at(market, [price])
-    return profit_of(market, [price], found.load), found.flow
+    return profit_of(market, [price], found.billed), found.flow
 
 
 def test_it_opens_at_the_best_price_with_the_profit_reported(

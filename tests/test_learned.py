@@ -113,9 +113,9 @@ def test_fair_play(refine: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> 
     solved: list[int] = []
     traced: list[int] = []
 
-    def counting(offsets: Array, capacity: Array, demand: Array, laplacian: Laplacian) -> object:
-        solved.append(capacity.size)
-        return newton(offsets, capacity, demand, laplacian)
+    def counting(users: UserProblem, offsets: Array, laplacian: Laplacian) -> object:
+        solved.append(users.capacity.size)
+        return newton(users, offsets, laplacian)
 
     def watching(users: UserProblem, prices: Array, which: int, end: float, start: Equilibrium) -> list[Piece]:
         traced.append(users.capacity.size)

@@ -10,7 +10,8 @@ import pytest
 
 from helpers.markets import make_market
 from prillm_or.errors import MarketError
-from prillm_or.market.market import Market, all_prices, by_leader, by_provider
+from prillm_or.market.decisions import all_prices
+from prillm_or.market.market import Market, by_leader, by_provider
 
 
 def test_arrays_are_copies_and_read_only() -> None:
@@ -84,7 +85,11 @@ def test_a_changed_market_is_checked_like_a_new_one(small_market: Market) -> Non
         ({"unit_cost": [0.0, 0.0, -1.0]}, "unit_cost[p3]: expected a finite number >= 0, got -1.0"),
         ({"delay": [[0, 0, 0], [0, -1, 0]]}, "delay[u2, p2]: expected a finite number >= 0, got -1.0"),
         ({"price_weight": [0.0, 1.0]}, "price_weight[u1]: expected a finite number > 0, got 0.0"),
-        ({"congestion_weight": [0.0, 1.0]}, "congestion_weight[u1]: expected a finite number > 0, got 0.0"),
+        (
+            {"congestion_weight": [0.0, 1.0]},
+            "congestion_weight[u1]: 0, while that of 'u2' is not: expected 0 for all users or for none, since a user "
+            "without it would burden others and not be burdened",
+        ),
         ({"delay_weight": [-1.0, 1.0]}, "delay_weight[u1]: expected a finite number >= 0, got -1.0"),
         ({"price_cap": [-1.0]}, "price_cap[p1]: expected a finite number >= 0, got -1.0"),
     ],

@@ -133,7 +133,7 @@ def test_no_market_without_a_leader_who_is_there_and_has_a_rival(seen: Observati
     with pytest.raises(ObservationsError, match="no day is called"):
         market_of(seen, "2026-07-03")
     with pytest.raises(MarketError, match="congestion_weight"):
-        market_of(seen, "2026-07-01", congestion_weight=0.0)
+        market_of(seen, "2026-07-01", congestion_weight=-1.0)
 
 
 def test_what_rounding_left_of_differences_is_no_flow(seen: Observations) -> None:

@@ -20,7 +20,8 @@ from prillm_or.abstraction.registry import AbstractionChoice
 from prillm_or.cli import run
 from prillm_or.curves.trace import trace
 from prillm_or.errors import CombinationError, MarketError
-from prillm_or.market.market import Array, Market, all_prices
+from prillm_or.market.decisions import all_prices
+from prillm_or.market.market import Array, Market
 from prillm_or.market.outside import OUTSIDE, OUTSIDE_CAPACITY, with_outside, without_delay
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
@@ -135,7 +136,7 @@ def test_path_agrees_with_bisect_and_a_price_grid(kind: str, share: float) -> No
         users, found, best = user_problem(market), None, -np.inf
         for price in np.linspace(0.0, market.price_cap, 301):
             found = solve_users(users, price, found)
-            best = max(best, profit_of(market, price, found.load))
+            best = max(best, profit_of(market, price, found.billed))
         assert best <= exact.profit + 1e-10 * abs(exact.profit) + tolerance
         # the grid misses no more than the steepest rise of profit, x_s <= sum D, over half a step
         assert exact.profit - best <= market.demand.sum() * market.price_cap[0] / 600 + tolerance

@@ -102,7 +102,7 @@ def test_profits_are_those_of_equilibria_the_other_price_held(kind: str, decisio
         state = equilibrium_at(market, asked)
         scale = float(market.demand.sum())
         assert load == pytest.approx(state.load[market.leader[decision]], rel=1e-9, abs=1e-10 * scale)
-        assert profit == pytest.approx(profit_of(market, asked, state.load), rel=1e-9, abs=1e-9 * scale)
+        assert profit == pytest.approx(profit_of(market, asked, state.billed), rel=1e-9, abs=1e-9 * scale)
     assert found.best.profit >= found.profit(prices).max() * (1 - 1e-12)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from prillm_or.cli import run
 from prillm_or.curves.profit_curve import curve
 from prillm_or.files.markets import write_market
 from prillm_or.market.market import Market
+from prillm_or.market.selection import select
 from prillm_or.result import Certificate, Status
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
@@ -119,14 +119,12 @@ def test_equal_users_who_leave_at_one_price_leave_together() -> None:
 @pytest.mark.parametrize("solver", ["path", "bisect"])
 def test_a_user_as_small_as_a_residue_changes_nothing(solver: str) -> None:
     market = make_market()
-    small = replace(
+    small = select(
         market,
+        [0, 1, 1],
         user_ids=(*market.user_ids, "left-over"),
         demand=np.append(market.demand, 5.551115123125783e-17),
         delay=np.vstack([market.delay, [1.0, 1.0, 1.0]]),
-        price_weight=np.ones(3),
-        congestion_weight=np.ones(3),
-        delay_weight=np.ones(3),
     )
     without, found = (solve(each, solver=solver) for each in (market, small))
     assert found.status is Status.OPTIMAL

@@ -11,6 +11,7 @@ from helpers.answers import hand_answers, price_and_expected_profit, profit_at
 from helpers.markets import draw_market
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
+from prillm_or.market.selection import select
 from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended
@@ -59,9 +60,12 @@ def as_one_user(market: Market) -> Market:
         value=np.zeros(market.m),
         delay=(share @ users.base)[None, :],
         capacity=2 * market.capacity,
-        price_weight=np.array([share @ users.sensitivity]),
+        price_weight=share @ users.sensitivity,
         congestion_weight=np.ones(1),
         delay_weight=np.ones(1),
+        count=np.ones(1),
+        dispersion=np.zeros(1),
+        mix=np.empty((1, 0)),
     )
 
 
@@ -80,15 +84,8 @@ def test_it_is_exact_in_the_limit_of_many_identical_users() -> None:
     one = draw_market("uniform", 1, 4, 3)
     shares = []
     for n in (1, 10, 100):
-        market = replace(
-            one,
-            user_ids=tuple(f"u{i}" for i in range(n)),
-            demand=np.full(n, one.demand[0] / n),
-            delay=np.tile(one.delay, (n, 1)),
-            price_weight=np.ones(n),
-            congestion_weight=np.ones(n),
-            delay_weight=np.ones(n),
-        )
+        names = tuple(f"u{i}" for i in range(n))
+        market = select(one, [0] * n, user_ids=names, demand=np.full(n, one.demand[0] / n))
         best = Bisect().solve(market, Limits(gap=1e-9)).upper_bound
         assert best is not None
         shares.append(profit_at(market, [proposed(market)[0]]) / best)

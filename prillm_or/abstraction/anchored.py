@@ -126,7 +126,7 @@ def _matching(users: UserProblem, support: Mask, stay: list[int], total: float, 
 
     def miss(log_capacity: float) -> float:
         capacity = np.append(users.capacity[stay], np.exp(log_capacity))
-        return float(_answer(support, capacity, users.sensitivity, leader)[leader].sum()) - target
+        return float(_answer(support, capacity, users.sensitivity[:, 0], leader)[leader].sum()) - target
 
     # Nobody uses the leader, so that any capacity answers alike.
     if target >= 0:

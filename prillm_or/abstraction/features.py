@@ -83,10 +83,10 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
     usual = users.capacity[~ample(market)]
     unit = users.demand.sum() / usual.sum()
     share = users.demand / users.demand.sum()
-    sensitivity = float(share @ users.sensitivity)
+    sensitivity = float(share @ users.sensitivity[:, 0])
 
     cheapest, mean = least_offset(users, rivals), (share @ users.base)[rivals]
-    leader = users.base[:, own] + users.sensitivity * guess
+    leader = users.base[:, own] + users.sensitivity[:, 0] * guess
 
     def of_pairs(block: slice) -> tuple[Array, ...]:
         offsets = users.base[block][:, rivals]
@@ -104,7 +104,7 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
                 _log(users.demand / users.demand.mean()),
                 found.flow[:, small.leader[0]] / users.demand,
                 np.arcsinh((level - leader) / unit),
-                _log(users.sensitivity / sensitivity),
+                _log(users.sensitivity[:, 0] / sensitivity),
                 np.arcsinh((leader - cheapest) / unit),
             ],
             axis=-1,
@@ -144,7 +144,7 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
     level = found.multiplier / users.scale - users.shift
     flow, congestion = found.flow, found.load / users.capacity
     own = flow[:, leader].sum(axis=1) / users.demand
-    leader_cost = users.base[:, leader] + users.sensitivity[:, None] * found.prices + congestion[leader]
+    leader_cost = users.base[:, leader] + users.sensitivity * found.prices + congestion[leader]
     load, slope = float(found.load[leader].sum()), float(answer.load[leader].sum())
     price = float(found.prices.mean())
     width = float(users.capacity[leader].sum())
@@ -162,7 +162,7 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
                 _log(users.demand / users.demand.mean()),
                 own,
                 np.arcsinh((level - leader_cost.min(axis=1)) / unit),
-                answer.level / users.sensitivity,
+                answer.level / users.sensitivity[:, 0],
             ],
             axis=-1,
         ),
@@ -181,7 +181,7 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
                 *_sizes(market, usual, leader),
                 load / users.demand.sum() * market.m,
                 min(-price * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
-                np.arcsinh(float(share @ users.sensitivity) * price / unit),
+                np.arcsinh(float(share @ users.sensitivity[:, 0]) * price / unit),
                 _log(float(market.price_cap.mean()) / max(price, _TINY * float(market.price_cap.mean()), _LEAST)),
             ]
         ),

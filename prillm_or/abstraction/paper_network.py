@@ -119,7 +119,7 @@ def rival_features(market: Market) -> Array:
     usual = market.capacity[~ample(market)]
     money = market.demand.sum() / usual.sum()
     share = market.demand / market.demand.sum()
-    per_price, per_value = share @ users.sensitivity / money, share @ (1.0 / market.congestion_weight) / money
+    per_price, per_value = share @ users.sensitivity[:, 0] / money, share @ (1.0 / market.congestion_weight) / money
 
     price = per_price * market.price[rivals]
     value = per_value * (market.value[rivals] - market.value[leader].mean())

@@ -98,7 +98,7 @@ class _Rounds:
         """Count an equilibrium, and keep it if it earns more."""
         self.anchors.append(found.prices)
         self._last = found
-        profit = profit_of(self._market, found.prices, found.load)
+        profit = profit_of(self._market, found.prices, found.billed)
         if self.best is None or profit > self._profit + _BETTER * abs(self._profit):
             self._profit, self.best = profit, found
 

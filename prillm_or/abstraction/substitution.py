@@ -26,5 +26,5 @@ class Substitution:
 
 def substitution(users: UserProblem, found: Equilibrium) -> Substitution:
     """Solve the linear system on the equilibrium's support once; cost n m + min(n, m)^2 beyond its factorisation."""
-    level, congestion = found.laplacian.solve(*price_pull(users, found.laplacian, users.leader))
+    level, congestion = found.laplacian.solve(*price_pull(users, found.laplacian, range(len(users.decided))))
     return Substitution(users.capacity * congestion, level)

@@ -67,7 +67,7 @@ def _one_price(market: Market, near: Equilibrium | None) -> BestResponse:
     for _ in search.steps():
         pass
     prices = np.array([_top(market, search)])
-    return BestResponse(prices, search.best_profit, profit_of(market, today, here.load), search.upper_bound, here)
+    return BestResponse(prices, search.best_profit, profit_of(market, today, here.billed), search.upper_bound, here)
 
 
 def _top(market: Market, search: Search) -> float:
@@ -92,7 +92,7 @@ def _several_prices(market: Market, near: Equilibrium | None) -> BestResponse:
     reached = within_reach(market)
     best = ascend(reached, users, starts(reached), here)
     assert best.prices is not None
-    return BestResponse(best.prices, best.profit, profit_of(market, today, here.load), None, here)
+    return BestResponse(best.prices, best.profit, profit_of(market, today, here.billed), None, here)
 
 
 def _today(market: Market) -> Array:

@@ -91,7 +91,7 @@ def _gain(setting: Setting, number: int, prices: Array) -> tuple[Gain, Array]:
 
 
 def _profit(market: Market, leader_prices: Array) -> float:
-    return profit_of(market, leader_prices, _certified(market, leader_prices)[0].load)
+    return profit_of(market, leader_prices, _certified(market, leader_prices)[0].billed)
 
 
 def _checked(market: Market, response: Array, best: float) -> tuple[Array, float, float | None, str]:

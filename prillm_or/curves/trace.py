@@ -1,12 +1,12 @@
-r"""trace: the pieces of the leader's loads as one of its prices rises.
+r"""trace: the pieces of the leader's loads as one of its decisions rises, such as a price.
 
-On a fixed support everything is linear in the price p of the leader's provider s: with K of `users/laplacian.py` and
-rho_i the users' sensitivity to the price,
+On a fixed support everything is linear in the decision p at the leader's provider s: with K of `users/laplacian.py` and
+rho_i the users' sensitivity to it,
 
-    K (lambda', q') = sum_{i uses s} alpha_s rho_i (e_i - e_s),      t'_ij = lambda'_i - q'_j - rho_i [j = s].
+    K (lambda', q') = sum_{i uses s} a_is rho_i (e_i - e_s),      t'_ij = lambda'_i - q'_j - rho_i [j = s].
 
-So the loads x = alpha q are linear until some slack t_ij reaches zero: a used pair leaves the support, or an unused one
-enters. There, moving the pair changes K by a rank-one term, and with v = K^-1 (e_i - e_j)
+So flows a_ij t_ij and loads x = alpha q are linear until some slack t_ij reaches zero: a used pair leaves the support,
+or an unused one enters. There, moving the pair changes K by a rank-one term, and with v = K^-1 (e_i - e_j)
 
     (lambda', q') <- (lambda', q') - kappa t'_ij v,                   kappa from `SupportInverse.flip`,
 
@@ -74,7 +74,9 @@ class Piece:
     start, end
         Currency per volume unit.
     load, slope
-        Shape (len(leader),): of all of the leader's providers, by the price of the one that moves.
+        Shape (k,): the volume that each decision is the price of, by the one that moves: loads, of plain prices.
+    rest, rest_slope
+        What the leader earns besides (decision - its cost) times load, and its slope: see `market/decisions.py`.
     moved
         The pairs (user, provider) that came into or went out of use at `start`, in their order; one that did both is
         there twice. None at the first piece of a trace.
@@ -84,22 +86,24 @@ class Piece:
     end: float
     load: Array
     slope: Array
+    rest: float = 0.0
+    rest_slope: float = 0.0
     moved: tuple[tuple[int, int], ...] = ()
 
 
 def trace(
     users: UserProblem, prices: Array, decision: int, end: float, start: Equilibrium | None = None
 ) -> Iterator[Piece]:
-    """Yield the pieces of the leader's loads as one of its prices rises.
+    """Yield the pieces of the leader's loads as one of its decisions rises.
 
     Parameters
     ----------
     users
         From `user_problem`.
     prices
-        Shape (len(leader),): the leader's prices; the one that moves starts here.
+        Shape (k,): the leader's decisions; the one that moves starts here.
     decision
-        Position among the leader's providers of the one whose price moves.
+        Position of the one that moves.
     end
         The price to stop at.
     start
@@ -127,7 +131,7 @@ def trace(
             state.watch_anew()  # beyond the horizon an unwatched pair may come first; the piece goes on
             continue
         if stop > begin:
-            yield Piece(begin, stop, *loads, tuple(moved))
+            yield Piece(begin, stop, *loads, moved=tuple(moved))
             moved = []
         if last:
             return
@@ -157,23 +161,28 @@ class _State:
     from `_prices` and the support alone; whatever else there is never changes.
 
     Where a provider's capacity is ample, slacks of its users are too small for their digits. Their rooms and rates are
-    in flow over the sum of the other capacities, that is their sign, and kept equal to what the users' other flows
-    leave of their demands.
+    in flow over the sum of the other widths, that is their sign, and kept equal to what the users' other flows leave of
+    their demands.
     """
 
     def __init__(self, users: UserProblem, prices: Array, decision: int, end: float, start: Equilibrium | None) -> None:
         self._users = users
         self._decision = decision
-        self._column = users.leader[decision]
+        self._column = users.decided[decision]
+        self._sensitivity = np.ascontiguousarray(users.sensitivity[:, decision])
         self._prices = np.array(prices, dtype=np.float64)
-        self._leader = np.array(users.leader)
-        self._own_capacity = users.capacity[self._leader]
-        self._ample = ample_provider(users.capacity, users.demand)
-        self._others = float(np.delete(users.capacity, self._ample).sum()) if self._ample is not None else 0.0
+        self._decided = np.array(users.decided)
+        self._by_load = users.tariff is None and bool(np.isfinite(users.capacity.item(0)))
+        self._own_capacity = users.capacity[self._decided]
+        self._ample = ample_provider(users)
+        if self._ample is not None:
+            width = np.broadcast_to(users.width, users.base.shape)
+            self._others = np.delete(width, self._ample, axis=1).sum(axis=1)
+            self._ample_scale = width[:, self._ample] / self._others
         self._tied_flips = 0
         # No slack is faster than twice the largest sensitivity: so small a part of it is rounding, no movement.
-        self._still = _ZERO_RATE * float(users.sensitivity.max())
-        self._speed = float(2 * users.sensitivity.max() - users.sensitivity.min())
+        self._still = _ZERO_RATE * float(self._sensitivity.max())
+        self._speed = float(2 * self._sensitivity.max() - self._sensitivity.min())
         self._watch = _FIRST_WATCH * (end - self.price)
         self._shortest = _SHORTEST_WATCH * (end - self.price)
         if start is None or not np.array_equal(start.prices, self._prices):
@@ -188,7 +197,7 @@ class _State:
         """Raise the price to the horizon, and choose the pairs to watch from there on."""
         self.advance(self.horizon)
         self._watch *= 2  # each watch costs a pass over all pairs: a longer one is tried, and halved if too long
-        self._synchronise(Laplacian(self._inverse.support, self._users.capacity))
+        self._synchronise(self._users.laplacian(self._inverse.support))
 
     def _synchronise(self, laplacian: Laplacian, found: Equilibrium | None = None) -> None:
         """Compute everything from the support: at first, for a new watch, and for the digits lost in many updates."""
@@ -199,21 +208,20 @@ class _State:
             self._level, self._congestion = laplacian.solve(users.demand + user, -provider)
         else:
             self._level, self._congestion = found.level, found.congestion
-        self._d_level, self._d_congestion = laplacian.solve(*price_pull(users, laplacian, [column]))
+        self._d_level, self._d_congestion = laplacian.solve(*price_pull(users, laplacian, [self._decision]))
         self._zero = _ZERO_SLACK * float(np.abs(self._level).max() + np.abs(self._congestion).max())
         support = laplacian.support
         self._pairs = self._watched(offsets, support)  # by the level and congestion just found
         self.using = laplacian.count(column)
-        self._inverse = SupportInverse(laplacian, users.capacity, self._pairs, _REFRESH)
+        self._inverse = SupportInverse(laplacian, users.width, self._pairs, _REFRESH)
         slack = self._difference(self._level, self._congestion) - self._pairs.take(offsets)
         d_slack = self._difference(self._d_level, self._d_congestion)
-        self._pairs.lower(d_slack, column, users.sensitivity)
+        self._pairs.lower(d_slack, column, self._sensitivity)
         self._sign = np.where(self._pairs.take(support), 1.0, -1.0)
         self.room, self.rate = self._sign * slack, self._sign * d_slack
         if self._ample is not None:
-            scale = users.capacity[self._ample] / self._others
             # The unit is in the sign, too, so that a rate over its sign is the slope of a slack for every pair.
-            self._pairs.lower(self._sign, self._ample, support[:, self._ample] * (1.0 - scale))
+            self._pairs.lower(self._sign, self._ample, support[:, self._ample] * (1.0 - self._ample_scale))
             self._close(self.room, users.demand)
             self._close(self.rate, 0.0)
 
@@ -272,13 +280,24 @@ class _State:
         """User and provider of a pair."""
         return self._pairs.position(pair)
 
-    def loads(self) -> tuple[Array, Array]:
-        """The leader's loads and their slopes, shape (len(leader),) each."""
-        load = self._own_capacity * self._congestion[self._leader]
-        slope = self._own_capacity * self._d_congestion[self._leader]
+    def loads(self) -> tuple[Array, Array, float, float]:
+        """The leader's loads and their slopes, shape (k,) each, and what it earns besides, and its slope."""
+        rest = rest_slope = 0.0
+        if self._by_load:
+            load = self._own_capacity * self._congestion[self._decided]
+            slope = self._own_capacity * self._d_congestion[self._decided]
+        else:
+            (load, rest), (slope, rest_slope) = map(self._earning, (self.room / self._sign, self.rate / self._sign))
         if not self.using:  # zero but for rounding, and nobody comes back to a dearer provider
-            load[self._decision], slope[:] = 0.0, 0.0
-        return load, slope
+            load[self._decided == self._column], slope[:], rest_slope = 0.0, 0.0, 0.0
+        return load, slope, rest, rest_slope
+
+    def _earning(self, slack: Array) -> tuple[Array, float]:
+        """What decisions are the prices of, and what is earned besides, of flows of some slacks, or their slopes."""
+        billed, tariff = self._users.billed(self._pairs, self._inverse.weight * slack), self._users.tariff
+        if tariff is None:
+            return billed[self._decided], 0.0
+        return tariff.of_decisions(billed), tariff.beside(billed)
 
     def advance(self, price: float) -> None:
         """Raise the price, at most up to the next breakpoint."""
@@ -313,7 +332,7 @@ class _State:
         served = np.asarray(support.any(axis=1))
         for i, j in places:
             support[i, j] |= not served[i]
-        self._synchronise(Laplacian(support, self._users.capacity))
+        self._synchronise(self._users.laplacian(support))
         return [(i, j) for i, j in places if served[i]]
 
     def flip(self, pair: int) -> list[tuple[int, int]]:
@@ -325,7 +344,7 @@ class _State:
             kappa = self._inverse.flip(pair, edge)
         if kappa is None:
             support[i, j] = not support[i, j]
-            self._synchronise(Laplacian(support, self._users.capacity))
+            self._synchronise(self._users.laplacian(support))
             return [(i, j)]
         if j == self._column:
             self.using += 1 if kappa > 0 else -1  # kappa is positive where the pair came into use
@@ -342,7 +361,7 @@ class _State:
         if self._ample is not None:
             if j == self._ample:
                 # It came into use: one that leaves was seen to above.
-                self._sign.flat[pair] = self._users.capacity[j] / self._others
+                self._sign.flat[pair] = self._ample_scale[i]
             self._close(self.rate, 0.0)
         return [(i, j)]
 
@@ -350,15 +369,15 @@ class _State:
 def best_on_piece(piece: Piece, decision: int, margins: Array, unit_cost: float) -> tuple[float, float]:
     """Price and profit of the best point of a piece, the smallest price among equals.
 
-    `margins`, shape (len(leader),), holds price less unit cost of the leader's other providers; entry `decision` is
-    unused.
+    `margins`, shape (k,), holds value less cost of the leader's other decisions; entry `decision` is unused, and
+    `unit_cost` is its cost.
     """
     own_load, own_slope = float(piece.load[decision]), float(piece.slope[decision])
-    other_profit = other_slope = 0.0
+    other_profit, other_slope = piece.rest, piece.rest_slope
     if len(margins) > 1:
         others = np.delete(margins, decision)
-        other_profit = float(others @ np.delete(piece.load, decision))
-        other_slope = float(others @ np.delete(piece.slope, decision))
+        other_profit += float(others @ np.delete(piece.load, decision))
+        other_slope += float(others @ np.delete(piece.slope, decision))
     margin, length = piece.start - unit_cost, piece.end - piece.start
 
     def profit(h: float) -> float:

@@ -136,7 +136,7 @@ def load_gradient(market: Market, found: Equilibrium) -> tuple[Array, dict[str, 
     def summed(rate: Array) -> Array:
         return pairs.sums(pull * pairs.of_users(rate))[1]
 
-    rho = found.users.sensitivity
+    rho = found.users.sensitivity[:, 0]
     flow_of = pairs.sums(pairs.take(found.flow) * pairs.of_users(a))[1]
     return a, {
         "price": summed(rho),

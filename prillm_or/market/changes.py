@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prillm_or.errors import MarketError
 from prillm_or.market.faults import Faults
-from prillm_or.market.market import PROVIDER_ARRAYS, Array, Market, own_weights
+from prillm_or.market.market import Array, Market, own_weights
+from prillm_or.market.rules import DEFAULTS, PROVIDER_ARRAYS
+from prillm_or.market.selection import arrays_of
 
 if TYPE_CHECKING:
     from prillm_or.market.change_fields import ChangeFields
@@ -88,18 +89,20 @@ def _moved(market: Market, change: ChangeFields, before: Mapping[str, Array]) ->
         return market
     new_users, new_providers = change.add.users, change.add.providers
     i, j = _staying(market.user_ids, change.remove.users), _staying(market.provider_ids, change.remove.providers)
-    stay = [market.user_ids[k] for k in i]
+    left, stay = arrays_of(market, i, j), [market.user_ids[k] for k in i]
     providers = [*(market.provider_ids[k] for k in j), *(provider.id for provider in new_providers)]
     arrays: dict[str, Any] = {
-        name: np.append(getattr(market, name)[j], [getattr(provider, name) for provider in new_providers])
+        name: np.append(left[name], [getattr(new, name, DEFAULTS.get(name)) for new in new_providers])
         for name in PROVIDER_ARRAYS
     }
-    arrays["demand"] = np.append(market.demand[i], [user.demand for user in new_users])
-    for key, weights in own_weights(market).items():
+    for name in ("demand", "count", "dispersion"):
+        arrays[name] = np.append(left[name], [getattr(new, name, DEFAULTS.get(name)) for new in new_users])
+    arrays["mix"] = np.empty((len(i) + len(new_users), 0))
+    for key in own_weights(market):
         own = [user.weights for user in new_users]
         new = [getattr(given, key) if key in given.model_fields_set else before[key][0] for given in own]
-        arrays[f"{key}_weight"] = np.append(weights[i], new)
-    wide = np.column_stack([market.delay[np.ix_(i, j)], *(_for_each(new.delays, stay) for new in new_providers)])
+        arrays[f"{key}_weight"] = np.append(left[f"{key}_weight"], new)
+    wide = np.column_stack([left["delay"], *(_for_each(new.delays, stay) for new in new_providers)])
     arrays["delay"] = np.vstack([wide, *(_for_each(user.delays, providers) for user in new_users)])
     leader = tuple(providers.index(name) for name in market.leader_ids)
     users = (*stay, *(user.id for user in new_users))
@@ -110,9 +113,9 @@ def _positions(names: Sequence[str]) -> dict[str, int]:
     return {name: k for k, name in enumerate(names)}
 
 
-def _staying(names: Sequence[str], leaving: Sequence[str]) -> NDArray[np.intp]:
+def _staying(names: Sequence[str], leaving: Sequence[str]) -> list[int]:
     gone = set(leaving)
-    return np.array([k for k, name in enumerate(names) if name not in gone], dtype=np.intp)
+    return [k for k, name in enumerate(names) if name not in gone]
 
 
 def _for_each(delays: float | Mapping[str, float], names: Sequence[str]) -> Array:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral
@@ -14,7 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from prillm_or.errors import MarketError
 from prillm_or.market.checks import checked_array, checked_ids, checked_kinds, meant
-from prillm_or.market.faults import MOST
+from prillm_or.market.decisions import COMPONENTS, FACTOR, Decision, decisions_of
+from prillm_or.market.rules import (
+    ARRAYS,
+    BY_COMPONENT,
+    DEFAULTS,
+    PAIR_ARRAYS,
+    USER_ARRAYS,
+    decides_problems,
+    shape_problems,
+    value_problems,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -83,23 +92,40 @@ class Market:
     demand
         Shape (n,), volume units per period, > 0.
     price
-        Shape (m,), currency per volume unit, >= 0: prices today. NaN marks an absent price, for the leader's
-        providers alone. Today's price of a leader's provider may exceed its cap.
+        Shape (m,), currency per volume unit, >= 0: prices today; where there are components shape (m, C), or (m,) for
+        the same price of all. NaN marks an absent price, of what the leader decides alone (not of a list that its
+        factor multiplies). Today's price of a leader's provider may exceed its cap.
     capacity
-        Shape (m,), volume units per congestion unit, > 0.
+        Shape (m,), volume units per congestion unit, > 0. Without meaning where no weight of congestion is above 0; 1
+        if left out there.
     value
         Shape (m,), currency per volume unit, of any sign: what users hold a provider to be worth; 0 if left out.
+    user_values
+        Shape (n, m): what each user holds each provider to be worth in place of `value`, which NaN leaves; left out,
+        no user has a value of its own.
     unit_cost
-        Shape (m,), currency per volume unit, >= 0; 0 if left out.
+        Shape as that of `price`, currency per volume unit, >= 0; 0 if left out.
     delay
         Shape (n, m), in the delay unit, >= 0.
     price_weight, congestion_weight, delay_weight
-        Shape (n,): each user's weights; the first two > 0, the last >= 0; 1 if left out.
+        Shape (n,): each user's weights; the first > 0, the others >= 0; 1 if left out. Those of congestion are all
+        > 0, or all 0 where every pair has dispersion.
+    count
+        Shape (n,), whole, >= 1: how many equal users a row stands for, who share its demand evenly; 1 if left out.
+    dispersion, provider_dispersion
+        Shapes (n,) and (m,), >= 0: their products s_ij, currency per volume unit, are how much dearer provider j
+        becomes to user i from its first to its last unit of demand, beside congestion; 0 and 1 if left out.
+    components, mix
+        Names of what is billed apart, and shape (n, C), >= 0, some > 0 in each row: units of each component in one
+        unit of a user's volume. Left out, a unit of volume has one price.
     leader
         Positions of the leader's providers in `provider_ids`, or their ids: at least one, and at least one rival is
         left.
+    decides
+        What the leader sets: `components`, all prices of its providers; some components' names; or `factor`, a number
+        for each of its providers that multiplies its price list.
     price_cap
-        Shape (len(leader),), currency per volume unit, >= 0: the highest price of each of the leader's providers.
+        Shape (k,), >= 0: the highest value of each of `decisions`, currency per volume unit of prices.
     units, description
         Labels and free text.
 
@@ -114,27 +140,37 @@ class Market:
     provider_ids: tuple[str, ...]
     demand: Array
     price: Array
-    capacity: Array
+    capacity: Array = field(default_factory=_left_out)
     value: Array = field(default_factory=_left_out)
+    user_values: Array = field(default_factory=_left_out)
     unit_cost: Array = field(default_factory=_left_out)
     delay: Array
     price_weight: Array = field(default_factory=_left_out)
     congestion_weight: Array = field(default_factory=_left_out)
     delay_weight: Array = field(default_factory=_left_out)
+    count: Array = field(default_factory=_left_out)
+    dispersion: Array = field(default_factory=_left_out)
+    provider_dispersion: Array = field(default_factory=_left_out)
+    components: tuple[str, ...] = ()
+    mix: Array = field(default_factory=_left_out)
     leader: tuple[int, ...]
+    decides: str | tuple[str, ...] = COMPONENTS
     price_cap: Array
     units: Units = field(default_factory=Units)
     description: str = ""
 
     def __post_init__(self) -> None:
         problems: list[str] = []
-        for name in ("user_ids", "provider_ids"):
+        for name in ("user_ids", "provider_ids", "components"):
             object.__setattr__(self, name, checked_ids(name, getattr(self, name), problems))
         object.__setattr__(self, "leader", _positions(self.leader, self.provider_ids, problems))
+        if not isinstance(self.decides, str):
+            object.__setattr__(self, "decides", checked_ids("decides", self.decides, problems))
         checked_kinds(self, {"name": str, "units": Units, "description": str}, problems)
-        for name in _ARRAYS:
+        problems += decides_problems(self)
+        for name in ARRAYS:
             object.__setattr__(self, name, _frozen(name, self, problems))
-        problems = problems or _shape_problems(self) or _value_problems(self)
+        problems = problems or shape_problems(self) or value_problems(self)
         if problems:
             raise MarketError(str(self.name), problems)
 
@@ -202,24 +238,54 @@ class Market:
         return tuple(self.provider_ids[j] for j in self.leader)
 
     @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The numbers that the leader sets, k of them, in the order of their arrays."""
+        return decisions_of(self.leader, self.provider_ids, self.components, self.decides)
+
+    @property
+    def plain(self) -> bool:
+        """Whether each decision is the one price of a provider, for all users."""
+        return not self.components and self.decides != FACTOR
+
+    @cached_property
+    def current(self) -> Array:
+        """The leader's decisions today, shape (k,): 1 of factors, NaN of a price that is absent."""
+        if self.decides == FACTOR:
+            values = np.ones(len(self.decisions))
+        elif self.components:
+            values = np.array([self.price[decision.provider, decision.component] for decision in self.decisions])
+        else:
+            values = self.price[list(self.leader)]
+        values.flags.writeable = False
+        return values
+
+    @property
     def today(self) -> Array | None:
-        """The leader's prices today, shape (len(leader),), or None where one is absent."""
-        prices = self.price[list(self.leader)]
-        prices.flags.writeable = False
-        return None if np.isnan(prices).any() else prices
+        """The leader's decisions today, shape (k,), or None where one is absent."""
+        return None if np.isnan(self.current).any() else self.current
+
+    @property
+    def congested(self) -> bool:
+        """Whether load makes a provider dearer: all users weigh congestion, or none does."""
+        return bool(self.congestion_weight[0] > 0)
+
+    @cached_property
+    def pair_dispersion(self) -> Array:
+        """s_ij, currency per volume unit, shape (n, m)."""
+        return np.multiply.outer(self.dispersion, self.provider_dispersion)
+
+    @cached_property
+    def worth(self) -> Array:
+        """What a provider is worth to users, currency per volume unit: shape (m,), or (n, m) where some differ."""
+        if not self.user_values.size:
+            return self.value
+        return np.where(np.isnan(self.user_values), self.value, self.user_values)
 
     @property
     def common_weights(self) -> bool:
-        """Whether all users weigh price, congestion and delay alike."""
-        weights = (self.price_weight, self.congestion_weight, self.delay_weight)
-        return all(bool((w == w[0]).all()) for w in weights)
-
-
-def all_prices(market: Market, leader_prices: ArrayLike) -> Array:
-    """Prices of all providers, shape (m,), when the leader asks `leader_prices`, shape (len(leader),)."""
-    prices = market.price.copy()
-    prices[list(market.leader)] = leader_prices
-    return prices
+        """Whether all users weigh price, congestion and delay alike, and buy the same mix."""
+        own = (self.price_weight, self.congestion_weight, self.delay_weight, *self.mix.T)
+        return all(bool((w == w[0]).all()) for w in own)
 
 
 def own_weights(market: Market) -> dict[str, Array]:
@@ -237,14 +303,14 @@ def by_leader(market: Market, values: ArrayLike) -> dict[str, float]:
     return dict(zip(market.leader_ids, np.asarray(values).tolist(), strict=True))
 
 
-_USER_ARRAYS = ("demand", "price_weight", "congestion_weight", "delay_weight")
-PROVIDER_ARRAYS = ("price", "capacity", "value", "unit_cost")
-_ARRAYS = (*_USER_ARRAYS, *PROVIDER_ARRAYS, "delay", "price_cap")
-_POSITIVE = ("demand", "capacity", "price_weight", "congestion_weight")
-_NON_NEGATIVE = ("price", "unit_cost", "delay", "delay_weight", "price_cap")
+def by_decision(market: Market, values: ArrayLike) -> dict[str, float]:
+    """Values of the leader's decisions, shape (k,), by their names."""
+    names = (decision.name for decision in market.decisions)
+    return dict(zip(names, np.asarray(values).tolist(), strict=True))
+
+
 _LEFT_OUT = np.empty(0)
 """Stands for an argument that was not given, and for none that is of this shape."""
-_DEFAULTS = {"price_weight": 1.0, "congestion_weight": 1.0, "delay_weight": 1.0, "value": 0.0, "unit_cost": 0.0}
 
 
 def _positions(leader: Any, provider_ids: Sequence[str], problems: list[str]) -> tuple[int, ...]:
@@ -275,20 +341,32 @@ def _frozen(name: str, market: Market, problems: list[str]) -> Array:
     ):
         return values  # of another market: nobody changes it
     if values is _LEFT_OUT:
-        values = np.full(market.n if name in _USER_ARRAYS else market.m, _DEFAULTS[name])
+        values = _default(name, market)
     elif hasattr(values, "reindex"):
         values = _by_label(name, market, values, problems)
-    return checked_array(name, values, problems)
+    array = checked_array(name, values, problems)
+    if name in BY_COMPONENT and market.components and array.ndim == 1:
+        array = checked_array(name, np.tile(array[:, None], len(market.components)), problems)
+    return array
+
+
+def _default(name: str, market: Market) -> Array:
+    """What an array is that was not given."""
+    if name in DEFAULTS:
+        return np.full(market.n if name in USER_ARRAYS else market.m, DEFAULTS[name])
+    return np.empty((market.n, 0) if name == "mix" else (0, 0))
 
 
 def _by_label(name: str, market: Market, values: Any, problems: list[str]) -> Any:
     """A pandas Series or frame in the market's order: a position in it means nothing."""
     providers = market.provider_ids
     if name == "price_cap":
-        providers = tuple(providers[j] for j in market.leader if 0 <= j < market.m)
-    labels = {"index": market.user_ids if name in (*_USER_ARRAYS, "delay") else providers}
-    if name == "delay":
+        providers = tuple(decision.name for decision in market.decisions if 0 <= decision.provider < market.m)
+    labels = {"index": market.user_ids if name in (*USER_ARRAYS, *PAIR_ARRAYS, "mix") else providers}
+    if name in PAIR_ARRAYS:
         labels["columns"] = providers
+    elif name == "mix" or (name in BY_COMPONENT and hasattr(values, "columns")):
+        labels["columns"] = market.components
     for axis, ids in labels.items():
         found = list(getattr(values, axis, ()))
         if sorted(map(repr, found)) != sorted(map(repr, ids)):
@@ -299,72 +377,3 @@ def _by_label(name: str, market: Market, values: Any, problems: list[str]) -> An
 
 def _some(labels: Sequence[object]) -> str:
     return ", ".join(map(repr, labels[:3])) + (", ..." if len(labels) > 3 else "") if labels else "none"
-
-
-def _shape_problems(market: Market) -> list[str]:
-    n, m = market.n, market.m
-    expected: dict[str, tuple[int, ...]] = dict.fromkeys(_USER_ARRAYS, (n,))
-    expected |= dict.fromkeys(PROVIDER_ARRAYS, (m,))
-    expected |= {"delay": (n, m), "price_cap": (len(market.leader),)}
-    problems = [f"{what}: expected at least one" for what, size in (("users", n), ("providers", m)) if size == 0]
-    problems += [
-        f"{name}: expected shape {shape}, got {getattr(market, name).shape}"
-        for name, shape in expected.items()
-        if getattr(market, name).shape != shape
-    ]
-    problems += _repeated("users", market.user_ids) + _repeated("providers", market.provider_ids)
-    problems += _repeated("leader.providers", market.leader)
-    if not market.leader:
-        problems.append("leader.providers: expected at least one provider")
-    problems += [f"leader.providers: no provider number {j}" for j in market.leader if not 0 <= j < m]
-    if not problems and not market.rivals:
-        problems.append("leader.providers: the leader owns every provider; at least one rival is needed")
-    return problems
-
-
-def _repeated(what: str, names: Sequence[Hashable]) -> list[str]:
-    if len(set(names)) == len(names):
-        return []
-    return [f"{what}: {name!r} appears more than once" for name, times in Counter(names).items() if times > 1]
-
-
-def _has_good_values(market: Market) -> bool:
-    """Whether all numbers are as they should be, prices that are absent apart: a quick look, most often enough."""
-    positive = np.concatenate([getattr(market, name) for name in _POSITIVE])
-    rest = np.concatenate([getattr(market, name) for name in _NON_NEGATIVE if name != "delay"])
-    extremes = [(values.min(), values.max()) for values in (positive, rest, market.delay, market.value)]
-    (low, _), (least, _), (shortest, _), (worst, _) = extremes
-    signs = low > 0 and least >= 0 and shortest >= 0 and worst > -np.inf
-    return bool(signs and all(high < np.inf for _, high in extremes))
-
-
-def _value_problems(market: Market) -> list[str]:
-    if _has_good_values(market):
-        return []
-    problems: list[str] = []
-    for name in _ARRAYS:
-        values = getattr(market, name)
-        allowed = np.isfinite(values)
-        rule = "a finite number"
-        if name == "price":
-            allowed[list(market.leader)] |= np.isnan(values[list(market.leader)])
-        if name in _POSITIVE:
-            allowed, rule = allowed & (values > 0), "a finite number > 0"
-        elif name in _NON_NEGATIVE:
-            allowed, rule = allowed & ~(values < 0), "a finite number >= 0"
-        faults = np.argwhere(~allowed).tolist()
-        problems += [
-            f"{name}[{_place(market, name, where)}]: expected {rule}, got {values[tuple(where)]}"
-            for where in faults[:MOST]
-        ]
-        if len(faults) > MOST:  # a list of a million helps nobody
-            problems.append(f"{name}: ... and {len(faults) - MOST} more")
-    return problems
-
-
-def _place(market: Market, name: str, where: Sequence[int]) -> str:
-    """Ids of an entry of an array."""
-    if name == "delay":
-        return f"{market.user_ids[where[0]]}, {market.provider_ids[where[1]]}"
-    ids = market.user_ids if name in _USER_ARRAYS else market.provider_ids
-    return (market.leader_ids if name == "price_cap" else ids)[where[0]]

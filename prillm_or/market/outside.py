@@ -61,14 +61,18 @@ def with_outside(market: Market, value: float) -> Market:
             f"{market.name}: {argument('outside', value)} is beyond what can be computed beside the market's prices "
             f"and values; expected one between {-most:g} and {most:g}"
         )
-    capacity = OUTSIDE_CAPACITY * market.demand.sum()
+    free = np.zeros((1, *market.price.shape[1:]))
+    own = market.user_values
     return replace(
         market,
         provider_ids=(*market.provider_ids, OUTSIDE),
-        price=np.append(market.price, 0.0),
-        capacity=np.append(market.capacity, capacity),
+        price=np.append(market.price, free).reshape(-1, *free.shape[1:]),
+        capacity=np.append(market.capacity, OUTSIDE_CAPACITY * market.demand.sum()),
         value=np.append(market.value, value),
-        unit_cost=np.append(market.unit_cost, 0.0),
+        user_values=np.column_stack([own, np.full(market.n, np.nan)]) if own.size else own,
+        unit_cost=np.append(market.unit_cost, free).reshape(-1, *free.shape[1:]),
+        # Where no load congests anybody, one is told apart from no dispersion at all by as little as elsewhere.
+        provider_dispersion=np.append(market.provider_dispersion, 0.0 if market.congested else 1 / OUTSIDE_CAPACITY),
         delay=np.column_stack([market.delay, np.zeros(market.n)]),
     )
 

@@ -24,12 +24,15 @@ def beyond_precision(market: Market) -> Iterator[str]:
         high = float(max(market.demand.max(), market.capacity.max()))
         if not 1 / _MOST <= low <= high <= _MOST * min(low, 1.0):
             yield f"demands and capacities go from {figure(low, 3)} to {figure(high, 3)}"
-        low = float(market.price_weight.min() / market.congestion_weight.max())
-        high = float(market.price_weight.max() / market.congestion_weight.min())
+        weight = market.congestion_weight if market.congested else np.ones(1)
+        low = float(market.price_weight.min() / weight.max())
+        high = float(market.price_weight.max() / weight.min())
         if not 1 / _MOST <= low <= high <= _MOST:
             yield f"weights of price go from {figure(low, 3)} to {figure(high, 3)} times those of congestion"
         dearest = max(np.nanmax(market.price), market.price_cap.max(), market.unit_cost.max())
+        if market.components:
+            dearest *= market.mix.sum(axis=1).max()
         costs = market.price_weight.max() * dearest + market.delay_weight.max() * market.delay.max()
-        high = float((costs + np.abs(market.value).max()) / market.congestion_weight.min())
+        high = float((costs + np.abs(market.worth).max()) / weight.min())
         if not high <= _MOST:
             yield f"prices, delays and values, by their weights, come to {figure(high, 3)}"

@@ -36,7 +36,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.market.market import Array, Market, Mask, all_prices
+from prillm_or.market.decisions import all_prices
+from prillm_or.market.market import Array, Market, Mask
 from prillm_or.users.equilibrium import equilibrium_at
 
 _MARGIN = 1e-7

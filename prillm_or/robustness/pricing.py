@@ -119,7 +119,7 @@ def _certified(markets: Sequence[Market], prices: Array) -> tuple[Array, Certifi
         found: Equilibrium | None = None
         for k, price in enumerate(prices.tolist()):
             found = solve_users(users, [price], found)
-            earned[place, k] = profit_of(market, [price], found.load)
+            earned[place, k] = profit_of(market, [price], found.billed)
             seen = certified(market, [price], found.flow)
             worst = Certificate(max(worst.kkt_residual, seen.kkt_residual), max(worst.max_regret, seen.max_regret))
     return earned, worst

@@ -187,7 +187,7 @@ class Climb:
 
             def height(step: float, way: Array = direction) -> float:
                 found = self._look(at.prices + step * way)
-                return profit_of(self._market, found.prices, found.load)
+                return profit_of(self._market, found.prices, found.billed)
 
             _go_far(height, profit, away)
             if not self._stands_at(profit):

@@ -29,7 +29,8 @@ import numpy as np
 from prillm_or import __version__
 from prillm_or.errors import CombinationError, argument
 from prillm_or.limits import Deadline, Limits
-from prillm_or.market.market import Array, Market, Mask, all_prices
+from prillm_or.market.decisions import all_prices
+from prillm_or.market.market import Array, Market, Mask
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.silent import silent_highs

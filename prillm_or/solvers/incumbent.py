@@ -41,14 +41,14 @@ class Incumbent:
         It is looked for from `start`, or from the best equilibrium so far.
         """
         found = solve_users(self.users, np.clip(prices, 0.0, self.market.price_cap), start or self.equilibrium)
-        profit = profit_of(self.market, found.prices, found.load)
+        profit = profit_of(self.market, found.prices, found.billed)
         if profit > self.profit + _BETTER * abs(self.profit) or self.equilibrium is None:
             self.keep(found)
         return found
 
     def keep(self, found: Equilibrium) -> None:
         """Take the prices of an equilibrium for the best."""
-        self.profit, self.equilibrium = profit_of(self.market, found.prices, found.load), found
+        self.profit, self.equilibrium = profit_of(self.market, found.prices, found.billed), found
 
     def polish(self) -> None:
         """Climb from the best prices: on a support profit is quadratic, its top, if it has one, a linear solve away.

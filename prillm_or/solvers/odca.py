@@ -74,7 +74,7 @@ def _curves(users: UserProblem, deadline: Deadline) -> Knots | None:
             return None
         part = slice(first, first + rows)
         blocks.append(
-            knots(users.base[part], users.leader[0], users.sensitivity[part], users.capacity / 2, users.demand[part])
+            knots(users.base[part], users.leader[0], users.sensitivity[part, 0], users.capacity / 2, users.demand[part])
         )
         _log.info("curves of %d of %d users", min(first + rows, n), n)
     return Knots(

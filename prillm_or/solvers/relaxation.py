@@ -109,7 +109,7 @@ def _climb(
 def _judged(formulation: Relaxed, best: Incumbent) -> str:
     """Offer the price in the model's values; say what it earns, in the user's units."""
     found = best.offer(formulation.prices() / formulation.money)
-    profit = profit_of(formulation.market, found.prices, found.load) * formulation.money * formulation.volume
+    profit = profit_of(formulation.market, found.prices, found.billed) * formulation.money * formulation.volume
     return f"prices {', '.join(f'{price:.6g}' for price in found.prices * formulation.money)}, profit {profit:.8g}"
 
 

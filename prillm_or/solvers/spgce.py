@@ -65,4 +65,4 @@ def _crowd(users: UserProblem) -> Knots:
     total = users.demand.sum()
     share = users.demand / total
     offsets = share @ users.base  # each user's shift is the same at all providers: it moves no flow
-    return knots(offsets[None, :], users.leader[0], np.array([share @ users.sensitivity]), users.capacity, total[None])
+    return knots(offsets[None, :], users.leader[0], share @ users.sensitivity, users.capacity, total[None])

@@ -81,7 +81,7 @@ def _cap_binds(market: Market, users: UserProblem, found: Equilibrium, profit: f
         scale = max(float(cap.max()), float(np.nanmax(market.price)))
         beyond = found.prices.copy()
         beyond[k] = cap[k] + _NUDGE * scale
-        more = profit_of(market, beyond, solve_users(users, beyond, found).load)
+        more = profit_of(market, beyond, solve_users(users, beyond, found).billed)
         if more - profit > _ROUNDING * _money(market):
             name = "" if len(cap) == 1 else f" of {market.leader_ids[k]}"
             yield Caveat(

@@ -45,7 +45,7 @@ def judge(
     assert prices is not None
     found = solve_users(users, prices, nearest(known, prices))
     certificate = certified(market, prices, found.flow)
-    profit = profit_of(market, prices, found.load)
+    profit = profit_of(market, prices, found.billed)
     upper_bound, gap, consistent = _bounded(profit, proposal.upper_bound, market)
     status = _status(proposal.ended, gap, limits.gap) if consistent else Status.ERROR
     today = _at_today(market, users, (*known, found))
@@ -146,4 +146,4 @@ def _at_today(market: Market, users: UserProblem, known: Sequence[Equilibrium]) 
 def _today(market: Market, found: Equilibrium | None) -> Today | None:
     if found is None:
         return None
-    return Today(by_leader(market, found.prices), profit_of(market, found.prices, found.load))
+    return Today(by_leader(market, found.prices), profit_of(market, found.prices, found.billed))

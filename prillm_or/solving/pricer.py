@@ -29,7 +29,6 @@ from prillm_or.solvers.path import Search, Start, proposal_of
 from prillm_or.solvers.protocols import Ended
 from prillm_or.solving.judge import judge
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, user_problem
-from prillm_or.users.laplacian import Laplacian
 
 
 class Pricer:
@@ -162,7 +161,7 @@ def _carried_over(before: _State, market: Market, users: UserProblem) -> list[St
         return [(float(found.prices[0]), partial(lambda found: found, found)) for found in before.known]
 
     def carry(found: Equilibrium) -> Equilibrium:
-        return replace(found, laplacian=Laplacian(suit(found), users.capacity))
+        return replace(found, laplacian=users.laplacian(suit(found)))
 
     return [(float(found.prices[0]), partial(carry, found)) for found in before.known]
 

@@ -1,14 +1,16 @@
 """Independent checks: the one definition each of profit, KKT residual, regret and gap.
 
-Nothing here shares code with the solvers: everything is recomputed from the market, the leader's prices and the flows,
-in each user's own money. With m_ij = c_ij + beta_ij (x_j + f_ij), lambda_i = min_j m_ij and
-S_i = max_j |c_ij| + max_j beta_ij x_j,
+Nothing here shares code with the solvers: everything is recomputed from the market, the leader's decisions and the
+flows, in each user's own money. With beta_ij = w_q,i / alpha_j, m_ij = c_ij + beta_ij (x_j + f_ij / count_i) +
+s_ij f_ij / D_i, lambda_i = min_j m_ij and S_i = max_j |c_ij| + max_j beta_ij x_j + max_j s_ij,
 
 * the KKT residual is the largest of |sum_j f_ij - D_i| / D_i, -f_ij / D_i and sum_j f_ij (m_ij - lambda_i) / (D_i S_i);
-* the largest regret is the largest saving of a user deviating alone, over sum_j f_ij (|c_ij| + beta_ij x_j).
+* the largest regret is the largest saving of one user deviating alone, over sum_j f_ij (|c_ij| + beta_ij x_j + s_ij).
 
-A user's best reply to the loads y_j of the others minimises sum_j h_j (c_ij + beta_ij (y_j + h_j)), sum_j h_j = D_i: it
-fills providers in the order of c_ij + beta_ij y_j up to a common marginal cost.
+One of the count_i users of a row has the demand D_i / count_i. Let h_ij be what all of them would take if each did as
+this one. Its best reply to the loads y_j = x_j - f_ij / count_i of all others minimises
+sum_j h_ij (c_ij + beta_ij (y_j + h_ij / count_i) + s_ij h_ij / (2 D_i)) with sum_j h_ij = D_i: it fills providers in
+the order of c_ij + beta_ij y_j up to a common marginal cost.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from prillm_or.errors import ConvergenceError
-from prillm_or.market.market import Array, Market, all_prices
+from prillm_or.market.decisions import all_prices
+from prillm_or.market.market import Array, Market
 from prillm_or.result import Certificate
 
 CERTIFIED = 1e-6
@@ -26,10 +29,15 @@ CERTIFIED = 1e-6
 _BLOCK = 1_000_000
 
 
-def profit_of(market: Market, leader_prices: ArrayLike, load: Array) -> float:
-    """Sum over the leader's providers of (price - unit cost) times load, in currency per period."""
+def profit_of(market: Market, decisions: ArrayLike, billed: Array) -> float:
+    """Sum over what the leader bills of (price - unit cost) times volume, in currency per period.
+
+    `billed` is the loads, shape (m,), of a `plain` market, else the billed volumes, shape (m, C), C being 1 without
+    components.
+    """
     own = list(market.leader)
-    return float((np.asarray(leader_prices, dtype=np.float64) - market.unit_cost[own]) @ load[own]) + 0.0  # never -0
+    margin = all_prices(market, decisions)[own] - market.unit_cost[own]
+    return float(margin.ravel() @ billed[own].ravel()) + 0.0  # never -0
 
 
 def relative_gap(upper_bound: float, profit: float) -> float:
@@ -37,12 +45,12 @@ def relative_gap(upper_bound: float, profit: float) -> float:
     return (upper_bound - profit) / max(abs(profit), 1e-9)
 
 
-def certify(market: Market, leader_prices: ArrayLike, flow: Array) -> Certificate:
-    """Check that `flow`, shape (n, m), is the users' equilibrium at the leader's prices.
+def certify(market: Market, decisions: ArrayLike, flow: Array) -> Certificate:
+    """Check that `flow`, shape (n, m), is the users' equilibrium at the leader's decisions, shape (k,).
 
     Both figures are 0 at the exact equilibrium and free of units. Cost: n m log m, in blocks of bounded memory.
     """
-    prices = all_prices(market, leader_prices)
+    prices = all_prices(market, decisions)
     load = flow.sum(axis=0)
     rows = max(1, _BLOCK // market.m)
     blocks = [slice(first, first + rows) for first in range(0, market.n, rows)]
@@ -73,16 +81,16 @@ def certified(market: Market, leader_prices: ArrayLike, flow: Array) -> Certific
 
 
 def _certify_users(market: Market, block: slice, prices: Array, load: Array, flow: Array) -> Certificate:
-    cost = (
-        market.price_weight[block, None] * prices
-        + market.delay_weight[block, None] * market.delay[block]
-        - market.value
-    )
+    spent = prices if prices.ndim == 1 else market.mix[block] @ prices.T
+    worth = market.worth if market.worth.ndim == 1 else market.worth[block]
+    cost = market.price_weight[block, None] * spent + market.delay_weight[block, None] * market.delay[block] - worth
     slope = market.congestion_weight[block, None] / market.capacity
-    demand = market.demand[block]
-    marginal = cost + slope * (load + flow)
+    taste = np.multiply.outer(market.dispersion[block], market.provider_dispersion)
+    demand, count = market.demand[block], market.count[block, None]
+    own = slope / count + taste / demand[:, None]
+    marginal = cost + slope * load + own * flow
     size, congestion = np.abs(cost), slope * load
-    money = size.max(axis=1) + congestion.max(axis=1)
+    money = size.max(axis=1) + congestion.max(axis=1) + taste.max(axis=1)
     residual = np.max(
         [
             (np.abs(flow.sum(axis=1) - demand) / demand).max(),
@@ -90,11 +98,12 @@ def _certify_users(market: Market, block: slice, prices: Array, load: Array, flo
             ((flow * (marginal - marginal.min(axis=1, keepdims=True))).sum(axis=1) / (demand * money)).max(),
         ]
     )
-    first = cost + slope * (load - flow)
+    first = cost + slope * (load - flow / count)
     first -= first.min(axis=1, keepdims=True)  # both flows sum to the demand: a common cost saves nothing
-    reply = _best_reply(first, 2 * slope, demand)
-    saving = ((flow - reply) * (first + slope * (flow + reply))).sum(axis=1)
-    regret = saving / (flow * (size + congestion)).sum(axis=1)
+    steepness = 2 * slope / count + taste / demand[:, None]
+    reply = _best_reply(first, steepness, demand)
+    saving = ((flow - reply) * (first + steepness / 2 * (flow + reply))).sum(axis=1)
+    regret = saving / (flow * (size + congestion + taste)).sum(axis=1)
     return Certificate(float(residual), float(np.maximum(0.0, regret.max())))
 
 

@@ -56,7 +56,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from prillm_or.users.equilibrium import UserProblem, solve_users
+from prillm_or.users.equilibrium import bare_users, solve_users
 
 _GUESS_ROUNDS = 2
 _MOST_STEPS = 15
@@ -375,15 +375,11 @@ def _found_by_package(days: _Days, day: int) -> Tensor:
         raise ValueError("offsets, capacity, demand: expected finite numbers, and a capacity > 0 of what is offered")
     allowed = days.allowed[day].cpu().numpy()
     present, offered = allowed.any(1), allowed.any(0)
-    users = UserProblem(
-        base=days.cost[day].cpu().numpy()[np.ix_(present, offered)],
-        shift=np.zeros(present.sum()),
-        sensitivity=np.zeros(present.sum()),
-        capacity=days.capacity[day].cpu().numpy()[offered],
-        demand=days.demand[day].cpu().numpy()[present],
-        leader=(0,),
-        scale=np.ones(present.sum()),
+    users = bare_users(
+        days.cost[day].cpu().numpy()[np.ix_(present, offered)],
+        days.capacity[day].cpu().numpy()[offered],
+        days.demand[day].cpu().numpy()[present],
     )
     support = np.zeros_like(allowed)
-    support[np.ix_(present, offered)] = solve_users(users, np.zeros(1)).support
+    support[np.ix_(present, offered)] = solve_users(users, np.empty(0)).support
     return torch.from_numpy(support).to(days.cost.device)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prillm_or.market.market import Array, Market, Mask, all_prices
+from prillm_or.market.decisions import all_prices, rises
+from prillm_or.market.market import Array, Market, Mask
 from prillm_or.users.laplacian import Laplacian
 from prillm_or.users.pairs import Pairs, below, pairs_of
 
@@ -59,6 +60,11 @@ def _sum(a: Double, b: Double) -> Double:
     return plus(head, tail + (a[1] + b[1]))
 
 
+def _times(a: Double, by: Array) -> Double:
+    head, tail = times(a[0], by)
+    return plus(head, tail + a[1] * by)
+
+
 def _over(a: Double, by: Array) -> Double:
     head = a[0] / by
     back, rest = times(head, by)
@@ -68,21 +74,37 @@ def _over(a: Double, by: Array) -> Double:
 def offset_tails(market: Market, users: UserProblem, pairs: Pairs) -> Array:
     """What `users.base` lacks of the market's exact offsets at price 0 of the leader, less `users.shift`; on pairs."""
     price_weight, delay_weight, scale, shift = map(
-        pairs.of_users, (market.price_weight, market.delay_weight, market.congestion_weight, users.shift)
+        pairs.of_users, (market.price_weight, market.delay_weight, users.scale, users.shift)
     )
-    price, value = map(pairs.of_providers, (all_prices(market, 0.0), market.value))
-    own = _sum(_sum(times(price_weight, price), times(delay_weight, pairs.take(market.delay))), (-value, 0.0 * value))
+    value = pairs.spread(market.worth)
+    spent = _times(_billed(market, all_prices(market, 0.0), pairs), price_weight)
+    own = _sum(_sum(spent, times(delay_weight, pairs.take(market.delay))), (-value, 0.0 * value))
     head, tail = _sum(_over(own, scale), (-shift, 0.0 * shift))
     return np.asarray((head - pairs.take(users.base)) + tail)
 
 
-def rise_tails(market: Market, users: UserProblem, j: int, price: float) -> Array:
-    """What offsets lack of the exact rise by the price of the leader's provider j, shape (n,)."""
-    sensitivity, weight = users.sensitivity, market.congestion_weight
-    back, rest = times(sensitivity, weight)
-    rise, lost = times(sensitivity, np.full_like(sensitivity, price))
-    _, rounded = plus(users.base[:, j], rise)
-    return np.asarray(rounded + lost + ((market.price_weight - back) - rest) / weight * price)
+def _billed(market: Market, table: Array, pairs: Pairs) -> Double:
+    """What a unit of volume comes to by a table of prices, on pairs."""
+    if table.ndim == 1:
+        price = pairs.of_providers(table)
+        return price, 0.0 * price
+    total: Double = (np.zeros(()), np.zeros(()))
+    for units, price in zip(market.mix.T, table.T, strict=True):
+        total = _sum(total, times(pairs.of_users(units), pairs.of_providers(price)))
+    return total
+
+
+def rise_tails(market: Market, users: UserProblem, decisions: Array) -> dict[int, Array]:
+    """What offsets lack of the exact rise by the leader's decisions, shape (n,), by the position of the provider."""
+    exact: dict[int, tuple[Double, Array]] = {}
+    for j in users.decided:
+        exact[j] = (users.base[:, j], 0.0 * users.base[:, j]), users.base[:, j]
+    parts = zip(users.decided, rises(market).T, users.sensitivity.T, decisions, strict=True)
+    for j, rise, rho, value in parts:
+        own = _over(_times(times(market.price_weight, rise), np.full_like(rise, value)), users.scale)
+        total, rounded = exact[j]
+        exact[j] = (_sum(total, own), rounded + rho * value)
+    return {j: (total[0] - rounded) + total[1] for j, (total, rounded) in exact.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +136,10 @@ def settle(
     Newton's method goes on, on the pairs whose sign is in doubt. Where even 32 digits do not settle it, it ends at the
     last support: the certificate will tell.
     """
-    capacity, demand = users.capacity, users.demand
+    demand = users.demand
     offsets = users.offsets(prices)
     pairs = pairs_of(below(offsets, congestion, level + noise) | laplacian.support)
-    head, tail, width = pairs.take(offsets), users.tails(prices, pairs), pairs.of_providers(capacity)
+    head, tail, width = pairs.take(offsets), users.tails(prices, pairs), pairs.spread(users.width)
     levels, crowds = (level, np.zeros_like(level)), (congestion, np.zeros_like(congestion))
 
     def slack() -> Array:
@@ -132,7 +154,7 @@ def settle(
             room = slack()
             flow = np.where(used, width * room, 0.0)
             routed, load = pairs.sums(flow)
-            short, over = demand - routed, load - capacity * (crowds[0] + crowds[1])
+            short, over = demand - routed, users.excess(load, crowds[0] + crowds[1])
             before, missing = missing, float(np.abs(short / demand).max() + np.abs(over).max() / demand.sum())
             if not missing < before / 2:
                 break
@@ -144,7 +166,7 @@ def settle(
         if np.array_equal(after, used):
             break
         support = pairs.mask(after.astype(np.float64))
-        laplacian = Laplacian(serve_all(support, offsets, crowds[0]), capacity)
+        laplacian = users.laplacian(serve_all(support, offsets, crowds[0]))
     flow = np.maximum(flow, 0.0)
     routed, _ = pairs.sums(flow)
     if (lost := routed == 0).any():  # of demands beyond even these digits: all of it goes where it is cheapest

@@ -1,22 +1,29 @@
 r"""The users' equilibrium and how it answers the leader's prices.
 
-User i splits its demand D_i over providers j, minimising sum_j f_ij (c_ij + beta_ij x_j), with
-c_ij = w_p,i p_j + w_d,i d_ij - b_j and beta_ij = w_q,i / alpha_j. Dividing user i's costs by w_q,i changes no best
-response and makes the slopes common, so that the equilibrium is the unique minimiser of
+User i, one of n rows that stand for count_i equal users each, splits its demand D_i over providers j until no share of
+it would cost less elsewhere: with c_ij = w_p,i p_ij + w_d,i d_ij - b_ij, p_ij being what a unit of its volume comes to
+by the price list of j, its marginal cost at j is
 
-    Phi(f) = sum_ij g_ij f_ij + sum_j 1/(2 alpha_j) (x_j^2 + sum_i f_ij^2),   g_ij = c_ij / w_q,i,
+    c_ij + (w_q,i / alpha_j) (x_j + f_ij / count_i) + s_ij f_ij / D_i.
+
+Dividing user i's costs by w_q,i changes no best response and makes the slopes by x_j common, so that the equilibrium is
+the unique minimiser of
+
+    Phi(f) = sum_ij g_ij f_ij + sum_j x_j^2 / (2 alpha_j) + sum_ij f_ij^2 / (2 a_ij),   g_ij = c_ij / w_q,i,
+    1 / a_ij = 1 / (alpha_j count_i) + s_ij / (w_q,i D_i),
 
 a strictly convex potential. We maximise its dual in the multipliers lambda (n) and the congestion q = x / alpha (m),
 
-    Psi(lambda, q) = sum_i D_i lambda_i - sum_ij alpha_j/2 max(0, t_ij)^2 - sum_j alpha_j/2 q_j^2,
-    t_ij = lambda_i - g_ij - q_j,      f_ij = alpha_j max(0, t_ij),
+    Psi(lambda, q) = sum_i D_i lambda_i - sum_ij a_ij/2 max(0, t_ij)^2 - sum_j alpha_j/2 q_j^2,
+    t_ij = lambda_i - g_ij - q_j,      f_ij = a_ij max(0, t_ij),
 
-which is concave, once differentiable and piecewise quadratic: a pair is used exactly where t_ij > 0. Its semismooth
-Newton step solves the system of `laplacian.py` on the current support, in min(n, m) unknowns, and the signs of t there
-are the next support. The step lands on the maximum when the support is the right one, hence the method ends after
-finitely many steps. Full steps are taken while they work; after `_FULL_STEPS` of them each is halved until Psi still
-rises at its end, which makes the method globally convergent (a concave C^1 function, ascent directions from a
-positive definite K).
+a_ij the width of a pair. Where all w_q,i are 0 no money is divided, 1 / a_ij = s_ij / D_i, and alpha is infinite:
+q = 0, and each user stands alone. Psi is concave, once differentiable and piecewise quadratic: a pair is used exactly
+where t_ij > 0. Its semismooth Newton step solves the system of `laplacian.py` on the current support, in min(n, m)
+unknowns, and the signs of t there are the next support. The step lands on the maximum when the support is the right
+one, hence the method ends after finitely many steps. Full steps are taken while they work; after `_FULL_STEPS` of them
+each is halved until Psi still rises at its end, which makes the method globally convergent (a concave C^1 function,
+ascent directions from a positive definite K).
 
 Cost of one step with k pairs in use a user: n m to look at all pairs, n k min(k, m) + min(n, m)^3 / 3 for the
 system; memory: the offsets, a copy of them, and little more (`pairs.py`).
@@ -37,7 +44,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from prillm_or.errors import ConvergenceError
-from prillm_or.market.market import Array, Market, Mask, all_prices
+from prillm_or.market.decisions import Tariff, all_prices, per_unit, rises, tariff_of
+from prillm_or.market.market import Array, Market, Mask
 from prillm_or.market.scale import beyond_precision
 from prillm_or.users.digits import Settled, offset_tails, rise_tails, serve_all, settle
 from prillm_or.users.laplacian import Laplacian
@@ -67,13 +75,19 @@ class UserProblem:
     shift
         Shape (n,): each user's smallest offset. A cost common to all of a user's choices changes nothing but rounding.
     sensitivity
-        Shape (n,): w_p,i / w_q,i, the rise of g_ij per unit of price.
+        Shape (n, k): rho, the rise of g_ij at the provider of each decision per unit of it; w_p,i / w_q,i of a price.
     capacity, demand
-        Shapes (m,) and (n,).
+        Shapes (m,) and (n,); capacities are infinite without congestion.
     leader
         Positions of the leader's providers.
+    decided
+        Position of each decision's provider, k of them.
     scale
-        Shape (n,): w_q,i, scaled money times this is user i's own money.
+        Shape (n,): w_q,i, scaled money times this is user i's own money; 1 without congestion.
+    width
+        Shape (m,), or (n, m) where pairs of one provider differ: a_ij, flow per slack.
+    tariff
+        How earnings follow from flows; None where they are prices times loads.
     market
         Where the offsets come from, for their digits beyond the first 16; None where the offsets are exact.
     """
@@ -84,7 +98,10 @@ class UserProblem:
     capacity: Array
     demand: Array
     leader: tuple[int, ...]
+    decided: tuple[int, ...]
     scale: Array
+    width: Array
+    tariff: Tariff | None = None
     market: Market | None = None
 
     @property
@@ -94,16 +111,32 @@ class UserProblem:
 
     @cached_property
     def finest(self) -> float:
-        """The least slack that counts, in scaled money: a part of the smallest demand at the largest capacity."""
-        return _VISIBLE * float(self.demand.min() / self.capacity.max())
+        """The least slack that counts, in scaled money: a part of the smallest demand at the largest width."""
+        return _VISIBLE * float(self.demand.min() / self.width.max())
 
-    def tails(self, leader_prices: Array, pairs: Pairs) -> Array:
+    def laplacian(self, support: Mask) -> Laplacian:
+        """K on a support."""
+        return Laplacian(support, self.capacity, self.width)
+
+    def excess(self, load: Array, congestion: Array) -> Array:
+        """By how much loads are above those that would congest providers so, shape (m,); 0 without congestion."""
+        if np.isinf(self.capacity.item(0)):
+            return np.zeros_like(load)
+        return load - self.capacity * congestion
+
+    def billed(self, pairs: Pairs, flow: Array) -> Array:
+        """Volumes that are billed, of flows on pairs: loads, shape (m,), or shape (m, C) with a tariff."""
+        if self.tariff is None:
+            return pairs.sums(flow)[1]
+        return np.column_stack([pairs.times_users(units, flow) for units in self.tariff.mix.T])
+
+    def tails(self, decisions: Array, pairs: Pairs) -> Array:
         """What `offsets` lacks of the exact ones, values on pairs."""
         if self.market is None:
             return np.zeros_like(pairs.take(self.base))
         tails = self._tails.copy() if isinstance(pairs, AllPairs) else offset_tails(self.market, self, pairs)
-        for j, price in zip(self.leader, leader_prices, strict=True):
-            pairs.lower(tails, j, -rise_tails(self.market, self, j, price))
+        for j, lost in rise_tails(self.market, self, decisions).items():
+            pairs.lower(tails, j, -lost)
         return tails
 
     @cached_property
@@ -111,11 +144,11 @@ class UserProblem:
         assert self.market is not None
         return offset_tails(self.market, self, AllPairs(self.base.shape))
 
-    def offsets(self, leader_prices: Array) -> Array:
-        """Offsets g less the shift, shape (n, m), at the leader's prices, shape (len(leader),)."""
+    def offsets(self, decisions: Array) -> Array:
+        """Offsets g less the shift, shape (n, m), at the leader's decisions, shape (k,)."""
         offsets = self.base.copy()
-        for j, price in zip(self.leader, leader_prices, strict=True):
-            offsets[:, j] += self.sensitivity * price
+        for j, rho, value in zip(self.decided, self.sensitivity.T, decisions, strict=True):
+            offsets[:, j] += rho * value
         return offsets
 
 
@@ -129,21 +162,53 @@ def user_problem(market: Market) -> UserProblem:
     """
     if beyond := list(beyond_precision(market)):
         raise ConvergenceError(f"{market.name}: beyond double precision: {'; '.join(beyond)}")
-    prices = all_prices(market, 0.0)
-    value = market.value - market.value.max()  # first, for the digits of huge values with small differences
+    prices = per_unit(market, all_prices(market, 0.0))
+    best = market.worth.max()
+    value = market.worth - best  # first, for the digits of huge values with small differences
     own = market.price_weight[:, None] * prices + market.delay_weight[:, None] * market.delay - value
-    base = own / market.congestion_weight[:, None]
+    scale = market.congestion_weight if market.congested else np.ones(market.n)
+    base = own / scale[:, None]
     shift = base.min(axis=1)
     return UserProblem(
         base=base - shift[:, None],
-        shift=shift - market.value.max() / market.congestion_weight,
-        sensitivity=market.price_weight / market.congestion_weight,
-        capacity=market.capacity,
+        shift=shift - best / scale,
+        sensitivity=(market.price_weight / scale)[:, None] * rises(market),
+        capacity=market.capacity if market.congested else np.full(market.m, np.inf),
         demand=market.demand,
         leader=market.leader,
-        scale=market.congestion_weight,
+        decided=tuple(decision.provider for decision in market.decisions),
+        scale=scale,
+        width=_widths(market),
+        tariff=tariff_of(market),
         market=market,
     )
+
+
+def bare_users(offsets: Array, capacity: Array, demand: Array) -> UserProblem:
+    """Users of given offsets, shape (n, m), in scaled money, whom nobody leads: one user a row, without dispersion."""
+    n = len(demand)
+    return UserProblem(
+        base=offsets,
+        shift=np.zeros(n),
+        sensitivity=np.empty((n, 0)),
+        capacity=capacity,
+        demand=demand,
+        leader=(),
+        decided=(),
+        scale=np.ones(n),
+        width=capacity,
+    )
+
+
+def _widths(market: Market) -> Array:
+    """Flow per slack: shape (m,) where the pairs of a provider are alike, else (n, m)."""
+    if not market.congested:
+        return market.demand[:, None] / market.pair_dispersion
+    crowd = (market.count > 1).any()
+    if not market.dispersion.any():
+        return np.multiply.outer(market.count, market.capacity) if crowd else market.capacity
+    by_taste = market.pair_dispersion / (market.congestion_weight * market.demand)[:, None]
+    return np.asarray(1.0 / (1.0 / np.multiply.outer(market.count, market.capacity) + by_taste))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +222,7 @@ class Equilibrium:
     users
         Whose equilibrium it is.
     prices
-        Shape (len(leader),): the leader's prices it belongs to.
+        Shape (k,): the leader's decisions it belongs to, of one price a provider its prices.
     level, congestion
         Shapes (n,) and (m,): scaled multipliers less the users' shift, and q; the maximum of Psi.
     laplacian
@@ -195,6 +260,17 @@ class Equilibrium:
         return pairs.sums(flow)[1]
 
     @cached_property
+    def billed(self) -> Array:
+        """Volumes that providers bill: the loads, or shape (m, C) with a tariff."""
+        return self.load if self.users.tariff is None else self.users.billed(*self._used)
+
+    @property
+    def by_decision(self) -> Array:
+        """Volumes that each decision is the price of, shape (k,)."""
+        tariff = self.users.tariff
+        return self.load[list(self.users.decided)] if tariff is None else tariff.of_decisions(self.billed)
+
+    @cached_property
     def flow(self) -> Array:
         """Flows, shape (n, m), volume units, rows summing to the demand."""
         pairs, flow = self._used
@@ -212,27 +288,27 @@ class Equilibrium:
         # Slacks are small differences of large numbers. Where that cost digits, a step of iterative refinement brings
         # them back: on the support the equations are linear, and their residuals say how far off the flows are.
         if np.count_nonzero(np.abs(demand - routed) > 1e-13 * demand):
-            level, change = laplacian.solve(demand - routed, load - self.users.capacity * self.congestion)
+            level, change = laplacian.solve(demand - routed, self.users.excess(load, self.congestion))
             correction = laplacian.weight * (pairs.of_users(level) - pairs.of_providers(change))
             flow = np.maximum(flow + correction, 0.0)
             routed, _ = pairs.sums(flow)
         return pairs, np.maximum(flow, 0.0) * pairs.of_users(demand / routed)
 
 
-def equilibrium_at(market: Market, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
-    """Find the users' equilibrium at the leader's prices; see `solve_users`."""
-    return solve_users(user_problem(market), leader_prices, start)
+def equilibrium_at(market: Market, decisions: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
+    """Find the users' equilibrium at the leader's decisions; see `solve_users`."""
+    return solve_users(user_problem(market), decisions, start)
 
 
-def solve_users(users: UserProblem, leader_prices: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
-    """Find the users' equilibrium at the leader's prices.
+def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
+    """Find the users' equilibrium at the leader's decisions.
 
     Parameters
     ----------
     users
         From `user_problem`.
-    leader_prices
-        Shape (len(leader),), currency per volume unit.
+    decisions
+        Shape (k,): currency per volume unit, or factors.
     start
         An equilibrium of the same users at other prices; near ones save most of the work.
 
@@ -241,14 +317,11 @@ def solve_users(users: UserProblem, leader_prices: ArrayLike, start: Equilibrium
     ConvergenceError
         When no support can be settled in double precision.
     """
-    prices = np.array(leader_prices, dtype=np.float64)
+    prices = np.array(decisions, dtype=np.float64)
     offsets = users.offsets(prices)
-    if start is None:
-        laplacian = Laplacian(_first_guess(offsets, users.capacity, users.demand), users.capacity)
-    else:
-        laplacian = start.laplacian
+    laplacian = users.laplacian(_first_guess(users, offsets)) if start is None else start.laplacian
     try:
-        (level, congestion), laplacian = _newton(offsets, users.capacity, users.demand, laplacian)
+        (level, congestion), laplacian = _newton(users, offsets, laplacian)
     except ConvergenceError as failure:
         raise ConvergenceError(f"{users.name}: {failure.args[0]}") from None
     noise = _noise(level, congestion)
@@ -272,50 +345,76 @@ def nearest(equilibria: Sequence[Equilibrium], leader_prices: Array) -> Equilibr
 
 
 def load_slopes(users: UserProblem, laplacian: Laplacian) -> Array:
-    """Derivatives of the leader's loads by its prices on a support, shape (len(leader), len(leader)).
+    """Derivatives by the decisions, on a support, of the volumes that they are the prices of, shape (k, k).
 
-    Entry (a, b) is the change of the load of the leader's provider a per unit of the price of its provider b: one of
-    the one-sided derivatives at a kink, the derivative elsewhere.
+    Entry (a, b) is the change of the volume of decision a per unit of decision b, of one price a provider the load of
+    provider a by the price of b: one of the one-sided derivatives at a kink, the derivative elsewhere.
     """
-    slopes = []
-    for j in users.leader:
-        _, congestion = laplacian.solve(*price_pull(users, laplacian, [j]))
-        slopes.append((users.capacity * congestion)[list(users.leader)])
-    return np.array(slopes).T
+    return np.array([_of_decisions(users, slope) for slope in billed_slopes(users, laplacian)]).T
 
 
-def price_pull(users: UserProblem, laplacian: Laplacian, columns: Sequence[int]) -> tuple[Array, Array]:
-    """Right-hand side of K whose solution is how levels and congestion answer the prices of `columns` rising together.
+def billed_slopes(users: UserProblem, laplacian: Laplacian) -> list[Array]:
+    """Derivatives of the billed volumes, as of `UserProblem.billed`, by each decision."""
+    return [
+        billed_slope(users, laplacian, k, laplacian.solve(*price_pull(users, laplacian, [k])))
+        for k in range(len(users.decided))
+    ]
 
-    Shapes (n,) and (m,): each user of such a provider is pulled by alpha rho_i, the provider the other way.
+
+def billed_slope(users: UserProblem, laplacian: Laplacian, k: int, rates: tuple[Array, Array]) -> Array:
+    """Derivatives of the billed volumes by decision k, given those of levels and congestion."""
+    d_level, d_congestion = rates
+    if users.tariff is None and not np.isinf(users.capacity.item(0)):
+        return users.capacity * d_congestion
+    pairs, weight = laplacian.pairs, laplacian.weight
+    rate = weight * (pairs.of_users(d_level) - pairs.of_providers(d_congestion))
+    j = users.decided[k]
+    pairs.lower(rate, j, pairs.column(weight, j) * users.sensitivity[:, k])
+    return users.billed(pairs, rate)
+
+
+def _of_decisions(users: UserProblem, billed: Array) -> Array:
+    return billed[list(users.decided)] if users.tariff is None else users.tariff.of_decisions(billed)
+
+
+def price_pull(users: UserProblem, laplacian: Laplacian, decisions: Sequence[int]) -> tuple[Array, Array]:
+    """Right-hand side of K whose solution is how levels and congestion answer some decisions rising together.
+
+    Shapes (n,) and (m,): each user of such a provider is pulled by a_ij rho_i, the provider the other way.
     """
     user, provider = np.zeros_like(users.demand), np.zeros_like(users.capacity)
-    for j in columns:
-        pull = laplacian.pairs.column(laplacian.weight, j) * users.sensitivity
+    for k in decisions:
+        j = users.decided[k]
+        pull = laplacian.pairs.column(laplacian.weight, j) * users.sensitivity[:, k]
         user += pull
-        provider[j] = -pull.sum()
+        provider[j] -= pull.sum()
     return user, provider
 
 
-def _first_guess(offsets: Array, capacity: Array, demand: Array) -> Mask:
+def _first_guess(users: UserProblem, offsets: Array) -> Mask:
     """Support to start from: what each user would use at the congestion of n equal users with the least offsets.
 
-    n equal users with offsets h_j and multiplier l load provider j with alpha_j n/(n+1) max(0, l - h_j); l meets the
-    total demand. Each user's level given that congestion is approached from above (Michelot's algorithm, cut short).
+    With w_j the sum of a_ij over users, n users of offset h_j and multiplier l load provider j with
+    max(0, l - h_j) / (1 / alpha_j + 1 / w_j); l meets the total demand. Each user's level given that congestion is
+    approached from above (Michelot's algorithm, cut short).
     """
-    share = len(demand) / (len(demand) + 1.0)
+    capacity, demand, width = users.capacity, users.demand, users.width
+    total = width.sum(axis=0) if width.ndim == 2 else len(demand) * width
     best = offsets.min(axis=0)
-    congestion = share * np.maximum(_fill(best, share * capacity, demand.sum()) - best, 0.0)
+    room = np.maximum(_fill(best, 1.0 / (1.0 / capacity + 1.0 / total), demand.sum()) - best, 0.0)
+    congestion = room / (1.0 + capacity / total)
 
     def guess(block: slice) -> Mask:
         cost = offsets[block] + congestion
         # With all providers counted in, those that are too dear pull the level up; dropping them lowers it towards the
         # right one. From above, so that pairs are too many rather than too few and no user is left without one.
-        level = (demand[block] + cost @ capacity) / capacity.sum()
+        mine = width if width.ndim == 1 else width[block]
+        asked = demand[block] + (cost @ mine if width.ndim == 1 else (cost * mine).sum(axis=1))
+        level = asked / mine.sum(axis=-1)
         for _ in range(_GUESS_ROUNDS):
-            weight = (cost < level[:, None]) * capacity
-            asked, total = demand[block] + (weight * cost).sum(axis=1), weight.sum(axis=1)
-            np.divide(asked, total, out=level, where=total > 0)  # none are left where a demand is lost in rounding
+            weight = (cost < level[:, None]) * mine
+            asked, taken = demand[block] + (weight * cost).sum(axis=1), weight.sum(axis=1)
+            np.divide(asked, taken, out=level, where=taken > 0)  # none are left where a demand is lost in rounding
         return serve_all(cost < level[:, None], offsets[block], congestion)
 
     return np.concatenate(list(over_blocks(guess, offsets.shape)))
@@ -330,11 +429,10 @@ def _fill(floor: Array, width: Array, volume: float) -> float:
     return float(levels[np.searchsorted(levels[:-1] < floor[1:], True)])
 
 
-def _newton(
-    offsets: Array, capacity: Array, demand: Array, laplacian: Laplacian
-) -> tuple[tuple[Array, Array], Laplacian]:
+def _newton(users: UserProblem, offsets: Array, laplacian: Laplacian) -> tuple[tuple[Array, Array], Laplacian]:
     """Maximise Psi, first on the support of `laplacian`; return levels and congestion there, and the laplacian."""
-    point, ample = None, ample_provider(capacity, demand)
+    demand = users.demand
+    point, ample = None, ample_provider(users)
     for number in range(_MOST_STEPS):
         # `target` is the top of the quadratic that Psi is where this support is right. Row i of the system says that
         # user i's flows sum to D_i > 0, so that some slack of it is positive there: the next support serves everybody,
@@ -351,12 +449,12 @@ def _newton(
             return target, laplacian
         # Psi may fall along a full step. From the first damped step on it only rises, and the method converges.
         if number >= _FULL_STEPS and point is not None:
-            point, after = _damped(offsets, capacity, demand, point, target)
+            point, after = _damped(users, offsets, point, target)
             after = serve_all(after, offsets, point[1])
         else:
             point = target
         _log.info("equilibrium: step %d", number + 1)
-        laplacian = Laplacian(after, capacity)
+        laplacian = users.laplacian(after)
     raise ConvergenceError(f"the users' equilibrium did not settle in {_MOST_STEPS} Newton steps")
 
 
@@ -366,16 +464,28 @@ def is_ample(capacity: Array, demand: Array) -> Mask:
     return ample
 
 
-def ample_provider(capacity: Array, demand: Array) -> int | None:
+def ample_provider(users: UserProblem) -> int | None:
     """The provider that no load congests, such as an outside option: the largest of several, None where there is none.
 
-    The slack of a pair with it, flow over capacity, is less than the rounding of levels; `rest` gives its flow.
+    The slack of a pair with it, flow over width, is less than the rounding of levels; `rest` gives its flow.
     """
+    capacity, demand = users.capacity, users.demand
+    if np.isinf(capacity.item(0)):
+        return _least_dispersed(users.width)
     largest = int(capacity.argmax())
     # The first demand alone often settles it, without a sum over all users.
     if capacity.item(largest) <= _AMPLE * demand.item(0):
         return None
     return largest if is_ample(capacity, demand).item(largest) else None
+
+
+def _least_dispersed(width: Array) -> int | None:
+    """The provider, if there is one, whose pairs are a thousand times as wide as any other, where nothing congests."""
+    widest = np.sort(width, axis=1)[:, -2:]
+    if not (widest[:, -1] > _AMPLE * widest[:, 0]).all():
+        return None
+    largest = width.argmax(axis=1)
+    return int(largest[0]) if (largest == largest[0]).all() else None
 
 
 def rest(pairs: Pairs, flow: Array, ample: int, volume: Array | float) -> Array:
@@ -412,13 +522,14 @@ def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Arr
 
 
 def _damped(
-    offsets: Array, capacity: Array, demand: Array, point: tuple[Array, Array], target: tuple[Array, Array]
+    users: UserProblem, offsets: Array, point: tuple[Array, Array], target: tuple[Array, Array]
 ) -> tuple[tuple[Array, Array], Mask]:
     """Go from `point` towards `target`, as far as 1, 1/2, 1/4, ... of the way, to where Psi still rises.
 
     Psi is concave along the way, so this is at least half of the exact line search. Users left without a provider are
     raised to a level at which they ask for their demand at most: Psi rises with it.
     """
+    demand, width = users.demand, users.width
     d_level, d_congestion = target[0] - point[0], target[1] - point[1]
 
     def slope(length: float) -> float:
@@ -427,12 +538,13 @@ def _damped(
         level = point[0] + length * d_level
 
         def asked(block: slice) -> tuple[Array, Array]:
-            wanted = capacity * np.maximum(level[block, None] - offsets[block] - congestion, 0.0)
+            mine = width if width.ndim == 1 else width[block]
+            wanted = mine * np.maximum(level[block, None] - offsets[block] - congestion, 0.0)
             return wanted.sum(axis=1), wanted.sum(axis=0)
 
         routed, load = zip(*over_blocks(asked, offsets.shape), strict=True)
         unmet = demand - np.concatenate(routed)
-        return float(unmet @ d_level + (sum(load) - capacity * congestion) @ d_congestion)
+        return float(unmet @ d_level + users.excess(np.sum(load, axis=0), congestion) @ d_congestion)
 
     # At the top itself the slope is zero but for rounding, hence a little below zero is enough.
     length, enough = 1.0, -1e-9 * slope(0.0)
@@ -440,5 +552,5 @@ def _damped(
         length /= 2
     level, congestion = point[0] + length * d_level, point[1] + length * d_congestion
     least = (offsets + congestion).min(axis=1)
-    level = np.where(level > least, level, least + demand / capacity.sum())
+    level = np.where(level > least, level, least + demand / width.sum(axis=-1))
     return (level, congestion), below(offsets, congestion, level)

@@ -1,20 +1,24 @@
 r"""Linear algebra on a fixed support: the grounded Laplacian that turns residuals into multipliers and congestion.
 
 In scaled money (each user's costs divided by its congestion weight) an equilibrium on the support S satisfies, with
-g_ij the offset, q_j = x_j / alpha_j the congestion and f_ij = alpha_j (lambda_i - g_ij - q_j) on S,
+g_ij the offset, q_j = x_j / alpha_j the congestion, a_ij the width of a pair, which is alpha_j where users are one each
+and have no dispersion, and f_ij = a_ij (lambda_i - g_ij - q_j) on S,
 
     sum_j f_ij = D_i                 for every user i,
     sum_i f_ij = alpha_j q_j         for every provider j.
 
 Differentiating, a change (d lambda, d q) meets residuals (u, v) when K (d lambda, d q) = (u, v) with
 
-    K = [ diag(s)      -A            ]     A_ij = alpha_j on S, else 0;   s_i = sum_j A_ij,
-        [ -A^T    diag(alpha (1+k))  ]     k_j = number of users of provider j.
+    K = [ diag(s)      -A            ]     A_ij = a_ij on S, else 0;   s_i = sum_j A_ij,
+        [ -A^T    diag(alpha + k)    ]     k_j = sum_i A_ij.
 
-K is the Laplacian of the support graph with edge weights alpha_j, grounded at each provider by alpha_j: symmetric,
+K is the Laplacian of the support graph with edge weights a_ij, grounded at each provider by alpha_j: symmetric,
 diagonally dominant, positive definite as soon as every user has a provider. Eliminating the longer side leaves a system
 in min(n, m) unknowns, and moving one pair (i, j) in or out of S changes K by the rank-one term
-+-alpha_j (e_i - e_j)(e_i - e_j)^T, so its inverse follows by Sherman and Morrison's formula.
++-a_ij (e_i - e_j)(e_i - e_j)^T, so its inverse follows by Sherman and Morrison's formula.
+
+Without congestion alpha is infinite: every provider is tied to the ground by a rigid link, q = 0 whatever the
+right-hand side, and what is left of K is diag(s).
 """
 
 from __future__ import annotations
@@ -41,7 +45,9 @@ class Laplacian:
     support
         Shape (n, m): the pairs in use; every user has one at least.
     capacity
-        Shape (m,).
+        Shape (m,): alpha; all infinite without congestion.
+    width
+        Shape (m,) or (n, m): a; the capacity if left out.
 
     Attributes
     ----------
@@ -51,12 +57,13 @@ class Laplacian:
         The diagonal of K, shapes (n,) and (m,).
     """
 
-    def __init__(self, support: Mask, capacity: Array) -> None:
+    def __init__(self, support: Mask, capacity: Array, width: Array | None = None) -> None:
         self.pairs = pairs_of(support)
-        self.weight: Array = self.pairs.take(support) * self.pairs.of_providers(capacity)
+        self.weight: Array = self.pairs.take(support) * self.pairs.spread(capacity if width is None else width)
         self.user, provider = self.pairs.sums(self.weight)
         self.provider = capacity + provider
-        self.by_provider = len(capacity) <= len(support)
+        self._grounded = bool(np.isinf(capacity.item(0)))
+        self.by_provider = self._grounded or len(capacity) <= len(support)
         self._short: Solver | None = None
 
     @property
@@ -72,6 +79,9 @@ class Laplacian:
     def short(self) -> Solver:
         """The system that is left of K with the longer side eliminated, as a function of its right-hand side."""
         if self._short is None:
+            if self._grounded:
+                self._short = np.zeros_like
+                return self._short
             if self.by_provider:
                 schur, diagonal = self.pairs.gram(self.weight, -1.0 / self.user), self.provider
             else:
@@ -103,22 +113,22 @@ class SupportInverse:
     ----------
     laplacian
         K at the start.
-    capacity
-        Shape (m,).
+    width
+        Shape (m,) or (n, m): a.
     pairs
         The pairs in use and those that may come to be.
     most
         How many moves there may be.
     """
 
-    def __init__(self, laplacian: Laplacian, capacity: Array, pairs: Pairs, most: int) -> None:
+    def __init__(self, laplacian: Laplacian, width: Array, pairs: Pairs, most: int) -> None:
         self.pairs = pairs
         self.support = laplacian.support
-        self.weight: Array = pairs.take(self.support) * pairs.of_providers(capacity)
-        self._capacity = capacity
+        self.weight: Array = pairs.take(self.support) * pairs.spread(width)
+        self._width = width
         self._user, self._provider = laplacian.user.copy(), laplacian.provider.copy()
         self._by_provider, self._start = laplacian.by_provider, laplacian.short
-        self._moves = np.empty((most, min(self.support.shape)))
+        self._moves = np.empty((most, self.support.shape[1 if self._by_provider else 0]))
         self._kappa = np.empty(most)
         self._count = 0
 
@@ -157,7 +167,8 @@ class SupportInverse:
         """
         i, j = self.pairs.position(pair)
         a, b = edge
-        step = -self._capacity[j] if self.support[i, j] else self._capacity[j]
+        width = self._width[j] if self._width.ndim == 1 else self._width[i, j]
+        step = -width if self.support[i, j] else width
         # With w = e_i - e_j, K' = K + step w w^T and w^T K^-1 w = a_i - b_j. So the denominator is det K' / det K,
         # positive as long as the user of a pair that leaves has another.
         ratio = float(1.0 + step * (a[i] - b[j]))

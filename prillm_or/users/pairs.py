@@ -36,6 +36,9 @@ class Pairs(Protocol):
     def take(self, matrix: AnyArray) -> AnyArray:
         """Values of a whole matrix, shape (n, m)."""
 
+    def spread(self, values: Array) -> Array:
+        """Values of what is the same for all users, shape (m,), or not, (n, m), or what broadcasts to them."""
+
     def sums(self, values: Array) -> tuple[Array, Array]:
         """Sums over each user's pairs and over each provider's, shapes (n,) and (m,)."""
 
@@ -87,6 +90,10 @@ class AllPairs:
     def take(self, matrix: AnyArray) -> AnyArray:
         """See `Pairs`."""
         return matrix
+
+    def spread(self, values: Array) -> Array:
+        """See `Pairs`."""
+        return values
 
     def sums(self, values: Array) -> tuple[Array, Array]:
         """See `Pairs`; on small matrices products beat np.sum twofold."""
@@ -158,6 +165,10 @@ class ListedPairs:
     def take(self, matrix: AnyArray) -> AnyArray:
         """See `Pairs`."""
         return matrix[self._rows, self._columns]
+
+    def spread(self, values: Array) -> Array:
+        """See `Pairs`."""
+        return self.of_providers(values) if values.ndim == 1 else self.take(values)
 
     def sums(self, values: Array) -> tuple[Array, Array]:
         """See `Pairs`."""

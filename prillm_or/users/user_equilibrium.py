@@ -52,7 +52,7 @@ class UserEquilibrium(Answer):
     @property
     def profit(self) -> float:
         """The leader's profit, currency per period."""
-        return profit_of(self.market, self.found.prices, self.found.load)
+        return profit_of(self.market, self.found.prices, self.found.billed)
 
     @cached_property
     def loads(self) -> Series[float]:

@@ -48,7 +48,7 @@ def _fractions(text: str) -> tuple[Fraction, ...]:
 
 def profit_at(market: Market, prices: Array | Sequence[float]) -> float:
     """The leader's profit at the equilibrium of its prices."""
-    return profit_of(market, prices, equilibrium_at(market, prices).load)
+    return profit_of(market, prices, equilibrium_at(market, prices).billed)
 
 
 def turnover(market: Market) -> float:

@@ -96,7 +96,7 @@ def example_of(market: Market, curve: ProfitCurve, rng: np.random.Generator) -> 
         "is_user": np.ones(market.n, dtype=bool),
         "offsets": users.base[:, rivals],
         "own_offsets": users.base[:, own],
-        "sensitivity": users.sensitivity,
+        "sensitivity": users.sensitivity[:, 0],
         "capacity": market.capacity[rivals],
         "own_capacity": market.capacity[[own]],
         "demand": market.demand,

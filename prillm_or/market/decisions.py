@@ -1,0 +1,148 @@
+r"""Decisions: the numbers a leader sets, and how what its users pay and what it earns follow from them.
+
+Where a market names components c, such as input and output tokens, user i asks for a_ic of each in one unit of its
+volume (its mix) and pays sum_c a_ic price_jc for one at provider j. The leader's price lists are affine in its
+decisions y,
+
+    price_jc(y) = price_jc(0) + sum_k y_k U_kjc,
+
+whether it sets components (U_k is 1 at one place) or factors (U_k is the list of the file at one provider, and
+price_jc(0) is 0 there). With X_jc = sum_i a_ic f_ij, the billed volumes, the profit is
+
+    sum_jc (price_jc(y) - cost_jc) X_jc = sum_k (y_k - cost_k) B_k + R,
+    B_k = sum_jc U_kjc X_jc,      R = sum_jc (price_jc(0) - cost_jc + sum_k cost_k U_kjc) X_jc,
+
+with cost_k the cost of what a decision is the price of, and 0 for a factor. A market without components is one with a
+single component, of which each user asks for 1: then X is the load, and R is 0 unless factors are decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from prillm_or.market.market import Array, Market
+
+COMPONENTS, FACTOR = "components", "factor"
+"""What `Market.decides` may be beside a list of components."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A number that the leader sets.
+
+    Parameters
+    ----------
+    name
+        `ID` of a price or a factor, `ID.COMPONENT` of the price of a component.
+    provider
+        Position of its provider.
+    component
+        Position of the component whose price it is; None of a single price, and of a factor.
+    """
+
+    name: str
+    provider: int
+    component: int | None = None
+
+
+def decisions_of(
+    leader: Sequence[int], provider_ids: Sequence[str], components: Sequence[str], decides: str | Sequence[str]
+) -> tuple[Decision, ...]:
+    """The decisions of a leader, provider by provider in its order, then component by component."""
+    if not components or decides == FACTOR:
+        return tuple(Decision(provider_ids[j], j) for j in leader)
+    decided = [c for c, name in enumerate(components) if decides == COMPONENTS or name in decides]
+    return tuple(Decision(f"{provider_ids[j]}.{components[c]}", j, c) for j in leader for c in decided)
+
+
+def all_prices(market: Market, decisions: ArrayLike) -> Array:
+    """Prices of all providers, shape (m,) or, with components, (m, C), when the leader decides `decisions`, (k,)."""
+    prices = market.price.copy()
+    values = np.broadcast_to(np.asarray(decisions, dtype=np.float64), len(market.decisions))
+    if market.plain:
+        prices[list(market.leader)] = values
+        return prices
+    for decision, value in zip(market.decisions, values, strict=True):
+        if decision.component is None:
+            prices[decision.provider] = value * market.price[decision.provider]
+        else:
+            prices[decision.provider, decision.component] = value
+    return prices
+
+
+def per_unit(market: Market, table: Array) -> Array:
+    """What a unit of volume comes to by a table of prices or costs: shape (m,) for all users, (n, m) by their mix."""
+    return table if table.ndim == 1 else market.mix @ table.T
+
+
+def rises(market: Market) -> Array:
+    """What one more of each decision adds to what a unit of volume costs a user at its provider, shape (n, k)."""
+    if market.plain:
+        return np.ones((market.n, len(market.decisions)))
+    columns = []
+    for decision in market.decisions:
+        if decision.component is not None:
+            columns.append(market.mix[:, decision.component])
+        else:
+            columns.append(np.broadcast_to(per_unit(market, market.price[[decision.provider]]).T, (1, market.n))[0])
+    return np.column_stack(columns)
+
+
+def decision_costs(market: Market) -> Array:
+    """Unit cost of what each decision is the price of, shape (k,); 0 for a factor."""
+    if market.plain:
+        return market.unit_cost[list(market.leader)]
+    return np.array(
+        [0.0 if d.component is None else market.unit_cost[d.provider, d.component] for d in market.decisions]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Tariff:
+    """How a leader's earnings follow from billed volumes, where they are not just prices times loads.
+
+    Parameters
+    ----------
+    mix
+        Shape (n, C): what each user asks for of each component in a unit of volume.
+    sets
+        Shape (k, m, C): U.
+    rest
+        Shape (m, C): what a billed unit earns whatever is decided, 0 for rivals.
+    """
+
+    mix: Array
+    sets: Array
+    rest: Array
+
+    def of_decisions(self, billed: Array) -> Array:
+        """B, shape (k,), of billed volumes or their slopes, shape (m, C)."""
+        return np.asarray(np.tensordot(self.sets, billed, axes=2))
+
+    def beside(self, billed: Array) -> float:
+        """R, of billed volumes or their slopes, shape (m, C)."""
+        return float((self.rest * billed).sum())
+
+
+def tariff_of(market: Market) -> Tariff | None:
+    """The tariff of a market; None where each decision is the only price of a provider."""
+    if market.plain:
+        return None
+    mix, table = market.mix, market.price
+    cost = market.unit_cost
+    if not market.components:
+        mix, table, cost = np.ones((market.n, 1)), table[:, None], cost[:, None]
+    sets, rest = np.zeros((len(market.decisions), *table.shape)), np.zeros_like(table)
+    own = list(market.leader)
+    rest[own] = table[own] - cost[own]
+    for k, decision in enumerate(market.decisions):
+        where = (decision.provider, slice(None) if decision.component is None else decision.component)
+        sets[(k, *where)] = table[where] if decision.component is None else 1.0
+        rest[where] = -cost[where] if decision.component is None else 0.0
+    return Tariff(mix, sets, rest)
