@@ -64,10 +64,10 @@ def decisions_of(
 def all_prices(market: Market, decisions: ArrayLike) -> Array:
     """Prices of all providers, shape (m,) or, with components, (m, C), when the leader decides `decisions`, (k,)."""
     prices = market.price.copy()
-    values = np.broadcast_to(np.asarray(decisions, dtype=np.float64), len(market.decisions))
     if market.plain:
-        prices[list(market.leader)] = values
+        prices[list(market.leader)] = decisions
         return prices
+    values = np.broadcast_to(np.asarray(decisions, dtype=np.float64), len(market.decisions))
     for decision, value in zip(market.decisions, values, strict=True):
         if decision.component is None:
             prices[decision.provider] = value * market.price[decision.provider]

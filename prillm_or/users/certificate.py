@@ -85,7 +85,7 @@ def _certify_users(market: Market, block: slice, prices: Array, load: Array, flo
     worth = market.worth if market.worth.ndim == 1 else market.worth[block]
     cost = market.price_weight[block, None] * spent + market.delay_weight[block, None] * market.delay[block] - worth
     slope = market.congestion_weight[block, None] / market.capacity
-    taste = np.multiply.outer(market.dispersion[block], market.provider_dispersion)
+    taste = market.dispersion[block, None] * market.provider_dispersion
     demand, count = market.demand[block], market.count[block, None]
     own = slope / count + taste / demand[:, None]
     marginal = cost + slope * load + own * flow
