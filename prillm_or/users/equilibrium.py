@@ -38,7 +38,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -152,8 +152,9 @@ class UserProblem:
         return offsets
 
 
+@lru_cache(maxsize=1)
 def user_problem(market: Market) -> UserProblem:
-    """Scale `market`'s users as the module docstring says.
+    """Scale `market`'s users as the module docstring says; that of the market asked for last is kept.
 
     Raises
     ------
