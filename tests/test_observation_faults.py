@@ -112,7 +112,7 @@ def test_each_fault_is_told_with_file_row_and_value(
         ({"leader": {"providers": ["a"], "price_cap": {"b": 1}}}, "leader.price_cap.a: missing"),
         ({"units": {"money": "EUR"}}, "units.money: unknown field"),
         ({"unit": {}}, "unit: unknown field"),
-        ([], "expected an object, got a list"),
+        ([], "expected an object, got an empty list"),
         (None, "not JSON: Expecting value: line 1, column 1"),
     ],
 )

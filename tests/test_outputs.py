@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers.commands import read_json
@@ -55,7 +56,7 @@ def test_an_input_is_no_output(command: str, name: str, market: Path, capsys: py
         (["page", "page.html", "--out", "page.html"], "page.html"),
         (["curve", "m.json", "--json", "a.svg", "--plot", "a.svg"], "twice"),
         (["compare", "m.json", "--method", "path", "--report", "out", "--json", "out/report.csv"], "twice"),
-        (["equilibrium", "m.json", "--json", "m.delays.npy"], ".npy"),
+        (["equilibrium", "m.json", "--json", "m.delays.npy"], "may hold the delays of a market that is read"),
     ],
 )
 def test_any_file_that_is_read_or_written_besides(
@@ -89,6 +90,14 @@ def test_what_cannot_be_written_is_said_before_any_work(
     monkeypatch.setattr("prillm_or.cli.solve.solve_task", None)
     assert run(["solve", "m.json", "--json", name]) == 2
     assert capsys.readouterr().err == f"{name}: {why}\n"
+
+
+def test_an_array_that_no_market_read_can_tell_of_is_replaced(market: Path) -> None:
+    (market.parent / "other").mkdir()
+    array = market.parent / "other" / "old.delays.npy"
+    np.save(array, np.ones((2, 3)))
+    assert run(["equilibrium", "m.json", "--json", "other/old.delays.npy"]) == 0
+    assert read_json(array)["format"] == "prillm-or/equilibrium@1"
 
 
 def test_all_faults_of_outputs_together(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -64,9 +65,7 @@ def _read_csv(path: Path, faults: Faults) -> Raw:
         raise ValueError("the file is empty")
     header = records[0]
     _refuse_other_separator(path.name, header)
-    repeated = {name for name in header if header.count(name) > 1}
-    if repeated:
-        raise ValueError(f"column {shown(min(repeated))} appears twice; keep one")
+    check_once(header)
     numbered = [(row, record) for row, record in enumerate(records[1:], start=2) if record]
     if len(numbered) > 1 and all(len(record) > len(header) for _, record in numbered):
         more = f"every row has more cells than the header's {len(header)}"
@@ -81,6 +80,18 @@ def _read_csv(path: Path, faults: Faults) -> Raw:
     cells = list(zip(*(record for _, record in whole), strict=True)) or [()] * len(header)
     columns = map(_as_meant, cells)
     return Raw([row for row, _ in whole], dict(zip(header, columns, strict=True)), len(whole) == len(numbered))
+
+
+def check_once(columns: Iterable[object]) -> None:
+    """Refuse a column that appears twice.
+
+    Raises
+    ------
+    ValueError
+        When one does.
+    """
+    if repeated := [name for name, times in Counter(map(str, columns)).items() if times > 1]:
+        raise ValueError(f"column {shown(min(repeated))} appears twice; keep one")
 
 
 def _refuse_other_separator(name: str, header: Sequence[str]) -> None:
@@ -126,8 +137,7 @@ def _read_parquet(path: Path) -> Raw:
             raise too_large()
         table = pyarrow.concat_tables(tables).unify_dictionaries()
         names = table.column_names
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"column {shown(min(repeated))} appears twice; keep one")
+        check_once(names)
         return Raw(range(1, table.num_rows + 1), {name: _cells(pyarrow, table[name]) for name in names})
     except pyarrow.ArrowInvalid as failure:
         raise ValueError(f"not a whole Parquet file: {failure}") from None

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prillm_or.files.cells import ENDINGS, Raw, read_cells
+from prillm_or.files.cells import ENDINGS, Raw, check_once, read_cells
 from prillm_or.market.faults import Faults, shown
 from prillm_or.market.market import Array
 
@@ -133,9 +133,10 @@ def frame_table(frame: Any, name: str, columns: Sequence[Column], keys: Sequence
     if not hasattr(frame, "columns"):
         faults.add((), f"{name}: expected a pandas frame, got {type(frame).__name__}")
         return None
-    repeated = {column for column in frame.columns if list(frame.columns).count(column) > 1}
-    if repeated:
-        faults.add((), f"{name}: column {shown(str(min(repeated)))} appears twice; keep one")
+    try:
+        check_once(frame.columns)
+    except ValueError as refusal:
+        faults.add((), f"{name}: {refusal}")
         return None
     cells = {str(column): frame[column].tolist() for column in frame.columns}
     return _checked(name, Raw(range(1, len(frame) + 1), cells), columns, keys, faults, others=False)

@@ -241,7 +241,7 @@ def _check_weights(change: object, market: Market, faults: Faults) -> None:
 
 def _check_caps(caps: object, leader_ids: list[str], faults: Faults) -> None:
     if caps == {}:
-        faults.add(("price_cap",), "expected at least one, got an object")
+        faults.add(("price_cap",), "expected at least one, got an empty object")
     for where, name in _named(caps, "price_cap"):
         if name not in leader_ids:
             faults.add(where, f"not one of the leader's providers{meant(name, leader_ids)}")

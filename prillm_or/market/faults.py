@@ -66,9 +66,9 @@ def field_path(where: Where) -> str:
 def shown(value: object, most: int = 60) -> str:
     """Give a value as the file writes it, shortened; control characters stay escaped."""
     if isinstance(value, dict):
-        return "an object"
+        return "an object" if value else "an empty object"
     if isinstance(value, list):
-        return "a list"
+        return "a list" if value else "an empty list"
     if isinstance(value, tuple):
         return "a tuple"
     text = json.dumps(value, ensure_ascii=not _printable(value), default=repr)

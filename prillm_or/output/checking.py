@@ -29,7 +29,10 @@ def check_outputs(*outputs: str | Path | None, inputs: Iterable[Path] = ()) -> N
     PrillmError
         When a file cannot be written, is an input too, or is given twice; with a line for each.
     """
-    taken = {found: "is read, too" for path in inputs for found in _identities(path)}
+    taken: dict[object, str] = {}
+    for path in inputs:
+        taken |= {_identity(array): "may hold the delays of a market that is read" for array in _arrays_beside(path)}
+        taken |= {found: "is read, too" for found in _identities(path)}
     faults = []
     for path in (Path(output) for output in outputs if output is not None and str(output) != "-"):
         obstacle = _obstacle(path)
@@ -134,8 +137,6 @@ def _obstacle(path: Path) -> str:
         return "" if takes_files(folder) else f"the folder {folder} cannot be written"
     if stat.S_ISDIR(old.st_mode):
         return "a folder, not a file"
-    if path.suffix == ".npy":
-        return "such files hold delays of markets; give another name"
     return "" if os.access(path, os.W_OK) else "is write-protected"
 
 
@@ -145,6 +146,11 @@ def _identity(path: Path) -> object:
         if (old := status(path)) is not None:
             return (old.st_dev, old.st_ino) if stat.S_ISREG(old.st_mode) else None
     return os.path.realpath(path)
+
+
+def _arrays_beside(path: Path) -> Iterator[Path]:
+    """Files beside one that is read that a market file may tell of: which one it does, only reading it would show."""
+    return path.parent.glob("*.npy") if path.is_file() else iter(())
 
 
 def _identities(path: Path) -> Iterator[object]:

@@ -16,10 +16,10 @@ from prillm_or.result import Certificate
 from prillm_or.robustness.best import best_mean, best_worst, is_better
 from prillm_or.robustness.parabolas import breakpoints, profits
 from prillm_or.robustness.prices import RobustPrice, RobustPrices
-from prillm_or.solving.judge import turnover
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certified, profit_of
 from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
+from prillm_or.users.reach import turnover
 
 _log = logging.getLogger(__name__)
 

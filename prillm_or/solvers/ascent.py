@@ -8,6 +8,7 @@ only ever raises it:
 * where neither helps, the point may sit on a ridge, between pieces that fall off on both sides, with a way up along it.
   A vector of least norm among the mixtures of the gradients of all pieces around is 0 where there is no way up, and
   else points along the ridge: gradient sampling. Gradients are exact, of the supports at prices a little off.
+  All prices alike are tried first: where users are torn between two of the leader's own, that is the ridge.
 
 What is found is a local maximum, and no bound is proven: this is a heuristic, tried from several starts (`starts.py`).
 One price needs none of it: that is `path`, exact, with its bound.
@@ -180,18 +181,20 @@ class Climb:
         at, profit = self._highest(), self.best.profit
         for off in _OFF:
             away = off * float(self._market.price_cap.max())
-            direction = self._way_up(at, away)
-            if direction is None:
-                continue
-            self.ridges += 1
+            # Users torn between two of the leader's own providers stay so where both prices move alike. A sampled
+            # direction misses that line by rounding, which is too much where congestion is weak and ridges are sharp.
+            for direction in (np.ones(len(at.prices)), -np.ones(len(at.prices)), self._way_up(at, away)):
+                if direction is None:
+                    continue
+                self.ridges += 1
 
-            def height(step: float, way: Array = direction) -> float:
-                found = self._look(at.prices + step * way)
-                return profit_of(self._market, found.prices, found.billed)
+                def height(step: float, way: Array = direction) -> float:
+                    found = self._look(at.prices + step * way)
+                    return profit_of(self._market, found.prices, found.billed)
 
-            _go_far(height, profit, away)
-            if not self._stands_at(profit):
-                return
+                _go_far(height, profit, away)
+                if not self._stands_at(profit):
+                    return
 
     def _way_up(self, at: Equilibrium, away: float) -> Array | None:
         """Least mixture of the gradients `away` from prices, and of what 0 and the caps forbid, its largest entry 1."""

@@ -15,6 +15,7 @@ from prillm_or.output.numbers import figure, rounded_percent
 from prillm_or.result import Caveat
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users
+from prillm_or.users.reach import turnover
 
 _FAR = 2.0
 """Times today's price, or the part of it: beyond what anybody has seen, and further than anybody moves at once."""
@@ -82,16 +83,11 @@ def _cap_binds(market: Market, users: UserProblem, found: Equilibrium, profit: f
         beyond = found.prices.copy()
         beyond[k] = cap[k] + _NUDGE * scale
         more = profit_of(market, beyond, solve_users(users, beyond, found).billed)
-        if more - profit > _ROUNDING * _money(market):
+        if more > profit and more - profit > _ROUNDING * turnover(market):
             name = "" if len(cap) == 1 else f" of {market.leader_ids[k]}"
             yield Caveat(
                 "cap-binds", f"the price cap{name}, {figure(cap[k], 4)}, binds: a higher price would earn more"
             )
-
-
-def _money(market: Market) -> float:
-    """All demand at the highest cap or cost: what rounding is measured by."""
-    return float((market.price_cap.max() + market.unit_cost.max()) * market.demand.sum())
 
 
 def _nobody_served(market: Market, found: Equilibrium) -> Iterator[Caveat]:
@@ -101,7 +97,7 @@ def _nobody_served(market: Market, found: Equilibrium) -> Iterator[Caveat]:
 
 
 def _loss(market: Market, profit: float) -> Iterator[Caveat]:
-    if profit < -_ROUNDING * _money(market):
+    if profit < 0 and profit < -_ROUNDING * turnover(market):
         yield Caveat("loss", f"this price loses money: a profit of {figure(profit, 4)}")
 
 

@@ -18,7 +18,7 @@ from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.caveats import caveats, own_elasticity
 from prillm_or.users.certificate import certified, profit_of, relative_gap
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, nearest, solve_users
-from prillm_or.users.reach import within_reach
+from prillm_or.users.reach import turnover
 
 _SHORTFALL = 1e-7
 _ROUNDING = 1e-12
@@ -92,15 +92,6 @@ def _way_out(market: Market, method: Method) -> str:
     others = ("path", "bisect") if len(market.leader) == 1 else ("highs", "scip", "gurobi", "ascent")
     able = [other for other in others if other != method.solver.split("/")[0]]
     return f"another solver may do it: {' or '.join(able)}"
-
-
-def turnover(market: Market) -> float:
-    """What the leader could turn over, currency per period: all demand at the dearest price that anybody pays.
-
-    The highest unit cost of the leader's is added: serving may cost more than it earns.
-    """
-    dearest = within_reach(market).price_cap.max() + market.unit_cost[list(market.leader)].max()
-    return float(dearest * market.demand.sum())
 
 
 def contradicts(upper_bound: float, profit: float, market: Market) -> bool:

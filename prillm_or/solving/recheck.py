@@ -10,9 +10,10 @@ from math import isclose, isfinite
 from prillm_or.errors import is_number
 from prillm_or.market.market import Market, by_leader
 from prillm_or.result import Result, Status
-from prillm_or.solving.judge import contradicts, turnover
+from prillm_or.solving.judge import contradicts
 from prillm_or.users.certificate import profit_of, relative_gap
 from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.reach import turnover
 from prillm_or.workers.lines import Lines
 
 _CLOSE = 1e-6

@@ -31,6 +31,16 @@ def within_reach(market: Market) -> Market:
     return market if (cap == market.price_cap).all() else replace(market, price_cap=cap)
 
 
+def turnover(market: Market) -> float:
+    """What the leader could turn over, currency per period: all demand at the dearest price that anybody pays.
+
+    The highest unit cost of the leader's is added: serving may cost more than it earns. It is what the rounding of a
+    profit is measured by where the profit itself is near zero; one equilibrium.
+    """
+    dearest = within_reach(market).price_cap.max() + market.unit_cost[list(market.leader)].max()
+    return float(dearest * market.demand.sum())
+
+
 def reach(market: Market) -> Array:
     """Value from which on nobody pays each of the leader's decisions, shape (k,), >= 0; one equilibrium."""
     users, rivals = user_problem(market), list(market.rivals)
