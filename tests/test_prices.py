@@ -6,9 +6,15 @@ import gzip
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers.commands import in_process, read_json
 from prillm_or.cli import run
@@ -169,6 +175,18 @@ def test_all_models_of_the_marketplace_by_their_ids(tmp_path: Path) -> None:
     assert refused(path, "auto") == ['auto.pricing.prompt: expected a number >= 0, got "-1"']
 
 
+def test_conditions_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    fields = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
+    path = row(tmp_path, **fields, tiered_pricing=[{"range": ["some", 9], **fields}])
+    assert remarks(path, "a")[0].startswith('not kept: tiered_pricing [{"range": ["some", 9]')
+    overrides = [{"min_prompt_tokens": float("inf"), "prompt": "1"}, {"utc_start": 30.5, "prompt": "1"}]
+    path = endpoint(tmp_path, prompt="0.1", completion="0.1", overrides=overrides)
+    assert [each.partition(" {")[0] for each in remarks(path, "a")] == [f"not kept: overrides[{k}]" for k in range(2)]
+    cost = {"input": 1, "output": 2, "tiers": [{"input": 3, "tier": {"size": -1}}]}
+    path = table(tmp_path, {"p": {"models": {"m": {"cost": cost}}}})
+    assert remarks(path, "p/m")[0].startswith('not kept: cost.tiers["0"] {"input": 3')
+
+
 def test_a_tag_that_comes_again_is_numbered(tmp_path: Path) -> None:
     twins = [{"tag": "a", "pricing": {"prompt": price, "completion": price}} for price in ("0.000001", "0.000002")]
     path = table(tmp_path, {"data": {"id": "lab/model", "endpoints": twins}})
@@ -273,6 +291,46 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, message: st
     path.write_bytes(content)
     with pytest.raises(FaultsError, match=f"^{re.escape(f'{path}: {message}')}"):
         read_table(path)
+
+
+TIER = {"input": 20, "tier": {"type": "context", "size": 272000}}
+COST = {"input": 10, "output": 50, "tiers": [TIER]}
+OVERRIDES = [{"min_prompt_tokens": 200_000, "prompt": "0.1"}, {"utc_start": 100, "utc_end": 400, "prompt": "0.1"}]
+TABLES = (
+    *(path.read_text(encoding="utf-8") for path in (LITELLM, ENDPOINTS)),
+    json.dumps({"openai": {"models": {"gpt": {"cost": COST, "experimental": {"modes": {"fast": {"cost": COST}}}}}}}),
+    json.dumps({"data": [{"id": "a", "pricing": {"prompt": "1", "completion": "2", "overrides": OVERRIDES}}]}),
+    json.dumps(document([PriceList("a", {"input": Decimal(1)}, ("why",))], "")),
+)
+JUNK = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from([-1, 7, 10**400, "1e999", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=3,
+)
+
+
+def places(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Every object and list of a document, with each of its keys or positions."""
+    for key in list(content) if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ():
+        yield content, key
+        yield from places(content[key])
+
+
+@given(st.sampled_from(TABLES), JUNK, st.floats(0, 1, exclude_max=True))
+def test_whatever_a_table_holds_there_are_lists_or_a_refusal(
+    tmp_path_factory: pytest.TempPathFactory, text: str, junk: object, place: float
+) -> None:
+    content = json.loads(text)
+    found = list(places(content))
+    holder, key = found[int(place * len(found))]
+    holder[key] = junk
+    path = table(tmp_path_factory.mktemp("junk"), content)
+    with suppress(FaultsError):
+        assert document(lists(path, *read_table(path).rows), "")["providers"]
 
 
 def test_files_that_are_not_there_or_not_toml_are_refused(tmp_path: Path) -> None:

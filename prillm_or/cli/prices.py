@@ -43,7 +43,8 @@ def command(
     check_files(out, reads=[table])
     found = read_table(table.expanduser())
     written = document(lists_from(found, ids), f"Prices from {found.source}.")
-    finish(_shown(out, written), written, None, partial(replace_file, out, laid_out(written).encode()))
+    content = laid_out(written).encode(errors="backslashreplace")  # half a surrogate pair, as JSON escapes it
+    finish(_shown(out, written), written, None, partial(replace_file, out, content))
     return 0
 
 

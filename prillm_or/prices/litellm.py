@@ -13,7 +13,7 @@ from decimal import Decimal
 from prillm_or.market.checks import entries, member
 from prillm_or.market.faults import Faults, Where, shown
 from prillm_or.prices.components import PER, TOKENS
-from prillm_or.prices.price_list import Condition, PriceList, lists_of, not_kept, read_price
+from prillm_or.prices.price_list import Condition, PriceList, lists_of, not_kept, read_price, whole
 
 _COMPONENTS = {
     "input_cost_per_token": "input",
@@ -100,14 +100,19 @@ def _parts(name: str, row: Mapping[str, object]) -> Iterator[tuple[Condition, Wh
     searches = row.get(_SEARCHES)
     yield Condition(), (name,), {field: value for field, value in row.items() if value is not searches}
     for k, band in enumerate(entries(row.get(_BANDS))):
-        reach = entries(member(band, "range"))
-        if isinstance(band, dict) and reach and isinstance(reach[0], (int, float)):
-            yield Condition(above=int(reach[0])), (name, _BANDS, k), band
+        if isinstance(band, dict) and (above := _start(band)) is not None:
+            yield Condition(above=above), (name, _BANDS, k), band
     if isinstance(off_peak := row.get(_OFF_PEAK), dict):
         yield Condition("off-peak"), (name, _OFF_PEAK), off_peak
     if isinstance(searches, dict):
-        alike = len(set(searches.values())) == 1
-        yield Condition(), (name, _SEARCHES), {_SEARCHES: next(iter(searches.values()))} if alike else searches
+        first = next(iter(searches.values()), None)
+        alike = all(price == first for price in searches.values())
+        yield Condition(), (name, _SEARCHES), {_SEARCHES: first} if alike else searches
+
+
+def _start(band: object) -> int | None:
+    """Length of request at which a band of prices begins."""
+    return whole(next(iter(entries(member(band, "range"))), None))
 
 
 def _meaning(field: str) -> tuple[Condition, str] | None:
@@ -133,7 +138,7 @@ def _lost(row: Mapping[str, object]) -> Iterator[str]:
     """What speaks of money beyond prices by component and condition."""
     read = {*_FACTORS, _SEARCHES, _OFF_PEAK}
     for field, value in row.items():
-        if field == _BANDS and all(member(band, "range") for band in entries(value)):
+        if field == _BANDS and all(_start(band) is not None for band in entries(value)):
             continue
         if _MONEY.search(field) and value and not (_meaning(field) or field in read or _SAID_TWICE.search(field)):
             yield not_kept((field,), value)

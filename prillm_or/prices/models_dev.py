@@ -10,7 +10,7 @@ from prillm_or.files.documents import parse_toml
 from prillm_or.files.reading import read_content
 from prillm_or.market.checks import entries, member
 from prillm_or.market.faults import Faults, Where
-from prillm_or.prices.price_list import Condition, PriceList, lists_of, not_kept, read_prices
+from prillm_or.prices.price_list import Condition, PriceList, lists_of, not_kept, read_prices, whole
 
 _COMPONENTS = {
     "input": "input",
@@ -82,11 +82,11 @@ def _parts(row: object, cost: Mapping[str, object]) -> Iterator[tuple[Condition,
     if isinstance(old := cost.get(_OLD_BAND), dict) and _BANDS not in cost:  # else it repeats one of them
         yield Condition(above=_OLD_LENGTH), ("cost", _OLD_BAND), old
     for k, band in enumerate(entries(cost.get(_BANDS))):
-        above = member(member(band, "tier"), "size") or member(member(band, "context"), "min")
-        if isinstance(band, dict) and isinstance(above, int):
+        above = whole(member(member(band, "tier"), "size") or member(member(band, "context"), "min"))
+        if isinstance(band, dict) and above is not None:
             yield Condition(above=above), ("cost", _BANDS, k), band
         else:
-            yield Condition(), ("cost",), {f"{_BANDS}[{k}]": band}
+            yield Condition(), ("cost", _BANDS), {str(k): band}
     modes = member(member(row, "experimental"), "modes")
     for tier, mode in modes.items() if isinstance(modes, dict) else ():
         if isinstance(fields := member(mode, "cost"), dict):

@@ -6,12 +6,11 @@ Prices are those after a promotion: a field `discount` says what it took off.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 
 from prillm_or.market.checks import entries, member
 from prillm_or.market.faults import Faults, Where, shown
 from prillm_or.prices.components import PER
-from prillm_or.prices.price_list import Condition, PriceList, lists_of, not_kept, read_prices
+from prillm_or.prices.price_list import Condition, PriceList, lists_of, not_kept, read_prices, whole
 
 _COMPONENTS = {
     "prompt": "input",
@@ -57,17 +56,20 @@ def read_openrouter(name: str, row: object, faults: Faults) -> dict[str, PriceLi
     known = {*_COMPONENTS, _OVERRIDES, _DISCOUNT}
     lost = [not_kept((field,), value) for field, value in pricing.items() if field not in known and value]
     for k, override in enumerate(entries(pricing.get(_OVERRIDES))):
-        if not isinstance(override, dict) or {*override} - {*_COMPONENTS, _LONGER, _FROM, _TO}:
+        condition = _condition(override)
+        if condition is None or not isinstance(override, dict):
             lost.append(not_kept((_OVERRIDES, k), override))
             continue
         own = read_prices(override, _COMPONENTS, (*where, _OVERRIDES, k), faults, PER)
-        prices.setdefault(_condition(override), {}).update(own)
+        prices.setdefault(condition, {}).update(own)
     return lists_of(name, prices, lost)
 
 
-def _condition(override: Mapping[str, object]) -> Condition:
-    """When an override holds; hours are a tier such as `utc-1630-0030`."""
-    above, start, end = (
-        int(value) if isinstance(value := override.get(field), (int, float)) else 0 for field in (_LONGER, _FROM, _TO)
-    )
+def _condition(override: object) -> Condition | None:
+    """When an override holds, hours as a tier such as `utc-1630-0030`; None where that cannot be read."""
+    if not isinstance(override, dict) or {*override} - {*_COMPONENTS, _LONGER, _FROM, _TO}:
+        return None
+    above, start, end = (whole(override.get(field, 0)) for field in (_LONGER, _FROM, _TO))
+    if above is None or start is None or end is None:
+        return None
     return Condition(f"utc-{start:04}-{end:04}" if {_FROM, _TO} & {*override} else "", above)

@@ -11,8 +11,8 @@ from decimal import Decimal, InvalidOperation
 from prillm_or.market.faults import Faults, Where, field_path, shown
 from prillm_or.prices.components import FREE_OF_CHARGE, TOKENS, price_of
 
-_NAMED = 4
-"""Lists under conditions that a remark names."""
+_NAMED, _LONGEST = 4, 200
+"""Lists under conditions that a remark names, and letters of a value."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,15 @@ def _about(condition: Condition, name: str, price: Mapping[str, Decimal], own: M
 
 def not_kept(where: Where, value: object) -> str:
     """What to remark of a field that no price list can hold."""
-    return f"not kept: {field_path(where)} {json.dumps(value, default=str)}"
+    text = json.dumps(value, default=str)
+    return f"not kept: {field_path(where)} {text if len(text) <= _LONGEST else f'{text[:_LONGEST]}...'}"
+
+
+def whole(value: object) -> int | None:
+    """A length or an hour: a whole number >= 0, None of what is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf or value % 1:
+        return None
+    return int(value)
 
 
 def read_prices(
