@@ -263,7 +263,7 @@ def test_unknown_ids_are_told_the_nearest_all_at_once() -> None:
 def test_faults_of_the_rows_that_are_asked_for_are_listed(tmp_path: Path) -> None:
     bad = {"litellm_provider": "a", "input_cost_per_token": -1, "output_cost_per_token": "much"}
     path = table(
-        tmp_path, {"a": bad, "b": bad | {"input_cost_per_token": 1e305}, "c": [], "d": {"litellm_provider": ""}}
+        tmp_path, {"a": bad, "b": bad | {"input_cost_per_token": 1e305}, "c": [1], "d": {"litellm_provider": ""}}
     )
     assert refused(path, "a", "b", "c", "d") == [
         "a.input_cost_per_token: expected a number >= 0, got -1",
