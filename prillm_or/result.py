@@ -14,6 +14,7 @@ from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure, seconds
 from prillm_or.output.saving import writable
 from prillm_or.output.tables import Block, Part, Table
+from prillm_or.output.words import TIE
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -72,10 +73,11 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Today:
-    """The leader's prices in the file and their profit."""
+    """The leader's prices in the file and their profit; `prices` and `factors` as those of a result."""
 
-    prices: Mapping[str, float]
+    prices: Mapping[str, Any]
     profit: float
+    factors: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,17 +106,38 @@ class Context:
     units
         Of the market.
     caps
-        Highest prices, by provider id.
+        Highest values of the leader's decisions, by their names.
     loads
         At today's prices, by provider id; empty where there are none.
     elasticity
-        Own elasticities at today's prices, by provider id; None where there is none.
+        Own elasticities at today's prices, by decision; None where there is none.
     """
 
     units: Units
     caps: Mapping[str, float]
     loads: Mapping[str, float]
     elasticity: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A number that the leader sets, as it was found.
+
+    Parameters
+    ----------
+    name
+        `ID` of a price or a factor, `ID.COMPONENT` of the price of a component.
+    provider, component
+        Whose it is, and of what; the component is None of a single price, and of a factor.
+    value, today
+        As found and as today, None where there is none today.
+    """
+
+    name: str
+    provider: str
+    component: str | None
+    value: float
+    today: float | None
 
 
 @dataclass(frozen=True)
@@ -136,7 +159,12 @@ class Result(Answer):
     Parameters
     ----------
     prices, loads
-        By provider id: the leader's prices found, and the loads of its providers there.
+        By provider id: the leader's prices found, and the loads of its providers there. Where a market has components a
+        provider's prices are an object by component.
+    factors
+        By provider id, where these are what the leader decides: what multiplies the prices of the file; else None.
+    billed
+        By provider id and component, the volumes billed; None where a market has no components.
     profit
         Profit of `prices` in the full market, at an equilibrium solved and certified afresh.
     upper_bound
@@ -162,7 +190,7 @@ class Result(Answer):
     today: Today | None
     method: Method
     status: Status
-    prices: Mapping[str, float]
+    prices: Mapping[str, Any]
     profit: float
     upper_bound: float | None
     gap: float | None
@@ -177,37 +205,65 @@ class Result(Answer):
     interrupted: bool = False
     notes: tuple[str, ...] = ()
     context: Context | None = None
+    factors: Mapping[str, float] | None = None
+    billed: Mapping[str, Mapping[str, float]] | None = None
 
     @property
     def price(self) -> float:
-        """The price found, currency per volume unit, of a leader with one.
+        """The price found, currency per volume unit, or the factor, of a leader that decides one.
 
         Raises
         ------
         AttributeError
-            When there are several: they are in `prices`.
+            When it decides several: they are in `prices`.
         """
-        if len(self.prices) != 1:
-            raise AttributeError(f"{self.instance}: the leader has {len(self.prices)} prices; see `prices`")
-        return next(iter(self.prices.values()))
+        decided = self.decided
+        if len(decided) != 1:
+            raise AttributeError(f"{self.instance}: the leader has {len(decided)} prices; see `prices`")
+        return decided[0].value
+
+    @property
+    def decided(self) -> tuple[Decided, ...]:
+        """What the leader sets; of a result that was read from a file, the prices of all components."""
+        factors = self.factors is not None
+        found = self.prices if self.factors is None else self.factors
+        before = {} if self.today is None else (self.today.factors if factors else self.today.prices) or {}
+        told = [
+            Decided(name if what is None else f"{name}.{what}", name, what, value, _flat(before.get(name)).get(what))
+            for name, values in found.items()
+            for what, value in _flat(values).items()
+        ]
+        return tuple(one for one in told if self.context is None or one.name in self.context.caps)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in its order; numbers that JSON cannot write become null."""
         fields = dataclasses.asdict(dataclasses.replace(self, context=None))
         for name in _FOR_PEOPLE:
             del fields[name]
-        document: dict[str, Any] = writable({"format": RESULT_FORMAT, **fields})
+        document: dict[str, Any] = writable({"format": RESULT_FORMAT, **_placed(fields)})
         return document | {"warnings": list(document["warnings"])}
 
     def to_frame(self) -> DataFrame:
-        """A row for each of the leader's providers: its price, its price today, and its load at the price found."""
+        """A row for each of the leader's providers: its price, its price today, and its load at the price found.
+
+        Where there are components, a row for each of them and `billed` volumes in place of loads; with factors, these
+        are one more column.
+        """
         need_packages("to_frame", "pandas")
-        from pandas import DataFrame
+        from pandas import DataFrame, MultiIndex
 
         today = {} if self.today is None else self.today.prices
-        rows = [(price, today.get(name), self.loads[name]) for name, price in self.prices.items()]
-        index = list(self.prices)
-        return DataFrame(rows, index=index, columns=["price", "today", "load"], dtype=float).rename_axis("provider")
+        served = self.loads if self.billed is None else self.billed
+        places = [(name, what) for name, prices in self.prices.items() for what in _flat(prices)]
+        tables = (self.prices, today, served)
+        rows = [[_flat(table.get(name)).get(what) for table in tables] for name, what in places]
+        columns = ["price", "today", "load" if self.billed is None else "billed"]
+        if self.billed is None:
+            frame = DataFrame(rows, list(self.prices), columns, dtype=float).rename_axis("provider")
+        else:
+            index = MultiIndex.from_tuples(places, names=["provider", "component"])
+            frame = DataFrame(rows, index, columns, dtype=float)
+        return frame if self.factors is None else frame.assign(factor=[self.factors[name] for name, _ in places])
 
     def parts(self, note: str = "") -> Iterator[Part]:
         """See `results_parts`."""
@@ -230,23 +286,27 @@ def results_parts(results: Sequence[Result], note: str = "", *, verbose: bool = 
 
 
 def _one(result: Result, note: str) -> Iterator[Part]:
-    several = len(result.prices) > 1
     yield f"{result.instance}{note}"
     yield ""
     yield from sentences(result)
-    prices = [(f"price of {name}" if several else "price", figure(price)) for name, price in result.prices.items()]
+
+    def fields(what: str, values: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+        several = len(result.prices) > 1
+        return [(f"{what} of {name}" if several else what, listed(value)) for name, value in (values or {}).items()]
+
     today = [] if result.today is None else [("profit today", figure(result.today.profit))]
-    loads = [(f"load of {name}" if several else "load", figure(load)) for name, load in result.loads.items()]
     yield Block(
         "",
         [
             ("status", f"{result.status.value.replace('_', ' ')}, by {result.method}"),
-            *prices,
+            *fields("price" if result.billed is None else "prices", result.prices),
+            *fields("factor", result.factors),
             ("profit", figure(result.profit)),
             *today,
             ("bound", figure(result.upper_bound)),
             ("gap", figure(result.gap, 2)),
-            *loads,
+            *fields("load", result.loads),
+            *fields("billed", result.billed),
             ("certified", f"to {figure(result.certificate.worst, 1)}"),
             ("time", seconds(result.time_s.total)),
         ],
@@ -262,7 +322,7 @@ def _several(results: Sequence[Result], note: str) -> Iterator[Part]:
             result.instance,
             str(result.method),
             result.status.value.replace("_", " "),
-            " ".join(f"{provider}={figure(price)}" for provider, price in result.prices.items()),
+            " ".join(f"{one.name}={figure(one.value)}" for one in result.decided),
             figure(result.profit),
             figure(None if result.today is None else result.today.profit),
             figure(result.upper_bound),
@@ -277,6 +337,35 @@ def _several(results: Sequence[Result], note: str) -> Iterator[Part]:
     for result in results:
         if codes := dict.fromkeys(warning.code for warning in result.warnings):
             yield f"{result.instance}: warnings {', '.join(codes)}"
+
+
+def listed(value: float | Mapping[str, float]) -> str:
+    """A number, or a number for each component."""
+    if not isinstance(value, Mapping):
+        return figure(value)
+    return ", ".join(f"{what}{TIE}{figure(number)}" for what, number in value.items())
+
+
+def _flat(value: float | Mapping[str, float] | None) -> Mapping[str | None, float]:
+    """Prices or volumes of a provider by component; a single one is of None."""
+    if value is None:
+        return {}
+    return dict(value.items()) if isinstance(value, Mapping) else {None: value}
+
+
+def _placed(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a result, those that only some markets have beside those that they belong to."""
+    factors, billed = fields.pop("factors"), fields.pop("billed")
+    if fields["today"] is not None and fields["today"]["factors"] is None:
+        del fields["today"]["factors"]
+    beside = {"prices": ("factors", factors), "loads": ("billed", billed)}
+    placed: dict[str, Any] = {}
+    for name, value in fields.items():
+        placed[name] = value
+        what, more = beside.get(name, ("", None))
+        if more is not None:
+            placed[what] = more
+    return placed
 
 
 def result_from_json(document: Mapping[str, Any]) -> Result:

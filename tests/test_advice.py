@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 import prillm_or as po
-from helpers.markets import shipped
+from helpers.answers import result_at
+from helpers.markets import make_market, shipped
+from helpers.sold import price_list
 from prillm_or.market.market import Units
 from prillm_or.output.advice import sentences
-from prillm_or.result import Result, Status, result_from_json
+from prillm_or.output.tables import as_text
+from prillm_or.result import Result, Status, result_from_json, results_parts
 
 
 def said(result: Result) -> list[str]:
@@ -113,3 +116,40 @@ def test_a_result_from_a_file_says_what_the_file_holds() -> None:
         "Raise the price of lead from 2 to 3 (+50 %).",
         "Its profit rises from 6 to 7.5 (+25 %), its load 2.5.",
     ]
+
+
+def test_the_price_of_a_component_is_named_with_its_provider() -> None:
+    units = Units("EUR", "kWh", "s", "day")
+    assert said(result_at(price_list(units=units), [1.0, 3.0]))[:2] == [
+        "Keep the input price of own at 1; raise the output price of own from 2 to 3 (+50 %); all in EUR per kWh.",
+        "Its profit rises from 3.75 to 4.5 (+20 %; EUR a day), its load falls from 2.5 to 2.25 (-10 %; kWh a day).",
+    ]
+    one = said(result_at(price_list(decides=("output",), units=units), [3.0]))
+    assert one[0] == "Raise the output price of own from 2 to 3 (+50 %; EUR per kWh)."
+    # x = (7 - P) / 2 and P = 1 + y / 2: the output billed, x / 2, falls by 1/8 a unit of y from 1.25 at y = 2.
+    assert one[3] == "At today's output price of own, 1 % more costs 0.2 % of the billed volume."
+
+
+def test_a_factor_is_told_with_the_prices_that_it_makes() -> None:
+    units = Units("EUR", "kWh", "s", "day")
+    lines = said(result_at(price_list(decides="factor", units=units), [1.5]))
+    assert lines[0] == "Multiply all prices of own by 1.5: input from 1 to 1.5, output from 2 to 3 (EUR per kWh)."
+    # P = 2 y: sales at today's prices, 2 x = 7 - 2 y, are 5 at y = 1 and fall by 2.
+    assert lines[3] == "At today's prices, 1 % more costs 0.4 % of the sales, counted at today's prices."
+    assert said(result_at(price_list(decides="factor"), [1.0]))[0] == (
+        "Keep all prices of own as they are, a factor of 1 (currency per volume unit)."
+    )
+    single = said(result_at(make_market(decides="factor"), [1.5]))
+    assert single[0] == "Multiply the price of p1 by 1.5: from 1 to 1.5 (currency per volume unit)."
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("decides", ["components", "factor"])
+def test_lists_of_prices_fit_every_width(width: int, decides: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    results = [result_at(price_list(decides=decides), [1.5] * (2 if decides == "components" else 1))]
+    for parts in (results_parts(results), results_parts(results * 2)):
+        lines = as_text(parts).splitlines()
+        assert max(map(len, lines)) <= width
+        assert any("own" in line for line in lines)
+    assert "input 1.5, output" in " ".join(str(results[0]).split())

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import prillm_or as po
+from helpers.answers import result_at
 from helpers.markets import shipped
+from helpers.sold import price_list
 from prillm_or.cli import run
 from prillm_or.files.markets import write_market
 from prillm_or.market.market import Market
@@ -185,3 +187,38 @@ def test_rivals_that_cost_nothing_are_named_by_compete(shown: Callable[[Any], st
     game = po.compete(mine(), starts=1)
     assert "no rival has a `unit_cost`" in shown(game)
     assert "unit_cost`:" not in shown(po.compete(mine(unit_cost=[0.4, 0.3]), starts=1))
+
+
+def test_a_component_that_is_a_small_part_of_bills_is_no_sign_of_wrong_units() -> None:
+    """The user is torn: 1 % more on all prices costs 0.4 % of the load, on the input alone a fraction of that."""
+    market = price_list(mix=[[0.1, 0.95]])  # the unit of 2 is as dear as before
+    result = result_at(market, market.current)
+    assert result.context is not None
+    assert -0.2 < (result.context.elasticity["own.input"] or -1.0) < 0
+    assert "inelastic" not in {warning.code for warning in result.warnings}
+    deaf = result_at(price_list(capacity=[0.02, 0.02]), [1.0, 2.0])
+    assert "inelastic" in {warning.code for warning in deaf.warnings}
+
+
+def test_prices_that_one_decides_are_warned_of_by_their_names() -> None:
+    result = result_at(price_list(price_cap=[10.0, 2.4]), [2.1, 2.4])
+    texts = {warning.code: warning.text for warning in result.warnings}
+    assert texts["cap-binds"] == "the price cap of own.output, 2.4, binds: a higher price would earn more"
+    assert texts["far-from-today"].startswith("2.1 for own.input is far from what was observed (2.1 times today's)")
+    factor = result_at(price_list(decides="factor", price_cap=[1.5], price=[[1.0, 2.0], [9.0, 9.0]]), [1.5])
+    assert "the factor cap of own, 1.5, binds: a higher factor would earn more" in {w.text for w in factor.warnings}
+
+
+def test_profits_from_captive_users_are_counted_by_their_mixes() -> None:
+    """The second user asks for output alone, of which the rival is too dear for it: all of its 8 comes from it."""
+    market = price_list(
+        user_ids=("u", "v"),
+        mix=[[1.0, 0.0], [0.0, 1.0]],
+        demand=[1.0, 4.0],
+        delay=[[9.0, 0.0], [0.0, 9.0]],
+        price=[[1.0, 2.0], [2.0, 2.0]],
+        unit_cost=[[0.0, 0.0], [0.0, 0.0]],
+    )
+    result = result_at(market, [1.0, 2.0])
+    assert result.profit == pytest.approx(8.0)
+    assert any(w.code == "captive" and w.text.startswith("100 % of the profit") for w in result.warnings)

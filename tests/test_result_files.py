@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.answers import result_at
+from helpers.markets import make_market
+from helpers.sold import price_list
 from prillm_or.market.synthetic import generate
 from prillm_or.output.saving import write_json
 from prillm_or.result import Caveat, Certificate, Method, Result, Status, Times, Today, result_from_json
+from prillm_or.solving.recheck import recheck
 from prillm_or.solving.run import solve
 
 
@@ -78,3 +82,64 @@ def test_a_result_is_read_as_it_was_written_also_without_stats_and_warnings() ->
     assert result.stats["pieces"] >= 1
     del document["stats"], document["warnings"]  # as files had none before
     assert (result_from_json(document).stats, result_from_json(document).warnings) == ({}, ())
+
+
+def test_a_result_of_price_lists_has_them_by_component_with_what_is_billed() -> None:
+    result = result_at(price_list(), [1.5, 3.0])  # P = 3, x = 2
+    document = result.to_dict()
+    assert list(document)[6:12] == ["prices", "profit", "upper_bound", "gap", "loads", "billed"]
+    assert document["today"] == {"prices": {"own": {"input": 1.0, "output": 2.0}}, "profit": pytest.approx(3.75)}
+    assert document["prices"] == {"own": {"input": 1.5, "output": 3.0}}
+    assert document["loads"] == {"own": pytest.approx(2.0)}
+    assert document["billed"] == {"own": {"input": pytest.approx(2.0), "output": pytest.approx(1.0)}}
+    assert result.profit == pytest.approx(2 * 1.25 + 1 * 2.5)
+    assert {one.name: (one.value, one.today) for one in result.decided} == {
+        "own.input": (1.5, 1.0),
+        "own.output": (3.0, 2.0),
+    }
+    with pytest.raises(AttributeError, match="2 prices"):
+        _ = result.price
+
+
+def test_a_result_of_factors_has_them_beside_the_prices_that_follow() -> None:
+    result = result_at(price_list(decides="factor"), [1.5])
+    document = result.to_dict()
+    assert list(document)[6:9] == ["prices", "factors", "profit"]
+    assert (document["prices"], document["factors"]) == ({"own": {"input": 1.5, "output": 3.0}}, {"own": 1.5})
+    assert document["today"]["factors"] == {"own": 1.0}
+    assert (result.price, result.decided[0].today) == (1.5, 1.0)
+    single = result_at(make_market(decides="factor"), [1.5]).to_dict()
+    assert (single["prices"], single["factors"], single["loads"].keys()) == ({"p1": 1.5}, {"p1": 1.5}, {"p1"})
+    assert "billed" not in single
+
+
+def test_the_one_component_that_a_leader_decides_is_the_price_found() -> None:
+    result = result_at(price_list(decides=("output",)), [3.0])
+    assert result.prices == {"own": {"input": 1.0, "output": 3.0}}
+    assert (result.price, result.decided[0].name) == (3.0, "own.output")
+
+
+@pytest.mark.parametrize("decides", ["components", "factor", ("output",)])
+def test_results_of_price_lists_are_read_as_they_were_written(decides: str | tuple[str, ...]) -> None:
+    market = price_list(decides=decides)
+    result = replace(result_at(market, market.current * 1.25), instance_sha256="00ff")
+    again = result_from_json(json.loads(json.dumps(result.to_dict())))
+    assert again == replace(result, notes=(), context=None)
+    recheck(market, again, 1e-4)
+    for change in ({"billed": {"own": {"input": 9.0, "output": 1.0}}}, {"billed": None}, {"prices": {"own": 1.0}}):
+        with pytest.raises((ValueError, AttributeError)):
+            recheck(market, replace(again, **change), 1e-4)
+    if decides == "factor":
+        with pytest.raises(ValueError, match="not those of the market at what the leader decides"):
+            recheck(market, replace(again, factors={"own": 2.0}), 1e-4)
+
+
+def test_a_result_of_price_lists_is_a_frame_with_a_row_for_each_component() -> None:
+    frame = result_at(price_list(decides="factor"), [1.5]).to_frame()
+    assert frame.index.names == ["provider", "component"]
+    assert dict(frame.loc[("own", "output"), :].items()) == {
+        "price": 3.0,
+        "today": 2.0,
+        "billed": pytest.approx(1.0),
+        "factor": 1.5,
+    }

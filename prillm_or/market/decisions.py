@@ -81,6 +81,11 @@ def per_unit(market: Market, table: Array) -> Array:
     return table if table.ndim == 1 else market.mix @ table.T
 
 
+def dearest(market: Market, prices: Array) -> float:
+    """What a unit of volume costs at most, for any user at any of the leader's providers, by a table of prices."""
+    return float(per_unit(market, prices)[..., list(market.leader)].max())
+
+
 def rises(market: Market) -> Array:
     """What one more of each decision adds to what a unit of volume costs a user at its provider, shape (n, k)."""
     if market.plain:

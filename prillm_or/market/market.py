@@ -298,6 +298,18 @@ def by_provider(market: Market, values: ArrayLike) -> dict[str, float]:
     return dict(zip(market.provider_ids, np.asarray(values).tolist(), strict=True))
 
 
+def by_component(market: Market, table: Array, providers: Sequence[int] | None = None) -> dict[str, Any]:
+    """Prices or volumes of all providers, or of some, by their ids: a number each, or one for each component.
+
+    `table` has shape (m,), or (m, C) where there are components.
+    """
+    rows = table.tolist()
+    if table.ndim > 1:
+        rows = [dict(zip(market.components, row, strict=True)) for row in rows]
+    places = range(market.m) if providers is None else providers
+    return {market.provider_ids[j]: rows[j] for j in places}
+
+
 def by_leader(market: Market, values: ArrayLike) -> dict[str, float]:
     """Values of the leader's providers, shape (len(leader),), by their ids."""
     return dict(zip(market.leader_ids, np.asarray(values).tolist(), strict=True))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from prillm_or.market.decisions import FACTOR, decision_costs, per_unit
 from prillm_or.market.market import Array, Market
 from prillm_or.market.outside import OUTSIDE
 from prillm_or.output.numbers import figure
@@ -25,9 +26,11 @@ def implausible(market: Market) -> Iterator[Caveat]:
     price = _usual_price(market)
     if price > 0:
         yield from _delays(market, price)
-        yield from _congestion(market, price)
-    yield from _capacities(market)
-    if not market.value.any():
+        if market.congested:
+            yield from _congestion(market, price)
+    if market.congested:
+        yield from _capacities(market)
+    if not market.worth.any():
         yield Caveat("no-values", "no provider has a `value`: users choose by price, delay and congestion alone")
     yield from _caps(market)
 
@@ -43,10 +46,13 @@ def costless(market: Market) -> Iterator[Caveat]:
 
 
 def _usual_price(market: Market) -> float:
-    asked = ~np.isnan(market.price)
+    prices = per_unit(market, market.price)
+    if prices.ndim > 1:
+        prices = market.demand @ prices / market.demand.sum()
+    asked = ~np.isnan(prices)
     if OUTSIDE in market.provider_ids:
         asked[market.provider_ids.index(OUTSIDE)] = False
-    return _middle(market.price[asked]) if asked.any() else 0.0
+    return _middle(prices[asked]) if asked.any() else 0.0
 
 
 def _middle(values: Array) -> float:
@@ -79,7 +85,7 @@ def _congestion(market: Market, price: float) -> Iterator[Caveat]:
             f"with loads shared out by capacity, congestion costs users {figure(times, 3)} times the usual price "
             f"{figure(price, 3)}: it decides, prices do not; are capacities and demands in one unit?",
         )
-    elif times < 1 / _CONGESTION:
+    elif times < 1 / _CONGESTION and not market.dispersion.any():
         yield Caveat(
             "no-congestion",
             f"with loads shared out by capacity, congestion costs users {figure(times, 2)} of the usual price "
@@ -101,9 +107,12 @@ def _capacities(market: Market) -> Iterator[Caveat]:
 
 
 def _caps(market: Market) -> Iterator[Caveat]:
-    for j, cap in zip(market.leader, market.price_cap.tolist(), strict=True):
-        name, cost, today = market.provider_ids[j], float(market.unit_cost[j]), float(market.price[j])
-        if cap <= cost:
+    what = "factor" if market.decides == FACTOR else "price"
+    costs = zip(decision_costs(market).tolist(), market.price_cap.tolist(), market.current.tolist(), strict=True)
+    for decision, (cost, cap, today) in zip(market.decisions, costs, strict=True):
+        name = decision.name
+        # What a component or a factor brings besides what it is the price of may well be worth a loss on that.
+        if cap <= cost and market.plain:
             yield Caveat(
                 "cap-below-cost",
                 f"the price cap of {name}, {figure(cap, 4)}, is not above its unit cost {figure(cost, 4)}: nothing can "
@@ -111,5 +120,5 @@ def _caps(market: Market) -> Iterator[Caveat]:
             )
         if today > cap:
             yield Caveat(
-                "today-above-cap", f"today's price of {name}, {figure(today, 4)}, is above its cap {figure(cap, 4)}"
+                "today-above-cap", f"today's {what} of {name}, {figure(today, 4)}, is above its cap {figure(cap, 4)}"
             )

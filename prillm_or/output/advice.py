@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prillm_or.output.numbers import apart, figure, rounded_percent
 
 if TYPE_CHECKING:
-    from prillm_or.result import Result
+    from prillm_or.result import Decided, Result
 
 _SAME = 5e-5
 """Relative change of a price that nobody acts on."""
@@ -34,10 +34,12 @@ def sentences(result: Result) -> Iterator[str]:
 
 def _moves(result: Result) -> str:
     """Which prices to raise or lower, from what to what, all in one unit."""
-    today = {} if result.today is None else result.today.prices
     units = "" if result.context is None else result.context.units.of_prices
-    told = [_move(name, price, today.get(name)) for name, price in result.prices.items()]
-    text = "; ".join(f"{verb} the price of {name} {change}" for verb, name, change in told)
+    if result.factors is not None:
+        told = [_multiplied(result, one) for one in result.decided]
+    else:
+        told = [" ".join((verb, f"the {named(one)}", how)) for one in result.decided for verb, how in [_move(one)]]
+    text = "; ".join(told)
     if len(told) > 1:
         text += f"; all in {units}" if units else ""
     elif units:
@@ -45,14 +47,38 @@ def _moves(result: Result) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _move(name: str, price: float, today: float | None) -> tuple[str, str, str]:
+def named(one: Decided) -> str:
+    """A decision in words."""
+    return f"{'' if one.component is None else f'{one.component} '}price of {one.provider}"
+
+
+def _move(one: Decided) -> tuple[str, str]:
+    """What to do with a price, and from what to what."""
+    price, today = one.value, one.today
     if today is None:
-        return "set", name, f"to {figure(price, 4)}"
+        return "set", f"to {figure(price, 4)}"
     if abs(price - today) <= _SAME * today:
-        return "keep", name, f"at {figure(today, 4)}"
+        return "keep", f"at {figure(today, 4)}"
     before, after = apart(today, price)
     share = f" ({rounded_percent(price / today - 1, sign=True)})" if today > 0 else ""
-    return "raise" if price > today else "lower", name, f"from {before} to {after}{share}"
+    return "raise" if price > today else "lower", f"from {before} to {after}{share}"
+
+
+def _multiplied(result: Result, one: Decided) -> str:
+    """What a factor does to the price list of its provider."""
+    prices, today = result.prices[one.provider], {} if result.today is None else result.today.prices
+    lists = isinstance(prices, Mapping)
+    what = f"{'all prices' if lists else 'the price'} of {one.provider}"
+    if abs(one.value - 1) <= _SAME:
+        return f"keep {what} as {'they are' if lists else 'it is'}, a factor of 1"
+    each = prices if lists else {None: prices}
+    before = today[one.provider] if lists else {None: today[one.provider]}
+    moved = [
+        f"{f'{component} ' if lists else ''}from {' to '.join(apart(before[component], price))}"
+        for component, price in list(each.items())[:_MOST_NAMED]
+    ]
+    more = f" and {len(each) - _MOST_NAMED} more" if len(each) > _MOST_NAMED else ""
+    return f"multiply {what} by {figure(one.value, 4)}: {', '.join(moved)}{more}"
 
 
 def _brings(result: Result) -> Iterator[str]:
@@ -79,8 +105,7 @@ def _is_worse(result: Result) -> bool:
 def _above_cap(result: Result) -> bool:
     """Whether today's prices are none that may be asked."""
     caps = {} if result.context is None else result.context.caps
-    today = {} if result.today is None else result.today.prices
-    return any(today[name] > cap for name, cap in caps.items())
+    return any(one.today is not None and one.today > caps[one.name] for one in result.decided if one.name in caps)
 
 
 def _load(load: float, before: float | None, unit: str) -> str:
@@ -107,9 +132,9 @@ def _in(unit: str) -> str:
 def _proof(result: Result) -> str:
     """How far no other price is better."""
     caps = {} if result.context is None else result.context.caps
-    many = len(result.prices) > 1
+    many = len(result.decided) > 1
     up_to = f" up to the cap of {figure(next(iter(caps.values())), 4)}" if len(caps) == 1 else " up to the caps" * many
-    what = "No prices" if many else "No price"
+    what = f"No {'price' if result.factors is None else 'factor'}{'s' if many else ''}"
     if result.upper_bound is None or result.gap is None:
         return "Whether another price earns more is not proven: this method gives no bound."
     if result.status == "optimal":
@@ -124,8 +149,12 @@ def _answers(result: Result) -> Iterator[str]:
     """What one per cent of price costs in load, at today's price."""
     context = result.context
     known = [] if context is None else [(name, e) for name, e in context.elasticity.items() if e is not None]
-    if len(known) == 1 == len(result.prices):
-        yield f"At today's price, 1 % more costs {rounded_percent(-known[0][1] / 100)} of the load."
+    volume = "load" if result.billed is None else "billed volume"
+    if len(known) == 1 == len(result.decided):
+        what = "price" if result.billed is None else named(result.decided[0])
+        if result.factors is not None:
+            what, volume = "prices", "sales, counted at today's prices"
+        yield f"At today's {what}, 1 % more costs {rounded_percent(-known[0][1] / 100)} of the {volume}."
     elif known:
-        named = ", ".join(f"{name} {rounded_percent(-e / 100)}" for name, e in known[:_MOST_NAMED])
-        yield f"At today's prices, 1 % more on one alone costs of its load: {named}."
+        share = ", ".join(f"{name} {rounded_percent(-e / 100)}" for name, e in known[:_MOST_NAMED])
+        yield f"At today's prices, 1 % more on one alone costs of its {volume}: {share}."

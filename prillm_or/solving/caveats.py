@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from prillm_or.market.market import Market, by_leader
+from prillm_or.market.decisions import COMPONENTS, FACTOR, all_prices, per_unit
+from prillm_or.market.market import Market, by_decision
 from prillm_or.market.sanity import implausible
 from prillm_or.output.numbers import figure, rounded_percent
 from prillm_or.result import Caveat
@@ -44,7 +45,7 @@ def caveats(
     found
         At the prices found.
     elasticity
-        Own elasticities at today's prices, by provider; see `own_elasticity`.
+        Own elasticities at today's prices, by decision; see `own_elasticity`.
     abstracted
         Whether a small market proposed the prices, and nothing is proven of them.
     """
@@ -53,7 +54,7 @@ def caveats(
         *_nobody_served(market, found),
         *_loss(market, profit),
         *_far_from_today(market, found),
-        *_odd_elasticity(elasticity),
+        *_odd_elasticity(market, elasticity),
         *_captive(market, found, profit),
         *_abstracted(abstracted),
         *implausible(market),
@@ -61,17 +62,18 @@ def caveats(
 
 
 def own_elasticity(market: Market, users: UserProblem, today: Equilibrium | None) -> dict[str, float | None]:
-    """Own elasticities at today's prices, by provider; None where there is no load, or no price, to take a share of.
+    """Own elasticities at today's prices, by decision; None where there is no load, or no price, to take a share of.
 
-    At a kink they are those of one side.
+    They are those of the volume that a decision is the price of; at a kink, those of one side.
     """
     if today is None:
         return {}
-    load = today.load[list(market.leader)]
-    slopes = load_slopes(users, today.laplacian).diagonal()
+    slopes, served = load_slopes(users, today.laplacian).diagonal(), today.by_decision
+    known = (served > 0) & (today.prices > 0)
+    elasticity = np.divide(today.prices * slopes, served, out=np.zeros_like(slopes), where=known)
+    elasticity[np.abs(elasticity) < _ROUNDING] = 0.0
     return {
-        name: float(price * slope / served) if served > 0 and price > 0 else None
-        for name, price, slope, served in zip(market.leader_ids, today.prices, slopes, load, strict=True)
+        name: e if has else None for (name, e), has in zip(by_decision(market, elasticity).items(), known, strict=True)
     }
 
 
@@ -79,14 +81,15 @@ def _cap_binds(market: Market, users: UserProblem, found: Equilibrium, profit: f
     """Prices at their caps that would earn more a little beyond; a step is taken, as a kink may lie at the cap."""
     cap = market.price_cap
     for k in np.flatnonzero(found.prices >= cap * (1 - _NUDGE)).tolist():
-        scale = max(float(cap.max()), float(np.nanmax(market.price)))
+        scale = max(float(cap.max()), 1.0 if market.decides == FACTOR else float(np.nanmax(market.price)))
         beyond = found.prices.copy()
         beyond[k] = cap[k] + _NUDGE * scale
         more = profit_of(market, beyond, solve_users(users, beyond, found).billed)
         if more > profit and more - profit > _ROUNDING * turnover(market):
-            name = "" if len(cap) == 1 else f" of {market.leader_ids[k]}"
+            name, what = market.decisions[k].name, "factor" if market.decides == FACTOR else "price"
+            whose = f" of {name}" if len(cap) > 1 or market.components else ""
             yield Caveat(
-                "cap-binds", f"the price cap{name}, {figure(cap[k], 4)}, binds: a higher price would earn more"
+                "cap-binds", f"the {what} cap{whose}, {figure(cap[k], 4)}, binds: a higher {what} would earn more"
             )
 
 
@@ -104,25 +107,50 @@ def _loss(market: Market, profit: float) -> Iterator[Caveat]:
 def _far_from_today(market: Market, found: Equilibrium) -> Iterator[Caveat]:
     if market.today is None:
         return
-    prices = by_leader(market, found.prices)
+    what = "a factor of " if market.decides == FACTOR else ""
+    prices = by_decision(market, found.prices)
     for (name, price), today in zip(prices.items(), market.today.tolist(), strict=True):
         if price > _FAR * today or price < today / _FAR:
             ratio = f"{figure(price / today, 3)} times today's" if today > 0 else "today's is 0"
             yield Caveat(
                 "far-from-today",
-                f"{figure(price, 4)} for {name} is far from what was observed ({ratio}): go there in steps, and look",
+                f"{what}{figure(price, 4)} for {name} is far from what was observed ({ratio}): go there in steps, and "
+                "look",
             )
 
 
-def _odd_elasticity(elasticity: Mapping[str, float | None]) -> Iterator[Caveat]:
+def _odd_elasticity(market: Market, elasticity: Mapping[str, float | None]) -> Iterator[Caveat]:
+    volume = "load" if not market.components else "sales" if market.decides == FACTOR else "billed volume"
     for name, e in elasticity.items():
-        if e is None:
-            continue
-        costs = f"at today's price 1 % more would cost {name} {rounded_percent(-e / 100)} of its load"
-        if e > _INELASTIC:
-            yield Caveat("inelastic", f"{costs}: users hardly answer its price; are prices and weights in one unit?")
-        elif e < _HYPERELASTIC:
-            yield Caveat("hyperelastic", f"{costs}: a small error of the market's figures moves the price a lot")
+        if e is not None and e < _HYPERELASTIC:
+            yield Caveat(
+                "hyperelastic",
+                f"{_costs(name, e, volume)}: a small error of the market's figures moves the price a lot",
+            )
+    for name, e in _of_lists(market, elasticity).items():
+        if e is not None and e > _INELASTIC:
+            yield Caveat(
+                "inelastic",
+                f"{_costs(name, e, volume)}: users hardly answer its price; are prices and weights in one unit?",
+            )
+
+
+def _of_lists(market: Market, elasticity: Mapping[str, float | None]) -> Mapping[str, float | None]:
+    """What answers a provider's whole list of prices: a component that is a small part of a bill moves nobody.
+
+    Nothing where a leader decides but a part of each list.
+    """
+    if market.components and market.decides == COMPONENTS:
+        sums: dict[str, float | None] = {}
+        for decision, e in zip(market.decisions, elasticity.values(), strict=False):
+            name = market.provider_ids[decision.provider]
+            sums[name] = None if e is None else (sums.get(name) or 0.0) + e
+        return sums
+    return elasticity if not market.components or market.decides == FACTOR else {}
+
+
+def _costs(name: str, e: float, volume: str) -> str:
+    return f"at today's price 1 % more would cost {name} {rounded_percent(-e / 100)} of its {volume}"
 
 
 def _captive(market: Market, found: Equilibrium, profit: float) -> Iterator[Caveat]:
@@ -130,7 +158,9 @@ def _captive(market: Market, found: Equilibrium, profit: float) -> Iterator[Cave
         return
     leader, rivals = list(market.leader), list(market.rivals)
     alone = ~(found.flow[:, rivals] > 0).any(axis=1)
-    earned = float((found.flow[alone][:, leader] @ (found.prices - market.unit_cost[leader])).sum())
+    margin = per_unit(market, all_prices(market, found.prices) - market.unit_cost)
+    margin = np.broadcast_to(margin, found.flow.shape)[alone][:, leader]
+    earned = float((found.flow[alone][:, leader] * margin).sum())
     if earned > _CAPTIVE * profit * (1 + _NUDGE):
         yield Caveat(
             "captive",

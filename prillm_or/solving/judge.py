@@ -7,12 +7,14 @@ below a profit (`contradicts`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from prillm_or import __version__
 from prillm_or.limits import Limits
-from prillm_or.market.market import Market, by_leader
+from prillm_or.market.decisions import FACTOR, all_prices
+from prillm_or.market.market import Array, Market, by_component, by_decision, by_leader
 from prillm_or.result import Context, Method, Result, Status, Times, Today
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.caveats import caveats, own_elasticity
@@ -64,11 +66,12 @@ def judge(
         today=_today(market, today),
         method=method,
         status=status,
-        prices=by_leader(market, prices),
+        **_set(market, prices),
         profit=profit,
         upper_bound=upper_bound,
         gap=gap,
         loads=by_leader(market, found.load[list(market.leader)]),
+        billed=by_component(market, found.billed, market.leader) if market.components else None,
         certificate=certificate,
         time_s=Times(),
         seed=limits.seed,
@@ -80,7 +83,7 @@ def judge(
         notes=tuple(notes),
         context=Context(
             market.units,
-            by_leader(market, market.price_cap),
+            by_decision(market, market.price_cap),
             {} if today is None else by_leader(market, today.load[list(market.leader)]),
             elasticity,
         ),
@@ -89,7 +92,7 @@ def judge(
 
 def _way_out(market: Market, method: Method) -> str:
     """Who else can compute what a method failed at."""
-    others = ("path", "bisect") if len(market.leader) == 1 else ("highs", "scip", "gurobi", "ascent")
+    others = ("path", "bisect") if len(market.decisions) == 1 else ("highs", "scip", "gurobi", "ascent")
     able = [other for other in others if other != method.solver.split("/")[0]]
     return f"another solver may do it: {' or '.join(able)}"
 
@@ -137,4 +140,10 @@ def _at_today(market: Market, users: UserProblem, known: Sequence[Equilibrium]) 
 def _today(market: Market, found: Equilibrium | None) -> Today | None:
     if found is None:
         return None
-    return Today(by_leader(market, found.prices), profit_of(market, found.prices, found.billed))
+    return Today(profit=profit_of(market, found.prices, found.billed), **_set(market, found.prices))
+
+
+def _set(market: Market, decisions: Array) -> dict[str, Any]:
+    """Prices of the leader's providers at its decisions, and the factors, where it decides these."""
+    prices = by_component(market, all_prices(market, decisions), market.leader)
+    return {"prices": prices, "factors": by_decision(market, decisions) if market.decides == FACTOR else None}

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from prillm_or.market.decisions import all_prices, dearest
 from prillm_or.market.market import Array, Market
 from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
 
@@ -37,8 +38,8 @@ def turnover(market: Market) -> float:
     The highest unit cost of the leader's is added: serving may cost more than it earns. It is what the rounding of a
     profit is measured by where the profit itself is near zero; one equilibrium.
     """
-    dearest = within_reach(market).price_cap.max() + market.unit_cost[list(market.leader)].max()
-    return float(dearest * market.demand.sum())
+    price = dearest(market, all_prices(market, within_reach(market).price_cap))
+    return (price + dearest(market, market.unit_cost)) * float(market.demand.sum())
 
 
 def reach(market: Market) -> Array:

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from helpers.markets import shipped
 from prillm_or.files.names import find
+from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
+from prillm_or.result import Method, Result
 from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solving.judge import judge
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.equilibrium import equilibrium_at, user_problem
 
 
 @dataclass(frozen=True)
@@ -76,3 +82,9 @@ def price_and_expected_profit(proposal: Proposal) -> tuple[float, float]:
     (price,) = prices_claimed_without_bound(proposal)
     assert "reconstruction" in proposal.notes[0]
     return float(price), proposal.stats["expected_profit"]
+
+
+def result_at(market: Market, decisions: ArrayLike) -> Result:
+    """What a heuristic that proposes these decisions answers."""
+    proposal = Proposal(np.array(decisions, dtype=np.float64), None, Ended.FINISHED)
+    return judge(market, user_problem(market), proposal, Method("grid", "0"), Limits())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from prillm_or.market.market import Market
@@ -60,3 +62,27 @@ def sold(
         decides="components" if decided == "plain" else decided,
         price_cap=np.full(decisions, cap),
     )
+
+
+def price_list(**fields: Any) -> Market:
+    """One user who pays `own` its input price plus half its output price, P, and has (7 - P) / 2 units of volume there.
+
+    It asks for 1 of input and 1/2 of output; the rival's unit comes to 3, both marginal costs rise by 1 for each unit,
+    and its demand is 4: P + x = 3 + (4 - x). Today's list is 1 and 2, so P = 2 and x = 2.5; a unit costs `own` 0.5.
+    """
+    defaults: dict[str, Any] = {
+        "name": "price-list",
+        "user_ids": ("u",),
+        "provider_ids": ("own", "rival"),
+        "components": ("input", "output"),
+        "mix": [[1.0, 0.5]],
+        "demand": [4.0],
+        "price": [[1.0, 2.0], [2.0, 2.0]],
+        "unit_cost": [[0.25, 0.5], [0.0, 0.0]],
+        "capacity": [2.0, 2.0],
+        "value": [0.0, 0.0],
+        "delay": [[0.0, 0.0]],
+        "leader": ("own",),
+        "price_cap": np.full(2 if fields.get("decides", "components") == "components" else 1, 10.0),
+    }
+    return Market(**defaults | fields)
