@@ -63,10 +63,90 @@ TABLE = [
     ("value-infinite", "providers[1].value", "expected a finite number, got -Infinity"),
     ("unit-cost-negative", "providers[2].unit_cost", "expected a number >= 0, got -0.5"),
     ("weight-price-zero", "weights.price", "expected a number > 0, got 0"),
-    ("weight-congestion-zero", "weights.congestion", "expected a number > 0, got 0"),
+    ("weight-congestion-zero", "weights.congestion", "0 of all users, which needs a dispersion > 0 of each of them"),
     ("weight-delay-negative", "weights.delay", "expected a number >= 0, got -1"),
-    ("user-weight-congestion-zero", "users[0].weights.congestion", "expected a number > 0, got 0"),
+    ("user-weight-congestion-zero", "users[0].weights.congestion", "0, but > 0 of other users"),
     ("user-weight-null", "users[0].weights.delay", "expected a number, got null"),
+    ("components-type", "components", 'expected a list, got "input"'),
+    ("components-empty", "components", "expected at least one"),
+    ("component-type", "components[1]", "expected a string, got 5"),
+    ("component-dot", "components[2]", 'expected a name without a dot, got "v1.5"'),
+    ("component-repeated", "components[2]", '"input" names components[0] already'),
+    ("mix-missing", "users[1].mix", "missing; say how much of each component"),
+    ("mix-without-components", "users[0].mix", "the file names no `components`"),
+    ("mix-type", "users[0].mix", "expected an object, got 1"),
+    ("mix-unknown", "users[0].mix.ouput", 'no component has the name "ouput"; did you mean "output"?'),
+    ("mix-negative", "users[0].mix.output", "expected a number >= 0, got -0.25"),
+    ("mix-infinite", "users[0].mix.output", "expected a finite number, got Infinity"),
+    ("mix-zero", "users[1].mix", "expected some component > 0"),
+    ("mix-empty", "users[1].mix", "expected some component > 0"),
+    ("count-zero", "users[0].count", "expected a number >= 1, got 0"),
+    ("count-negative", "users[0].count", "expected a number >= 1, got -3"),
+    ("count-broken", "users[0].count", "expected a whole number >= 1, got 1.5"),
+    ("count-type", "users[0].count", 'expected a number, got "10"; write it without quotes'),
+    ("count-infinite", "users[0].count", "expected a finite number, got Infinity"),
+    ("dispersion-negative", "dispersion", "expected a number >= 0, got -0.5"),
+    ("user-dispersion-negative", "users[1].dispersion", "expected a number >= 0, got -1"),
+    ("user-dispersion-null", "users[1].dispersion", "expected a number, got null"),
+    ("provider-dispersion-negative", "providers[2].dispersion", "expected a number >= 0, got -2"),
+    ("values-type", "users[0].values", "expected an object, got 3"),
+    ("values-unknown", "users[0].values.d", 'no provider has the id "d"'),
+    ("values-infinite", "users[0].values.a", "expected a finite number, got -Infinity"),
+    (
+        "price-list-without-components",
+        "providers[0].price",
+        "expected a number, got an object; the file names no `components`",
+    ),
+    ("price-list-unknown", "providers[2].price.cached", 'no component has the name "cached"'),
+    ("price-list-short", "providers[2].price.output", "missing; only the leader's providers may leave it out"),
+    ("price-list-negative", "providers[2].price.output", "expected a number >= 0, got -1"),
+    ("unit-cost-list-short", "providers[0].unit_cost.input", "missing; give all components, or a number"),
+    ("unit-cost-list-unknown", "providers[0].unit_cost.cached", 'no component has the name "cached"'),
+    (
+        "decides-unknown",
+        "leader.decides",
+        'expected "components" or "factor" or a list of components, got "factors"',
+    ),
+    ("decides-type", "leader.decides", 'expected "components" or "factor" or a list of components, got an object'),
+    ("decides-empty", "leader.decides", "expected at least one"),
+    ("decides-component-unknown", "leader.decides[1]", 'no component has the name "cached"'),
+    ("decides-component-repeated", "leader.decides[1]", '"input" names leader.decides[0] already'),
+    ("decides-without-components", "leader.decides[0]", "the file names no `components`"),
+    ("price-not-decided", "providers[0].price", "missing; only what the leader decides may be left out"),
+    (
+        "price-component-not-decided",
+        "providers[0].price.input",
+        "missing; only what the leader decides may be left out",
+    ),
+    ("factor-without-price", "providers[0].price", "missing; the factor of the leader multiplies it"),
+    ("factor-without-list", "providers[0].price", "missing; the factor of the leader multiplies it"),
+    ("factor-of-short-list", "providers[0].price.output", "missing; the factor of the leader multiplies it"),
+    (
+        "cap-list-short",
+        "leader.price_cap.a.output",
+        "missing; an object needs a cap for each component that the leader decides",
+    ),
+    ("cap-list-unknown", "leader.price_cap.a.cached", 'no component has the name "cached"'),
+    ("cap-list-not-decided", "leader.price_cap.a.output", "the leader does not decide it"),
+    ("cap-list-negative", "leader.price_cap.a.output", "expected a number >= 0, got -4"),
+    ("cap-list-of-factor", "leader.price_cap.a", "expected a number, got an object; a factor has no components"),
+    (
+        "cap-list-without-components",
+        "leader.price_cap.a",
+        "expected a number, got an object; the file names no `components`",
+    ),
+    ("congestion-mixed", "users[1].weights.congestion", "0, but > 0 of other users"),
+    ("congestion-of-one", "users[0].weights.congestion", "> 0, but 0 of other users"),
+    ("congestion-zero-user-dispersion", "users[1].dispersion", "expected > 0 where no user weighs congestion, got 0"),
+    (
+        "congestion-zero-provider-dispersion",
+        "providers[2].dispersion",
+        "expected > 0 where no user weighs congestion, got 0",
+    ),
+    ("fit-type", "fit", "expected an object, got 3"),
+    ("fit-unknown", "fit.elasticity", 'unknown field; did you mean "elasticity_range"?'),
+    ("fit-range", "fit.elasticity_range", "expected 2 numbers, got a list"),
+    ("fit-scores-infinite", "fit.scores", "expected finite numbers, got an object"),
     ("leader-type", "leader", 'expected an object, got "a"'),
     ("leader-empty", "leader.providers", "expected at least one"),
     ("leader-unknown", "leader.providers[0]", 'no provider has the id "d"'),
@@ -107,6 +187,39 @@ TABLE = [
 # What a schema cannot say: links between fields, and whatever only a reader of files meets.
 BEYOND_SCHEMA = {
     "cap-of-provider-missing",
+    "cap-list-not-decided",
+    "cap-list-of-factor",
+    "cap-list-short",
+    "cap-list-unknown",
+    "cap-list-without-components",
+    "capacity-missing",
+    "component-dot",
+    "component-repeated",
+    "congestion-mixed",
+    "congestion-of-one",
+    "congestion-zero-provider-dispersion",
+    "congestion-zero-user-dispersion",
+    "decides-component-repeated",
+    "decides-component-unknown",
+    "decides-without-components",
+    "factor-of-short-list",
+    "factor-without-list",
+    "factor-without-price",
+    "mix-empty",
+    "mix-missing",
+    "mix-unknown",
+    "mix-without-components",
+    "mix-zero",
+    "price-component-not-decided",
+    "price-list-short",
+    "price-list-unknown",
+    "price-list-without-components",
+    "price-not-decided",
+    "unit-cost-list-short",
+    "unit-cost-list-unknown",
+    "user-weight-congestion-zero",
+    "values-unknown",
+    "weight-congestion-zero",
     "cap-of-rival",
     "delays-columns",
     "delays-rows",
@@ -126,6 +239,9 @@ BEYOND_SCHEMA = {
     "provider-id-repeated",
     "user-id-repeated",
     # NaN, infinity and integers beyond double precision are numbers to a schema.
+    "fit-scores-infinite",
+    "mix-infinite",
+    "values-infinite",
     "delays-huge-integer",
     "delays-infinite",
     "delays-nan",
@@ -178,9 +294,35 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     }
 
 
+def test_all_faults_of_price_lists_and_crowds_are_told_at_once(tmp_path: Path) -> None:
+    document = valid() | {"components": ["input", "output"], "dispersion": -1, "weights": {"congestion": 0}}
+    document["users"][0] |= {"mix": {"input": 1, "ouput": 0}, "count": 0.5, "values": {"x": 1}}
+    document["users"][1] |= {"dispersion": 0}
+    document["providers"][0] |= {"price": {"input": 1}, "unit_cost": {"output": -1}}
+    document["providers"][1] |= {"price": {"input": 1, "cached": 1}}
+    del document["providers"][2]["capacity"]  # nobody weighs congestion
+    document["leader"] |= {"decides": ["output", "cached"], "price_cap": {"a": {"input": 9}}}
+    fields_at_fault = {line.split(": ")[0] for line in refusal(written(tmp_path, document))}
+    assert fields_at_fault == {
+        "dispersion",
+        "users[0].mix.ouput",
+        "users[0].count",
+        "users[0].values.x",
+        "users[1].mix",
+        "users[1].dispersion",
+        "providers[0].unit_cost.input",
+        "providers[0].unit_cost.output",
+        "providers[1].price.cached",
+        "providers[1].price.output",
+        "leader.decides[1]",
+        "leader.price_cap.a.input",
+        "leader.price_cap.a.output",
+    }
+
+
 def test_refusals_hold_no_jargon() -> None:
     text = "\n".join(line for name, _, _ in TABLE for line in refusal(FAULTS / f"{name}.json"))
-    for jargon in ("pydantic", "http", "type=", "<number>", "<object>", "_type", "MarketFile"):
+    for jargon in ("pydantic", "http", "type=", "<number>", "<object>", "<text>", "<list>", "_type", "MarketFile"):
         assert jargon not in text
 
 

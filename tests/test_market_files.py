@@ -20,6 +20,7 @@ from helpers.commands import imported_by
 from helpers.equality import assert_same
 from helpers.market_files import refusal, valid, written
 from helpers.markets import make_market
+from helpers.sold import sold
 from prillm_or.errors import PrillmError
 from prillm_or.files.markets import read_market, write_market
 from prillm_or.market.market import Market, Units
@@ -42,6 +43,11 @@ def test_defaults_are_those_of_the_contract(tmp_path: Path) -> None:
     assert market.price_weight.tolist() == market.congestion_weight.tolist() == market.delay_weight.tolist() == [1, 1]
     assert market.leader == (0,)
     assert market.price_cap.tolist() == [9.0]
+    assert market.plain
+    assert market.count.tolist() == [1, 1]
+    assert market.pair_dispersion.tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert market.user_values.size == market.mix.size == 0
+    assert market.fit is None
 
 
 def test_own_weights_override_the_markets_key_by_key(tmp_path: Path) -> None:
@@ -80,6 +86,107 @@ def test_a_large_market_is_read_quickly(tmp_path: Path) -> None:
     start = time.process_time()
     assert read_market(path).market.delay.shape == (n, m)
     assert time.process_time() - start < 2.0
+
+
+def listed() -> dict[str, Any]:
+    """The valid market with two components."""
+    document = valid() | {"components": ["input", "output"]}
+    for user in document["users"]:
+        user["mix"] = {"output": 0.25}
+    return document
+
+
+def test_prices_and_costs_are_of_all_components_or_of_each(tmp_path: Path) -> None:
+    document = listed()
+    document["providers"][0] |= {"price": {"output": 4, "input": 1}, "unit_cost": 0.5}
+    document["providers"][1] |= {"unit_cost": {"output": 0.25, "input": 0}}
+    market = read_market(written(tmp_path, document)).market
+    assert market.components == ("input", "output")
+    assert market.price.tolist() == [[1, 4], [2, 2], [1, 1]]
+    assert market.unit_cost.tolist() == [[0.5, 0.5], [0, 0.25], [0.5, 0.5]]
+    assert market.mix.tolist() == [[0, 0.25], [0, 0.25]]
+    assert [decision.name for decision in market.decisions] == ["a.input", "a.output"]
+
+
+@pytest.mark.parametrize(
+    ("decides", "price", "today"),
+    [
+        ("components", None, None),
+        ("components", {"input": 1}, None),
+        ("components", {"input": 1, "output": 2}, [1, 2]),
+        (["output", "input"], None, None),
+        (["output"], {"input": 1}, None),
+        (["output"], {"input": 1, "output": 2}, [2]),
+        ("factor", {"input": 1, "output": 2}, [1]),
+        ("factor", 3, [1]),
+    ],
+)
+def test_what_is_decided_may_have_no_price_today(tmp_path: Path, decides: Any, price: Any, today: Any) -> None:
+    document = listed()
+    document["leader"]["decides"] = decides
+    document["providers"][0]["price"] = price
+    if price is None:
+        del document["providers"][0]["price"]
+    market = read_market(written(tmp_path, document)).market
+    assert (None if market.today is None else market.today.tolist()) == today
+
+
+@pytest.mark.parametrize(
+    ("decides", "given", "caps"),
+    [
+        ("components", 9, [9, 9, 9, 9]),
+        ("components", {"a": 8, "c": {"output": 7, "input": 6}}, [6, 7, 8, 8]),
+        (["output"], {"a": {"output": 5}, "c": 4}, [4, 5]),
+        ("factor", {"a": 2, "c": 1.5}, [1.5, 2]),
+    ],
+)
+def test_caps_are_by_provider_and_component(tmp_path: Path, decides: Any, given: Any, caps: list[float]) -> None:
+    leader = {"providers": ["c", "a"], "decides": decides, "price_cap": given}
+    assert read_market(written(tmp_path, listed() | {"leader": leader})).market.price_cap.tolist() == caps
+
+
+def test_crowds_tastes_and_own_values(tmp_path: Path) -> None:
+    document = valid() | {"dispersion": 0.5, "weights": {"congestion": 0}}
+    document["users"][0] |= {"count": 1e9, "values": {"c": -2}}
+    document["users"][1] |= {"dispersion": 2}
+    for provider in document["providers"]:
+        del provider["capacity"]
+    document["providers"][2]["dispersion"] = 3
+    market = read_market(written(tmp_path, document)).market
+    assert market.count.tolist() == [1e9, 1]
+    assert market.pair_dispersion.tolist() == [[0.5, 0.5, 1.5], [2, 2, 6]]
+    assert market.worth.tolist() == [[0, -1, -2], [0, -1, 0]]
+    assert not market.congested
+
+
+def test_what_a_fit_left_open_goes_with_the_market(tmp_path: Path) -> None:
+    fit = {"elasticity_range": [-3.0, -1.0], "scores": {"smooth": {"rmse": 0.25, "events": None}}}
+    market = read_market(written(tmp_path, valid() | {"fit": fit})).market
+    assert market.fit == fit
+    write_market(market, tmp_path / "again.json")
+    assert_same(read_market(tmp_path / "again.json").market, market)
+
+
+def test_a_plain_market_is_written_as_ever(tmp_path: Path, small_market: Market) -> None:
+    """With the fields that there were before there were price lists."""
+    write_market(small_market, tmp_path / "small.json")
+    document = json.loads((tmp_path / "small.json").read_text())
+    assert [*document] == ["format", "name", "description", "weights", "leader", "users", "providers", "delays"]
+    assert [*document["leader"]] == ["providers", "price_cap"]
+    assert {key for user in document["users"] for key in user} == {"id", "demand"}
+    assert {key for one in document["providers"] for key in one} == {"id", "price", "capacity", "value", "unit_cost"}
+
+
+@pytest.mark.parametrize("decides", [None, "components", "factor"])
+def test_markets_as_they_are_sold_survive_writing_and_reading(tmp_path: Path, decides: Any) -> None:
+    validator = jsonschema.Draft202012Validator(instance_schema())
+    for seed in range(12):
+        market = sold(seed, leaders=1 + seed % 2, decides=decides)
+        if market.user_values.size and np.isnan(market.user_values).all():
+            market = replace(market, user_values=np.empty((0, 0)))  # nobody has a value of its own, either way
+        write_market(market, tmp_path / "sold.json")
+        assert_same(read_market(tmp_path / "sold.json").market, market)
+        validator.validate(json.loads((tmp_path / "sold.json").read_text()))
 
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from prillm_or.calibration.by_component import ByComponent, mix_rows
 from prillm_or.calibration.observation_tables import COLUMNS, KEYS, fields_of_tables
@@ -19,9 +20,9 @@ from prillm_or.files.documents import parse_json
 from prillm_or.files.reading import read_content
 from prillm_or.files.tables import Table, find_table, read_table
 from prillm_or.market import schema
-from prillm_or.market.checks import check_links
 from prillm_or.market.faults import Faults
 from prillm_or.market.fields import check_fields
+from prillm_or.market.links import check_leader
 from prillm_or.market.market import Units
 from prillm_or.output.saving import new_folder
 
@@ -30,11 +31,18 @@ Form = Literal["csv", "parquet"]
 _BESIDE = "folder.json"
 
 
+class FolderLeader(schema.Part):
+    """Who sets prices, one for each provider."""
+
+    providers: list[schema.Text] = Field(min_length=1)
+    price_cap: schema.OneOrEach
+
+
 class FolderFile(schema.Part):
     """What an observation folder's `folder.json` may hold."""
 
     units: schema.UnitLabels = schema.UnitLabels()
-    leader: schema.Leader | None = None
+    leader: FolderLeader | None = None
 
 
 def read_observations(folder: str | os.PathLike[str]) -> Observations:
@@ -123,8 +131,8 @@ def _beside(folder: Path, providers: Table | None, faults: Faults) -> tuple[Unit
     else:
         parsed = check_fields(FolderFile, document, own)
         if isinstance(document, dict) and providers is not None and providers.complete:
-            ids = [{"id": name, "price": 0} for name in dict.fromkeys(providers.texts["provider"])]
-            check_links({"leader": document.get("leader"), "providers": ids}, own)
+            ids = [{"id": name} for name in dict.fromkeys(providers.texts["provider"])]
+            check_leader(document.get("leader"), ids, (), own)
     for line in own.lines():
         faults.add((), f"{_BESIDE}: {line}")
     if parsed is None or own.lines():

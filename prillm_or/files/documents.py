@@ -68,11 +68,11 @@ def parse_toml(content: bytes) -> dict[str, Any]:
 
 
 def laid_out(document: Mapping[str, Any]) -> str:
-    """JSON with a line for each field, and for each item of a list."""
+    """JSON with a line for each field, and for each item of a list that is more than names."""
     fields = []
     for key, value in document.items():
         text = _compact(value)
-        if isinstance(value, list):
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             text = "[\n" + ",\n".join(f"    {_compact(item)}" for item in value) + "\n  ]"
         fields.append(f"  {_compact(key)}: {text}")
     return "{\n" + ",\n".join(fields) + "\n}\n"

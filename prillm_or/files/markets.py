@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,10 @@ from prillm_or.errors import ArgumentError, MarketError, PrillmError, argument, 
 from prillm_or.files.documents import laid_out, parse_json
 from prillm_or.files.names import find
 from prillm_or.files.reading import read_content
-from prillm_or.market.checks import check_links
+from prillm_or.market.decisions import COMPONENTS, Decision, decisions_of
 from prillm_or.market.faults import Faults
-from prillm_or.market.market import MARKET_FORMAT, Array, Market, Units, by_leader, own_weights
+from prillm_or.market.links import check_links
+from prillm_or.market.market import MARKET_FORMAT, Array, Market, Units, by_provider, own_weights
 from prillm_or.output.saving import replace_file
 
 if TYPE_CHECKING:
@@ -159,63 +161,138 @@ def _length(items: object) -> int | None:
 
 
 def _market(parsed: MarketFields, delays: Array) -> Market:
-    ids = tuple(provider.id for provider in parsed.providers)
+    ids, components = tuple(provider.id for provider in parsed.providers), tuple(parsed.components)
     leader = tuple(ids.index(name) for name in parsed.leader.providers)
-    caps = parsed.leader.price_cap
+    decides = given if isinstance(given := parsed.leader.decides, str) else tuple(given)
     weights = [parsed.weights.model_copy(update=user.weights.model_dump(exclude_unset=True)) for user in parsed.users]
+    decisions = decisions_of(leader, ids, components, decides)
     return Market(
         name=parsed.name,
         user_ids=tuple(user.id for user in parsed.users),
         provider_ids=ids,
         demand=np.array([user.demand for user in parsed.users]),
-        price=np.array([provider.price for provider in parsed.providers]),
+        price=_table([provider.price for provider in parsed.providers], components),
         capacity=np.array([provider.capacity for provider in parsed.providers]),
         value=np.array([provider.value for provider in parsed.providers]),
-        unit_cost=np.array([provider.unit_cost for provider in parsed.providers]),
+        user_values=_own_values(parsed, ids),
+        unit_cost=_table([provider.unit_cost for provider in parsed.providers], components),
         delay=delays,
         price_weight=np.array([own.price for own in weights]),
         congestion_weight=np.array([own.congestion for own in weights]),
         delay_weight=np.array([own.delay for own in weights]),
+        count=np.array([user.count for user in parsed.users]),
+        dispersion=np.array([parsed.dispersion if math.isnan(u.dispersion) else u.dispersion for u in parsed.users]),
+        provider_dispersion=np.array([provider.dispersion for provider in parsed.providers]),
+        components=components,
+        mix=np.array([[user.mix.get(c, 0.0) for c in components] for user in parsed.users]),
         leader=leader,
-        price_cap=np.array([caps[ids[j]] if isinstance(caps, dict) else caps for j in leader]),
+        decides=decides,
+        price_cap=np.array([_cap(parsed.leader.price_cap, ids, components, each) for each in decisions]),
         units=Units(**parsed.units.model_dump()),
         description=parsed.description,
+        fit=None if parsed.fit is None else parsed.fit.model_dump(exclude_unset=True),
     )
+
+
+def _table(given: Sequence[float | dict[str, float]], components: Sequence[str]) -> Array:
+    """Prices or costs, shape (m,) or (m, C), each given by component or one for all; NaN where one is left out."""
+    if not components:
+        return np.array(given)
+    rows = (each if isinstance(each, dict) else dict.fromkeys(components, each) for each in given)
+    return np.array([[row.get(c, math.nan) for c in components] for row in rows])
+
+
+def _own_values(parsed: MarketFields, ids: Sequence[str]) -> Array:
+    """Values of users' own, shape (n, m), NaN where a user has none; empty where nobody has any."""
+    if not any(user.values for user in parsed.users):
+        return np.empty((0, 0))
+    return np.array([[user.values.get(name, math.nan) for name in ids] for user in parsed.users])
+
+
+def _cap(caps: Any, ids: Sequence[str], components: Sequence[str], decision: Decision) -> float:
+    """The cap of a decision: of all, of its provider, or of its component."""
+    own = caps[ids[decision.provider]] if isinstance(caps, dict) else caps
+    if decision.component is not None and isinstance(own, dict):
+        own = own[components[decision.component]]
+    return float(own)
 
 
 def _to_document(market: Market, delays: object) -> dict[str, Any]:
     own = {key: weights.tolist() for key, weights in own_weights(market).items()}
-    common = {key: Counter(weights).most_common(1)[0][0] for key, weights in own.items()}
-    caps = by_leader(market, market.price_cap)
+    common = {key: _usual(weights) for key, weights in own.items()}
+    dispersion = _usual(market.dispersion.tolist())
     return {
         "format": MARKET_FORMAT,
         "name": market.name,
         "description": market.description,
         **({} if market.units == Units() else {"units": dataclasses.asdict(market.units)}),
         "weights": common,
+        **({"dispersion": dispersion} if dispersion else {}),
+        **({"components": list(market.components)} if market.components else {}),
         "leader": {
             "providers": list(market.leader_ids),
-            "price_cap": caps if len(set(caps.values())) > 1 else market.price_cap[0].item(),
+            **({} if market.decides == COMPONENTS else {"decides": market.decides}),
+            "price_cap": _caps(market),
         },
         "users": [
-            _user(name, market.demand[i].item(), {key: own[key][i] for key in own if own[key][i] != common[key]})
-            for i, name in enumerate(market.user_ids)
+            _user(market, i, {key: own[key][i] for key in own if own[key][i] != common[key]}, dispersion)
+            for i in range(market.n)
         ],
         "providers": [_provider(market, j) for j in range(market.m)],
         "delays": delays,
+        **({} if market.fit is None else {"fit": market.fit}),
     }
 
 
-def _user(name: str, demand: float, weights: dict[str, float]) -> dict[str, Any]:
-    return {"id": name, "demand": demand} | ({"weights": weights} if weights else {})
+def _usual(values: Sequence[float]) -> float:
+    return Counter(values).most_common(1)[0][0]
+
+
+def _caps(market: Market) -> float | dict[str, Any]:
+    """One cap, where all are the same, or one for each of the leader's providers, or for what it decides of each."""
+    caps: dict[str, dict[str, float]] = {name: {} for name in market.leader_ids}
+    for decision, cap in zip(market.decisions, market.price_cap.tolist(), strict=True):
+        part = "" if decision.component is None else market.components[decision.component]
+        caps[market.provider_ids[decision.provider]][part] = cap
+    own = {name: _one_or_each(each) for name, each in caps.items()}
+    return market.price_cap[0].item() if len(set(market.price_cap.tolist())) == 1 else own
+
+
+def _one_or_each(values: dict[str, float]) -> float | dict[str, float]:
+    """One number where all are the same."""
+    return values if len(set(values.values())) > 1 else next(iter(values.values()))
+
+
+def _user(market: Market, i: int, weights: dict[str, float], dispersion: float) -> dict[str, Any]:
+    count, own = market.count[i].item(), market.dispersion[i].item()
+    values = by_provider(market, market.user_values[i]) if market.user_values.size else {}
+    fields = {
+        "mix": dict(zip(market.components, market.mix[i].tolist(), strict=True)),
+        "count": int(count) if count != 1 else None,
+        "dispersion": own if own != dispersion else None,
+        "values": {name: value for name, value in values.items() if not math.isnan(value)},
+        "weights": weights,
+    }
+    told = {key: value for key, value in fields.items() if value not in (None, {})}
+    return {"id": market.user_ids[i], "demand": market.demand[i].item()} | told
 
 
 def _provider(market: Market, j: int) -> dict[str, Any]:
-    price = market.price[j].item()
+    dispersion = market.provider_dispersion[j].item()
     return {
         "id": market.provider_ids[j],
-        **({} if math.isnan(price) else {"price": price}),
-        "capacity": market.capacity[j].item(),
+        **_listed(market, "price", j),
+        **({"capacity": market.capacity[j].item()} if market.congested or (market.capacity != 1).any() else {}),
         "value": market.value[j].item(),
-        "unit_cost": market.unit_cost[j].item(),
+        **_listed(market, "unit_cost", j),
+        **({} if dispersion == 1 else {"dispersion": dispersion}),
     }
+
+
+def _listed(market: Market, name: str, j: int) -> dict[str, Any]:
+    """A price or a cost, or a list of them; nothing where none is known."""
+    numbers = np.atleast_1d(getattr(market, name)[j]).tolist()
+    told = {c: x for c, x in zip(market.components or [""], numbers, strict=True) if not math.isnan(x)}
+    if not told:
+        return {}
+    return {name: told if len(told) < len(numbers) else _one_or_each(told)}

@@ -9,13 +9,12 @@ from pydantic_core import ErrorDetails
 
 from prillm_or.market.checks import meant
 from prillm_or.market.faults import Faults, Where, shown
-from prillm_or.market.schema import NUMBER, OBJECT
+from prillm_or.market.schema import TAGS, TEXT
 
 _EXPECTED = {
     "float_type": "a number",
     "finite_number": "a finite number",
     "greater_than": "a number > 0",
-    "greater_than_equal": "a number >= 0",
     "string_type": "a string",
     "invalid_key": "a string",
     "list_type": "a list",
@@ -37,7 +36,7 @@ def check_fields(part: type[Parsed], data: object, faults: Faults, at: Where = (
         return part.model_validate(data)
     except ValidationError as refusal:
         for error in refusal.errors(include_url=False):
-            where = (*at, *(key for key in error["loc"] if key not in (NUMBER, OBJECT, _KEY)))
+            where = (*at, *(key for key in error["loc"] if key not in (*TAGS, _KEY)))
             faults.add(where, _what(part, where, error), str(where[0]) if where else "", error["type"])
     return None
 
@@ -51,8 +50,13 @@ def _what(part: type[BaseModel], where: Where, error: ErrorDetails) -> str:
     if kind == "value_error":
         return f"{error['ctx']['error']}, got {shown(value)}"
     if kind == "literal_error":
-        return f"expected {error['ctx']['expected'].replace(chr(39), chr(34))}, got {shown(value)}"
+        or_list = " or a list of components" if TEXT in error["loc"] else ""
+        return f"expected {error['ctx']['expected'].replace(chr(39), chr(34))}{or_list}, got {shown(value)}"
     expected = _EXPECTED.get(kind, error["msg"])
+    if kind == "greater_than_equal":
+        expected = f"a number >= {error['ctx']['ge']:g}"
+    if kind == "too_short" and error["ctx"]["min_length"] > 1:
+        expected = f"{error['ctx']['min_length']} numbers"
     if kind == "float_type" and type(value) is int:
         expected = "a number within the range of double precision"
     return f"expected {expected}, got {shown(value)}{_remedy(where, kind, value)}"

@@ -116,8 +116,8 @@ class Market:
         Shapes (n,) and (m,), >= 0: their products s_ij, currency per volume unit, are how much dearer provider j
         becomes to user i from its first to its last unit of demand, beside congestion; 0 and 1 if left out.
     components, mix
-        Names of what is billed apart, and shape (n, C), >= 0, some > 0 in each row: units of each component in one
-        unit of a user's volume. Left out, a unit of volume has one price.
+        Names of what is billed apart, without a dot, and shape (n, C), >= 0, some > 0 in each row: units of each
+        component in one unit of a user's volume. Left out, a unit of volume has one price.
     leader
         Positions of the leader's providers in `provider_ids`, or their ids: at least one, and at least one rival is
         left.
@@ -128,6 +128,9 @@ class Market:
         Shape (k,), >= 0: the highest value of each of `decisions`, currency per volume unit of prices.
     units, description
         Labels and free text.
+    fit
+        What `calibrate` notes of the fit that the market comes from, for warnings: `elasticity_range`,
+        `best_price_range` and `scores`; None of others.
 
     Raises
     ------
@@ -158,6 +161,7 @@ class Market:
     price_cap: Array
     units: Units = field(default_factory=Units)
     description: str = ""
+    fit: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         problems: list[str] = []
@@ -167,6 +171,8 @@ class Market:
         if not isinstance(self.decides, str):
             object.__setattr__(self, "decides", checked_ids("decides", self.decides, problems))
         checked_kinds(self, {"name": str, "units": Units, "description": str}, problems)
+        if not isinstance(self.fit, Mapping | None):
+            problems.append(f"fit: expected an object or None, got {self.fit!r}")
         problems += decides_problems(self)
         for name in ARRAYS:
             object.__setattr__(self, name, _frozen(name, self, problems))

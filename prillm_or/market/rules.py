@@ -57,6 +57,11 @@ def shape_problems(market: Market) -> list[str]:
     ]
     problems += _repeated("users", market.user_ids) + _repeated("providers", market.provider_ids)
     problems += _repeated("leader.providers", market.leader) + _repeated("components", market.components)
+    problems += [
+        f"components: {name!r} holds a dot, which parts a provider from its component in the name of a decision"
+        for name in market.components
+        if "." in name
+    ]
     if not market.leader:
         problems.append("leader.providers: expected at least one provider")
     problems += [f"leader.providers: no provider number {j}" for j in market.leader if not 0 <= j < m]

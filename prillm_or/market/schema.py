@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Annotated, Any, Literal
 
@@ -9,12 +10,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 
 from prillm_or.market.market import Units
 
-NUMBER, OBJECT = "<number>", "<object>"
-"""Tags of the two ways to write caps or delays; they show up in pydantic's locations and are removed from ours."""
+NUMBER, OBJECT, TEXT, LIST = TAGS = ("<number>", "<object>", "<text>", "<list>")
+"""Tags of the ways to write a field; they show up in pydantic's locations and are removed from ours."""
 
 
 def _one_or_each(value: object) -> str:
     return OBJECT if isinstance(value, dict) else NUMBER
+
+
+def _text_or_list(value: object) -> str:
+    return LIST if isinstance(value, list) else TEXT
 
 
 def _storable(text: str) -> str:
@@ -26,12 +31,42 @@ def _storable(text: str) -> str:
     return text
 
 
+def _whole(value: float) -> float:
+    if value != round(value):
+        raise ValueError("expected a whole number >= 1")
+    return value
+
+
+def _without_dot(text: str) -> str:
+    """Refuse a dot, which parts a provider from its component in the name of a decision."""
+    if "." in text:
+        raise ValueError("expected a name without a dot")
+    return text
+
+
+def _writable(scores: dict[str, Any]) -> dict[str, Any]:
+    try:
+        json.dumps(scores, allow_nan=False)
+    except ValueError:
+        raise ValueError("expected finite numbers") from None
+    return scores
+
+
 Text = Annotated[str, AfterValidator(_storable)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 OneOrEach = Annotated[
     Annotated[NonNegative, Tag(NUMBER)] | Annotated[dict[str, NonNegative], Tag(OBJECT)],
     Discriminator(_one_or_each),
+]
+Caps = Annotated[
+    Annotated[NonNegative, Tag(NUMBER)] | Annotated[dict[str, OneOrEach], Tag(OBJECT)], Discriminator(_one_or_each)
+]
+Count = Annotated[float, Field(ge=1, json_schema_extra={"multipleOf": 1}), AfterValidator(_whole)]
+Component = Annotated[Text, AfterValidator(_without_dot)]
+Decides = Annotated[
+    Annotated[Literal["components", "factor"], Tag(TEXT)] | Annotated[list[Text], Field(min_length=1), Tag(LIST)],
+    Discriminator(_text_or_list),
 ]
 
 
@@ -54,7 +89,7 @@ class Weights(Part):
     """Weights of price, congestion and delay. A user's own weights override the market's key by key."""
 
     price: Positive = 1.0
-    congestion: Positive = 1.0
+    congestion: NonNegative = 1.0
     delay: NonNegative = 1.0
 
 
@@ -62,8 +97,13 @@ class Leader(Part):
     """Who sets prices: at least one provider, and at least one rival is left."""
 
     providers: list[Text] = Field(min_length=1, description="Ids of the leader's providers.")
-    price_cap: OneOrEach = Field(
-        description="Highest price, currency per volume unit: one number, or one for each of the leader's providers."
+    decides: Decides = Field(
+        default="components",
+        description="What is set: the price of each component, those of some components, or a factor on price lists.",
+    )
+    price_cap: Caps = Field(
+        description="Highest price, currency per volume unit, or factor: one number, or one for each of the leader's "
+        "providers, or for each of its components that are decided."
     )
 
 
@@ -72,6 +112,14 @@ class User(Part):
 
     id: Text
     demand: Positive = Field(description="Volume units per period.")
+    mix: dict[str, NonNegative] = Field(
+        default_factory=dict, description="Units of each component in one unit of volume; one left out is 0."
+    )
+    count: Count = Field(default=1.0, description="How many equal users share the demand evenly.")
+    dispersion: NonNegative = Field(
+        default_factory=lambda: math.nan, description="In place of the market's; currency per volume unit."
+    )
+    values: dict[str, float] = Field(default_factory=dict, description="In place of the providers' own, by id.")
     weights: Weights = Field(default_factory=Weights)
 
 
@@ -80,13 +128,20 @@ class Provider(Part):
 
     id: Text
     # NaN is how Market marks an absent price; as a factory it stays out of the JSON Schema, which cannot write it.
-    price: NonNegative = Field(
+    price: OneOrEach = Field(
         default_factory=lambda: math.nan,
-        description="Price today, currency per volume unit; only the leader's providers may leave it out.",
+        description="Price today, currency per volume unit, of all components or by component; only what the leader "
+        "decides may be left out.",
     )
-    capacity: Positive = Field(description="Volume units per congestion unit.")
+    capacity: Positive = Field(
+        default_factory=lambda: 1.0,
+        description="Volume units per congestion unit; only where no user weighs congestion it may be left out.",
+    )
     value: float = Field(default=0.0, description="Worth to users, currency per volume unit, of any sign.")
-    unit_cost: NonNegative = Field(default=0.0, description="Cost of serving, currency per volume unit.")
+    unit_cost: OneOrEach = Field(
+        default=0.0, description="Cost of serving, currency per volume unit, of all components or by component."
+    )
+    dispersion: NonNegative = Field(default=1.0, description="Multiplies that of its users.")
 
 
 class DelaysFile(Part):
@@ -100,6 +155,16 @@ class DelaysFile(Part):
     )
 
 
+class FitFields(Part):
+    """What `calibrate` notes of the fit that a market comes from."""
+
+    elasticity_range: list[float] = Field(default_factory=list, min_length=2, max_length=2)
+    best_price_range: list[float] = Field(default_factory=list, min_length=2, max_length=2)
+    scores: Annotated[dict[str, dict[str, Any]], AfterValidator(_writable)] = Field(
+        default_factory=dict, description="By method: how well it predicts."
+    )
+
+
 class MarketFields(Part, title="MarketFile"):
     """One market: who wants what, who offers what, who leads."""
 
@@ -108,6 +173,16 @@ class MarketFields(Part, title="MarketFile"):
     description: Text = Field(default="", description="Where the figures come from, with dates.")
     units: UnitLabels = Field(default_factory=UnitLabels)
     weights: Weights = Field(default_factory=Weights)
+    dispersion: NonNegative = Field(
+        default=0.0,
+        description="How much dearer a provider becomes to a user from its first to its last unit of demand, beside "
+        "congestion; currency per volume unit.",
+    )
+    components: list[Component] = Field(
+        default_factory=list,
+        min_length=1,
+        description="What is billed apart; left out, a volume unit has one price.",
+    )
     leader: Leader
     users: list[User] = Field(min_length=1)
     providers: list[Provider] = Field(min_length=1)
@@ -115,6 +190,7 @@ class MarketFields(Part, title="MarketFile"):
     delays: Annotated[list[list[NonNegative]] | DelaysFile, SkipValidation] = Field(
         description="delays[i][j], in the delay unit: a row for each user, a column for each provider, in file order."
     )
+    fit: FitFields | None = None
 
 
 def instance_schema() -> dict[str, Any]:

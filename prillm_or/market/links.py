@@ -1,0 +1,191 @@
+"""links: what ties the fields of a market file together, checked on whatever the file holds.
+
+So these faults show beside those of single fields, and a part of the wrong type, which is one of these, is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from prillm_or.errors import is_number
+from prillm_or.market.checks import entries, ids_of, meant, member, repeated
+from prillm_or.market.decisions import FACTOR
+from prillm_or.market.faults import Faults, Where, shown
+
+Found = Iterator[tuple[Where, str]]
+
+_NOT_SET = "the leader does not decide it"
+_LACKS = "the file names no `components`"
+
+
+def check_links(document: object, faults: Faults) -> None:
+    """Check what ties fields together: names, what the leader sets and may leave out, mixes, and slopes."""
+    users, providers, leader = (member(document, key) for key in ("users", "providers", "leader"))
+    components = names_of(document)
+    faults.add_all((((name, i, "id"), what) for name, i, what in _repeated_ids(users, providers)), "ids", "repeated")
+    twice = repeated(dict(enumerate(components)), "components")
+    faults.add_all(((("components", c), what) for c, what in twice), "components", "repeated")
+    check_leader(leader, providers, components, faults)
+    for name in ("price", "unit_cost"):
+        faults.add_all(_lists(providers, name, components), "providers", name)
+    faults.add_all(_unpriced(leader, providers, components), "providers", "unpriced")
+    faults.add_all(_mixes(users, components), "users", "mix")
+    known = list(ids_of(providers).values())
+    values = (((i, "values"), member(user, "values")) for i, user in enumerate(entries(users)))
+    named = (((("users", *at, name)), name) for at, own in values if isinstance(own, dict) for name in own)
+    faults.add_all(_strangers(named, known), "users", "values")
+    if isinstance(document, dict):
+        faults.add_all(_slopes(document), "users", "slopes")
+
+
+def check_leader(leader: object, providers: object, components: Sequence[str], faults: Faults) -> None:
+    """Check who leads, what it sets, and its caps."""
+    known = list(ids_of(providers).values())
+    leads = {i: name for i, name in enumerate(entries(member(leader, "providers"))) if isinstance(name, str)}
+    twice = ((("leader", "providers", i), what) for i, what in repeated(leads, "leader.providers"))
+    faults.add_all(twice, "leader", "repeated")
+    named = ((("leader", "providers", i), name) for i, name in leads.items())
+    faults.add_all(_strangers(named, known), "leader", "stranger")
+    if known and set(known) <= set(leads.values()):
+        faults.add(("leader", "providers"), "the leader owns every provider; leave at least one rival out")
+    faults.add_all(_decided(leader, components), "leader", "decides")
+    faults.add_all(_caps(leader, list(leads.values()), components), "leader", "cap")
+
+
+def names_of(document: object) -> list[str]:
+    """Components that a file names."""
+    return [name for name in entries(member(document, "components")) if isinstance(name, str)]
+
+
+def unknown_component(name: str, components: Sequence[str]) -> str:
+    """What is wrong with a name that is none of the components'."""
+    return f"no component has the name {shown(name)}{meant(name, list(components))}" if components else _LACKS
+
+
+def decided_of(leader: object, components: Sequence[str]) -> list[str]:
+    """Components whose prices a leader sets; none where it sets factors or the only price of a provider."""
+    decides = member(leader, "decides")
+    if decides == FACTOR:
+        return []
+    return [name for name in components if not isinstance(decides, list) or name in decides]
+
+
+def _repeated_ids(users: object, providers: object) -> Iterator[tuple[str, int, str]]:
+    for name, items in (("users", users), ("providers", providers)):
+        yield from ((name, i, what) for i, what in repeated(ids_of(items), name))
+
+
+def _strangers(named: Iterable[tuple[Where, object]], known: Sequence[str]) -> Found:
+    for where, name in named:
+        if known and isinstance(name, str) and name not in known:
+            yield where, f"no provider has the id {shown(name)}{meant(name, list(known))}"
+
+
+def _decided(leader: object, components: Sequence[str]) -> Found:
+    names = {c: name for c, name in enumerate(entries(member(leader, "decides"))) if isinstance(name, str)}
+    for c, what in repeated(names, "leader.decides"):
+        yield ("leader", "decides", c), what
+    for c, name in names.items():
+        if name not in components:
+            yield ("leader", "decides", c), unknown_component(name, components)
+
+
+def _caps(leader: object, leads: Sequence[str], components: Sequence[str]) -> Found:
+    caps = member(leader, "price_cap")
+    if not isinstance(caps, dict):
+        return
+    for name in dict.fromkeys(leads):
+        if name not in caps:
+            yield ("leader", "price_cap", name), "missing; an object needs a cap for each of the leader's providers"
+    for name, cap in caps.items():
+        if name not in leads:
+            yield ("leader", "price_cap", name), f"not one of the leader's providers{meant(str(name), list(leads))}"
+        elif isinstance(cap, dict):
+            yield from _own_caps(leader, cap, ("leader", "price_cap", name), components)
+
+
+def _own_caps(leader: object, cap: Mapping[str, object], at: Where, components: Sequence[str]) -> Found:
+    """What is wrong with the caps of one provider, given by component."""
+    decided = decided_of(leader, components)
+    if not decided:
+        yield at, f"expected a number, got an object; {'a factor has no components' if components else _LACKS}"
+        return
+    for name in decided:
+        if name not in cap:
+            yield (*at, name), "missing; an object needs a cap for each component that the leader decides"
+    for name in cap:
+        if name not in decided:
+            yield (*at, name), unknown_component(name, components) if name not in components else _NOT_SET
+
+
+def _lists(providers: object, name: str, components: Sequence[str]) -> Found:
+    """What is wrong with prices or costs by component; those that are missing are told where all know them."""
+    for i, provider in enumerate(entries(providers)):
+        given, at = member(provider, name), ("providers", i, name)
+        if not isinstance(given, dict):
+            continue
+        if not components:
+            yield at, f"expected a number, got an object; {_LACKS}"
+            continue
+        yield from (((*at, c), unknown_component(c, components)) for c in given if c not in components)
+        if name != "price":
+            yield from (((*at, c), "missing; give all components, or a number") for c in components if c not in given)
+
+
+def _unpriced(leader: object, providers: object, components: Sequence[str]) -> Found:
+    """Prices that are missing, and not for the leader to decide."""
+    leads, parts = entries(member(leader, "providers")), components or [""]
+    decided, factor = decided_of(leader, parts), member(leader, "decides") == FACTOR
+    for i, provider in enumerate(entries(providers)):
+        if not isinstance(provider, dict):
+            continue
+        own, at = provider.get("id") in leads, ("providers", i, "price")
+        needed = [c for c in parts if not own or c not in decided]
+        why = "only what the leader decides may be left out" if own else "only the leader's providers may leave it out"
+        why = f"missing; {'the factor of the leader multiplies it' if own and factor else why}"
+        if "price" not in provider and needed:
+            yield at, why
+        elif components and isinstance(price := provider.get("price"), dict):
+            yield from (((*at, c), why) for c in needed if c not in price)
+
+
+def _mixes(users: object, components: Sequence[str]) -> Found:
+    for i, user in enumerate(entries(users)):
+        at = ("users", i, "mix")
+        if not isinstance(user, dict):
+            continue
+        if "mix" not in user:
+            if components:
+                yield at, "missing; say how much of each component a unit of its volume holds"
+        elif not components:
+            yield at, _LACKS
+        elif isinstance(mix := user["mix"], dict):
+            yield from (((*at, c), unknown_component(c, components)) for c in mix if c not in components)
+            if all(is_number(amount) and amount == 0 for amount in mix.values()):
+                yield at, "expected some component > 0"
+
+
+def _slopes(document: Mapping[str, object]) -> Found:
+    """Weights of congestion of which some are 0, or all without a dispersion in their place; capacities left out."""
+    users, providers = entries(document.get("users")), entries(document.get("providers"))
+    common = member(document.get("weights"), "congestion")
+    common = 1.0 if common is None else common
+    own = {i: w for i, user in enumerate(users) if (w := member(member(user, "weights"), "congestion")) is not None}
+    free = [own.get(i, common) == 0 for i in range(len(users))]
+    if not any(free):
+        for j, provider in enumerate(providers):
+            if isinstance(provider, dict) and "capacity" not in provider:
+                yield ("providers", j, "capacity"), "missing; it may be left out where no user weighs congestion"
+    elif not all(free):
+        for i, weight in own.items():
+            if (weight == 0) != (common == 0):
+                what = "0, but > 0 of other users" if weight == 0 else "> 0, but 0 of other users"
+                yield ("users", i, "weights", "congestion"), f"{what}; expected 0 of all users or of none"
+    else:
+        at = ("weights", "congestion") if common == 0 else ("dispersion",)
+        if document.get("dispersion", 0) == 0 and any(member(user, "dispersion") is None for user in users):
+            yield at, "0 of all users, which needs a dispersion > 0 of each of them: give the market one"
+        for name, items in (("users", users), ("providers", providers)):
+            for k, item in enumerate(items):
+                if member(item, "dispersion") == 0:
+                    yield (name, k, "dispersion"), "expected > 0 where no user weighs congestion, got 0"
