@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from helpers.commands import in_process, read_json
 from prillm_or.cli import run
 from prillm_or.errors import FaultsError
+from prillm_or.files.markets import read_market
 from prillm_or.prices.document import document
 from prillm_or.prices.price_list import PriceList
 from prillm_or.prices.tables import lists_from, read_table
@@ -371,6 +372,21 @@ def test_what_was_written_is_a_table_again(tmp_path: Path) -> None:
     assert once["components"] == again["components"]
     assert once["providers"] == again["providers"]
     assert once["notes"] == again["notes"]
+
+
+def test_lists_that_are_pasted_make_a_market(tmp_path: Path) -> None:
+    written = document(lists(LITELLM, "gpt-4o", "gpt-audio"), "")
+    market = {
+        **{key: written[key] for key in ("components", "units")},
+        **{"format": "prillm-or/market@1", "name": "pasted", "delays": [[1.0, 2.0]]},
+        "leader": {"providers": ["gpt-4o"], "decides": ["output"], "price_cap": 20.0},
+        "users": [{"id": "app", "demand": 1.0, "mix": {"input": 0.25, "output": 0.25, "cached": 0.5}}],
+        "providers": [each | {"capacity": 1.0} for each in written["providers"]],
+    }
+    read = read_market(table(tmp_path, market)).market
+    assert read.components == ("input", "output", "cached", "input_audio", "output_audio")
+    assert read.price.tolist() == [[2.5, 10.0, 1.25, 2.5, 10.0], [2.5, 10.0, 2.5, 32.0, 64.0]]
+    assert (read.price @ read.mix[0]).tolist() == [3.75, 4.375]
 
 
 @pytest.mark.parametrize(
