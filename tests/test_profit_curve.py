@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from helpers.answers import profit_at
 from helpers.markets import draw_market, shipped
+from helpers.sold import price_list, sold
 from prillm_or.cli import run
 from prillm_or.curves.parabola import tops, vertex
 from prillm_or.curves.profit_curve import ProfitCurve, curve, curve_between
@@ -104,6 +105,51 @@ def test_profits_are_those_of_equilibria_the_other_price_held(kind: str, decisio
         assert load == pytest.approx(state.load[market.leader[decision]], rel=1e-9, abs=1e-10 * scale)
         assert profit == pytest.approx(profit_of(market, asked, state.billed), rel=1e-9, abs=1e-9 * scale)
     assert found.best.profit >= found.profit(prices).max() * (1 - 1e-12)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_profits_of_price_lists_crowds_and_tastes_are_those_of_equilibria(seed: int) -> None:
+    market = sold(seed) if seed % 3 else sold(seed, decides="components", leaders=1 + seed % 2)
+    moving = seed % len(market.decisions)
+    traced = curve(market, market.decisions[moving].name)
+    values = np.linspace(0.0, market.price_cap[moving], 9)
+    decisions = np.repeat(market.current[None], 9, axis=0)
+    decisions[:, moving] = values
+    states = [equilibrium_at(market, each) for each in decisions]
+    profits = np.array([profit_of(market, found.prices, found.billed) for found in states])
+    volumes = np.array([found.by_decision[moving] for found in states])
+    size = np.abs(profits).max()
+    assert traced.profit(values) == pytest.approx(profits, abs=1e-9 * size)
+    assert traced.load(values) == pytest.approx(volumes, abs=1e-9 * volumes.max() + 1e-12)
+    assert traced.best.profit >= profits.max() - 1e-9 * size
+    if traced.best.profit > 0:
+        assert traced.local_maxima[0].profit == pytest.approx(traced.best.profit, abs=1e-9 * size)
+    price, profit = traced.points(traced.cap)
+    assert profit == pytest.approx(traced.profit(price), abs=1e-9 * size)
+
+
+def test_a_component_and_a_factor_by_hand() -> None:
+    """P = 1 + y / 2 and x = (7 - P) / 2; the output billed is x / 2. Of the factor P = 2 y, sales are 2 x."""
+    output = curve(price_list(), "own.output")
+    assert output.to_dict() == {
+        "format": "prillm-or/curve@1",
+        "provider": "own",
+        "decision": "own.output",
+        "pieces": [{"from": 0.0, "to": 10.0, "load": pytest.approx(1.5), "slope": pytest.approx(-0.125)}],
+        "best": {"price": pytest.approx(5.5), "profit": pytest.approx(5.28125)},  # P = 3.75, the top of (P - .5) x
+    }
+    factor = curve(price_list(decides="factor"))
+    assert [factor.best.price, factor.best.profit] == pytest.approx([1.875, 5.28125])
+    assert [factor.load(1.0), factor.slope(1.0)] == pytest.approx([5.0, -2.0])
+    assert (factor.name, factor.in_words, output.in_words) == ("own", "factor of own", "output price of own")
+
+
+def test_a_price_of_nothing_may_be_the_best_of_a_component() -> None:
+    """Input and output are complements: with input at 4, giving the output away sells more of it."""
+    traced = curve(price_list(price=[[4.0, 2.0], [2.0, 2.0]], unit_cost=[[0.0, 0.0], [0.0, 0.0]]), "own.output")
+    (only,) = traced.local_maxima
+    assert traced.best.price == only.price == 0.0
+    assert only.profit == pytest.approx(4.0 * 1.5)
 
 
 def test_users_who_leave_a_provider_of_ample_capacity_leave_its_load_right() -> None:

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 def command(
     instance: OneInstance,
-    provider: Annotated[str | None, typer.Option(help="The leader's provider whose price moves.")] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The leader's provider whose price or factor moves; ID.COMPONENT of a list."),
+    ] = None,
     plot: Plot = None,
     of: Annotated[
         Literal["profit", "support"] | None,
@@ -39,7 +42,8 @@ def command(
 ) -> int:
     """Trace the load and profit of a leader's provider over all of its prices.
 
-    A leader with several providers names one of them; its other prices stay as today.
+    A leader with several providers names one of them, with a price list one of its components, as in ID.COMPONENT; its
+    other prices stay as today. Of a component the load is the volume billed.
 
     \b
     Example:

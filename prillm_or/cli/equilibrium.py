@@ -29,7 +29,11 @@ def command(
     instance: OneInstance,
     price: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID=VALUE", help="Price of a provider, the leader's or a rival's; others as today."),
+        typer.Option(
+            metavar="ID=VALUE",
+            help="Price of a provider, the leader's or a rival's, or the factor that the leader decides; of one "
+            "component ID.COMPONENT=VALUE. Others as today.",
+        ),
     ] = None,
     plot: Plot = None,
     outside: Outside = None,

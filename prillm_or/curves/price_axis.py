@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from prillm_or.market.decisions import FACTOR, what_is_set
 from prillm_or.output.look import DARK, QUIET, short
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ def last_shown(curve: ProfitCurve, prices: Iterable[float] = ()) -> float:
 
 def price_axis(ax: Axes, curve: ProfitCurve, end: float) -> None:
     """Name the axis, and let it end at `end`."""
-    units = curve.market.units
-    ax.set_xlabel(f"price of {short(curve.provider)}, {units.currency} per {units.volume}", parse_math=False)
+    units, named = curve.market.units, curve.in_words.removesuffix(curve.provider) + short(curve.provider)
+    unit = "" if curve.market.decides == FACTOR else f", {units.currency} per {units.volume}"
+    ax.set_xlabel(f"{named}{unit}", parse_math=False)
     if end > 0:
         ax.set_xlim(0.0, 1.01 * end)
 
@@ -43,13 +45,21 @@ def price_axis(ax: Axes, curve: ProfitCurve, end: float) -> None:
 def mark_today(ax: Axes, curve: ProfitCurve, end: float) -> None:
     """Draw a line at today's price, where there is one."""
     if curve.today is not None:
-        _mark(ax, "price today", curve.today, end, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
+        _mark(
+            ax,
+            f"{what_is_set(curve.market)} today",
+            curve.today,
+            end,
+            color=QUIET,
+            linewidth=1.2,
+            linestyle=(0, (4, 3)),
+        )
 
 
 def mark_cap(ax: Axes, curve: ProfitCurve, end: float) -> None:
     """Draw a line at the price cap; where the picture ends before it, say what is earned there."""
     earned = f", where the profit is {float(curve.profit(curve.cap)) + 0.0:.4g}" if curve.complete else ""
-    _mark(ax, "price cap", curve.cap, end, earned, color=DARK, linewidth=1.6, linestyle=":")
+    _mark(ax, f"{what_is_set(curve.market)} cap", curve.cap, end, earned, color=DARK, linewidth=1.6, linestyle=":")
 
 
 def _mark(ax: Axes, what: str, price: float, end: float, beyond: str = "", **style: Any) -> None:

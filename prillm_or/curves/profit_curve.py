@@ -1,10 +1,12 @@
-r"""Profit curve: the leader's load and profit over one of its prices, exact, with the best price and all local maxima.
+r"""Profit curve: the leader's load and profit over one of its decisions, exact, with all local maxima.
 
-On a piece from p_0 the load of the provider whose price p moves is x(p) = x_0 + b (p - p_0), its profit (p - k) x(p),
-and each other provider of the leader adds its margin, held at today's, times a load that is linear, too. So the profit
-is a parabola with the derivative d(p) = x(p) + (p - k) b + (what the others gain per unit of p). It has a local maximum
-where d passes from above zero to below it: inside a piece at its vertex, between two at a kink, at the cap where d is
-still above zero there.
+On a piece from p_0 the load that the decision p is the price of is x(p) = x_0 + b (p - p_0), its profit (p - k) x(p),
+and each other decision of the leader, held at today's, adds its margin times a load that is linear, too, as is what is
+earned besides (`market/decisions.py`). So the profit is a parabola with the derivative d(p) = x(p) + (p - k) b + (what
+the others gain per unit of p). It has a local maximum where d passes from above zero to below it: inside a piece at its
+vertex, between two at a kink, at the cap where d is still above zero there.
+
+Of the price of a component the load is the volume that is billed of it; of a factor, what its list of the file earns.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from prillm_or.curves.trace import SAME, Piece, best_on_piece, trace
 from prillm_or.errors import ArgumentError, CombinationError, ConvergenceError, argument, check_number, need_packages
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.limits import Deadline
+from prillm_or.market.decisions import FACTOR, decision_costs, in_words, what_is_set
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure
@@ -61,14 +64,14 @@ class LocalMaximum:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProfitCurve(Answer):
-    """The leader's load and profit over one of its prices, the others as today.
+    """The leader's load and profit over one of its decisions, the others as today.
 
     Parameters
     ----------
     market
         The market it was traced in.
     decision
-        Which of the leader's prices moves, by position in `market.leader`.
+        Which of the leader's decisions moves, by position.
     pieces
         From `trace`, without holes, prices rising.
     support
@@ -81,29 +84,39 @@ class ProfitCurve(Answer):
     support: Mask
 
     @property
+    def name(self) -> str:
+        """Name of the decision that moves."""
+        return self.market.decisions[self.decision].name
+
+    @property
+    def in_words(self) -> str:
+        """What it is, such as `price of own`."""
+        return in_words(self.market, self.market.decisions[self.decision])
+
+    @property
     def provider(self) -> str:
         """Id of the provider whose price moves."""
-        return self.market.leader_ids[self.decision]
+        return self.market.provider_ids[self.column]
 
     @property
     def column(self) -> int:
         """Position of that provider in the market."""
-        return self.market.leader[self.decision]
+        return self.market.decisions[self.decision].provider
 
     @property
     def unit_cost(self) -> float:
-        """Of that provider, currency per volume unit."""
-        return float(self.market.unit_cost[self.column])
+        """Of what the decision is the price of, currency per volume unit; 0 for a factor."""
+        return float(self._costs[self.decision])
 
     @property
     def cap(self) -> float:
-        """Cap of its price, currency per volume unit."""
+        """Highest value of the decision, currency per volume unit of a price."""
         return float(self.market.price_cap[self.decision])
 
     @property
     def today(self) -> float | None:
-        """Its price today, None where the market has none."""
-        price = float(self.market.price[self.column])
+        """Its value today, None where the market has none."""
+        price = float(self.market.current[self.decision])
         return None if np.isnan(price) else price
 
     @property
@@ -123,7 +136,7 @@ class ProfitCurve(Answer):
         return np.array([piece.start for piece in self.pieces])
 
     def load(self, prices: ArrayLike) -> Array:
-        """Load of the provider whose price moves, at prices of any shape; NaN where none was traced."""
+        """Volume that the decision is the price of, at prices of any shape; NaN where none was traced."""
         load: Array = self._loads(_prices(prices))[self.decision]
         return load
 
@@ -135,7 +148,9 @@ class ProfitCurve(Answer):
     def profit(self, prices: ArrayLike) -> Array:
         """Profit of all of the leader's providers, at prices of any shape; NaN where none was traced."""
         prices = _prices(prices)
-        return self._earned(prices, self._loads(prices))
+        piece = self._piece(prices)
+        rest = self._rest[0][piece] + self._rest[1][piece] * (prices - self.starts[piece])
+        return self._earned(prices, self._loads(prices), rest)
 
     @cached_property
     def best(self) -> BestPrice:
@@ -147,6 +162,9 @@ class ProfitCurve(Answer):
     def local_maxima(self) -> tuple[LocalMaximum, ...]:
         """Local maxima with a profit above zero, best first."""
         found: list[LocalMaximum] = []
+        first = self.pieces[0]
+        if first.start == 0.0 and self._derivative(first, 0.0) <= 0 and (earned := float(self.profit(0.0))) > 0:
+            found.append(LocalMaximum(0.0, self._load_on(first, 0.0), earned))  # by what is earned besides
         for piece, following in zip(self.pieces, (*self.pieces[1:], None), strict=True):
             if self._derivative(piece, piece.start) <= 0:
                 continue
@@ -173,7 +191,9 @@ class ProfitCurve(Answer):
             within = (last - piece.start) / end if end > 0 else 0.0
             price = np.linspace(piece.start, last, 2 + int(_POINTS * within))
             prices.append(price)
-            profits.append(self._earned(price, piece.load[:, None] + piece.slope[:, None] * (price - piece.start)))
+            h = price - piece.start
+            loads = piece.load[:, None] + piece.slope[:, None] * h
+            profits.append(self._earned(price, loads, piece.rest + piece.rest_slope * h))
         return np.concatenate(prices), np.concatenate(profits)
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -193,6 +213,7 @@ class ProfitCurve(Answer):
         return {
             "format": CURVE_FORMAT,
             "provider": self.provider,
+            "decision": self.name,
             "pieces": [dict(zip(_COLUMNS, row, strict=True)) for row in self._rows()],
             "best": {"price": self.best.price, "profit": self.best.profit},
         }
@@ -207,13 +228,19 @@ class ProfitCurve(Answer):
     def parts(self, note: str = "") -> Iterator[Part]:
         """The pieces, and the best price."""
         rows = [[figure(value) for value in row] for row in self._rows()]
+        what = what_is_set(self.market)
         units = self.market.units
-        title = f"{self.market.name}{note}: {self.provider}; prices in {units.of_prices}, loads in {units.of_volume}"
+        title = f"{self.market.name}{note}: {self.name}; prices in {units.of_prices}, loads in {units.of_volume}"
+        if self.market.decides == FACTOR:
+            title = f"{self.market.name}{note}: factor of {self.name}; loads are sales at the prices of the file, in "
+            title += units.of_money
+        elif self.market.components:
+            title = title.replace("; prices", ": price and billed volume; prices")
         yield Table(title, _COLUMNS, rows, numbers=_COLUMNS)
         if not self.complete:
             low, high = map(figure, self.searched)
-            yield f"only prices from {low} to {high} were traced; the cap is {figure(self.cap)}"
-        yield f"best price {figure(self.best.price, 10)}, profit {figure(self.best.profit, 10)} {units.of_money}"
+            yield f"only {what}s from {low} to {high} were traced; the cap is {figure(self.cap)}"
+        yield f"best {what} {figure(self.best.price, 10)}, profit {figure(self.best.profit, 10)} {units.of_money}"
 
     def _rows(self) -> list[tuple[float, float, float, float]]:
         k = self.decision
@@ -221,7 +248,7 @@ class ProfitCurve(Answer):
 
     @cached_property
     def _load(self) -> Array:
-        """Shape (pieces, len(leader)): of each provider of the leader, where the pieces start."""
+        """Shape (pieces, k): the volume that each decision is the price of, where the pieces start."""
         return np.array([piece.load for piece in self.pieces])
 
     @cached_property
@@ -229,10 +256,18 @@ class ProfitCurve(Answer):
         return np.array([piece.slope for piece in self.pieces])
 
     @cached_property
+    def _rest(self) -> Array:
+        """What is earned besides where the pieces start, and its slope, shape (2, pieces)."""
+        return np.array([(piece.rest, piece.rest_slope) for piece in self.pieces]).T
+
+    @cached_property
+    def _costs(self) -> Array:
+        return decision_costs(self.market)
+
+    @cached_property
     def _margins(self) -> Array:
-        """Margins of the leader's providers whose prices are held, shape (len(leader),); 0 for the one that moves."""
-        leader = list(self.market.leader)
-        margins = self.market.price[leader] - self.market.unit_cost[leader]
+        """Margins of the leader's decisions that are held, shape (k,); 0 for the one that moves."""
+        margins = self.market.current - self._costs
         margins[self.decision] = 0.0
         return margins
 
@@ -241,7 +276,7 @@ class ProfitCurve(Answer):
         return np.clip(np.searchsorted(self.starts, prices, "right") - 1, 0, len(self.pieces) - 1)
 
     def _loads(self, prices: Array) -> Array:
-        """Of all of the leader's providers, shape (len(leader), *prices.shape)."""
+        """Of all of the leader's decisions, shape (k, *prices.shape)."""
         low, high = self.searched
         piece = self._piece(prices)
         load = self._load[piece] + self._slope[piece] * (prices - self.starts[piece])[..., None]
@@ -249,10 +284,10 @@ class ProfitCurve(Answer):
         traced = (prices >= low * (1 - SAME)) & (prices <= high * (1 + SAME))
         return np.moveaxis(np.where(traced[..., None], np.maximum(load, 0.0), np.nan), -1, 0)
 
-    def _earned(self, prices: Array, loads: Array) -> Array:
-        """Profit at prices, given the loads of all of the leader's providers, shape (len(leader), *prices.shape)."""
+    def _earned(self, prices: Array, loads: Array, rest: Array) -> Array:
+        """Profit at prices, given the loads of all of the leader's decisions and what is earned besides."""
         held = np.tensordot(self._margins, loads, axes=1)
-        return np.asarray((prices - self.unit_cost) * loads[self.decision] + held)
+        return np.asarray((prices - self.unit_cost) * loads[self.decision] + held + rest)
 
     def _load_on(self, piece: Piece, price: float) -> float:
         return float(piece.load[self.decision] + piece.slope[self.decision] * (price - piece.start))
@@ -260,7 +295,7 @@ class ProfitCurve(Answer):
     def _derivative(self, piece: Piece, price: float) -> float:
         """Of the profit by the price, on a piece."""
         own = self._load_on(piece, price) + (price - self.unit_cost) * float(piece.slope[self.decision])
-        return own + float(self._margins @ piece.slope)
+        return own + float(self._margins @ piece.slope) + piece.rest_slope
 
 
 def curve(
@@ -269,7 +304,7 @@ def curve(
     *,
     time_limit: float | None = None,
 ) -> ProfitCurve:
-    """Trace the leader's load and profit over all prices of one of its providers, from 0 to the cap.
+    """Trace the leader's load and profit over all values of one of its decisions, from 0 to the cap.
 
     Cost: one equilibrium, and that of the pieces, see `trace`.
 
@@ -278,7 +313,8 @@ def curve(
     market
         A market, one with its file, the path of a file, or the name of a shipped one.
     decision
-        Id of the leader's provider whose price moves; needed where it has several, whose other prices stay as today.
+        Name of the decision that moves: `ID` of a price or a factor, `ID.COMPONENT` of the price of a component; needed
+        where the leader has several, of which the others stay as today.
     time_limit
         Seconds, after which the curve ends where it is; it also ends at a breakpoint that does not resolve.
         Without a limit it runs to the cap.
@@ -288,7 +324,7 @@ def curve(
     ArgumentError
         When the time limit is no number of seconds.
     CombinationError
-        When the leader has several providers and none is named, another's is named, or another price to be held is
+        When the leader has several decisions and none is named, another's is named, or another price to be held is
         absent.
     ConvergenceError
         When an equilibrium could not be certified, or, without a time limit, when a breakpoint does not resolve.
@@ -327,21 +363,23 @@ def _prices(given: ArrayLike) -> Array:
         raise ArgumentError(f"{argument('prices')}: expected numbers, got {type(given).__name__}") from None
 
 
-def _position(market: Market, provider: str | None) -> int:
-    """Position among the leader's providers; None names the only one."""
-    if provider is None and len(market.leader) == 1:
+def _position(market: Market, name: str | None) -> int:
+    """Position among the leader's decisions; None names the only one."""
+    names = [decision.name for decision in market.decisions]
+    if name is None and len(names) == 1:
         return 0
-    if provider not in market.leader_ids:
-        name, ids = argument("decision", flag="--provider"), ", ".join(market.leader_ids)
-        raise CombinationError(f"{market.name}: {name}: expected one of {ids} (the leader's), got {provider}")
-    return market.leader_ids.index(provider)
+    if name not in names:
+        flag = argument("decision", flag="--provider")
+        raise CombinationError(f"{market.name}: {flag}: expected one of {', '.join(names)} (the leader's), got {name}")
+    return names.index(name)
 
 
 def _held_prices(market: Market, decision: int, low: float) -> Array:
-    """The leader's prices today, the moving one at `low`."""
-    prices = market.price[list(market.leader)]
+    """The leader's decisions today, the moving one at `low`."""
+    prices = market.current.copy()
     prices[decision] = low
     if np.isnan(prices).any():
-        absent = market.leader_ids[int(np.isnan(prices).argmax())]
-        raise CombinationError(f"{market.name}: provider {absent} has no price today for the curve to hold it at")
+        absent = market.decisions[int(np.isnan(prices).argmax())]
+        whose = f"provider {absent.name}" if absent.component is None else absent.name
+        raise CombinationError(f"{market.name}: {whose} has no price today for the curve to hold it at")
     return prices

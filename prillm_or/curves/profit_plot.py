@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from prillm_or.curves.price_axis import last_shown, mark_cap, mark_today, price_axis
 from prillm_or.curves.trace import SAME
+from prillm_or.market.decisions import what_is_set
 from prillm_or.output.look import DARK, LEADER
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def plot_profit(ax: Axes, curve: ProfitCurve) -> None:
         color=LEADER,
         markersize=8,
         zorder=4,
-        label=f"best price: {best.price:.4g}, profit {best.profit:.4g}",
+        label=f"best {what_is_set(curve.market)}: {best.price:.4g}, profit {best.profit:.4g}",
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prillm_or.curves.price_axis import last_shown, mark_today, price_axis
+from prillm_or.market.decisions import what_is_set
 from prillm_or.market.market import Market, Mask
 from prillm_or.output.look import LEADER, SHARED, letters_beside, short
 
@@ -55,7 +56,7 @@ def plot_support(ax: Axes, curve: ProfitCurve) -> None:
             ax.barh(rows, widths, 0.8, starts, color=colour, linewidth=0, zorder=2, label=str(use))
     price_axis(ax, curve, end)
     best = curve.best.price
-    ax.axvline(best, color="black", linewidth=1.4, zorder=3, label=f"best price: {best:.4g}")
+    ax.axvline(best, color="black", linewidth=1.4, zorder=3, label=f"best {what_is_set(curve.market)}: {best:.4g}")
     mark_today(ax, curve, end)
     ax.set_yticks(range(len(chosen)), [short(market.user_ids[i]) for i in chosen], parse_math=False)
     ax.set_ylim(len(chosen) - 0.4, -0.6)

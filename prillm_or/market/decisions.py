@@ -61,6 +61,17 @@ def decisions_of(
     return tuple(Decision(f"{provider_ids[j]}.{components[c]}", j, c) for j in leader for c in decided)
 
 
+def in_words(market: Market, decision: Decision) -> str:
+    """What a decision is called in a sentence: `output price of own`, `factor of own`."""
+    component = "" if decision.component is None else f"{market.components[decision.component]} "
+    return f"{component}{what_is_set(market)} of {market.provider_ids[decision.provider]}"
+
+
+def what_is_set(market: Market) -> str:
+    """What the leader's decisions are: prices or factors."""
+    return "factor" if market.decides == FACTOR else "price"
+
+
 def all_prices(market: Market, decisions: ArrayLike) -> Array:
     """Prices of all providers, shape (m,) or, with components, (m, C), when the leader decides `decisions`, (k,)."""
     prices = market.price.copy()
