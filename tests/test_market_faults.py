@@ -107,7 +107,11 @@ TABLE = [
         "leader.decides",
         'expected "components" or "factor" or a list of components, got "factors"',
     ),
-    ("decides-type", "leader.decides", 'expected "components" or "factor" or a list of components, got an empty object'),
+    (
+        "decides-type",
+        "leader.decides",
+        'expected "components" or "factor" or a list of components, got an empty object',
+    ),
     ("decides-empty", "leader.decides", "expected at least one"),
     ("decides-component-unknown", "leader.decides[1]", 'no component has the name "cached"'),
     ("decides-component-repeated", "leader.decides[1]", '"input" names leader.decides[0] already'),

@@ -135,6 +135,11 @@ def test_searches_of_several_sizes_are_several_components() -> None:
     }
 
 
+def test_searches_of_one_price_and_free_tokens_are_kept(tmp_path: Path) -> None:
+    path = row(tmp_path, input_cost_per_token=0, output_cost_per_token=0, search_context_cost_per_query=0.5)
+    assert prices(path, "a") == {"input": 0.0, "output": 0.0, "searches": 500_000.0}
+
+
 def test_an_unknown_price_is_named_and_one_of_nothing_is_not(tmp_path: Path) -> None:
     path = row(tmp_path, input_cost_per_token=1e-6, output_cost_per_token=0, cost_per_dream=0.5, cost_per_wish=0.0)
     assert remarks(path, "a") == ("not kept: cost_per_dream 0.5",)
@@ -263,13 +268,11 @@ def test_unknown_ids_are_told_the_nearest_all_at_once() -> None:
 
 def test_faults_of_the_rows_that_are_asked_for_are_listed(tmp_path: Path) -> None:
     bad = {"litellm_provider": "a", "input_cost_per_token": -1, "output_cost_per_token": "much"}
-    path = table(
-        tmp_path, {"a": bad, "b": bad | {"input_cost_per_token": 1e305}, "c": [1], "d": {"litellm_provider": ""}}
-    )
+    path = table(tmp_path, {"a": bad, "b": bad | {"input_cost_per_token": {}}, "c": [1], "d": {"litellm_provider": ""}})
     assert refused(path, "a", "b", "c", "d") == [
         "a.input_cost_per_token: expected a number >= 0, got -1",
         'a.output_cost_per_token: expected a number >= 0, got "much"',
-        "b.input_cost_per_token: expected a number >= 0, got 1e+305",
+        "b.input_cost_per_token: expected a number >= 0, got an empty object",
         'b.output_cost_per_token: expected a number >= 0, got "much"',
         "c: expected an object, got a list",
         "d: has no price that we can keep: none",

@@ -98,7 +98,8 @@ def _prices(name: str, row: Mapping[str, object], faults: Faults) -> Iterator[tu
 def _parts(name: str, row: Mapping[str, object]) -> Iterator[tuple[Condition, Where, Mapping[str, object]]]:
     """The parts of a row that hold fields of prices: its own, those of longer requests, those of certain hours."""
     searches = row.get(_SEARCHES)
-    yield Condition(), (name,), {field: value for field, value in row.items() if value is not searches}
+    sizes = isinstance(searches, dict)
+    yield Condition(), (name,), {field: value for field, value in row.items() if not (sizes and field == _SEARCHES)}
     for k, band in enumerate(entries(row.get(_BANDS))):
         if isinstance(band, dict) and (above := _start(band)) is not None:
             yield Condition(above=above), (name, _BANDS, k), band
