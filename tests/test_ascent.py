@@ -62,8 +62,8 @@ def test_spiter_is_another_name_of_it() -> None:
     asked, other = (solve(market, solver=name) for name in ("ascent", "spiter"))
     assert (asked.method.solver, other.method.solver) == ("ascent", "spiter")
     assert (asked.prices, asked.profit, asked.status) == (other.prices, other.profit, other.status)
-    assert "ascent" in solvers_with(Capability.SEVERAL_PRICES)
-    assert "spiter" not in solvers_with(Capability.SEVERAL_PRICES)
+    assert "ascent" in solvers_with({Capability.SEVERAL_PRICES})
+    assert "spiter" not in solvers_with({Capability.SEVERAL_PRICES})
 
 
 def test_two_prices_by_hand() -> None:

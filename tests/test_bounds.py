@@ -9,7 +9,7 @@ import pytest
 
 from helpers.markets import draw_market, one_rival
 from prillm_or.market.market import Array, Market
-from prillm_or.models.bounds import Bounds, _propagated, costs, derive_bounds, loose_bounds, weight_ratio
+from prillm_or.models.bounds import Bounds, _propagated, costs, derive_bounds, loose_bounds, slopes
 from prillm_or.models.formulation import scaled_market
 from prillm_or.users.equilibrium import equilibrium_at
 
@@ -21,8 +21,8 @@ def check_bounds(market: Market, bounds: Bounds, prices: Array) -> None:
     """Every bound at the equilibrium of `prices`; nothing is forgiven but last digits."""
     found = equilibrium_at(market, prices)
     level = found.multiplier / market.price_weight
-    slope = weight_ratio(market)[:, None] / market.capacity
-    reduced = costs(market, prices) + slope * (found.load + found.flow) - level[:, None]
+    by_load, own = slopes(market)
+    reduced = costs(market, prices) + by_load * found.load + own * found.flow - level[:, None]
     unused = found.flow == 0
     assert (bounds.price_low <= prices).all()
     assert (prices <= bounds.price_high).all()
@@ -43,7 +43,7 @@ def check_bounds(market: Market, bounds: Bounds, prices: Array) -> None:
 @pytest.mark.parametrize("size", [(1, 2), (1, 5), (5, 2), (4, 4), (3, 8), (8, 3)], ids=str)
 def test_one_price(kind: str, size: tuple[int, int], box: tuple[float, float]) -> None:
     for seed in range(3):
-        market, _, _ = scaled_market(draw_market(kind, *size, seed))
+        market, *_ = scaled_market(draw_market(kind, *size, seed))
         low, high = (share * market.price_cap for share in box)
         bounds = derive_bounds(market, low, high)
         for share in np.linspace(0, 1, 9):
@@ -54,7 +54,7 @@ def test_one_price(kind: str, size: tuple[int, int], box: tuple[float, float]) -
 @pytest.mark.parametrize("leaders", [2, 3])
 def test_several_prices(kind: str, leaders: int, box: tuple[float, float]) -> None:
     for seed in range(3):
-        market, _, _ = scaled_market(draw_market(kind, 4, 5, seed, leaders))
+        market, *_ = scaled_market(draw_market(kind, 4, 5, seed, leaders))
         low, high = (share * market.price_cap for share in box)
         bounds = derive_bounds(market, low, high)
         for shares in itertools.product(np.linspace(0, 1, 4), repeat=leaders):
@@ -63,7 +63,7 @@ def test_several_prices(kind: str, leaders: int, box: tuple[float, float]) -> No
 
 def test_a_long_box(kind: str) -> None:
     # One price nearly settled, the other free: the box that branching would leave.
-    market, _, _ = scaled_market(draw_market(kind, 4, 5, 7, 2))
+    market, *_ = scaled_market(draw_market(kind, 4, 5, 7, 2))
     low, high = np.array([0.3, 0.0]), np.array([0.32, 1.0]) * market.price_cap
     bounds = derive_bounds(market, low, high)
     for shares in itertools.product(np.linspace(0, 1, 6), repeat=2):
@@ -79,7 +79,7 @@ def test_bounds_in_the_users_own_units_hold_too(kind: str) -> None:
 
 def test_a_narrower_box_has_narrower_bounds(kind: str) -> None:
     for seed, leaders in itertools.product(range(4), (1, 2)):
-        market, _, _ = scaled_market(draw_market(kind, 5, 5, seed, leaders))
+        market, *_ = scaled_market(draw_market(kind, 5, 5, seed, leaders))
         wide = derive_bounds(market, 0 * market.price_cap, market.price_cap)
         near = derive_bounds(market, 0.2 * market.price_cap, 0.4 * market.price_cap)
         slack = 2e-6 * max(1.0, market.demand.sum())  # the propagated bounds stop short by 1e-6
@@ -94,7 +94,7 @@ def test_a_narrower_box_has_narrower_bounds(kind: str) -> None:
 @pytest.mark.parametrize("margin", [1.01e-7])
 def test_common_weights_are_widened_by_the_margin_only(margin: float) -> None:
     for kind, seed in itertools.product(("uniform", "heavy", "costs", "degenerate"), range(4)):
-        market, _, _ = scaled_market(draw_market(kind, 5, 4, seed))
+        market, *_ = scaled_market(draw_market(kind, 5, 4, seed))
         low, high = 0.1 * market.price_cap, 0.6 * market.price_cap
         bounds = derive_bounds(market, low, high)
         cheap, dear, own = equilibrium_at(market, low), equilibrium_at(market, high), market.leader[0]
@@ -114,7 +114,7 @@ def test_common_weights_are_widened_by_the_margin_only(margin: float) -> None:
 def test_propagated_bounds_contain_the_monotone_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     # The argument for users' own weights holds for common ones as well; it cannot be tighter than the exact answer.
     for seed in range(5):
-        market, _, _ = scaled_market(draw_market("uniform", 5, 4, seed))
+        market, *_ = scaled_market(draw_market("uniform", 5, 4, seed))
         low, high = 0 * market.price_cap, market.price_cap
         exact = derive_bounds(market, low, high)
         monkeypatch.setattr("prillm_or.models.bounds._monotone", _propagated)
@@ -129,7 +129,7 @@ def test_propagated_bounds_contain_the_monotone_ones(monkeypatch: pytest.MonkeyP
 
 def test_loose_bounds_hold_with_a_proven_m(kind: str) -> None:
     for seed, leaders in itertools.product(range(3), (1, 2)):
-        market, _, _ = scaled_market(draw_market(kind, 4, 4, seed, leaders))
+        market, *_ = scaled_market(draw_market(kind, 4, 4, seed, leaders))
         derived = derive_bounds(market, 0 * market.price_cap, market.price_cap)
         big_m = max(float(derived.reduced_high.max()), float(derived.level_high.max()))
         bounds = loose_bounds(market, big_m)

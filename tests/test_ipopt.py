@@ -45,7 +45,7 @@ def run(small_market: Market) -> Solve:
     def solve(model: pyo.ConcreteModel, limits: Limits | None = None, **options: object) -> Answer:
         bounds = derive_bounds(small_market, np.zeros(1), small_market.price_cap)
         formulation = Formulation(
-            "toy", small_market, 1.0, 1.0, model, bounds, needs=frozenset({Capability.NLP}), profit=None
+            "toy", small_market, 1.0, 1.0, np.ones(1), model, bounds, needs=frozenset({Capability.NLP}), profit=None
         )
         return Ipopt().run(formulation, limits or Limits(), options)
 
@@ -287,7 +287,8 @@ def test_a_variable_whose_bounds_meet_is_a_constant(run: Solve) -> None:
 def test_the_registry_knows_it() -> None:
     solver = load_algebraic("ipopt")
     assert isinstance(solver, Ipopt)
-    assert solver.capabilities == {Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.NLP}
+    leaders = {Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.PRICE_LISTS}
+    assert solver.capabilities == leaders | {Capability.NLP}
     assert solver.version()
     assert "no bound" in solver.licence()
 

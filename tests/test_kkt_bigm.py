@@ -211,7 +211,7 @@ def identity(market: Market, prices: Array) -> float:
 def check_rows(formulation: Formulation) -> None:
     """Every equilibrium of the prices considered satisfies every row and every bound."""
     model = formulation.model
-    if not all(v.lb - 1e-12 <= v.value <= v.ub + 1e-12 for v in model.price.values()):
+    if not all(v.lb - 1e-12 <= v.value <= v.ub + 1e-12 for v in model.decision.values()):
         return
     for row in model.component_data_objects(pyo.Constraint, active=True):
         body = pyo.value(row.body)

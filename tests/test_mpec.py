@@ -157,7 +157,7 @@ def test_it_starts_in_the_middle_of_its_bounds() -> None:
     assert isinstance(formulation, Relaxed)
     assert formulation.starts == ()
     formulation.start_in_the_middle()
-    assert formulation.model.price[2].value == 0.5
+    assert formulation.model.decision[0].value == 0.5
     for i, j in formulation.model.pairs:
         flow = formulation.model.flow[i, j]
         assert flow.value == pytest.approx((flow.lb + flow.ub) / 2)

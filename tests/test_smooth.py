@@ -155,7 +155,7 @@ class Scripted:
         return False
 
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
-        price = formulation.model.price[formulation.market.leader[0]]
+        price = formulation.model.decision[0]
         self.seen.append((pyo.value(formulation.model.epsilon), price.value * formulation.money))
         action = self.actions.pop(0)
         if isinstance(action, BaseException):

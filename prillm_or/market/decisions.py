@@ -110,6 +110,15 @@ def rises(market: Market) -> Array:
     return np.column_stack(columns)
 
 
+def sizes(market: Market) -> Array:
+    """The most that one more of each decision adds to what a unit of volume costs a user, shape (k,).
+
+    1 of a price, and of a decision that concerns nobody: what decisions are measured by.
+    """
+    most = rises(market).max(axis=0)
+    return np.where(most > 0, most, 1.0)
+
+
 def decision_costs(market: Market) -> Array:
     """Unit cost of what each decision is the price of, shape (k,); 0 for a factor."""
     if market.plain:

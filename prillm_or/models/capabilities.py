@@ -12,6 +12,8 @@ class Capability(StrEnum):
     """Leaders with one price."""
     SEVERAL_PRICES = auto()
     """Leaders with several prices."""
+    PRICE_LISTS = auto()
+    """Leaders whose decisions are not each the one price of a provider: components of lists, factors."""
     MIP = auto()
     """Linear programmes with integer variables."""
     CONVEX_MIQP = auto()

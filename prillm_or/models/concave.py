@@ -1,38 +1,40 @@
-r"""The leader's profit as a concave quadratic: no product of a price and a load is left.
+r"""The leader's profit as a concave quadratic: no product of a decision and a volume is left.
 
-Notation as in `bounds.py`: money divided by the user's price weight, r_i = w_q,i / w_p,i, e_ij = (w_d,i d_ij - b_j) /
-w_p,i. Multiply user i's stationarity by f_ij and sum over all pairs; complementarity removes mu, and what remains of
-the revenue is
+Notation as in `bounds.py`: money divided by the user's price weight, beta_ij and gamma_ij the slopes by load and by the
+user's own flow, e_ij = (w_d,i d_ij - b_ij) / w_p,i. Multiply user i's stationarity by f_ij and sum over all pairs;
+complementarity removes mu, and what remains of the revenue is
 
-    sum_{j in L} p_j x_j = sum_i lambda_i D_i - sum_{j not in L} p_j x_j - sum_ij e_ij f_ij
-                           - sum_j (1 / alpha_j) sum_i r_i f_ij (x_j + f_ij).
+    sum_{j in L} sum_i f_ij (a_i . p_j) = sum_i lambda_i D_i - sum_{j not in L} sum_i f_ij (a_i . p_j)
+                                          - sum_ij e_ij f_ij - sum_j Q_j,
+    Q_j = sum_i f_ij (beta_ij x_j + gamma_ij f_ij),
 
-Profit also subtracts sum_{j in L} k_j x_j. With common weights the last sum is r (x_j^2 + sum_i f_ij^2). In general,
-with s^2 = sqrt(sum_i r_i / sum_i 1/r_i) and v_i = r_i / s - s,
+whatever parts of the price lists are decided. Profit also subtracts the costs sum_{j in L} sum_i f_ij (a_i . k_j).
+Where beta_ij is the same for all users, Q_j = beta_j x_j^2 + sum_i gamma_ij f_ij^2. In general, at one provider, with
+s^4 = (sum_i beta_i^2 / gamma_i) / (sum_i 1 / gamma_i) and v_i = beta_i / s - s,
 
-    sum_i r_i f_i (x + f_i) = y^2 / 4 + (1 - kappa) sum_i r_i f_i^2 + W(f),
-    y = sum_i (r_i / s + s) f_i,
-    W(f) = kappa sum_i r_i f_i^2 - (sum_i v_i f_i)^2 / 4,
-    kappa = (sqrt((sum_i r_i) (sum_i 1/r_i)) - n) / 2.
+    Q = y^2 / 4 + (1 - kappa) sum_i gamma_i f_i^2 + W(f),
+    y = sum_i (beta_i / s + s) f_i,
+    W(f) = kappa sum_i gamma_i f_i^2 - (sum_i v_i f_i)^2 / 4,
+    kappa = (sqrt((sum_i beta_i^2 / gamma_i) (sum_i 1 / gamma_i)) - sum_i beta_i / gamma_i) / 2.
 
-W >= 0 by Cauchy's inequality, since sum_i v_i^2 / r_i = 4 kappa; so everything is convex when kappa <= 1, that is, if
-and only if (sum r_i)(sum 1/r_i) <= (n + 2)^2. Each of the convex terms y^2, f^2 and W gets a variable that is bounded
-below by tangents (outer approximation), so that every relaxation overestimates profit; or they stand as they are
-(convex MIQP).
+W >= 0 by Cauchy's inequality, since sum_i v_i^2 / gamma_i = 4 kappa; so everything is convex when kappa <= 1 at every
+provider. (Without counts and dispersion gamma = beta = r / alpha, and kappa <= 1 is (sum r_i)(sum 1/r_i) <= (n + 2)^2;
+a count of N makes kappa N times as large, dispersion makes it smaller.) Without congestion beta, y and W are 0. Each of
+the convex terms y^2, f^2 and W gets a variable that is bounded below by tangents (outer approximation), so that every
+relaxation overestimates profit; or they stand as they are (convex MIQP).
 
 Follower's ties: none, the equilibrium is unique.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pyomo.environ as pyo
 
 from prillm_or.errors import CombinationError, argument
-from prillm_or.market.market import Market
-from prillm_or.models.bounds import mean_ratio, own_costs, weight_ratio
+from prillm_or.market.decisions import per_unit
+from prillm_or.market.market import Array, Market
+from prillm_or.models.bounds import own_costs, slopes, weight_ratio
 
 _TOUCHED = 1e-10
 
@@ -50,23 +52,27 @@ class ConcaveProfit:
     Raises
     ------
     CombinationError
-        When the users' weights differ so much that the profit is not concave.
+        When the users' weights differ so much that a Q_j is not convex.
     """
 
     def __init__(self, model: pyo.ConcreteModel, market: Market) -> None:
         self._model = model
-        self._capacity = market.capacity
-        self._ratio = weight_ratio(market)
-        self._kappa = concavity(market)
-        if self._kappa > 1:
-            raise CombinationError(f"{not_concave(market, self._kappa)}; use {argument('model', 'kkt-bilinear')}")
-        self._s = math.sqrt(mean_ratio(self._ratio))
-        self._spread = self._ratio / self._s - self._s
+        kappa = curvatures(market)
+        if (most := float(kappa.max())) > 1:
+            raise CombinationError(f"{not_concave(market, most)}; use {argument('model', 'kkt-bilinear')}")
+        by_load, self._own = slopes(market)
+        self._kappa = kappa
+        self._s = np.sqrt(_ratio_of_means(by_load, self._own))
+        congested = model.providers if market.congested else []
+        even = self._s if market.congested else 1.0
+        self._spread = np.where(kappa > 0, by_load / even - self._s, 0.0)
+        self._weight = by_load / even + self._s
         # What the squares of bounds say costs no solution, and gives each column a range to be measured by.
-        model.load_square = pyo.Var(model.providers, bounds=lambda _, j: self._pull_squares(j))
+        model.load_square = pyo.Var(congested, bounds=lambda _, j: self._pull_squares(j))
         model.flow_square = pyo.Var(model.pairs, bounds=lambda m, i, j: (m.flow[i, j].lb ** 2, m.flow[i, j].ub ** 2))
-        # With one ratio for all users W is 0, and needs no variable.
-        model.rest = pyo.Var(model.providers if self._kappa > 0 else [], bounds=lambda _, j: (0.0, self._most_rest(j)))
+        # With one slope by load for all users W is 0, and needs no variable.
+        uneven = [j for j in model.providers if kappa[j] > 0]
+        model.rest = pyo.Var(uneven, bounds=lambda _, j: (0.0, self._most_rest(j)))
         model.tangents = pyo.ConstraintList()
         self._linear = self._linear_part(market)
         model.objective = pyo.Objective(expr=self._linear - self._epigraph_part(), sense=pyo.maximize)
@@ -76,27 +82,26 @@ class ConcaveProfit:
         model = self._model
         if model.component("load_square") is None:
             return
-        for j in model.providers:
-            flow = self._flow_to(j)
-            model.load_square[j].set_value(self._pull(flow) ** 2, skip_validation=True)
-            if self._kappa > 0:
-                model.rest[j].set_value(max(0.0, self._rest(flow)), skip_validation=True)
+        for j in model.load_square:
+            model.load_square[j].set_value(self._pull(j) ** 2, skip_validation=True)
+        for j in model.rest:
+            model.rest[j].set_value(max(0.0, self._rest(j)), skip_validation=True)
         for pair in model.pairs:
             model.flow_square[pair].set_value(model.flow[pair].value ** 2, skip_validation=True)
 
     def add_tangents(self, *, violated_only: bool) -> int:
         """Add tangents at the model's present flows, all or those not met by the present values; return how many."""
-        before = len(self._model.tangents)
-        for j in self._model.providers:
-            flow = self._flow_to(j)
-            if self._wanted(self._model.load_square[j], self._pull(flow) ** 2, violated_only):
-                self._touch_load(j, flow)
-            if self._kappa > 0 and self._wanted(self._model.rest[j], self._rest(flow), violated_only):
-                self._touch_rest(j, flow)
-        for pair in self._model.pairs:
-            if self._wanted(self._model.flow_square[pair], self._model.flow[pair].value ** 2, violated_only):
+        model, before = self._model, len(self._model.tangents)
+        for j in model.load_square:
+            if self._wanted(model.load_square[j], self._pull(j) ** 2, violated_only):
+                self._touch_load(j)
+        for j in model.rest:
+            if self._wanted(model.rest[j], self._rest(j), violated_only):
+                self._touch_rest(j)
+        for pair in model.pairs:
+            if self._wanted(model.flow_square[pair], model.flow[pair].value ** 2, violated_only):
                 self._touch_flow(pair)
-        return len(self._model.tangents) - before
+        return len(model.tangents) - before
 
     @staticmethod
     def _wanted(stands_for: pyo.Var, convex: float, violated_only: bool) -> bool:
@@ -114,91 +119,106 @@ class ConcaveProfit:
         if in_rows:
             self._add_square_rows()
             return
+        convex = sum(self._convex_expression(j) for j in model.providers)
         for component in (model.load_square, model.flow_square, model.rest, model.objective):
             model.del_component(component)
-        convex = sum(self._convex_expression(j) / float(self._capacity[j]) for j in model.providers)
         model.objective = pyo.Objective(expr=self._linear - convex, sense=pyo.maximize)
 
     def _add_square_rows(self) -> None:
         model = self._model
         model.nonlinear = pyo.ConstraintList()
-        for j in model.providers:
+        for j in model.load_square:
             model.nonlinear.add(self._pull_expression(j) ** 2 - model.load_square[j] <= 0)
-            if self._kappa > 0:
-                model.nonlinear.add(self._rest_expression(j) - model.rest[j] <= 0)
+        for j in model.rest:
+            model.nonlinear.add(self._rest_expression(j) - model.rest[j] <= 0)
         for pair in model.pairs:
             model.nonlinear.add(model.flow[pair] ** 2 - model.flow_square[pair] <= 0)
 
     def _linear_part(self, market: Market) -> pyo.Expression:
-        model, leader = self._model, set(market.leader)
-        own = own_costs(market)
+        model, leader, own = self._model, list(market.leader), own_costs(market)
         # The identity takes what rivals are paid off the revenue, the profit takes off the leader's unit costs.
-        paid = [market.unit_cost[j] if j in leader else market.price[j] for j in range(market.m)]
+        table = market.price.copy()
+        table[leader] = market.unit_cost[leader]
+        paid, loads = per_unit(market, table), 0.0
+        if paid.ndim == 1:
+            loads = sum(float(paid[j]) * model.provider_load[j] for j in model.providers)
+        else:
+            own = own + paid
         return (
             sum(float(market.demand[i]) * model.level[i] for i in model.users)
-            - sum(float(paid[j]) * model.provider_load[j] for j in model.providers)
+            - loads
             - sum(float(own[i, j]) * model.flow[i, j] for i, j in model.pairs)
         )
 
     def _epigraph_part(self) -> pyo.Expression:
         model = self._model
-        loads = sum(model.load_square[j] / float(4 * self._capacity[j]) for j in model.providers)
-        shares = (1 - self._kappa) * self._ratio
-        flows = sum(float(shares[i] / self._capacity[j]) * model.flow_square[i, j] for i, j in model.pairs)
-        rests = sum(model.rest[j] / float(self._capacity[j]) for j in model.rest)
-        return loads + flows + rests
+        shares = (1 - self._kappa) * self._own
+        flows = sum(float(shares[i, j]) * model.flow_square[i, j] for i, j in model.pairs)
+        return sum(model.load_square.values()) / 4 + flows + sum(model.rest.values())
 
     def _convex_expression(self, j: int) -> pyo.Expression:
         # The three terms of the identity added up: kappa cancels, and the whole is convex although -spread^2 is not.
-        flow, ratio, users = self._model.flow, self._ratio, self._model.users_of[j]
-        spread = sum(float(self._spread[i]) * flow[i, j] for i in users)
-        return self._pull_expression(j) ** 2 / 4 - spread**2 / 4 + sum(float(ratio[i]) * flow[i, j] ** 2 for i in users)
+        pull = self._pull_expression(j) if j in self._model.load_square else 0.0
+        return pull**2 / 4 - self._spread_expression(j) ** 2 / 4 + self._squares(j)
 
     def _rest_expression(self, j: int) -> pyo.Expression:
-        flow, users = self._model.flow, self._model.users_of[j]
-        spread = sum(float(self._spread[i]) * flow[i, j] for i in users)
-        return self._kappa * sum(float(self._ratio[i]) * flow[i, j] ** 2 for i in users) - spread**2 / 4
+        return float(self._kappa[j]) * self._squares(j) - self._spread_expression(j) ** 2 / 4
 
-    def _flow_to(self, j: int) -> dict[int, float]:
-        return {i: self._model.flow[i, j].value for i in self._model.users_of[j]}
+    def _squares(self, j: int) -> pyo.Expression:
+        flow = self._model.flow
+        return sum(float(self._own[i, j]) * flow[i, j] ** 2 for i in self._model.users_of[j])
+
+    def _spread_expression(self, j: int) -> pyo.Expression:
+        return sum(float(self._spread[i, j]) * self._model.flow[i, j] for i in self._model.users_of[j])
 
     def _pull_expression(self, j: int) -> pyo.Expression:
-        """The sum y of provider j; with common weights simply 2 s x_j, one variable in place of many."""
+        """The sum y of provider j; with one slope by load simply 2 s x_j, one variable in place of many."""
         model = self._model
-        if self._kappa == 0:
-            return 2 * self._s * model.provider_load[j]
-        return sum(float(self._ratio[i] / self._s + self._s) * model.flow[i, j] for i in model.users_of[j])
+        if self._kappa[j] == 0:
+            return float(2 * self._s[j]) * model.provider_load[j]
+        return sum(float(self._weight[i, j]) * model.flow[i, j] for i in model.users_of[j])
 
     def _pull_squares(self, j: int) -> tuple[float, float]:
         """Bounds of the square of the sum y of provider j."""
         load, flow = self._model.provider_load[j], self._model.flow
-        if self._kappa == 0:
-            return (2 * self._s * load.lb) ** 2, (2 * self._s * load.ub) ** 2
-        users = self._model.users_of[j]
-        return self._pull({i: flow[i, j].lb for i in users}) ** 2, self._pull({i: flow[i, j].ub for i in users}) ** 2
+        if self._kappa[j] == 0:
+            low, high = (float(2 * self._s[j]) * end for end in load.bounds)
+        else:
+            ends = [flow[i, j].bounds for i in self._model.users_of[j]]
+            low, high = self._weights(j) @ np.array(ends).reshape(-1, 2)
+        return float(low) ** 2, float(high) ** 2
 
     def _most_rest(self, j: int) -> float:
-        flow = self._model.flow
-        return float(self._kappa * sum(self._ratio[i] * flow[i, j].ub ** 2 for i in self._model.users_of[j]))
+        users, flow = self._model.users_of[j], self._model.flow
+        squares = np.array([flow[i, j].ub for i in users], dtype=np.float64) ** 2
+        return float(self._kappa[j] * (self._own[users, j] @ squares))
 
-    def _pull(self, flow: dict[int, float]) -> float:
-        return sum((float(self._ratio[i]) / self._s + self._s) * f for i, f in flow.items())
+    def _pull(self, j: int) -> float:
+        """Value of y at the model's present flows."""
+        return float(self._weights(j) @ self._flow_to(j))
 
-    def _rest(self, flow: dict[int, float]) -> float:
-        spread = sum(float(self._spread[i]) * f for i, f in flow.items())
-        return self._kappa * sum(float(self._ratio[i]) * f * f for i, f in flow.items()) - spread**2 / 4
+    def _rest(self, j: int) -> float:
+        """Value of W there."""
+        users, flow = self._model.users_of[j], self._flow_to(j)
+        return float(self._kappa[j] * (self._own[users, j] @ flow**2) - (self._spread[users, j] @ flow) ** 2 / 4)
 
-    def _touch_load(self, j: int, flow: dict[int, float]) -> None:
-        model, here = self._model, self._pull(flow)
+    def _weights(self, j: int) -> Array:
+        return np.asarray(self._weight[self._model.users_of[j], j])
+
+    def _flow_to(self, j: int) -> Array:
+        return np.array([self._model.flow[i, j].value for i in self._model.users_of[j]], dtype=np.float64)
+
+    def _touch_load(self, j: int) -> None:
+        model, here = self._model, self._pull(j)
         model.tangents.add(model.load_square[j] >= 2 * here * self._pull_expression(j) - here**2)
 
-    def _touch_rest(self, j: int, flow: dict[int, float]) -> None:
+    def _touch_rest(self, j: int) -> None:
         # W is a quadratic form, so its tangent at f0 is grad W(f0) f - W(f0).
-        model = self._model
-        spread = sum(float(self._spread[i]) * f for i, f in flow.items())
-        gradient = {i: 2 * self._kappa * self._ratio[i] * f - self._spread[i] * spread / 2 for i, f in flow.items()}
-        tangent = sum(float(g) * model.flow[i, j] for i, g in gradient.items())
-        model.tangents.add(model.rest[j] >= tangent - self._rest(flow))
+        model, users, flow = self._model, self._model.users_of[j], self._flow_to(j)
+        own, spread = self._own[users, j], self._spread[users, j]
+        gradient = 2 * self._kappa[j] * own * flow - spread * (spread @ flow) / 2
+        tangent = sum(g * model.flow[i, j] for i, g in zip(users, gradient.tolist(), strict=True))
+        model.tangents.add(model.rest[j] >= tangent - self._rest(j))
 
     def _touch_flow(self, pair: tuple[int, int]) -> None:
         model, here = self._model, self._model.flow[pair].value
@@ -214,8 +234,20 @@ def not_concave(market: Market, kappa: float) -> str:
 
 
 def concavity(market: Market) -> float:
-    """The number kappa of the module docstring: the profit is concave if and only if it is at most 1; 0 for one r."""
+    """The largest kappa of the module docstring: at most 1 makes the profit concave."""
+    return float(curvatures(market).max())
+
+
+def curvatures(market: Market) -> Array:
+    """The number kappa of each provider, shape (m,); 0 where all users have one r = w_q / w_p."""
     ratio = weight_ratio(market)
     if (ratio == ratio[0]).all():
-        return 0.0
-    return max(0.0, float((np.sqrt(ratio.sum() * (1 / ratio).sum()) - market.n) / 2))
+        return np.zeros(market.m)
+    by_load, own = slopes(market)
+    root = np.sqrt((by_load**2 / own).sum(axis=0) * (1 / own).sum(axis=0))
+    return np.asarray(np.maximum(0.0, (root - (by_load / own).sum(axis=0)) / 2))
+
+
+def _ratio_of_means(by_load: Array, own: Array) -> Array:
+    """s^2 of each provider, shape (m,)."""
+    return np.asarray(np.sqrt((by_load**2 / own).sum(axis=0) / (1 / own).sum(axis=0)))

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyomo.environ as pyo
 
+from prillm_or.market.decisions import FACTOR, per_unit, sizes
 from prillm_or.market.market import Array, Market
-from prillm_or.models.bounds import Bounds, costs, mean_ratio, weight_ratio
+from prillm_or.models.bounds import Bounds, costs, slopes, weight_ratio
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import ConcaveProfit
 from prillm_or.users.equilibrium import Equilibrium
@@ -26,12 +27,12 @@ class Formulation:
     name
         Name of the formulation.
     market
-        The market in the model's units; `money` and `volume` lead back to the user's.
-    money, volume
-        One unit of the model is so much of the user's.
+        The market in the model's units; `money`, `volume` and `decision` lead back to the user's.
+    money, volume, decision
+        One unit of the model is so much of the user's; of the decisions, shape (k,).
     model
-        The Pyomo model: `price[leader]`, `level[user]`, `provider_load[provider]`, `flow[user, provider]`, and on free
-        pairs, by formulation, `use[user, provider]` or `slack[user, provider]`.
+        The Pyomo model: `decision[number]`, `level[user]`, `provider_load[provider]`, `flow[user, provider]`, and on
+        free pairs, by formulation, `use[user, provider]` or `slack[user, provider]`.
     bounds
         What is proven of its variables.
     needs
@@ -51,6 +52,7 @@ class Formulation:
     market: Market
     money: float
     volume: float
+    decision: Array
     model: pyo.ConcreteModel
     bounds: Bounds
     needs: frozenset[Capability]
@@ -62,22 +64,24 @@ class Formulation:
     @property
     def quadratic_size(self) -> int:
         """Number of variables of the model with its squares in the objective, without tangents."""
-        names = ("price", "level", "provider_load", "flow", "use", "unuse", "slack")
+        names = ("decision", "billed", "level", "provider_load", "flow", "use", "unuse", "slack")
         return sum(len(part) for part in map(self.model.component, names) if part is not None)
 
     def proven(self, bound: float) -> float | None:
         """A bound of the model in the user's money, None where it is infinite."""
         return bound * self.money * self.volume if np.isfinite(bound) else None
 
-    def prices(self) -> Array:
-        """The leader's prices in the model's values, in the user's money, shape (len(leader),)."""
-        return self.money * np.array([self.model.price[j].value for j in self.market.leader], dtype=np.float64)
+    def decisions(self) -> Array:
+        """The leader's decisions in the model's values, in the model's units, shape (k,)."""
+        return np.array([decision.value for decision in self.model.decision.values()], dtype=np.float64)
 
     def start_from(self, equilibrium: Equilibrium) -> None:
         """Write an equilibrium of `market` into the model's variables: binaries, flows and all."""
         model = self.model
-        for a, j in enumerate(self.market.leader):
-            model.price[j].set_value(float(equilibrium.prices[a]), skip_validation=True)
+        for k in model.decision:
+            model.decision[k].set_value(float(equilibrium.prices[k]), skip_validation=True)
+            if model.component("billed") is not None:
+                model.billed[k].set_value(float(equilibrium.by_decision[k]), skip_validation=True)
         for i in model.users:
             level = float(equilibrium.multiplier[i] / self.market.price_weight[i])
             model.level[i].set_value(level, skip_validation=True)
@@ -102,8 +106,8 @@ class Formulation:
         Those of pairs whose flow or reduced cost reaches its bound, within 1e-6 of it.
         """
         market, bounds = self.market, self.bounds
-        slope = weight_ratio(market)[:, None] / market.capacity
-        marginal = costs(market, equilibrium.prices) + slope * (equilibrium.load + equilibrium.flow)
+        by_load, own = slopes(market)
+        marginal = costs(market, equilibrium.prices) + by_load * equilibrium.load + own * equilibrium.flow
         reduced = marginal - (equilibrium.multiplier / market.price_weight)[:, None]
         free = bounds.possible & ~bounds.certain
         used = equilibrium.flow > 0
@@ -121,33 +125,54 @@ Build = Callable[[Market, float], Formulation]
 """Builds a formulation, given the market and the profit of an equilibrium already found."""
 
 
-def scaled_market(market: Market, money: float = 0.0) -> tuple[Market, float, float]:
-    """The market in units that are its own: the same numbers, whatever units of money, volume and congestion it is in.
+def scaled_market(market: Market, highest: Array | None = None) -> tuple[Market, float, float, Array]:
+    """The market in units that are its own: the same numbers, whatever units of money, volume and the rest it is in.
 
-    Money is measured by `money`, without it by the largest cap, but by no less than a billionth of what congestion and
-    the leader's units cost, beside which smaller prices have no digits; volume by the mean demand; congestion by the
-    users' mean ratio of its weight to that of price. (Capacities and weights of congestion may be multiplied by one
-    number: no flow changes, but a solver's absolute tolerances would meet other numbers.) Values are shifted so that
-    the largest is 0, which changes no flow and makes every cost non-negative.
+    Money is measured by the most that a unit of volume is charged by the `highest` decisions, shape (k,), without them
+    by the caps, but by no less than a billionth of what congestion, dispersion and the leader's units cost, beside
+    which smaller prices have no digits; volume by the mean demand; each component by the most of it in a unit of some
+    user's volume; a factor so that the list it multiplies charges some user 1; congestion by the users' mean ratio of
+    its weight to that of price. (Capacities and weights of congestion may be multiplied by one number: no flow changes,
+    but a solver's absolute tolerances would meet other numbers.) Values are shifted so that the largest is 0, which
+    changes no flow and makes every cost non-negative.
 
     Returns
     -------
-    market, money, volume
+    market, money, volume, decision
+        `decision`, shape (k,), is what a unit of each decision is in the user's.
     """
-    ratio = weight_ratio(market)
-    congestion = mean_ratio(ratio)
+    congestion = mean_ratio(weight_ratio(market)) if market.congested else 1.0
     volume = float(market.demand.mean())
-    other = congestion * market.demand.sum() / market.capacity.sum() + market.unit_cost[list(market.leader)].max()
-    money = max(money or float(market.price_cap.max()), _LEAST * float(other))
+    money = float((sizes(market) * (market.price_cap if highest is None else highest)).max())
+    own = list(market.leader)
+    tastes = market.pair_dispersion / market.price_weight[:, None]
+    other = float(per_unit(market, market.unit_cost[own]).max() + tastes.max())
+    if market.congested:
+        other += float(congestion * market.demand.sum() / market.capacity.sum())
+    money = max(money, _LEAST * other)
+    decision, component = money / sizes(market), np.ones(1)
+    if market.components:
+        component = np.where(market.mix.any(axis=0), market.mix.max(axis=0), 1.0)
+    price, best = market.price * component / money, market.worth.max()
+    if market.decides == FACTOR:
+        price[own] *= decision.reshape(-1, *[1] * (price.ndim - 1))
     scaled = replace(
         market,
         demand=market.demand / volume,
         capacity=market.capacity / volume / (congestion / money),
-        price=market.price / money,
-        value=(market.value - market.value.max()) / money,
-        unit_cost=market.unit_cost / money,
-        price_cap=market.price_cap / money,
+        price=price,
+        mix=market.mix / component,
+        value=(market.value - best) / money,
+        user_values=(market.user_values - best) / money,
+        unit_cost=market.unit_cost * component / money,
+        price_cap=market.price_cap / decision,
         congestion_weight=market.congestion_weight / congestion,
         delay_weight=market.delay_weight / money,
+        dispersion=market.dispersion / money,
     )
-    return scaled, money, volume
+    return scaled, money, volume, decision
+
+
+def mean_ratio(ratio: Array) -> float:
+    """The mean sqrt(sum_i r_i / sum_i 1/r_i) of the users' ratios w_q,i / w_p,i."""
+    return float(np.sqrt(ratio.sum() / (1 / ratio).sum()))

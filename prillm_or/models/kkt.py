@@ -1,24 +1,28 @@
 r"""The followers' KKT system, without complementarity: what all KKT formulations share.
 
-Sets      users i, providers j, leader L, pairs (i, j) that may be used, free pairs of which it is not yet known.
-Data      D_i demand, alpha_j capacity, c_ij cost without congestion and without the leader's price, r_i = w_q,i / w_p,i
+Sets      users i, providers j, decisions k, pairs (i, j) that may be used, free pairs of which it is not yet known.
+Data      D_i demand; c_ij cost where nothing congests and all decisions are 0; rho_ik what one more of decision k adds
+          to the cost of its provider j(k), 1 of a price; beta_ij and gamma_ij slopes by load and by the user's flow
           (money divided by the user's price weight, as in `bounds.py`).
 
-Variables          name          unit              shape
-  p_j              price         money/volume      L
-  lambda_i         level         money/volume      users
-  x_j              load          volume            providers
-  f_ij             flow          volume            pairs
+Variables          name             unit              shape
+  y_k              decision         money/volume      decisions
+  lambda_i         level            money/volume      users
+  x_j              provider_load    volume            providers
+  f_ij             flow             volume            pairs
+  B_k              billed           volume            decisions that are not the one price of a provider
 
 Constraints
-  sum_j f_ij = D_i                                                        demand
-  sum_i f_ij = x_j                                                        balance
-  mu_ij = c_ij + p_j [j in L] + (r_i / alpha_j)(x_j + f_ij) - lambda_i    the expression `reduced`
-  mu_ij = 0 where the pair is always used                                 used
-  mu_ij >= 0 on free pairs                                                stationary
+  sum_j f_ij = D_i                                                                    demand
+  sum_i f_ij = x_j                                                                    balance
+  sum_i rho_ik f_ij(k) = B_k                                                          billing
+  mu_ij = c_ij + sum_k:j(k)=j rho_ik y_k + beta_ij x_j + gamma_ij f_ij - lambda_i     the expression `reduced`
+  mu_ij = 0 where the pair is always used                                             used
+  mu_ij >= 0 on free pairs                                                            stationary
 
-Pairs that are never used, by the bounds, are left out, flows and rows. What is exact: with mu_ij f_ij = 0 added, the
-points of this system are the market's equilibria, one for each price vector (Phi is strictly convex).
+Pairs that are never used, by the bounds, are left out, flows and rows. B_k is there only where a formulation asks for
+products of decisions and volumes (`revenue`). What is exact: with mu_ij f_ij = 0 added, the points of this system are
+the market's equilibria, one for all decisions (Phi is strictly convex).
 
 Reference: Fortuny-Amat, McCarl, Journal of the Operational Research Society 32 (1981) 783-792,
 doi 10.1057/jors.1981.156.
@@ -26,11 +30,14 @@ doi 10.1057/jors.1981.156.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pyomo.environ as pyo
 
+from prillm_or.market.decisions import rises
 from prillm_or.market.market import Array, Market
-from prillm_or.models.bounds import Bounds, costs, weight_ratio
+from prillm_or.models.bounds import Bounds, costs, slopes
 
 
 def kkt_core(market: Market, bounds: Bounds) -> pyo.ConcreteModel:
@@ -41,6 +48,28 @@ def kkt_core(market: Market, bounds: Bounds) -> pyo.ConcreteModel:
     _add_flow_rows(model, market)
     _add_stationarity(model, market)
     return model
+
+
+def revenue(model: pyo.ConcreteModel, market: Market) -> pyo.Expression:
+    """What decisions bring in, sum_k y_k B_k, a product for each; a load, or B_k with its row, which is added here."""
+    if market.plain:
+        return sum(model.decision[k] * model.provider_load[j] for k, j in enumerate(market.leader))
+    rise = rises(market)
+
+    def volume(k: int, flow: Callable[[pyo.Var], float | pyo.Var]) -> pyo.Expression:
+        j = market.decisions[k].provider
+        return sum(float(rise[i, k]) * flow(model.flow[i, j]) for i in model.users_of[j])
+
+    def ends(_: pyo.ConcreteModel, k: int) -> tuple[float, float]:
+        return volume(k, lambda flow: flow.lb), volume(k, lambda flow: flow.ub)
+
+    model.billed = pyo.Var(model.decisions, bounds=ends)
+
+    @model.Constraint(model.decisions)
+    def billing(m: pyo.ConcreteModel, k: int) -> pyo.Expression:
+        return volume(k, lambda flow: flow) == m.billed[k]
+
+    return sum(model.decision[k] * model.billed[k] for k in model.decisions)
 
 
 def add_slack(model: pyo.ConcreteModel, bounds: Bounds) -> None:
@@ -56,7 +85,7 @@ def _add_sets(model: pyo.ConcreteModel, market: Market, bounds: Bounds) -> None:
     pairs = [(int(i), int(j)) for i, j in zip(*bounds.possible.nonzero(), strict=True)]
     model.users = pyo.Set(initialize=range(market.n))
     model.providers = pyo.Set(initialize=range(market.m))
-    model.leader = pyo.Set(initialize=market.leader)
+    model.decisions = pyo.Set(initialize=range(len(market.decisions)))
     model.pairs = pyo.Set(initialize=pairs, dimen=2)
     model.free = pyo.Set(initialize=[pair for pair in pairs if not bounds.certain[pair]], dimen=2)
     model.certain = pyo.Set(initialize=[pair for pair in pairs if bounds.certain[pair]], dimen=2)
@@ -65,9 +94,9 @@ def _add_sets(model: pyo.ConcreteModel, market: Market, bounds: Bounds) -> None:
 
 
 def _add_variables(model: pyo.ConcreteModel, market: Market, bounds: Bounds) -> None:
-    own = {j: (float(bounds.price_low[a]), float(bounds.price_high[a])) for a, j in enumerate(market.leader)}
-    model.price = pyo.Var(model.leader, bounds=lambda _, j: own[j])
+    decisions = _ranges(bounds.price_low, bounds.price_high)
     levels, loads = _ranges(bounds.level_low, bounds.level_high), _ranges(bounds.load_low, bounds.load_high)
+    model.decision = pyo.Var(model.decisions, bounds=lambda _, k: decisions[k])
     model.level = pyo.Var(model.users, bounds=lambda _, i: levels[i])
     model.provider_load = pyo.Var(model.providers, bounds=lambda _, j: loads[j])
     model.flow = pyo.Var(
@@ -90,13 +119,14 @@ def _add_flow_rows(model: pyo.ConcreteModel, market: Market) -> None:
 
 
 def _add_stationarity(model: pyo.ConcreteModel, market: Market) -> None:
-    cost = costs(market, np.zeros(len(market.leader)))
-    slope = weight_ratio(market)[:, None] / market.capacity
+    cost, rise = costs(market, np.zeros(len(market.decisions))), rises(market)
+    by_load, own = slopes(market)
 
     @model.Expression(model.pairs)
     def reduced(m: pyo.ConcreteModel, i: int, j: int) -> pyo.Expression:
-        price = m.price[j] if j in m.leader else 0.0
-        return float(cost[i, j]) + price + float(slope[i, j]) * (m.provider_load[j] + m.flow[i, j]) - m.level[i]
+        decided = sum(float(rise[i, k]) * m.decision[k] for k in m.decisions if market.decisions[k].provider == j)
+        crowded = float(by_load[i, j]) * m.provider_load[j] + float(own[i, j]) * m.flow[i, j]
+        return float(cost[i, j]) + decided + crowded - m.level[i]
 
     @model.Constraint(model.certain)
     def used(m: pyo.ConcreteModel, i: int, j: int) -> pyo.Expression:

@@ -1,6 +1,6 @@
 r"""mpec: the leader's problem as a programme with complementarity conditions, handed to Pyomo's own transformation.
 
-    max   sum_{j in L} (p_j - k_j) x_j
+    max   the profit as in kkt-bilinear
     s.t.  the followers' KKT system (`kkt.py`): demand, balance, used
           f_ij >= 0  _|_  mu_ij >= 0                  on free pairs           complementary
 
@@ -71,7 +71,7 @@ def build(market: Market, options: MpecOptions, best_profit: float) -> Relaxed:
     best_profit
         Ignored: a local method gets no profit already found.
     """
-    scaled, money, volume = scaled_market(market)
+    scaled, money, volume, decision = scaled_market(market)
     model, bounds = relaxed_core(scaled)
     _add_complementarity(model)
     pyo.TransformationFactory("mpec.simple_nonlinear").apply_to(model, mpec_bound=options.epsilon)
@@ -82,6 +82,7 @@ def build(market: Market, options: MpecOptions, best_profit: float) -> Relaxed:
         market=scaled,
         money=money,
         volume=volume,
+        decision=decision,
         model=model,
         bounds=bounds,
         needs=NEEDS,

@@ -8,6 +8,7 @@ import numpy as np
 import pyomo.environ as pyo
 
 from prillm_or.errors import CombinationError
+from prillm_or.market.decisions import all_prices, per_unit
 from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, derive_bounds, loose_bounds
 from prillm_or.models.capabilities import Capability
@@ -22,12 +23,13 @@ class Prepared:
 
     Parameters
     ----------
-    market, money, volume
+    market, money, volume, decision
         As `scaled_market` gives them.
     bounds
-        Proven at every price that can be optimal.
+        Proven at all decisions that can be optimal.
     upper_bound
-        The sum of (p_j - k_j) x_j at the highest prices and the largest loads of the bounds, dear enough ones alone.
+        The sum over the leader's providers of the largest load of the bounds times the most that a unit of it earns at
+        the highest prices, where that is above 0.
     notes
         Lines for people.
     """
@@ -35,6 +37,7 @@ class Prepared:
     market: Market
     money: float
     volume: float
+    decision: Array
     bounds: Bounds
     upper_bound: float
     notes: tuple[str, ...]
@@ -57,15 +60,16 @@ def prepare(market: Market, best_profit: float, big_m: float | None = None) -> P
     CombinationError
         When `big_m` is below the largest derived value.
     """
-    # The window rests on monotone demand, which is known of one price; a given M is to be compared without its help.
-    low, high = np.zeros(len(market.leader)), market.price_cap
-    if big_m is None and len(market.leader) == 1:
+    # The window rests on a profit of margin times load; a given M is to be compared without its help.
+    low, high = np.zeros(len(market.decisions)), market.price_cap
+    if big_m is None and market.plain and len(market.decisions) == 1:
         low, high = price_window(market, best_profit)
-    scaled, money, volume = scaled_market(market, float(high.max()))  # a cap far above all useful prices is no measure
-    bounds = derive_bounds(scaled, low / money, high / money)
+    scaled, money, volume, decision = scaled_market(market, high)  # a cap far above all useful prices is no measure
+    bounds = derive_bounds(scaled, low / decision, high / decision)
     if big_m is not None:
         bounds = _checked(loose_bounds(scaled, big_m / money), bounds, money)
-    return Prepared(scaled, money, volume, bounds, _first_bound(scaled, bounds), _notes(bounds, money))
+    notes = _notes(bounds, money, decision)
+    return Prepared(scaled, money, volume, decision, bounds, _first_bound(scaled, bounds), notes)
 
 
 def formulate(
@@ -82,6 +86,7 @@ def formulate(
         market=prepared.market,
         money=prepared.money,
         volume=prepared.volume,
+        decision=prepared.decision,
         model=model,
         bounds=prepared.bounds,
         needs=needs,
@@ -96,7 +101,9 @@ def _first_bound(market: Market, bounds: Bounds) -> float:
     # A provider below its unit cost earns nothing. Where caps are tiny beside other costs, or below unit costs, this
     # is all there is to prove, and beyond what a model's digits would tell.
     own = list(market.leader)
-    return float(np.maximum(bounds.price_high - market.unit_cost[own], 0.0) @ bounds.load_high[own])
+    earned = per_unit(market, all_prices(market, bounds.price_high)[own] - market.unit_cost[own])
+    most = earned if earned.ndim == 1 else earned.max(axis=0)
+    return float(np.maximum(most, 0.0) @ bounds.load_high[own])
 
 
 def _checked(loose: Bounds, derived: Bounds, money: float) -> Bounds:
@@ -110,13 +117,13 @@ def _checked(loose: Bounds, derived: Bounds, money: float) -> Bounds:
     return loose
 
 
-def _notes(bounds: Bounds, money: float) -> tuple[str, ...]:
+def _notes(bounds: Bounds, money: float, decision: Array) -> tuple[str, ...]:
     """What people are told of the derivation."""
     free, counts = bounds.possible & ~bounds.certain, bounds.counts
     lines = [
         f"pairs: {counts['pairs']}, never used {counts['pairs_never_used']}, always used "
         f"{counts['pairs_always_used']}, free {counts['pairs_free']}",
-        f"prices considered: {_range(bounds.price_low * money)} to {_range(bounds.price_high * money)}",
+        f"prices considered: {_range(bounds.price_low * decision)} to {_range(bounds.price_high * decision)}",
     ]
     if free.any():
         values = bounds.reduced_high[free] * money

@@ -12,7 +12,7 @@ from prillm_or.models.bounds import Bounds, derive_bounds
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt import kkt_core
-from prillm_or.models.kkt_bilinear import bilinear_profit
+from prillm_or.models.kkt_bilinear import add_profit
 
 NEEDS = frozenset({Capability.NLP})
 
@@ -28,8 +28,8 @@ class Relaxed(Formulation):
     schedule
         Its values, in the order in which to take them.
     starts
-        Prices, shape (len(leader),) each, in the model's units, to start from with the users' equilibrium there; none:
-        one start in the middle of all bounds.
+        Decisions, shape (k,) each, in the model's units, to start from with the users' equilibrium there; none: one
+        start in the middle of all bounds.
     """
 
     epsilon: pyo.Param
@@ -44,7 +44,7 @@ class Relaxed(Formulation):
 
 
 def relaxed_core(market: Market) -> tuple[pyo.ConcreteModel, Bounds]:
-    """The followers' KKT system and the profit as it is, bounded by what is proven of all prices in [0, cap].
+    """The followers' KKT system and the profit as it is, bounded by what is proven of all decisions in [0, cap].
 
     The rows mu_ij >= 0 on free pairs are left to the formulation, which states them with their complementarity.
 
@@ -53,8 +53,8 @@ def relaxed_core(market: Market) -> tuple[pyo.ConcreteModel, Bounds]:
     market
         In the model's units.
     """
-    bounds = derive_bounds(market, np.zeros(len(market.leader)), market.price_cap)
+    bounds = derive_bounds(market, np.zeros(len(market.decisions)), market.price_cap)
     model = kkt_core(market, bounds)
     model.del_component(model.stationary)
-    model.objective = pyo.Objective(expr=bilinear_profit(model, market), sense=pyo.maximize)
+    add_profit(model, market)
     return model, bounds

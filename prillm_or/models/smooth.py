@@ -1,6 +1,6 @@
 r"""smooth: the leader's problem with complementarity relaxed by a shrinking epsilon (Scholtes), from several starts.
 
-    max   sum_{j in L} (p_j - k_j) x_j
+    max   the profit as in kkt-bilinear
     s.t.  the followers' KKT system (`kkt.py`): demand, balance, used
           mu_ij = the reduced cost of (i, j)          on free pairs           slack_is_reduced_cost
           f_ij mu_ij <= epsilon                       on free pairs           nonlinear
@@ -95,7 +95,7 @@ def build(market: Market, options: SmoothOptions, best_profit: float) -> Relaxed
     best_profit
         Ignored: a local method gets no profit already found.
     """
-    scaled, money, volume = scaled_market(market)
+    scaled, money, volume, decision = scaled_market(market)
     model, bounds = relaxed_core(scaled)
     _add_relaxed_complementarity(model, bounds, options.epsilon_first)
     return Relaxed(
@@ -103,6 +103,7 @@ def build(market: Market, options: SmoothOptions, best_profit: float) -> Relaxed
         market=scaled,
         money=money,
         volume=volume,
+        decision=decision,
         model=model,
         bounds=bounds,
         needs=NEEDS,

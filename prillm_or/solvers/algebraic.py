@@ -51,7 +51,7 @@ def solve_algebraic(
         formulation = build(market, first.profit)
         best = Incumbent(formulation.market)
         assert first.prices is not None
-        best.offer(first.prices / formulation.money)
+        best.offer(first.prices / formulation.decision)
         build_s = time.perf_counter() - began
         proposal, refusal = _solve(formulation, best, solver, limits, deadline, options)
     except KeyboardInterrupt:  # outside the solver, which would have kept its bound
@@ -61,7 +61,7 @@ def solve_algebraic(
         notes.append(f"outer approximation, since {refusal}")
     assert best.equilibrium is not None
     notes += formulation.binding(best.equilibrium)
-    prices = best.equilibrium.prices * formulation.money
+    prices = best.equilibrium.prices * formulation.decision
     stats = {**formulation.bounds.counts, **proposal.stats}
     return Proposal(prices, proposal.upper_bound, proposal.ended, tuple(notes), build_s, stats, proposal.cause)
 
@@ -69,11 +69,11 @@ def solve_algebraic(
 def _refuse_beyond_licence(market: Market, solver: AlgebraicSolver) -> None:
     """Refuse, before anything is built, a market whose smallest model is too large for the licence.
 
-    Whatever the bounds rule out, a price each, a multiplier and a flow for each user, and each load remain.
+    Whatever the bounds rule out, the decisions, a multiplier and a flow for each user, and each load remain.
     """
-    limit, least = solver.limit(), len(market.leader) + 2 * market.n + market.m
+    limit, least = solver.limit(), len(market.decisions) + 2 * market.n + market.m
     if limit is not None and least > limit:
-        others = ", scip, path or bisect" if len(market.leader) == 1 else " or scip"
+        others = ", scip, path or bisect" if len(market.decisions) == 1 else " or scip"
         raise UnavailableError(
             f"{market.name}: its model has at least {least} variables, the licence of {solver.name} here allows "
             f"{limit}; use {argument('solver', 'highs')}{others}, or install a full licence"
@@ -123,7 +123,7 @@ def _solve_as_it_is(
     # Half of the gap is kept for what the model's rounding and the true equilibrium may cost.
     answer = solver.run(formulation, replace(limits, gap=0.5 * limits.gap), options)
     if answer.has_values:
-        best.offer_near(formulation.prices() / formulation.money)
+        best.offer_near(formulation.decisions())
         best.polish()
     bound = min(formulation.upper_bound, np.inf if answer.bound is None else answer.bound)
     notes = ("one model, solved as it is",)

@@ -33,6 +33,7 @@ import numpy as np
 from prillm_or import __version__
 from prillm_or.curves.trace import best_on_piece, trace
 from prillm_or.limits import Deadline, Limits
+from prillm_or.market.decisions import decision_costs, sizes
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.incumbent import Incumbent
@@ -55,7 +56,7 @@ class Ascent:
     """Ascents from several starts; `path` for one price."""
 
     name = "ascent"
-    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES})
+    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.PRICE_LISTS})
 
     def version(self) -> str:
         """Version of this package."""
@@ -63,7 +64,7 @@ class Ascent:
 
     def solve(self, market: Market, limits: Limits) -> Proposal:
         """Find the best price, or the best local maximum of several."""
-        if len(market.leader) == 1:
+        if len(market.decisions) == 1:
             return Path().solve(market, limits)
         market = within_reach(market)
         users, deadline = user_problem(market), Deadline(limits.time_limit)
@@ -90,7 +91,7 @@ def ascend(market: Market, users: UserProblem, begin: Iterable[Array], near: Equ
     market, users
         The market, whose leader has several prices, and its users by `user_problem`.
     begin
-        The starts, at least one, each of shape (len(leader),) and within the caps.
+        The starts, at least one, each of shape (k,) and within the caps.
     near
         An equilibrium of the same users to look for others from.
     """
@@ -131,6 +132,7 @@ class Climb:
         deadline: Deadline | None = None,
     ) -> None:
         self._market = market
+        self._unit = 1 / sizes(market)
         self._deadline = deadline or Deadline(None)
         self.best = Incumbent(market, users)
         self.best.offer(prices, near)
@@ -153,7 +155,7 @@ class Climb:
 
     def one_at_a_time(self) -> None:
         """Bring each price in turn to its best, all others held."""
-        for which in range(len(self._market.leader)):
+        for which in range(len(self._market.decisions)):
             if self._deadline.passed():
                 raise _TimeUp
             at = self._highest()
@@ -164,7 +166,7 @@ class Climb:
     def _best_along(self, at: Equilibrium, which: int) -> float:
         """Best value of one price, the others held; of the part that was seen when the time runs out."""
         self.traces += 1
-        cost = self._market.unit_cost[list(self._market.leader)]
+        cost = decision_costs(self._market)
         low = at.prices.copy()
         low[which] = 0.0
         price, best = 0.0, -np.inf
@@ -180,7 +182,7 @@ class Climb:
         """Step along the ridge that the best prices may sit on."""
         at, profit = self._highest(), self.best.profit
         for off in _OFF:
-            away = off * float(self._market.price_cap.max())
+            away = off * float((self._market.price_cap / self._unit).max())
             # Users torn between two of the leader's own providers stay so where both prices move alike. A sampled
             # direction misses that line by rounding, which is too much where congestion is weak and ridges are sharp.
             for direction in (np.ones(len(at.prices)), -np.ones(len(at.prices)), self._way_up(at, away)):
@@ -189,7 +191,7 @@ class Climb:
                 self.ridges += 1
 
                 def height(step: float, way: Array = direction) -> float:
-                    found = self._look(at.prices + step * way)
+                    found = self._look(at.prices + step * way * self._unit)
                     return profit_of(self._market, found.prices, found.billed)
 
                 _go_far(height, profit, away)
@@ -197,12 +199,15 @@ class Climb:
                     return
 
     def _way_up(self, at: Equilibrium, away: float) -> Array | None:
-        """Least mixture of the gradients `away` from prices, and of what 0 and the caps forbid, its largest entry 1."""
+        """Least mixture of the gradients `away` from prices, and of what 0 and the caps forbid, its largest entry 1.
+
+        In what decisions add to a unit's cost, where these are not simply prices.
+        """
         from scipy.optimize import nnls
 
         prices, axes = at.prices, np.eye(len(at.prices))
-        around = [prices + sign * away * axis for axis in axes for sign in (-1.0, 1.0)]
-        gradients = [self.best.gradient(self._look(point)) for point in around]
+        around = [prices + sign * away * axis * self._unit for axis in axes for sign in (-1.0, 1.0)]
+        gradients = [self.best.gradient(self._look(point)) * self._unit for point in around]
         size = max(float(np.abs(gradients).max()), np.finfo(np.float64).tiny)
         walls = [*(axes[prices <= 0.0]), *(-axes[prices >= self._market.price_cap])]
         columns = np.array([*(gradient / size for gradient in gradients), *walls]).T

@@ -61,21 +61,22 @@ def knots(offsets: Array, moving: int, sensitivity: Array, width: Array, demand:
     sensitivity
         Shape (n,): rho, the rise of g_s per unit of price, > 0.
     width
-        Shape (m,): load per unit of level, > 0.
+        Shape (m,), or (n, m) where buyers differ: load per unit of level, > 0.
     demand
         Shape (n,): D, > 0.
     """
-    level, open_width, taken = _in_order(np.delete(offsets, moving, axis=1), np.delete(width, moving), demand)
+    level, open_width, taken = _in_order(np.delete(offsets, moving, axis=1), np.delete(width, moving, axis=-1), demand)
     # The rival opened last before the demand is gone; from its level on, the open width takes what is left of it.
     last = (taken < demand[:, None]).sum(axis=1) - 1  # at the lowest level rivals take nothing: last >= 0
     rows, place = np.arange(len(demand)), np.arange(level.shape[1] + 1)
     left_at = level[rows, last] + (demand - taken[rows, last]) / open_width[rows, last]
     level = np.column_stack([np.minimum(level, left_at[:, None]), left_at])
     remaining = np.column_stack([np.maximum(demand[:, None] - taken, 0.0), np.zeros(len(demand))])
-    offset = level - offsets[:, [moving]] - remaining / width[moving]
+    own = width[..., [moving]]
+    offset = level - offsets[:, [moving]] - remaining / own
     # p(l) never falls in exact arithmetic; the running maximum keeps rounding from undoing that.
     price = np.maximum.accumulate(offset / sensitivity[:, None], axis=1)
-    slope = -sensitivity[:, None] * open_width / (1 + open_width / width[moving])
+    slope = -sensitivity[:, None] * open_width / (1 + open_width / own)
     # Once a buyer has left, dearer prices change nothing: only the knots up to that price count.
     slope = np.where(place[:-1] <= last[:, None], slope, 0.0)
     bends = place <= last[:, None] + 1
@@ -94,7 +95,8 @@ def _in_order(offsets: Array, width: Array, demand: Array) -> tuple[Array, Array
         level = np.take_along_axis(offsets, order, axis=1)
         inner = np.argsort(level, axis=1)
         level, order = np.take_along_axis(level, inner, axis=1), np.take_along_axis(order, inner, axis=1)
-        open_width = np.cumsum(width[order], axis=1)
+        opened = width[order] if width.ndim == 1 else np.take_along_axis(width, order, axis=1)
+        open_width = np.cumsum(opened, axis=1)
         taken = np.zeros_like(level)
         np.cumsum(open_width[:, :-1] * np.diff(level, axis=1), axis=1, out=taken[:, 1:])
         if count == most or (taken[:, -1] >= demand).all():

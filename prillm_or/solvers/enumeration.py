@@ -1,16 +1,19 @@
-r"""enumerate: brute force over the KKT patterns of one price; small, exact, and independent of `path`.
+r"""enumerate: brute force over the KKT patterns of one decision; small, exact, and independent of `path`.
 
 At an equilibrium every pair (i, j) is used, with reduced cost r_ij = 0, or unused, with f_ij = 0. In scaled money
-(costs of user i divided by w_q,i) and with p the leader's price,
+(costs of user i divided by w_q,i, if that is above 0) and with p the leader's decision, a price for instance,
 
-    sum_j f_ij = D_i,    sum_i f_ij = x_j,    g_ij + rho_i p [j = s] + (x_j + f_ij) / alpha_j - lambda_i - r_ij = 0,
-    f, r >= 0,    0 <= p <= cap.
+    sum_j f_ij = D_i,    sum_i f_ij = x_j,
+    g_ij + rho_i p [j = s] + x_j / alpha_j + f_ij / a_ij - lambda_i - r_ij = 0,
+    f, r >= 0,    0 <= p <= cap,
+
+with 1 / a_ij = 1 / (alpha_j count_i) + s_ij / (w_q,i D_i), and without congestion s_ij / D_i and no x_j / alpha_j.
 
 These rows are linear in (p, lambda, x, f, r). The search branches depth first over the pairs, used or unused, and cuts
 a partial pattern off when the rows with the columns fixed so far (r_ij = 0 or f_ij = 0) have no solution: a linear
 feasibility programme, in which pairs not yet decided need not be complementary; HiGHS goes on from the last one. The
 remaining columns of a complete pattern are a basis of the rows, so that everything is linear in p; its signs leave an
-interval of prices, on which the profit is a quadratic of p with its best point at the top or at an end. Every
+interval of prices, on which the profit is a quadratic of p with its best point at a top or at an end. Every
 equilibrium has a pattern, hence the best of all is the optimum.
 
 This is the brute force of Guo, Bai, Jin (AAAI 2026) with pruning. It neither solves equilibria (but one, of the rivals
@@ -29,7 +32,7 @@ import numpy as np
 from prillm_or import __version__
 from prillm_or.errors import CombinationError, argument
 from prillm_or.limits import Deadline, Limits
-from prillm_or.market.decisions import all_prices
+from prillm_or.market.decisions import all_prices, per_unit, rises
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
@@ -47,7 +50,7 @@ class Enumerate:
     """Brute force over complementarity patterns."""
 
     name = "enumerate"
-    capabilities = frozenset({Capability.ONE_PRICE})
+    capabilities = frozenset({Capability.ONE_PRICE, Capability.PRICE_LISTS})
 
     def version(self) -> str:
         """Version of this package."""
@@ -86,13 +89,20 @@ class _Rows:
 
     def __init__(self, market: Market) -> None:
         n, m = self.shape = market.n, market.m
-        self.leader, self.cap = market.leader[0], float(market.price_cap[0])
-        self.unit_cost, self.total = float(market.unit_cost[self.leader]), float(market.demand.sum())
-        own = market.price_weight[:, None] * all_prices(market, 0.0) + market.delay_weight[:, None] * market.delay
-        offset = (own - market.value) / market.congestion_weight[:, None]
+        self.leader, self.cap, self.total = market.leader[0], float(market.price_cap[0]), float(market.demand.sum())
+        table = all_prices(market, 0.0)
+        # What a unit of each user's flow earns the leader, at p = 0 and per p.
+        self.margin = np.broadcast_to(per_unit(market, table - market.unit_cost)[..., self.leader], n)
+        self.rise = rises(market)[:, 0]
+        spent = market.price_weight[:, None] * per_unit(market, table)
+        scale = market.congestion_weight[:, None] if market.congested else 1.0
+        offset = (spent + market.delay_weight[:, None] * market.delay - market.worth) / scale
         offset -= offset.min(axis=1, keepdims=True)
-        money = float(offset.max()) + self.total / float(market.capacity.sum())
-        slope = self.total / market.capacity / money
+        by_load = 1 / market.capacity if market.congested else np.zeros(m)
+        own = by_load / market.count[:, None] + market.pair_dispersion / (scale * market.demand[:, None])
+        money = float(offset.max()) + self.total / float((1 / own).mean(axis=0).sum())
+        by_load, own = by_load * self.total / money, own * self.total / money
+        pays = self.cap * market.price_weight * self.rise / np.ravel(scale) / money
         self.level, self.load = slice(1, 1 + n), slice(1 + n, 1 + n + m)
         self.flow = (1 + n + m + np.arange(n * m)).reshape(n, m)
         self.reduced = self.flow + n * m
@@ -102,9 +112,9 @@ class _Rows:
             self.matrix[i, self.flow[i]] = 1.0
             for j in range(m):
                 row = self.matrix[n + m + i * m + j]
-                row[0] = market.price_weight[i] / market.congestion_weight[i] * self.cap / money * (j == self.leader)
+                row[0] = pays[i] * (j == self.leader)
                 row[1 + i], row[self.reduced[i, j]] = -1.0, -1.0
-                row[1 + n + j] = row[self.flow[i, j]] = slope[j]
+                row[1 + n + j], row[self.flow[i, j]] = by_load[j], own[i, j]
         for j in range(m):
             self.matrix[n + j, self.flow[:, j]] = 1.0
             self.matrix[n + j, 1 + n + j] = -1.0
@@ -159,7 +169,8 @@ class _Search:
         if not self.points:
             return np.nan, -np.inf
         top = max(profit for _, profit in self.points)
-        noise = _ROUNDING * (self._rows.cap + self._rows.unit_cost) * self._rows.total
+        rows = self._rows
+        noise = _ROUNDING * float((np.abs(rows.margin) + rows.cap * rows.rise).max()) * rows.total
         return min(price for price, profit in self.points if profit >= top - noise), top
 
     def _complete(self, used: Mask, pair: int, point: Array) -> Iterator[None]:
@@ -197,15 +208,16 @@ class _Search:
         low, high = rows.interval(values, rates)
         if low > high:
             return
-        load, slope = values[rows.load][rows.leader], rates[rows.load][rows.leader]
+        flow, slope = values[rows.flow[:, rows.leader]], rates[rows.flow[:, rows.leader]]
+        margin, rise = rows.margin, rows.cap * rows.rise
         candidates = [low, high]
-        # Profit is (cap u - k)(load + slope u), a concave parabola of u where the load falls.
-        if slope * rows.cap < 0:
-            top = (rows.unit_cost * slope - rows.cap * load) / (2 * rows.cap * slope)
-            candidates.append(min(max(float(top), low), high))
+        # Profit is the sum of (margin + rise u)(flow + slope u), a concave parabola of u where this is below 0.
+        bend = float(rise @ slope)
+        if bend < 0:
+            top = -float(rise @ flow + margin @ slope) / (2 * bend)
+            candidates.append(min(max(top, low), high))
         for u in candidates:
-            price = rows.cap * u
-            self.points.append((price, float((price - rows.unit_cost) * (load + slope * u)) * rows.total))
+            self.points.append((rows.cap * u, float((margin + rise * u) @ (flow + slope * u)) * rows.total))
 
 
 class _Feasibility:

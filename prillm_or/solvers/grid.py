@@ -2,7 +2,8 @@ r"""grid: what is done without looking at the structure: try prices on a grid, a
 
 The users' equilibrium at given prices minimises the potential (`docs/mathematics.md`, section 2)
 
-    sum_ij g_ij f_ij + sum_j (x_j^2 + sum_i f_ij^2) / (2 alpha_j),      sum_j f_ij = D_i,  sum_i f_ij = x_j,  f >= 0,
+    sum_ij g_ij f_ij + sum_j x_j^2 / (2 alpha_j) + sum_ij f_ij^2 / (2 a_ij),
+    sum_j f_ij = D_i,  sum_i f_ij = x_j,  f >= 0,
 
 which any QP solver takes; here HiGHS, afresh at every price. 101 prices from 0 to the cap, or 21 x 21 for two prices;
 then three times a finer grid, with steps a fifth as long, around the best. Nothing is proven between the points: no
@@ -26,10 +27,12 @@ import numpy as np
 from prillm_or import __version__
 from prillm_or.errors import CombinationError, argument
 from prillm_or.limits import Deadline, Limits
+from prillm_or.market.decisions import all_prices, per_unit
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.silent import silent_highs
+from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import user_problem
 from prillm_or.users.reach import within_reach
 
@@ -44,7 +47,7 @@ class Grid:
     """Grid search with one general quadratic programme per point."""
 
     name = "grid"
-    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES})
+    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.PRICE_LISTS})
 
     def version(self) -> str:
         """Version of this package."""
@@ -58,9 +61,9 @@ class Grid:
         CombinationError
             When there are more than two prices: grids grow too fast.
         """
-        if len(market.leader) not in _POINTS:
+        if len(market.decisions) not in _POINTS:
             raise CombinationError(
-                f"{market.name}: the leader sets {len(market.leader)} prices, solver grid takes one or two; "
+                f"{market.name}: the leader sets {len(market.decisions)} prices, solver grid takes one or two; "
                 f"use {argument('solver', 'ascent')} or {argument('solver', 'highs')}"
             )
         search = _Search(within_reach(market), Deadline(limits.time_limit))
@@ -87,8 +90,9 @@ class _Search:
         self._profit = -np.inf
         self._users = _UsersProgramme(market)
         # Ties go to the smallest prices, and programmes are solved to about this share of all the money in play.
-        self._noise = _BETTER * float((market.price_cap + market.unit_cost[list(market.leader)]).max())
-        self._noise *= float(market.demand.sum())
+        dearest = per_unit(market, all_prices(market, market.price_cap)[list(market.leader)])
+        costs = per_unit(market, market.unit_cost[list(market.leader)])
+        self._noise = _BETTER * float((dearest + costs).max()) * float(market.demand.sum())
 
     def run(self) -> bool:
         """Go through the grids; False when the time runs out."""
@@ -110,12 +114,12 @@ class _Search:
         return True
 
     def _try(self, prices: Array) -> None:
-        load = self._users.loads(prices, self._deadline.left())
-        if load is None:
+        billed = self._users.billed(prices, self._deadline.left())
+        if billed is None:
             self.failed += not self._deadline.passed()
             return
         self.solved += 1
-        profit = float((prices - self._market.unit_cost[list(self._market.leader)]) @ load)
+        profit = profit_of(self._market, prices, billed)
         if self.prices is None or profit > self._profit + self._noise:
             self.prices, self._profit = prices, profit
 
@@ -130,16 +134,15 @@ class _UsersProgramme:
 
     def __init__(self, market: Market) -> None:
         self._users = user_problem(market)
-        self._leader = list(market.leader)
         self._total = float(market.demand.sum())
-        self._money = float(self._users.base.max() + self._total / market.capacity.sum())
+        self._money = float(self._users.base.max() + self._total / self._users.width.sum())
         self._solver = silent_highs()
         self._solver.setOptionValue("qp_regularization_value", 0.0)
         self._solver.passModel(self._rows())
         self._solver.passHessian(self._hessian())
 
-    def loads(self, prices: Array, seconds: float | None) -> Array | None:
-        """The leader's loads at its prices, both of shape (len(leader),), or None where HiGHS has no answer."""
+    def billed(self, prices: Array, seconds: float | None) -> Array | None:
+        """Billed volumes at the leader's decisions, shape (k,), as `profit_of` takes them; None without an answer."""
         n, m = self._users.base.shape
         cost = np.concatenate([np.zeros(m), self._users.offsets(prices).ravel() / self._money])
         self._solver.changeColsCost(m + n * m, np.arange(m + n * m, dtype=np.int32), cost)
@@ -148,7 +151,8 @@ class _UsersProgramme:
         self._solver.run()
         if self._solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             return None
-        return np.array(self._solver.getSolution().col_value)[self._leader] * self._total
+        values, tariff = np.array(self._solver.getSolution().col_value) * self._total, self._users.tariff
+        return values[:m] if tariff is None else values[m:].reshape(n, m).T @ tariff.mix
 
     def _rows(self) -> highspy.HighsLp:
         """Demands, n rows, and loads, m rows, by rows."""
@@ -167,10 +171,11 @@ class _UsersProgramme:
         return lp
 
     def _hessian(self) -> highspy.HighsHessian:
-        """Diagonal, 1 / alpha_j at x_j and at each f_ij."""
+        """Diagonal, 1 / alpha_j at x_j and 1 / a_ij at each f_ij."""
         n, m = self._users.base.shape
         hessian = highspy.HighsHessian()
         hessian.dim_, hessian.format_ = m + n * m, highspy.HessianFormat.kTriangular
         hessian.start_, hessian.index_ = np.arange(m + n * m + 1), np.arange(m + n * m)
-        hessian.value_ = np.tile(self._total / self._users.capacity / self._money, n + 1)
+        widths = np.broadcast_to(self._users.width, (n, m)).ravel()
+        hessian.value_ = self._total / np.concatenate([self._users.capacity, widths]) / self._money
         return hessian

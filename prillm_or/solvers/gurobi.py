@@ -45,6 +45,7 @@ class Gurobi:
         {
             Capability.ONE_PRICE,
             Capability.SEVERAL_PRICES,
+            Capability.PRICE_LISTS,
             Capability.MIP,
             Capability.CONVEX_MIQP,
             Capability.NONCONVEX,

@@ -44,7 +44,7 @@ class Highs:
     """HiGHS, a free solver of linear programmes with integer variables."""
 
     name = "highs"
-    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.MIP})
+    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.PRICE_LISTS, Capability.MIP})
 
     def version(self) -> str:
         """Version of highspy."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from prillm_or.market.decisions import decision_costs
 from prillm_or.market.market import Array, Market
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, earning_slopes, solve_users, user_problem
 
 _MOST_POLISHES = 30
 _BETTER = 1e-12
@@ -32,11 +33,11 @@ class Incumbent:
 
     @property
     def prices(self) -> Array | None:
-        """Best prices so far, shape (len(leader),), or None."""
+        """Best decisions so far, shape (k,), or None."""
         return None if self.equilibrium is None else self.equilibrium.prices
 
     def offer(self, prices: Array, start: Equilibrium | None = None) -> Equilibrium:
-        """Solve the equilibrium at `prices`, shape (len(leader),), clipped to the caps, and keep it if it is better.
+        """Solve the equilibrium at `prices`, shape (k,), clipped to the caps, and keep it if it is better.
 
         It is looked for from `start`, or from the best equilibrium so far.
         """
@@ -74,14 +75,14 @@ class Incumbent:
                 return
 
     def gradient(self, found: Equilibrium) -> Array:
-        """Derivatives of the profit by the prices on an equilibrium's support, shape (len(leader),)."""
+        """Derivatives of the profit by the decisions on an equilibrium's support, shape (k,)."""
         return self._derivatives(found)[0]
 
     def _derivatives(self, found: Equilibrium) -> tuple[Array, Array]:
-        """Those of the profit, and of the loads as of `load_slopes`."""
-        own = list(self.market.leader)
-        slopes = load_slopes(self.users, found.laplacian)
-        return found.load[own] + slopes.T @ (found.prices - self.market.unit_cost[own]), slopes
+        """Those of the profit, and of the volumes as of `load_slopes`."""
+        slopes, beside = earning_slopes(self.users, found.laplacian)
+        margin = found.prices - decision_costs(self.market)
+        return found.by_decision + slopes.T @ margin + beside, slopes
 
     def offer_near(self, prices: Array) -> None:
         """Offer prices that a solver found, and some a little lower.

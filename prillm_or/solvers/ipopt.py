@@ -51,7 +51,7 @@ class Ipopt:
     """Ipopt, a free local solver of smooth programmes."""
 
     name = "ipopt"
-    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.NLP})
+    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.PRICE_LISTS, Capability.NLP})
 
     def version(self) -> str:
         """Version of ipyopt."""

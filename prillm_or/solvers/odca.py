@@ -6,10 +6,14 @@ doi 10.1016/j.future.2020.02.045) we could read the abstract only. Its followers
 Guo, Bai and Jin (AAAI 2026) use it.
 
 Here user i believes that it is alone: it minimises sum_j f_ij (c_ij + beta_ij f_ij), a water-filling with marginal cost
-c_ij + 2 beta_ij f_ij. The leader believes it too. Users' own weights are handled in the scaled form of
-`users/equilibrium.py`: dividing user i's cost by w_q,i leaves the offset g_ij + rho_i p [j = s] and the common width
-alpha_j / 2 of `demand_curve.py`. In place of gradient steps on the price, which stop at a local maximum, all knots of
-the sum of the users' curves, at most n m, are visited: the best price of this model, exactly. Unit costs count.
+c_ij + 2 beta_ij f_ij. The leader believes it too. Each of count_i users of a row is alone: 2 beta_ij f_ij / count_i;
+dispersion adds s_ij f_ij / D_i. Users' own weights are handled in the scaled form of `users/equilibrium.py`: dividing
+user i's cost by w_q,i leaves the offset g_ij + rho_i p [j = s], and for `demand_curve.py` the width of a pair
+
+    1 / (2 / (alpha_j count_i) + s_ij / (w_q,i D_i)),      without congestion D_i / s_ij.
+
+In place of gradient steps on the price, which stop at a local maximum, all knots of the sum of the users' curves, at
+most n m, are visited: the best price of this model, exactly. Unit costs count.
 
 The model is exact where n = 1. With more users it underestimates congestion everywhere; no bound is proven.
 """
@@ -22,7 +26,7 @@ import numpy as np
 
 from prillm_or import __version__
 from prillm_or.limits import Deadline, Limits
-from prillm_or.market.market import Market
+from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.demand_curve import Knots, best_price, knots
 from prillm_or.solvers.protocols import Ended, Proposal
@@ -50,7 +54,7 @@ class Odca:
 def propose(market: Market, users: UserProblem, limits: Limits) -> Proposal:
     """See `Odca.solve`; `users` are the market's, by `user_problem`."""
     try:
-        curves = _curves(users, Deadline(limits.time_limit))
+        curves = _curves(users, _lonely_widths(market), Deadline(limits.time_limit))
         if curves is None:
             return Proposal(None, None, Ended.TIME_LIMIT, ("no time to build the users' curves",))
         price, expected = best_price(curves, float(market.price_cap[0]), float(market.unit_cost[market.leader[0]]))
@@ -64,7 +68,16 @@ def propose(market: Market, users: UserProblem, limits: Limits) -> Proposal:
     return Proposal(np.array([price]), None, Ended.FINISHED, notes, stats=stats)
 
 
-def _curves(users: UserProblem, deadline: Deadline) -> Knots | None:
+def _lonely_widths(market: Market) -> Array:
+    """Load per unit of level of each pair, shape (m,) where those of a provider are alike, else (n, m)."""
+    if not market.dispersion.any() and (market.count == 1).all():
+        return market.capacity / 2
+    by_load = 2 / np.multiply.outer(market.count, market.capacity) if market.congested else 0.0
+    scale = market.congestion_weight if market.congested else 1.0
+    return np.asarray(1 / (by_load + market.pair_dispersion / (scale * market.demand)[:, None]))
+
+
+def _curves(users: UserProblem, widths: Array, deadline: Deadline) -> Knots | None:
     """Knots of all users, in blocks of bounded memory, or None when the time is up."""
     n, m = users.base.shape
     rows = max(1, _BLOCK // m)
@@ -73,9 +86,8 @@ def _curves(users: UserProblem, deadline: Deadline) -> Knots | None:
         if deadline.passed():
             return None
         part = slice(first, first + rows)
-        blocks.append(
-            knots(users.base[part], users.leader[0], users.sensitivity[part, 0], users.capacity / 2, users.demand[part])
-        )
+        width = widths if widths.ndim == 1 else widths[part]
+        blocks.append(knots(users.base[part], users.leader[0], users.sensitivity[part, 0], width, users.demand[part]))
         _log.info("curves of %d of %d users", min(first + rows, n), n)
     return Knots(
         np.concatenate([block.price for block in blocks]),

@@ -65,7 +65,7 @@ def outer_approximation(
         counts.update(answer.stats)
         if answer.has_values:
             added = profit.add_tangents(violated_only=True)
-            prices = formulation.prices() / formulation.money
+            prices = formulation.decisions()
             best.offer_near(prices)
             _learn(formulation, best, prices)
         _log.info("round %d: profit %.8g, bound %.8g (model units)", rounds, best.profit, bound)

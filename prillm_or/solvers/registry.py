@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -199,9 +200,9 @@ def capabilities(name: str) -> frozenset[Capability]:
     return declared
 
 
-def solvers_with(capability: Capability) -> list[str]:
-    """Names of the solvers, of those installed here, that can take a thing."""
-    return [name for name in SOLVERS if SOLVERS[name].same_as is None and capability in _capabilities_here(name)]
+def solvers_with(wanted: AbstractSet[Capability]) -> list[str]:
+    """Names of the solvers, of those installed here, that can take all of some things."""
+    return [name for name in SOLVERS if SOLVERS[name].same_as is None and wanted <= _capabilities_here(name)]
 
 
 def solvers_for(model: str) -> list[str]:

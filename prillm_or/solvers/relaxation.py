@@ -68,7 +68,7 @@ def solve_relaxed(
                 break
     except KeyboardInterrupt:  # between two calls of the solver
         endings.append(Ended.INTERRUPTED)
-    prices = None if best.prices is None else best.prices * formulation.money
+    prices = None if best.prices is None else best.prices * formulation.decision
     stats = {**formulation.bounds.counts, **counts}
     cause = "each start failed, as its note says"
     return Proposal(prices, None, _overall(endings), tuple(notes), build_s, stats, cause)
@@ -100,7 +100,7 @@ def _climb(
         answer = solver.run(formulation, replace(limits, time_limit=deadline.left()), options)
         counts.update({"programmes": 1, **answer.stats})
         ended = answer.ended if answer.has_values or answer.ended in _STOPPED else Ended.UNKNOWN
-        _log.info("epsilon %.0e: %s, prices %s", epsilon, answer.ended, formulation.prices())
+        _log.info("epsilon %.0e: %s, prices %s", epsilon, answer.ended, formulation.decisions())
         if ended in _STOPPED:
             break
     return ended
@@ -108,9 +108,9 @@ def _climb(
 
 def _judged(formulation: Relaxed, best: Incumbent) -> str:
     """Offer the price in the model's values; say what it earns, in the user's units."""
-    found = best.offer(formulation.prices() / formulation.money)
+    found = best.offer(formulation.decisions())
     profit = profit_of(formulation.market, found.prices, found.billed) * formulation.money * formulation.volume
-    return f"prices {', '.join(f'{price:.6g}' for price in found.prices * formulation.money)}, profit {profit:.8g}"
+    return f"prices {', '.join(f'{price:.6g}' for price in found.prices * formulation.decision)}, profit {profit:.8g}"
 
 
 def _overall(endings: list[Ended]) -> Ended:

@@ -42,6 +42,7 @@ class Scip:
         {
             Capability.ONE_PRICE,
             Capability.SEVERAL_PRICES,
+            Capability.PRICE_LISTS,
             Capability.MIP,
             Capability.CONVEX_MIQP,
             Capability.NONCONVEX,

@@ -39,12 +39,16 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
     """
     chosen = None if model is None else model_profile(model)
     profile = solver_profile(_automatic(market, chosen) if solver == "auto" else solver)
-    takes, several = capabilities(profile.solver), Capability.SEVERAL_PRICES
-    if len(market.leader) > 1 and several not in takes:
-        raise CombinationError(
-            f"{market.name}: the leader sets {len(market.leader)} prices, solver {solver} takes one; "
-            f"use {argument('solver')} with {' or '.join(sorted(solvers_with(several), key=_proves_nothing))}"
-        )
+    asked = {Capability.SEVERAL_PRICES} if len(market.decisions) > 1 else set()
+    asked |= set() if market.plain else {Capability.PRICE_LISTS}
+    if lacking := asked - capabilities(profile.solver):
+        several = f"the leader sets {len(market.decisions)} prices, solver {solver} takes one"
+        lists = f"the leader sets components of a price list or factors, solver {solver} takes plain prices alone"
+        able = solvers_with(asked)
+        if Capability.SEVERAL_PRICES in asked:
+            able.sort(key=_proves_nothing)
+        why = several if Capability.SEVERAL_PRICES in lacking else lists
+        raise CombinationError(f"{market.name}: {why}; use {argument('solver')} with {' or '.join(able)}")
     if SOLVERS[profile.solver].algebraic:
         chosen = chosen or _default_model(profile.solver)
         able = solvers_for(chosen.formulation)
@@ -69,7 +73,7 @@ def _refuse_not_concave(market: Market, solver: str, formulation: str) -> None:
     if Capability.CONVEX_MIQP not in model_needs(formulation) or (kappa := concavity(market)) <= 1:
         return
     able = solvers_for(_NOT_CONCAVE)
-    own = ("path", "bisect") if len(market.leader) == 1 else ("ascent",)
+    own = ("path", "bisect") if len(market.decisions) == 1 else ("ascent",)
     ways = [argument("solver", name) for name in own]
     if able:
         other = "" if solver in able else f" with {argument('solver', able[0])}"
@@ -87,7 +91,7 @@ def _automatic(market: Market, model: ModelProfile | None) -> str:
     if model is not None:
         able = solvers_for(model.formulation)
         return next((name for name in _PREFERRED if name in able), _PREFERRED[0])
-    if len(market.leader) > 1:
+    if len(market.decisions) > 1:
         return _PREFERRED[0]
     return "path"
 
@@ -105,8 +109,8 @@ def refuse_several_prices(market: Market) -> None:
     CombinationError
         When there are several; the message names who proves a bound of its own.
     """
-    if (several := len(market.leader)) > 1:
-        proving = [name for name in solvers_with(Capability.SEVERAL_PRICES) if not _proves_nothing(name)]
+    if (several := len(market.decisions)) > 1:
+        proving = [name for name in solvers_with({Capability.SEVERAL_PRICES}) if not _proves_nothing(name)]
         raise CombinationError(
             f"{market.name}: the leader sets {several} prices, bisect certifies one; leave {argument('certify')} out, "
             f"or use {argument('solver', flag='--solver')} {' or '.join(proving)} without an abstraction, which prove "

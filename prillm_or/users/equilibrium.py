@@ -351,7 +351,16 @@ def load_slopes(users: UserProblem, laplacian: Laplacian) -> Array:
     Entry (a, b) is the change of the volume of decision a per unit of decision b, of one price a provider the load of
     provider a by the price of b: one of the one-sided derivatives at a kink, the derivative elsewhere.
     """
-    return np.array([_of_decisions(users, slope) for slope in billed_slopes(users, laplacian)]).T
+    return earning_slopes(users, laplacian)[0]
+
+
+def earning_slopes(users: UserProblem, laplacian: Laplacian) -> tuple[Array, Array]:
+    """Those of `load_slopes`, and of what the leader earns besides by each decision, shape (k,)."""
+    billed, tariff = billed_slopes(users, laplacian), users.tariff
+    if tariff is None:
+        return np.array([slope[list(users.decided)] for slope in billed]).T, np.zeros(len(billed))
+    volumes = np.array([tariff.of_decisions(slope) for slope in billed]).T
+    return volumes, np.array([tariff.beside(slope) for slope in billed])
 
 
 def billed_slopes(users: UserProblem, laplacian: Laplacian) -> list[Array]:
@@ -372,10 +381,6 @@ def billed_slope(users: UserProblem, laplacian: Laplacian, k: int, rates: tuple[
     j = users.decided[k]
     pairs.lower(rate, j, pairs.column(weight, j) * users.sensitivity[:, k])
     return users.billed(pairs, rate)
-
-
-def _of_decisions(users: UserProblem, billed: Array) -> Array:
-    return billed[list(users.decided)] if users.tariff is None else users.tariff.of_decisions(billed)
 
 
 def price_pull(users: UserProblem, laplacian: Laplacian, decisions: Sequence[int]) -> tuple[Array, Array]:
