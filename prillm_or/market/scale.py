@@ -15,10 +15,13 @@ from prillm_or.market.market import Market
 from prillm_or.output.numbers import figure
 
 _MOST = 1e150
+_TAME = 1e30
 
 
 def beyond_precision(market: Market) -> Iterator[str]:
     """What of a market's figures is beyond double precision, in words. Cost: that of finding the longest delay."""
+    if _is_tame(market):
+        return
     with np.errstate(over="ignore", under="ignore"):
         low = float(min(market.demand.min(), market.capacity.min()))
         high = float(max(market.demand.max(), market.capacity.max()))
@@ -36,3 +39,12 @@ def beyond_precision(market: Market) -> Iterator[str]:
         high = float((costs + np.abs(market.worth).max()) / weight.min())
         if not high <= _MOST:
             yield f"prices, delays and values, by their weights, come to {figure(high, 3)}"
+
+
+def _is_tame(market: Market) -> bool:
+    """Whether no figure is so large, or as a divisor so small, that a second look is worth its time."""
+    divisors = np.concatenate([market.demand, market.capacity, market.price_weight, market.congestion_weight])
+    others = np.concatenate([market.value, market.price_cap, market.delay_weight, market.price.ravel()])
+    costs = max(market.unit_cost.max(), market.delay.max(), np.nanmax(np.abs(others)))
+    plain = not (market.components or market.user_values.size)
+    return bool(plain and divisors.min() >= 1 / _TAME and divisors.max() <= _TAME and costs <= _TAME)

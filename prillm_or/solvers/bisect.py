@@ -1,6 +1,7 @@
-r"""bisect: the best single price with a certificate, from equilibria alone; any size, no breakpoints.
+r"""bisect: the best single decision with a certificate, from equilibria alone; any size, no breakpoints.
 
-The loads at two prices bound the profit in between (`monotone.py`). Intervals are kept in a queue, the one with the
+The loads at two prices bound the profit in between (`monotone.py`); where the decision is not simply a price, but a
+component's or a factor, the slacks do (`slacks.py`). Intervals are kept in a queue, the one with the
 largest bound first. Where both ends have the same support, everything in between is linear (each support owns one
 interval of prices), the profit is a known parabola and the interval is done, exactly. Others are halved. The proven
 bound is the largest one left, so it may be read at any time.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+from collections.abc import Callable
 from itertools import count
 
 import numpy as np
@@ -22,11 +24,13 @@ import numpy as np
 from prillm_or import __version__
 from prillm_or.curves.parabola import vertex
 from prillm_or.limits import Deadline, Limits
+from prillm_or.market.decisions import decision_costs
 from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.monotone import Monotone
 from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solvers.slacks import Slacks
 from prillm_or.solvers.unserved import cheapest_unserved
 from prillm_or.users.certificate import relative_gap
 from prillm_or.users.equilibrium import Equilibrium, solve_users
@@ -40,7 +44,7 @@ class Bisect:
     """Same-support bisection with the monotone bound."""
 
     name = "bisect"
-    capabilities = frozenset({Capability.ONE_PRICE})
+    capabilities = frozenset({Capability.ONE_PRICE, Capability.PRICE_LISTS})
 
     def version(self) -> str:
         """Version of this package."""
@@ -69,14 +73,15 @@ class _Search:
 
     def __init__(self, market: Market) -> None:
         self.best = Incumbent(market)
-        self._unit_cost = float(market.unit_cost[market.leader[0]])
-        self._column = market.leader[0]
-        self._monotone = Monotone(market, self.best.users)
+        users = self.best.users
+        self._cost = float(decision_costs(market)[0])
+        self._between = _by_loads(Monotone(market, users)) if market.plain else Slacks(market, users).between
         self._number = count()  # decides between entries of one bound, so that the heap never compares equilibria
         self.queue: list[tuple[float, int, Equilibrium, Equilibrium]] = []
         self.equilibria = 2
         low, high = self.best.offer(np.zeros(1)), self.best.offer(market.price_cap)
-        if self.best.profit <= 0 and (free := cheapest_unserved(market, self.best.users, self._look)) is not None:
+        nothing = market.plain and self.best.profit <= 0
+        if nothing and (free := cheapest_unserved(market, users, self._look)) is not None:
             self.best.keep(free)
         else:
             self._push(low, high)
@@ -108,17 +113,21 @@ class _Search:
             return
         if b - a <= _NARROW * b:
             return  # neighbouring numbers: both ends have been offered, there is no price in between
-        bounds = self._monotone
-        # Users are counted at the cheaper end: with common weights nobody joins as the price rises (L3).
-        bound = bounds.between(bounds.point(low), bounds.point(high), bounds.sigma(low))
-        heapq.heappush(self.queue, (-bound, next(self._number), low, high))
+        heapq.heappush(self.queue, (-self._between(low, high), next(self._number), low, high))
 
     def _settle(self, low: Equilibrium, high: Equilibrium) -> None:
         # Of the loads, which have more digits than a slope by the linear system where a capacity is huge.
-        slope = float((high.load - low.load)[self._column] / (high.prices[0] - low.prices[0]))
+        length = float(high.prices[0] - low.prices[0])
+        slope, beside = float((high.by_decision - low.by_decision)[0] / length), (high.beside - low.beside) / length
         if slope < 0:
-            price, load = float(low.prices[0]), float(low.load[self._column])
-            top = price + vertex(load + (price - self._unit_cost) * slope, slope)
+            price, load = float(low.prices[0]), float(low.by_decision[0])
+            top = price + vertex(load + (price - self._cost) * slope + beside, slope)
             if price < top < high.prices[0]:
                 self.best.offer(np.array([top]), low)
                 self.equilibria += 1
+
+
+def _by_loads(bounds: Monotone) -> Callable[[Equilibrium, Equilibrium], float]:
+    """What bounds the profit of a price between two equilibria."""
+    # Users are counted at the cheaper end: with common weights nobody joins as the price rises (L3).
+    return lambda low, high: bounds.between(bounds.point(low), bounds.point(high), bounds.sigma(low))

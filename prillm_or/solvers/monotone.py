@@ -1,7 +1,7 @@
 r"""monotone: what the leader's loads at two prices prove of the profit in between; one price p of the provider s.
 
-x_s never rises with p, and never falls faster than sigma = alpha_s R k_s / (k_s + 1), R the largest rho_i and k_s the
-number of users of s (`docs/mathematics.md`, L2 and L7). So on [a, b], with k the unit cost,
+x_s never rises with p, and never falls faster than sigma = R / (1 / alpha_s + 1 / w_s), R the largest rho_i and w_s the
+sum of the widths of the users of s (`docs/mathematics.md`, L2 and L7). So on [a, b], with k the unit cost,
 
     profit <= max over p of (p - k) min(x_s(a), x_s(b) + sigma (b - p))    where b >= k,
     profit <= (b - k) x_s(b)                                               where b < k;
@@ -9,12 +9,14 @@ number of users of s (`docs/mathematics.md`, L2 and L7). So on [a, b], with k th
 and the profit rises all the way from price 0 to q if 0 < x_s(q) >= sigma (q - k), since its derivative there is
 x_s + (p - k) x_s' >= x_s(q) - sigma (q - k) (L8).
 
-Where users weigh prices alike nobody joins s as it gets dearer (L3), so k_s counts those at a; elsewhere it is n.
+Where users weigh prices alike nobody joins s as it gets dearer (L3), so w_s counts those at a; elsewhere all.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from prillm_or.market.market import Market
 from prillm_or.users.equilibrium import ROUNDING, Equilibrium, UserProblem
@@ -43,7 +45,10 @@ class Monotone:
         self._own = market.leader[0]
         self._alike = bool((users.sensitivity == users.sensitivity[0]).all())
         self._capacity, self._fastest = float(users.capacity[self._own]), float(users.sensitivity.max())
-        self._n = market.n
+        width = np.broadcast_to(users.width, users.base.shape)[:, self._own]
+        self._width = float(width.sum())
+        # Of a load that is congestion times capacity, or without congestion a sum of flows.
+        self._per_slack = self._capacity if np.isfinite(self._capacity) else self._width
         self.unit_cost = float(market.unit_cost[self._own])
 
     def point(self, found: Equilibrium) -> Point:
@@ -52,13 +57,15 @@ class Monotone:
 
     def doubt(self, found: Equilibrium, price: float) -> float:
         """What rounding may make of a load that is traced from an equilibrium to a price: capacity times a slack."""
-        return self._capacity * (found.noise + ROUNDING * self._fastest * price)
+        return self._per_slack * (found.noise + ROUNDING * self._fastest * price)
 
     def sigma(self, low: Equilibrium | None = None) -> float:
         """How fast the load may fall at most, at all prices or from that of `low` on."""
         alike = low is not None and self._alike
-        using = low.laplacian.count(self._own) if low is not None and alike else self._n
-        return self._capacity * self._fastest * using / (using + 1)
+        width = self._width
+        if low is not None and alike:
+            width = float(low.laplacian.pairs.column(low.laplacian.weight, self._own).sum())
+        return self._fastest / (1 / self._capacity + 1 / width) if width else 0.0
 
     def between(self, low: Point, high: Point, sigma: float) -> float:
         """Bound on the profit at prices between two points; `sigma` is that from some price up to `low`'s on."""

@@ -1,6 +1,7 @@
-r"""path: the exact optimum of one leader price, by tracing the pieces of the leader's loads (`curves/trace.py`).
+r"""path: the exact optimum of one decision of the leader, by tracing the pieces of its loads (`curves/trace.py`).
 
-On each piece the profit is a parabola. What need not be traced is leapt over, with k the unit cost and best the best
+A decision that is not simply a price, but a component's or a factor, is left to `every_piece.py`. Of a price, on each
+piece the profit is a parabola. What need not be traced is leapt over, with k the unit cost and best the best
 profit seen:
 
 * prices from 0 up to one from which on the profit only rises (`monotone.py`);
@@ -30,6 +31,7 @@ from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.bisect import Bisect
+from prillm_or.solvers.every_piece import best_of_every_piece
 from prillm_or.solvers.monotone import Monotone, Point
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.unserved import cheapest_unserved
@@ -54,19 +56,25 @@ Start = tuple[float, Callable[[], Equilibrium]]
 
 
 class Path:
-    """Exact optimum of one price by tracing its pieces."""
+    """Exact optimum of one decision by tracing its pieces."""
 
     name = "path"
-    capabilities = frozenset({Capability.ONE_PRICE})
+    capabilities = frozenset({Capability.ONE_PRICE, Capability.PRICE_LISTS})
 
     def version(self) -> str:
         """Version of this package."""
         return __version__
 
     def solve(self, market: Market, limits: Limits) -> Proposal:
-        """Find the best price; exact, whatever gap is asked for."""
-        search = Search(market, user_problem(market))
+        """Find the best value; exact, whatever gap is asked for."""
         deadline = Deadline(limits.time_limit)
+        if not market.plain:
+            try:
+                return best_of_every_piece(market, user_problem(market), deadline)
+            except ConvergenceError as lost:
+                found = Bisect().solve(market, replace(limits, time_limit=deadline.left()))
+                return replace(found, notes=(f"{lost.args[0]}; so bisect went on", *found.notes))
+        search = Search(market, user_problem(market))
         ended = Ended.FINISHED
         try:
             search.climb()

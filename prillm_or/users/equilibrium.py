@@ -266,6 +266,12 @@ class Equilibrium:
         return self.load if self.users.tariff is None else self.users.billed(*self._used)
 
     @property
+    def beside(self) -> float:
+        """What the leader earns besides (decision - its cost) times `by_decision`; see `market/decisions.py`."""
+        tariff = self.users.tariff
+        return 0.0 if tariff is None else tariff.beside(self.billed)
+
+    @property
     def by_decision(self) -> Array:
         """Volumes that each decision is the price of, shape (k,)."""
         tariff = self.users.tariff

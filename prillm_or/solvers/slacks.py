@@ -1,0 +1,55 @@
+r"""slacks: what the equilibria at two values of one decision prove of the profit in between, where it is not monotone.
+
+Let the decision y move at the provider s from a to b, h = b - a. No slack moves faster than v = 2 R - r
+(`docs/mathematics.md`, L6), so that in between, for each user,
+
+    (t_is(a) + t_is(b) - v h) / 2  <=  t_is  <=  (t_is(a) + t_is(b) + v h) / 2,
+
+and f_is = a_is max(0, t_is), at most D_i, lies between two flows. What user i earns the leader a unit of volume, m_i,
+never falls with y. So the profit is at most the sum of m_i(b) times the larger flow where m_i(b) > 0, and the smaller
+one elsewhere. It closes in on the profit as h goes to 0, whatever the users' weights and mixes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prillm_or.market.decisions import all_prices, per_unit
+from prillm_or.market.market import Array, Market
+from prillm_or.users.equilibrium import Equilibrium, UserProblem
+
+
+class Slacks:
+    """The bounds of one market whose leader has one decision.
+
+    Parameters
+    ----------
+    market, users
+        The market, and its users by `user_problem`.
+    """
+
+    def __init__(self, market: Market, users: UserProblem) -> None:
+        self._market, self._users = market, users
+        self._own, rho = users.decided[0], users.sensitivity[:, 0]
+        self._fastest = float(2 * rho.max() - rho.min())
+        self._width = np.broadcast_to(users.width, users.base.shape)[:, self._own]
+
+    def between(self, low: Equilibrium, high: Equilibrium) -> float:
+        """Bound on the profit at decisions between those of two equilibria."""
+        half = self._fastest * float(high.prices[0] - low.prices[0]) / 2 + max(low.noise, high.noise)
+        middle = (self._slack(low) + self._slack(high)) / 2
+        least, most = (
+            np.minimum(self._width * np.maximum(middle + side * half, 0.0), self._users.demand) for side in (-1, 1)
+        )
+        margin = self._margin(high.prices)
+        return float(np.sum(margin * np.where(margin > 0, most, least)))
+
+    def _slack(self, found: Equilibrium) -> Array:
+        own = self._own
+        offset = self._users.base[:, own] + self._users.sensitivity[:, 0] * found.prices[0]
+        return np.asarray(found.level - offset - found.congestion[own])
+
+    def _margin(self, decisions: Array) -> Array:
+        """What each user earns the leader a unit of volume, shape (n,) or one number for all."""
+        market = self._market
+        return np.asarray(per_unit(market, all_prices(market, decisions) - market.unit_cost).T[self._own])
