@@ -21,6 +21,7 @@ from prillm_or.market.decisions import all_prices, decision_costs, per_unit
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.users.certificate import relative_gap
 from prillm_or.users.equilibrium import UserProblem
 from prillm_or.users.reach import within_reach
 
@@ -30,13 +31,14 @@ _HIDDEN = 1e-11
 _SAME = 1e-9
 
 
-def best_of_every_piece(market: Market, users: UserProblem, deadline: Deadline) -> Proposal:
-    """Find the best value of a leader's one decision; exact, whatever gap is asked for.
+def best_of_every_piece(market: Market, users: UserProblem, gap: float, deadline: Deadline) -> Proposal:
+    """Find the best value of a leader's one decision; exact, but for rounding, that is to leave a gap no larger.
 
     Raises
     ------
     ConvergenceError
-        When a breakpoint does not resolve in double precision, or the trace lost its way: `bisect` needs no pieces.
+        When a breakpoint does not resolve in double precision, the trace lost its way, or rounding hides more than the
+        gap of what pieces earn: `bisect` needs no pieces.
     """
     market = within_reach(market)
     best, end, cost = Incumbent(market, users), float(market.price_cap[0]), float(decision_costs(market)[0])
@@ -66,7 +68,9 @@ def best_of_every_piece(market: Market, users: UserProblem, deadline: Deadline) 
         earned = float((at.prices[0] - cost) * at.by_decision[0] + at.beside)
         # Where the last piece is right the trace has not lost its way: it would hardly have found back.
         if not abs(earned - traced) <= _SAME * money + 2 * blur * at.noise:
-            raise ConvergenceError(f"the trace has lost its way at {end!r}: try the solver bisect")
+            raise ConvergenceError(f"the trace has lost its way at {end!r}")
+        if relative_gap(max(best.profit, bound), best.profit) > gap:
+            raise ConvergenceError(f"rounding hides what some of {count} pieces earn")
     proven = max(best.profit, bound) if ended is Ended.FINISHED else None
     return Proposal(best.prices, proven, ended, (f"all {count} pieces",), stats={"pieces": count})
 

@@ -69,11 +69,7 @@ class Path:
         """Find the best value; exact, whatever gap is asked for."""
         deadline = Deadline(limits.time_limit)
         if not market.plain:
-            try:
-                return best_of_every_piece(market, user_problem(market), deadline)
-            except ConvergenceError as lost:
-                found = Bisect().solve(market, replace(limits, time_limit=deadline.left()))
-                return replace(found, notes=(f"{lost.args[0]}; so bisect went on", *found.notes))
+            return _of_lists(market, limits, deadline)
         search = Search(market, user_problem(market))
         ended = Ended.FINISHED
         try:
@@ -87,6 +83,15 @@ class Path:
         except ConvergenceError:
             search.coarse = True
         return proposal_of(search, market, ended, replace(limits, time_limit=deadline.left()))
+
+
+def _of_lists(market: Market, limits: Limits, deadline: Deadline) -> Proposal:
+    """The best by every piece; where they are too blurred for the gap, or one does not resolve, by `bisect`."""
+    try:
+        return best_of_every_piece(market, user_problem(market), limits.gap, deadline)
+    except ConvergenceError as lost:
+        found = Bisect().solve(market, replace(limits, time_limit=deadline.left()))
+        return replace(found, notes=(f"{lost.args[0]}, so bisect went on", *found.notes))
 
 
 def proposal_of(search: Search, market: Market, ended: Ended, limits: Limits) -> Proposal:

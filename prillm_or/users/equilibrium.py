@@ -114,6 +114,13 @@ class UserProblem:
         """The least slack that counts, in scaled money: a part of the smallest demand at the largest width."""
         return _VISIBLE * float(self.demand.min() / self.width.max())
 
+    @cached_property
+    def stiffness(self) -> float:
+        """How much wider than its provider's capacity a pair may be, >= 1: as much more is rounding in K."""
+        if self.width.ndim == 1 or np.isinf(self.capacity.item(0)):
+            return 1.0
+        return max(1.0, float((self.width / self.capacity).max()))
+
     def laplacian(self, support: Mask) -> Laplacian:
         """K on a support."""
         return Laplacian(support, self.capacity, self.width)
@@ -334,7 +341,7 @@ def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | N
     noise = _noise(level, congestion)
     if noise <= users.finest:
         return Equilibrium(users, prices, level, congestion, laplacian)
-    settled = settle(users, prices, laplacian, level, congestion, noise)
+    settled = settle(users, prices, laplacian, level, congestion, noise * users.stiffness)
     return Equilibrium(users, prices, settled.level, settled.congestion, settled.laplacian, settled)
 
 
@@ -455,7 +462,7 @@ def _newton(users: UserProblem, offsets: Array, laplacian: Laplacian) -> tuple[t
         # The slack of a pair with the ample provider is lost in rounding, so that its sign must not decide who leaves.
         all_stay = ample is None or _leave_ample(offsets, demand, laplacian, target, ample, after)
         after = serve_all(after, offsets, target[1])
-        if all_stay and _settled(offsets, laplacian.support, after, target):
+        if all_stay and _settled(offsets, laplacian.support, after, target, users.stiffness):
             if not (np.isfinite(target[0]).all() and np.isfinite(target[1]).all()):
                 raise ConvergenceError("the users' equilibrium is beyond double precision: scales too far apart")
             return target, laplacian
@@ -521,7 +528,7 @@ def _leave_ample(
     return bool(stays[used].all())
 
 
-def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Array]) -> bool:
+def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Array], stiffness: float) -> bool:
     """Whether the slacks on a support confirm it, but for pairs that are zero within rounding."""
     # A pair of slack zero carries no flow: with or without it the equilibrium is the same. Without this allowance such
     # pairs would enter and leave for ever.
@@ -529,7 +536,7 @@ def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Arr
     if not np.count_nonzero(changed):
         return True
     i, j = np.divmod(np.flatnonzero(changed), support.shape[1])
-    noise = _noise(*point)
+    noise = stiffness * _noise(*point)
     return bool(np.abs(point[0][i] - offsets[i, j] - point[1][j]).max() <= noise)
 
 
