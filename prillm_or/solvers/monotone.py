@@ -48,7 +48,7 @@ class Monotone:
         width = np.broadcast_to(users.width, users.base.shape)[:, self._own]
         self._width = float(width.sum())
         # Of a load that is congestion times capacity, or without congestion a sum of flows.
-        self._per_slack = self._capacity if np.isfinite(self._capacity) else self._width
+        self._per_slack = users.stiffness * (self._capacity if np.isfinite(self._capacity) else self._width)
         self.unit_cost = float(market.unit_cost[self._own])
 
     def point(self, found: Equilibrium) -> Point:
