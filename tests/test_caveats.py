@@ -222,3 +222,32 @@ def test_profits_from_captive_users_are_counted_by_their_mixes() -> None:
     result = result_at(market, [1.0, 2.0])
     assert result.profit == pytest.approx(8.0)
     assert any(w.code == "captive" and w.text.startswith("100 % of the profit") for w in result.warnings)
+
+
+def test_a_price_that_nobody_pays_is_named() -> None:
+    unbought = price_list(mix=[[1.0, 0.0]], value=[1.0, 0.0])
+    (warning,) = implausible(unbought)
+    assert warning.code == "nobody-buys"
+    assert "no user's `mix` holds output: the price own.output changes nothing" in warning.text
+    assert list(implausible(replace(unbought, decides=("input",), price_cap=np.array([10.0])))) == []
+    free = {"decides": "factor", "price": [[1.0, 0.0], [2.0, 2.0]], "value": [1.0, 0.0]}
+    assert [one.code for one in implausible(price_list(**free, mix=[[0.0, 1.0]]))] == ["nobody-buys"]
+    assert list(implausible(price_list(**free))) == []
+
+
+def test_tastes_spread_users_as_congestion_does() -> None:
+    roomy = price_list(capacity=[2e5, 2e5], value=[1.0, 0.0])
+    assert of_market(roomy) == ["no-congestion"]
+    assert of_market(replace(roomy, dispersion=np.array([1e-3]))) == ["no-congestion"]
+    assert of_market(replace(roomy, dispersion=np.array([1.0]))) == []
+    assert of_market(replace(roomy, dispersion=np.array([1.0]), congestion_weight=np.zeros(1))) == []
+
+
+@pytest.mark.parametrize("decides", ["components", "factor"])
+def test_a_slip_is_seen_in_price_lists(decides: str) -> None:
+    """Today's list comes to 2 a unit."""
+    market = price_list(decides=decides, value=[1.0, 0.0], delay=[[0.0, 0.5]])
+    assert of_market(market) == []
+    assert of_market(replace(market, delay=1000 * market.delay)) == ["delays-dominate"]
+    assert of_market(replace(market, capacity=market.capacity / 1000)) == ["congestion-dominates"]
+    assert of_market(replace(market, price_cap=0.9 * market.current)) == ["today-above-cap"] * len(market.decisions)

@@ -159,6 +159,211 @@ def test_units_name_and_description_stay() -> None:
     assert apply(market, {"remove": {"users": ["u1"]}}).description == "from somewhere"
 
 
+def sold(**fields: Any) -> Market:
+    """The small market with two components, crowds and tastes, where p1 decides the price of output."""
+    lists: dict[str, Any] = {
+        "components": ("input", "output"),
+        "mix": [[0.75, 0.25], [0, 1]],
+        "price": [[1, 3], [2, 2], [0.5, 1]],
+        "unit_cost": [[0.5, 1], [0, 0], [0, 0]],
+        "count": [10, 1],
+        "dispersion": [0.5, 0.5],
+        "provider_dispersion": [1, 2, 1],
+        "decides": ("output",),
+    }
+    return make_market(**lists | fields)
+
+
+# A change of that market, and the fields that it must give.
+LISTED: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "mix": ({"users": {"u1": {"mix": {"input": 1, "output": 2}}}}, {"mix": [[1, 2], [0, 1]]}),
+    "mix-in-part": ({"users": {"u2": {"mix": {"input": 0.5}}}}, {"mix": [[0.75, 0.25], [0.5, 1]]}),
+    "count": ({"users": {"u2": {"count": 7}}}, {"count": [10, 7]}),
+    "dispersion": ({"users": {"u2": {"dispersion": 0}}}, {"dispersion": [0.5, 0]}),
+    "values": (
+        {"users": {"u2": {"values": {"p1": 3, "p3": -1}}}},
+        {"user_values": [[np.nan] * 3, [3, np.nan, -1]]},
+    ),
+    "price": ({"providers": {"p2": {"price": 4}}}, {"price": [[1, 3], [4, 4], [0.5, 1]]}),
+    "prices": (
+        {"providers": {"p2": {"price": {"input": 4, "output": 5}}, "p1": {"price": {"output": 6}}}},
+        {"price": [[1, 6], [4, 5], [0.5, 1]]},
+    ),
+    "unit-costs": ({"providers": {"p1": {"unit_cost": {"input": 0}}}}, {"unit_cost": [[0, 1], [0, 0], [0, 0]]}),
+    "dispersion-of-provider": ({"providers": {"p3": {"dispersion": 3}}}, {"provider_dispersion": [1, 2, 3]}),
+    "cap": ({"price_cap": 6}, {"price_cap": [6]}),
+    "cap-by-id": ({"price_cap": {"p1": 6}}, {"price_cap": [6]}),
+    "cap-by-component": ({"price_cap": {"p1": {"output": 6}}}, {"price_cap": [6]}),
+    "no-congestion": (
+        {"users": {"u1": {"weights": {"congestion": 0}}, "u2": {"weights": {"congestion": 0}}}},
+        {"congestion_weight": [0, 0]},
+    ),
+    "rival-comes": (
+        {"add": {"providers": [RIVAL | {"price": {"input": 1, "output": 9}, "dispersion": 4, "delays": 7}]}},
+        {
+            "provider_ids": ("p1", "p2", "p3", "p4"),
+            "price": [[1, 3], [2, 2], [0.5, 1], [1, 9]],
+            "unit_cost": [[0.5, 1], [0, 0], [0, 0], [0, 0]],
+            "capacity": [2, 3, 4, 6],
+            "provider_dispersion": [1, 2, 1, 4],
+            "delay": [[0, 0.25, 0.5, 7], [0.75, 1, 1.25, 7]],
+        },
+    ),
+    "user-comes": (
+        {"add": {"users": [USER | {"mix": {"input": 2}, "count": 3, "values": {"p2": 8}, "delays": 1}]}},
+        {
+            "user_ids": ("u1", "u2", "u3"),
+            "demand": [1, 2, 5],
+            "mix": [[0.75, 0.25], [0, 1], [2, 0]],
+            "count": [10, 1, 3],
+            "dispersion": [0.5, 0.5, 0.5],
+            "user_values": [[np.nan] * 3, [np.nan] * 3, [np.nan, 8, np.nan]],
+            "delay": [*DELAY, [1, 1, 1]],
+        },
+    ),
+    "everything-at-once": (
+        {
+            "users": {"u2": {"mix": {"input": 3}, "count": 2, "values": {"p3": 4}}},
+            "providers": {"p1": {"price": {"input": 2}}},
+            "add": {
+                "users": [USER | {"mix": {"output": 1}, "dispersion": 2, "values": {"p4": 8}, "delays": 1}],
+                "providers": [RIVAL | {"unit_cost": {"input": 0.5, "output": 1}, "delays": 2}],
+            },
+            "remove": {"users": ["u1"], "providers": ["p2"]},
+        },
+        {
+            "user_ids": ("u2", "u3"),
+            "demand": [2, 5],
+            "mix": [[3, 1], [0, 1]],
+            "count": [2, 1],
+            "dispersion": [0.5, 2],
+            "user_values": [[np.nan, 4, np.nan], [np.nan, np.nan, 8]],
+            "provider_ids": ("p1", "p3", "p4"),
+            "price": [[2, 3], [0.5, 1], [1.5, 1.5]],
+            "unit_cost": [[0.5, 1], [0, 0], [0.5, 1]],
+            "capacity": [2, 4, 6],
+            "provider_dispersion": [1, 1, 1],
+            "delay": [[0.75, 1.25, 2], [1, 1, 1]],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LISTED)
+def test_a_change_of_lists_crowds_and_tastes_gives_the_market_made_so_from_the_start(kind: str) -> None:
+    change, expected = LISTED[kind]
+    assert list(jsonschema.Draft202012Validator(change_schema()).iter_errors(change)) == []
+    assert_same(apply(sold(), read_change(json.dumps(change).encode())), sold(**expected))
+
+
+def test_leavers_take_what_is_theirs_with_them() -> None:
+    values = [[1, np.nan, 2], [np.nan, 3, 4]]
+    left = apply(sold(user_values=values), {"remove": {"users": ["u1"], "providers": ["p2"]}})
+    assert_same(
+        left,
+        sold(
+            **{"user_ids": ("u2",), "provider_ids": ("p1", "p3"), "user_values": [[np.nan, 4]], "mix": [[0, 1]]},
+            **{"demand": [2], "count": [1], "dispersion": [0.5], "delay": [[0.75, 1.25]]},
+            **{"price": [[1, 3], [0.5, 1]], "unit_cost": [[0.5, 1], [0, 0]], "capacity": [2, 4]},
+            provider_dispersion=[1, 1],
+        ),
+    )
+
+
+def test_caps_are_changed_decision_by_decision() -> None:
+    market = sold(leader=(0, 1), decides="components", price_cap=[1, 2, 3, 4])
+    assert apply(market, {"price_cap": {"p2": {"input": 9}}}).price_cap.tolist() == [1, 2, 9, 4]
+    assert apply(market, {"price_cap": {"p1": 8}}).price_cap.tolist() == [8, 8, 3, 4]
+    assert apply(market, {"price_cap": 7}).price_cap.tolist() == [7, 7, 7, 7]
+    factors = sold(leader=(0, 1), decides="factor", price_cap=[1, 2])
+    assert apply(factors, {"price_cap": {"p2": 9}}).price_cap.tolist() == [1, 9]
+
+
+# A change of the market with components that is wrong in one way, the path of the field, part of the message.
+LISTED_FAULTS: list[tuple[Any, str, str]] = [
+    ({"users": {"u1": {"mix": {}}}}, "users.u1.mix", "expected at least one"),
+    ({"users": {"u1": {"mix": {"ouput": 1}}}}, "users.u1.mix.ouput", 'name "ouput"; did you mean "output"?'),
+    ({"users": {"u1": {"mix": {"output": -1}}}}, "users.u1.mix.output", "expected a number >= 0, got -1"),
+    ({"users": {"u2": {"mix": {"output": 0}}}}, "users.u2.mix", "expected some component > 0"),
+    ({"users": {"u1": {"count": 0}}}, "users.u1.count", "expected a number >= 1, got 0"),
+    ({"users": {"u1": {"count": 1.5}}}, "users.u1.count", "expected a whole number >= 1, got 1.5"),
+    ({"users": {"u1": {"dispersion": -1}}}, "users.u1.dispersion", "expected a number >= 0, got -1"),
+    ({"users": {"u1": {"values": {"p9": 1}}}}, "users.u1.values.p9", 'no provider has the id "p9"'),
+    (
+        {"users": {"u1": {"values": {"p2": 1}}}, "remove": {"providers": ["p2"]}},
+        "users.u1.values.p2",
+        'provider "p2" leaves by the same change',
+    ),
+    (
+        {"users": {"u1": {"weights": {"congestion": 0}}}},
+        "congestion_weight[u1]",
+        "0, while that of 'u2' is not: expected 0 for all users or for none",
+    ),
+    (
+        {"providers": {"p1": {"price": {"cached": 1}}}},
+        "providers.p1.price.cached",
+        'no component has the name "cached"',
+    ),
+    ({"providers": {"p1": {"price": {"input": -1}}}}, "providers.p1.price.input", "expected a number >= 0, got -1"),
+    ({"providers": {"p1": {"unit_cost": {"cached": 1}}}}, "providers.p1.unit_cost.cached", "no component has the name"),
+    ({"price_cap": {"p1": {"input": 1}}}, "price_cap.p1.input", "the leader does not decide it"),
+    ({"price_cap": {"p1": {"cached": 1}}}, "price_cap.p1.cached", 'no component has the name "cached"'),
+    ({"add": {"users": [USER | {"delays": 1}]}}, "add.users[0].mix", "missing; say how much of each component"),
+    (
+        {"add": {"users": [USER | {"delays": 1, "mix": {"output": 1}, "values": {"p9": 1}}]}},
+        "add.users[0].values.p9",
+        'no provider has the id "p9"',
+    ),
+    (
+        {"add": {"providers": [RIVAL | {"price": {"input": 1}, "delays": 1}]}},
+        "add.providers[0].price.output",
+        "missing; give all components, or a number",
+    ),
+    (
+        {"add": {"providers": [RIVAL | {"unit_cost": {"output": 1}, "delays": 1}]}},
+        "add.providers[0].unit_cost.input",
+        "missing; give all components, or a number",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "path", "message"), LISTED_FAULTS, ids=lambda part: str(part)[:40])
+def test_a_fault_of_lists_crowds_and_tastes_is_refused_with_its_place(change: Any, path: str, message: str) -> None:
+    (line,) = refusal(sold(), change)
+    assert line.startswith(f"{path}: ")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"users": {"u1": {"mix": {"input": 1}}}}, "users.u1.mix"),
+        ({"providers": {"p1": {"price": {"input": 1}}}}, "providers.p1.price"),
+        ({"price_cap": {"p1": {"input": 1}}}, "price_cap.p1"),
+        ({"add": {"users": [USER | {"delays": 1, "mix": {"input": 1}}]}}, "add.users[0].mix"),
+    ],
+)
+def test_a_market_of_one_price_has_no_components(change: Any, path: str, small_market: Market) -> None:
+    (line,) = refusal(small_market, change)
+    assert line.startswith(f"{path}: ")
+    assert "there are no `components`" in line
+
+
+def test_a_new_users_dispersion_must_be_given_where_users_differ() -> None:
+    user = USER | {"delays": 1, "mix": {"output": 1}}
+    (line,) = refusal(sold(dispersion=[0.5, 1]), {"add": {"users": [user]}})
+    assert line.startswith("add.users[0].dispersion: missing; users differ in it")
+    grown = apply(sold(dispersion=[0.5, 1]), {"add": {"users": [user | {"dispersion": 2}]}})
+    assert grown.dispersion.tolist() == [0.5, 1, 2]
+
+
+def test_a_rival_needs_no_capacity_where_nobody_weighs_congestion() -> None:
+    rival = {"id": "p4", "price": 1.5, "delays": 1}
+    (line,) = refusal(sold(), {"add": {"providers": [rival]}})
+    assert line == "add.providers[0].capacity: missing"
+    assert apply(sold(congestion_weight=[0, 0]), {"add": {"providers": [rival]}}).m == 4
+
+
 # A change that is wrong in one way, the path of the field, part of the message.
 FAULTS: list[tuple[Any, str, str]] = [
     ({}, "", "expected at least one of users, providers, delays, price_cap, add, remove"),

@@ -211,3 +211,83 @@ def test_no_price_in_time_is_a_result_and_no_ctrl_c() -> None:
     assert result.status is po.Status.TIME_LIMIT
     assert result.profit == pytest.approx(po.equilibrium("tiny/kink", result.prices).profit)
     assert time.perf_counter() - began < 30
+
+
+def sold_frames() -> dict[str, Any]:
+    """Two users of two components, one a crowd, both with tastes, and what one of them holds a provider to be worth."""
+    users, providers, delays = frames()
+    return {
+        "users": users.assign(mix_input=[0.75, 0.0], mix_output=[0.25, 1.0], count=[10, 1], dispersion=[0.5, 2.0]),
+        "providers": providers.drop(columns="price").assign(
+            price_input=[1.0, 2.0], price_output=[3.0, np.nan], unit_cost=[0.25, 0.5], dispersion=[1.0, 3.0]
+        ),
+        "delays": delays,
+        "values": pd.DataFrame([[4.0, None], [None, None]], index=["b", "a"], columns=["us", "rival"]),
+    }
+
+
+def test_frames_hold_price_lists_crowds_tastes_and_own_values() -> None:
+    market = po.Market.from_frames(**sold_frames(), leader="us", price_cap={"us": {"output": 9.0, "input": 5.0}})
+    providers = market.provider_ids
+    us, rival = providers.index("us"), providers.index("rival")
+    assert market.components == ("input", "output")
+    assert market.mix.tolist() == [[0.75, 0.25], [0.0, 1.0]]
+    assert market.count.tolist() == [10, 1]
+    np.testing.assert_array_equal(market.price[[rival, us]], [[1, 3], [2, np.nan]])
+    np.testing.assert_array_equal(market.unit_cost[[rival, us]], [[0.25, 0.25], [0.5, 0.5]])
+    np.testing.assert_array_equal(market.pair_dispersion[:, [rival, us]], [[0.5, 1.5], [2, 6]])
+    np.testing.assert_array_equal(market.user_values[:, [rival, us]], [[np.nan, np.nan], [np.nan, 4]])
+    assert [decision.name for decision in market.decisions] == ["us.input", "us.output"]
+    assert market.price_cap.tolist() == [5.0, 9.0]
+
+
+def test_frames_of_users_who_weigh_no_congestion_need_no_capacities() -> None:
+    tables = sold_frames()
+    tables["users"]["congestion_weight"] = 0.0
+    tables["providers"] = tables["providers"].drop(columns="capacity").assign(price_output=[3.0, 4.0])
+    market = po.Market.from_frames(**tables, leader="us", decides="factor", price_cap=2.0)
+    assert not market.congested
+    assert [decision.name for decision in market.decisions] == ["us"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda t: t["users"].pop("mix_output"), "providers: unknown column 'price_output'"),
+        (lambda t: t["providers"].pop("price_output"), "providers: column price_output is missing"),
+        (lambda t: t["users"].insert(0, "mix_cached", 0.5), "providers: column price_cached is missing"),
+        (lambda t: t["providers"].pop("capacity"), "providers: column capacity is missing"),
+        (lambda t: t["providers"].insert(0, "price", 1.0), "providers: unknown column 'price_input'"),
+        (lambda t: t["values"].pop("us"), "values: columns: provider 'us' is missing"),
+        (lambda t: t.update(values=t["values"].rename(index={"a": "z"})), "values: rows: no user has the id 'z'"),
+        (
+            lambda t: t.update(users=t["users"].assign(count=[1.5, 1])),
+            "count[a]: expected a whole number >= 1, got 1.5",
+        ),
+        (lambda t: t.update(users=t["users"].assign(mix_output=[0.25, 0])), "mix[b]: expected some component > 0"),
+    ],
+)
+def test_a_faulty_frame_of_price_lists_is_named(spoil: Callable[..., Any], says: str) -> None:
+    tables = sold_frames()
+    spoil(tables)
+    with pytest.raises(po.MarketError) as caught:
+        po.Market.from_frames(**tables, leader="us", price_cap=10.0)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("decides", "cap", "says"),
+    [
+        ("components", {"us": {"input": 1.0}}, "price_cap[us]: 'output' is missing"),
+        (["output"], {"us": {"output": 1.0, "input": 1.0}}, "price_cap[us]: 'input' is not decided"),
+        ("components", {"us": {"output": 1.0, "input": "x"}}, "price_cap[us]: expected numbers, got 'x'"),
+        ("factor", {"us": {"output": 1.0}}, "price_cap: expected a number, or numbers by id, got {'output': 1.0}"),
+        ("factors", 1.0, "leader.decides: expected 'components', 'factor' or a list of components, got 'factors'"),
+        (5, 1.0, "decides: expected a sequence of texts, got 5"),
+        (["cached"], {"us": 1.0}, "leader.decides: no component is called 'cached'"),
+    ],
+)
+def test_a_leader_of_price_lists_has_caps_of_what_it_decides(decides: Any, cap: Any, says: str) -> None:
+    with pytest.raises(po.MarketError) as caught:
+        po.Market.from_frames(**sold_frames(), leader="us", decides=decides, price_cap=cap)
+    assert says in str(caught.value)

@@ -73,7 +73,7 @@ TABLE = [
     ("component-dot", "components[2]", 'expected a name without a dot, got "v1.5"'),
     ("component-repeated", "components[2]", '"input" names components[0] already'),
     ("mix-missing", "users[1].mix", "missing; say how much of each component"),
-    ("mix-without-components", "users[0].mix", "the file names no `components`"),
+    ("mix-without-components", "users[0].mix", "there are no `components`"),
     ("mix-type", "users[0].mix", "expected an object, got 1"),
     ("mix-unknown", "users[0].mix.ouput", 'no component has the name "ouput"; did you mean "output"?'),
     ("mix-negative", "users[0].mix.output", "expected a number >= 0, got -0.25"),
@@ -95,7 +95,7 @@ TABLE = [
     (
         "price-list-without-components",
         "providers[0].price",
-        "expected a number, got an object; the file names no `components`",
+        "expected a number, got an object; there are no `components`",
     ),
     ("price-list-unknown", "providers[2].price.cached", 'no component has the name "cached"'),
     ("price-list-short", "providers[2].price.output", "missing; only the leader's providers may leave it out"),
@@ -115,7 +115,7 @@ TABLE = [
     ("decides-empty", "leader.decides", "expected at least one"),
     ("decides-component-unknown", "leader.decides[1]", 'no component has the name "cached"'),
     ("decides-component-repeated", "leader.decides[1]", '"input" names leader.decides[0] already'),
-    ("decides-without-components", "leader.decides[0]", "the file names no `components`"),
+    ("decides-without-components", "leader.decides[0]", "there are no `components`"),
     ("price-not-decided", "providers[0].price", "missing; only what the leader decides may be left out"),
     (
         "price-component-not-decided",
@@ -137,7 +137,7 @@ TABLE = [
     (
         "cap-list-without-components",
         "leader.price_cap.a",
-        "expected a number, got an object; the file names no `components`",
+        "expected a number, got an object; there are no `components`",
     ),
     ("congestion-mixed", "users[1].weights.congestion", "0, but > 0 of other users"),
     ("congestion-of-one", "users[0].weights.congestion", "> 0, but 0 of other users"),

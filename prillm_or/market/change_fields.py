@@ -12,8 +12,10 @@ from pydantic import ConfigDict, Field, model_validator
 from prillm_or.market.checks import entries, ids_of, meant, member, repeated
 from prillm_or.market.faults import Faults, Where, shown
 from prillm_or.market.fields import check_fields
-from prillm_or.market.market import Market, own_weights
-from prillm_or.market.schema import NonNegative, OneOrEach, Part, Positive, Text
+from prillm_or.market.links import cap_faults, keys, list_faults, mix_faults, placed, short_lists, valued
+from prillm_or.market.market import Array, Market, own_weights
+from prillm_or.market.rules import BY_COMPONENT
+from prillm_or.market.schema import Caps, Count, NonNegative, OneOrEach, Part, Positive, Text
 
 SomePart = TypeVar("SomePart", bound="Some")
 
@@ -44,7 +46,7 @@ class WeightFields(Some):
     """A user's own weights."""
 
     price: Positive = Field(default_factory=_left_out)
-    congestion: Positive = Field(default_factory=_left_out)
+    congestion: NonNegative = Field(default_factory=_left_out)
     delay: NonNegative = Field(default_factory=_left_out)
 
 
@@ -53,15 +55,31 @@ class UserFields(Some):
 
     demand: Positive = Field(default_factory=_left_out, description="Volume units per period.")
     weights: WeightFields = Field(default_factory=_empty(WeightFields))
+    mix: dict[str, NonNegative] = Field(
+        default_factory=dict, min_length=1, description="Units in one unit of volume, by component; others stay."
+    )
+    count: Count = Field(default_factory=_left_out, description="How many equal users share the demand evenly.")
+    dispersion: NonNegative = Field(default_factory=_left_out, description="Currency per volume unit.")
+    values: dict[str, float] = Field(
+        default_factory=dict,
+        min_length=1,
+        description="Of its own, by provider; others stay.",
+    )
 
 
 class ProviderFields(Some):
     """What is new of a provider; `price` of one of the leader's is its price today."""
 
-    price: NonNegative = Field(default_factory=_left_out, description="Currency per volume unit.")
+    price: OneOrEach = Field(
+        default_factory=_left_out,
+        description="Currency per volume unit: of all components, or by component; others stay.",
+    )
     capacity: Positive = Field(default_factory=_left_out, description="Volume units per congestion unit.")
     value: float = Field(default_factory=_left_out, description="Worth to users, currency per volume unit, any sign.")
-    unit_cost: NonNegative = Field(default_factory=_left_out, description="Cost of serving, currency per volume unit.")
+    unit_cost: OneOrEach = Field(
+        default_factory=_left_out, description="Cost of serving, currency per volume unit; given as a price."
+    )
+    dispersion: NonNegative = Field(default_factory=_left_out, description="Multiplies that of its users.")
 
 
 class NewUser(Part):
@@ -73,6 +91,14 @@ class NewUser(Part):
         default_factory=_empty(WeightFields),
         description="One left out is the one that all users had before; needed where theirs differ.",
     )
+    mix: dict[str, NonNegative] = Field(
+        default_factory=dict, description="Units of each component in one unit of volume; one left out is 0."
+    )
+    count: Count = Field(default=1.0, description="How many equal users share the demand evenly.")
+    dispersion: NonNegative = Field(
+        default_factory=_left_out, description="Left out, that of all users before; needed where theirs differ."
+    )
+    values: dict[str, float] = Field(default_factory=dict, description="Of its own, in place of the providers'.")
     delays: OneOrEach = Field(description="One number, or one for each provider there is after the change.")
 
 
@@ -80,10 +106,14 @@ class NewProvider(Part):
     """A rival that comes."""
 
     id: Text
-    price: NonNegative = Field(description="Currency per volume unit.")
-    capacity: Positive = Field(description="Volume units per congestion unit.")
+    price: OneOrEach = Field(description="Currency per volume unit: of all components, or of each.")
+    capacity: Positive = Field(
+        default_factory=lambda: 1.0,
+        description="Volume units per congestion unit; only where no user weighs congestion it may be left out.",
+    )
     value: float = Field(default=0.0, description="Worth to users, currency per volume unit, of any sign.")
-    unit_cost: NonNegative = Field(default=0.0, description="Cost of serving, currency per volume unit.")
+    unit_cost: OneOrEach = Field(default=0.0, description="Cost of serving, currency per volume unit, as `price`.")
+    dispersion: NonNegative = Field(default=1.0, description="Multiplies that of its users.")
     delays: OneOrEach = Field(description="One number, or one for each user who stays; new users bring their own.")
 
 
@@ -109,9 +139,10 @@ class ChangeFields(Some):
     delays: dict[str, Annotated[dict[str, NonNegative], Field(min_length=1)]] = Field(
         default_factory=dict, min_length=1, description="delays[user][provider], in the delay unit."
     )
-    price_cap: OneOrEach = Field(
+    price_cap: Caps = Field(
         default_factory=dict,
-        description="Highest price, currency per volume unit: for all of the leader's providers, or by id.",
+        description="Highest price, currency per volume unit, or factor: for all that the leader decides, by id, or by "
+        "id and component; others stay.",
     )
     add: Additions = Field(default_factory=_empty(Additions))
     remove: Removals = Field(default_factory=_empty(Removals))
@@ -129,13 +160,18 @@ def check_change(change: object, market: Market, faults: Faults) -> ChangeFields
     """
     parsed = check_fields(ChangeFields, change, faults)
     users, providers = (_side(change, what, market) for what in ("user", "provider"))
-    _check_named(change, users, providers, faults)
+    _checkkeys(change, users, providers, faults)
+    _check_lists(change, market, faults)
     if member(change, "remove") is not None:
         _check_leaving(change, users, providers, market.leader_ids, faults)
     if member(change, "add") is not None:
         _check_coming(change, users, providers, faults)
         _check_weights(change, market, faults)
-    _check_caps(member(change, "price_cap"), list(market.leader_ids), faults)
+    if member(change, "price_cap") == {}:
+        faults.add(("price_cap",), "expected at least one, got an empty object")
+    decided = [market.components[d.component] for d in market.decisions if d.component is not None]
+    caps = cap_faults(member(change, "price_cap"), ("price_cap",), market.leader_ids, decided, market.components)
+    faults.add_all(caps, "price_cap")
     return parsed
 
 
@@ -166,24 +202,42 @@ def _side(change: object, what: str, market: Market) -> _Side:
     return _Side(what, known, leaving, ids_of(_inside(change, "add", what)), known - set(leaving.values()))
 
 
+def _check_lists(change: object, market: Market, faults: Faults) -> None:
+    """Check what is said by component, of whoever is there and of those who come."""
+    components, new = market.components, list(placed(_inside(change, "add", "provider"), "add", "providers"))
+    mixes = (*_mixed(change, market), *placed(_inside(change, "add", "user"), "add", "users"))
+    faults.add_all(mix_faults(mixes, components), "users", "mix")
+    parts = [*placed(member(change, "providers"), "providers"), *new]
+    faults.add_all(list_faults(parts, components), "lists", "unknown")
+    faults.add_all(short_lists(new, BY_COMPONENT, components), "lists", "short")
+    for at, part in new:
+        if market.congested and isinstance(part, dict) and "capacity" not in part:
+            faults.add((*at, "capacity"), "missing", "add", "capacity")
+
+
+def _mixed(change: object, market: Market) -> Iterator[tuple[Where, object]]:
+    """Users whose mix changes, with all of it as it is to be."""
+    mixes = [(at, member(user, "mix")) for at, user in placed(member(change, "users"), "users")]
+    given = [(at, mix) for at, mix in mixes if isinstance(mix, dict)]
+    positions: dict[object, int] = {name: i for i, name in enumerate(market.user_ids)} if given else {}
+    for at, mix in given:
+        row = market.mix[positions[at[-1]]].tolist() if at[-1] in positions else ()
+        yield at, {"mix": dict(zip(market.components, row, strict=False)) | mix}
+
+
 def _inside(change: object, key: str, what: str) -> object:
     return member(member(change, key), f"{what}s")
 
 
-def _named(data: object, *at: str | int) -> Iterator[tuple[Where, str]]:
-    """Ids that an object has for keys, and where."""
-    if isinstance(data, dict):
-        yield from (((*at, name), name) for name in data if isinstance(name, str))
-
-
-def _check_named(change: object, users: _Side, providers: _Side, faults: Faults) -> None:
+def _checkkeys(change: object, users: _Side, providers: _Side, faults: Faults) -> None:
     """Whoever is to change must be there, and stay."""
     rows = member(change, "delays")
-    columns = (place for where, name in _named(rows) for place in _named(member(rows, name), "delays", *where))
-    _refuse_others(_named(member(change, "users"), "users"), users, users.left, faults)
-    _refuse_others(_named(member(change, "providers"), "providers"), providers, providers.left, faults)
-    _refuse_others(_named(rows, "delays"), users, users.left, faults)
+    columns = (place for where, name in keys(rows) for place in keys(member(rows, name), "delays", *where))
+    _refuse_others(keys(member(change, "users"), "users"), users, users.left, faults)
+    _refuse_others(keys(member(change, "providers"), "providers"), providers, providers.left, faults)
+    _refuse_others(keys(rows, "delays"), users, users.left, faults)
     _refuse_others(columns, providers, providers.left, faults)
+    _refuse_others(valued(placed(member(change, "users"), "users")), providers, providers.left, faults)
 
 
 def _refuse_others(places: Iterable[tuple[Where, str]], side: _Side, allowed: frozenset[str], faults: Faults) -> None:
@@ -215,6 +269,8 @@ def _check_coming(change: object, users: _Side, providers: _Side, faults: Faults
         faults.add_all((((*at, i, "id"), _taken(name, side)) for i, name in taken), *at, "taken")
         for i, item in enumerate(entries(_inside(change, "add", side.what))):
             _check_delays(member(item, "delays"), (*at, i, "delays"), other, others[side.what], faults)
+    named = valued(placed(_inside(change, "add", "user"), "add", "users"))
+    _refuse_others(named, providers, others["user"], faults)
 
 
 def _check_delays(delays: object, at: Where, other: _Side, needed: frozenset[str], faults: Faults) -> None:
@@ -230,18 +286,15 @@ def _taken(name: str, side: _Side) -> str:
 
 
 def _check_weights(change: object, market: Market, faults: Faults) -> None:
-    """A new user's weight may be left out where all users have the same."""
+    """A new user's weight and dispersion may be left out where all users have the same."""
+    owned: list[tuple[Where, Array]] = [(("weights", key), weights) for key, weights in own_weights(market).items()]
+    owned = [
+        (at, values) for at, values in [*owned, (("dispersion",), market.dispersion)] if (values != values[0]).any()
+    ]
     for i, user in enumerate(entries(_inside(change, "add", "user"))):
-        given = member(user, "weights")
-        for key, weights in own_weights(market).items():
-            if isinstance(user, dict) and member(given, key) is None and (weights != weights[0]).any():
-                where = ("add", "users", i, "weights", key)
-                faults.add(where, "missing; users differ in it, so there is none to take over")
-
-
-def _check_caps(caps: object, leader_ids: list[str], faults: Faults) -> None:
-    if caps == {}:
-        faults.add(("price_cap",), "expected at least one, got an empty object")
-    for where, name in _named(caps, "price_cap"):
-        if name not in leader_ids:
-            faults.add(where, f"not one of the leader's providers{meant(name, leader_ids)}")
+        for at, _ in owned:
+            given = user
+            for key in at:
+                given = member(given, str(key))
+            if isinstance(user, dict) and given is None:
+                faults.add(("add", "users", i, *at), "missing; users differ in it, so there is none to take over")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prillm_or.errors import MarketError
+from prillm_or.market.decisions import Decision
 from prillm_or.market.faults import Faults
 from prillm_or.market.market import Array, Market, own_weights
-from prillm_or.market.rules import DEFAULTS, PROVIDER_ARRAYS
+from prillm_or.market.rules import BY_COMPONENT
 from prillm_or.market.selection import arrays_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def apply(market: Market, change: Change) -> Market:
     change
         Any of `users` and `providers`, new fields by id; `delays`, by user and provider; `price_cap`; `add`, lists of
         `users` and `providers` with their delays, where a provider that comes is a rival; `remove`, lists of ids.
-        Units are those of the market.
+        What an object leaves out stays, such as the price of a component. Units are those of the market.
 
     Raises
     ------
@@ -52,7 +53,10 @@ def apply(market: Market, change: Change) -> Market:
     fields = check_change(change, market, faults)
     if fields is None or faults.lines():
         raise MarketError("change", faults.lines())
-    return _moved(_edited(market, fields), fields, own_weights(market))
+    try:
+        return _moved(_edited(market, fields), fields, market)
+    except MarketError as refusal:  # of what the change makes together, such as weights of congestion of which one is 0
+        raise MarketError("change", refusal.problems) from None
 
 
 def _edited(market: Market, change: ChangeFields) -> Market:
@@ -62,51 +66,90 @@ def _edited(market: Market, change: ChangeFields) -> Market:
 
     def put(name: str, where: int | tuple[int, int], value: float) -> None:
         if name not in arrays:
-            arrays[name] = getattr(market, name).copy()
+            arrays[name] = (_own_values(market) if name == "user_values" else getattr(market, name)).copy()
         arrays[name][where] = value
 
     for name, user in change.users.items():
-        for key, value in user.model_dump(include={"demand"}, exclude_unset=True).items():
-            put(key, users[name], value)
+        i = users[name]
+        for key, value in user.model_dump(include={"demand", "count", "dispersion"}, exclude_unset=True).items():
+            put(key, i, value)
         for key, weight in user.weights.model_dump(exclude_unset=True).items():
-            put(f"{key}_weight", users[name], weight)
+            put(f"{key}_weight", i, weight)
+        for component, amount in user.mix.items():
+            put("mix", (i, market.components.index(component)), amount)
+        for other, value in user.values.items():
+            put("user_values", (i, providers[other]), value)
     for name, provider in change.providers.items():
         for key, value in provider.model_dump(exclude_unset=True).items():
-            put(key, providers[name], value)
+            field, j = ("provider_dispersion" if key == "dispersion" else key), providers[name]
+            for component, part in value.items() if isinstance(value, dict) else ():
+                put(field, (j, market.components.index(component)), part)
+            if not isinstance(value, dict):
+                put(field, j, value)
     for name, row in change.delays.items():
         for other, delay in row.items():
             put("delay", (users[name], providers[other]), delay)
-    for place, name in enumerate(market.leader_ids):
-        cap = change.price_cap.get(name) if isinstance(change.price_cap, dict) else change.price_cap
+    for k, decision in enumerate(market.decisions):
+        cap = _new_cap(change.price_cap, market, decision)
         if cap is not None:
-            put("price_cap", place, cap)
+            put("price_cap", k, cap)
     return replace(market, **arrays) if arrays else market
 
 
-def _moved(market: Market, change: ChangeFields, before: Mapping[str, Array]) -> Market:
-    """The market without those who leave and with those who come; `before` are the weights that all users had."""
+def _new_cap(caps: Any, market: Market, decision: Decision) -> float | None:
+    """The cap that a change gives a decision, or its provider, or all; None where it stays."""
+    own = caps.get(market.provider_ids[decision.provider]) if isinstance(caps, dict) else caps
+    return own.get(market.components[decision.component or 0]) if isinstance(own, dict) else own
+
+
+def _own_values(market: Market) -> Array:
+    """Users' own values, shape (n, m), NaN where one has none."""
+    return market.user_values if market.user_values.size else np.full((market.n, market.m), np.nan)
+
+
+def _moved(market: Market, change: ChangeFields, before: Market) -> Market:
+    """The market without those who leave and with those who come; users who come are as all were `before`."""
     if not change.model_fields_set & {"add", "remove"}:
         return market
     new_users, new_providers = change.add.users, change.add.providers
     i, j = _staying(market.user_ids, change.remove.users), _staying(market.provider_ids, change.remove.providers)
     left, stay = arrays_of(market, i, j), [market.user_ids[k] for k in i]
     providers = [*(market.provider_ids[k] for k in j), *(provider.id for provider in new_providers)]
+    components = market.components
+    new: dict[str, list[Any]] = {name: [getattr(user, name) for user in new_users] for name in ("demand", "count")}
+    new["dispersion"] = [_or_common(user, "dispersion", before.dispersion) for user in new_users]
+    for key, weights in own_weights(before).items():
+        new[f"{key}_weight"] = [_or_common(user.weights, key, weights) for user in new_users]
+    new["mix"] = [[user.mix.get(c, 0.0) for c in components] for user in new_users]
+    new |= {name: [getattr(provider, name) for provider in new_providers] for name in ("capacity", "value")}
+    new |= {name: [_listed(getattr(p, name), components) for p in new_providers] for name in BY_COMPONENT}
+    new["provider_dispersion"] = [provider.dispersion for provider in new_providers]
     arrays: dict[str, Any] = {
-        name: np.append(left[name], [getattr(new, name, DEFAULTS.get(name)) for new in new_providers])
-        for name in PROVIDER_ARRAYS
+        name: np.concatenate([left[name], np.reshape(rows, (len(rows), *left[name].shape[1:]))])
+        for name, rows in new.items()
     }
-    for name in ("demand", "count", "dispersion"):
-        arrays[name] = np.append(left[name], [getattr(new, name, DEFAULTS.get(name)) for new in new_users])
-    arrays["mix"] = np.empty((len(i) + len(new_users), 0))
-    for key in own_weights(market):
-        own = [user.weights for user in new_users]
-        new = [getattr(given, key) if key in given.model_fields_set else before[key][0] for given in own]
-        arrays[f"{key}_weight"] = np.append(left[f"{key}_weight"], new)
     wide = np.column_stack([left["delay"], *(_for_each(new.delays, stay) for new in new_providers)])
     arrays["delay"] = np.vstack([wide, *(_for_each(user.delays, providers) for user in new_users)])
+    if market.user_values.size or any(user.values for user in new_users):
+        kept = _own_values(market)[np.ix_(i, j)]
+        wide = np.column_stack([kept, np.full((len(i), len(new_providers)), np.nan)])
+        own = [[user.values.get(name, np.nan) for name in providers] for user in new_users]
+        arrays["user_values"] = np.vstack([wide, *own])
     leader = tuple(providers.index(name) for name in market.leader_ids)
     users = (*stay, *(user.id for user in new_users))
     return replace(market, user_ids=users, provider_ids=tuple(providers), leader=leader, **arrays)
+
+
+def _or_common(given: Any, name: str, before: Array) -> float:
+    """What one who comes has, or what all users had."""
+    return float(getattr(given, name)) if name in given.model_fields_set else before[0].item()
+
+
+def _listed(prices: float | Mapping[str, float], components: Sequence[str]) -> Any:
+    """Prices of one who comes: one, or one for each component."""
+    if not components:
+        return prices
+    return [prices[c] for c in components] if isinstance(prices, Mapping) else [prices] * len(components)
 
 
 def _positions(names: Sequence[str]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,14 @@ def checked_kinds(owner: object, kinds: Mapping[str, type], problems: list[str])
             problems.append(f"{name}: expected a {_KINDS.get(kind, kind.__name__)}, got {value!r}")
 
 
-def leader_and_caps(leader: Any, price_cap: Any, problems: list[str]) -> tuple[tuple[str, ...], list[float]]:
-    """Ids of the leader's providers, and the highest price of each: one for all of them, or one for each id."""
+def leader_and_caps(
+    leader: Any, price_cap: Any, problems: list[str], decided: Sequence[str] = ()
+) -> tuple[tuple[str, ...], list[float]]:
+    """Ids of the leader's providers, and the highest price of each: one for all of them, or one for each id.
+
+    Where components are `decided`, the highest price of each of them, provider by provider; a provider's may be one for
+    all of them or by component.
+    """
     ids = checked_ids("leader", (leader,) if isinstance(leader, str) else leader, problems)
     given = price_cap if isinstance(price_cap, Mapping) else dict.fromkeys(ids, price_cap)
     problems += [f"price_cap: leader's provider {each!r} is missing" for each in ids if each not in given]
@@ -54,12 +60,24 @@ def leader_and_caps(leader: Any, price_cap: Any, problems: list[str]) -> tuple[t
         for each in given
         if each not in ids
     ]
+    lists = {each: cap for each, cap in given.items() if decided and given is price_cap and isinstance(cap, Mapping)}
     problems += [
-        f"price_cap: expected a number, or numbers by id, got {cap!r}"
-        for cap in ([price_cap] if given is not price_cap else given.values())
+        f"price_cap: expected a number, or numbers by id{' and component' if decided else ''}, got {cap!r}"
+        for cap in ([price_cap] if given is not price_cap else [c for each, c in given.items() if each not in lists])
         if ids and not is_number(cap)
     ]
-    return ids, [] if problems else [float(given[each]) for each in ids]
+    for each, cap in lists.items():
+        problems += [f"price_cap[{each}]: {name!r} is missing" for name in decided if name not in cap]
+        problems += [
+            f"price_cap[{each}]: {name!r} is not decided{meant(str(name), list(decided))}"
+            for name in cap
+            if name not in decided
+        ]
+        problems += [f"price_cap[{each}]: expected numbers, got {x!r}" for x in cap.values() if not is_number(x)]
+    if problems:
+        return ids, []
+    parts = decided or [""]
+    return ids, [float(lists[each][part] if each in lists else given[each]) for each in ids for part in parts]
 
 
 def meant(name: str, known: list[str]) -> str:

@@ -11,11 +11,11 @@ from prillm_or.errors import is_number
 from prillm_or.market.checks import entries, ids_of, meant, member, repeated
 from prillm_or.market.decisions import FACTOR
 from prillm_or.market.faults import Faults, Where, shown
+from prillm_or.market.rules import BY_COMPONENT
 
 Found = Iterator[tuple[Where, str]]
 
-_NOT_SET = "the leader does not decide it"
-_LACKS = "the file names no `components`"
+_LACKS = "there are no `components`"
 
 
 def check_links(document: object, faults: Faults) -> None:
@@ -26,13 +26,12 @@ def check_links(document: object, faults: Faults) -> None:
     twice = repeated(dict(enumerate(components)), "components")
     faults.add_all(((("components", c), what) for c, what in twice), "components", "repeated")
     check_leader(leader, providers, components, faults)
-    for name in ("price", "unit_cost"):
-        faults.add_all(_lists(providers, name, components), "providers", name)
+    faults.add_all(list_faults(placed(providers, "providers"), components), "providers", "lists")
+    faults.add_all(short_lists(placed(providers, "providers"), ["unit_cost"], components), "providers", "short")
     faults.add_all(_unpriced(leader, providers, components), "providers", "unpriced")
-    faults.add_all(_mixes(users, components), "users", "mix")
+    faults.add_all(mix_faults(placed(users, "users"), components), "users", "mix")
     known = list(ids_of(providers).values())
-    values = (((i, "values"), member(user, "values")) for i, user in enumerate(entries(users)))
-    named = (((("users", *at, name)), name) for at, own in values if isinstance(own, dict) for name in own)
+    named = valued(placed(users, "users"))
     faults.add_all(_strangers(named, known), "users", "values")
     if isinstance(document, dict):
         faults.add_all(_slopes(document), "users", "slopes")
@@ -55,6 +54,22 @@ def check_leader(leader: object, providers: object, components: Sequence[str], f
 def names_of(document: object) -> list[str]:
     """Components that a file names."""
     return [name for name in entries(member(document, "components")) if isinstance(name, str)]
+
+
+def placed(items: object, *at: str | int) -> Iterator[tuple[Where, object]]:
+    """Entries of a list or an object, with their places."""
+    pairs = items.items() if isinstance(items, dict) else enumerate(entries(items))
+    yield from (((*at, key), item) for key, item in pairs)
+
+
+def keys(data: object, *at: str | int) -> Iterator[tuple[Where, str]]:
+    """Names that an object has for keys, with their places."""
+    yield from ((where, name) for where, _ in placed(data, *at) if isinstance(name := where[-1], str))
+
+
+def valued(users: Iterable[tuple[Where, object]]) -> Iterator[tuple[Where, str]]:
+    """Providers of whom users have values of their own."""
+    return (found for at, user in users for found in keys(member(user, "values"), *at, "values"))
 
 
 def unknown_component(name: str, components: Sequence[str]) -> str:
@@ -91,45 +106,59 @@ def _decided(leader: object, components: Sequence[str]) -> Found:
 
 
 def _caps(leader: object, leads: Sequence[str], components: Sequence[str]) -> Found:
-    caps = member(leader, "price_cap")
+    caps, decided = member(leader, "price_cap"), decided_of(leader, components)
     if not isinstance(caps, dict):
         return
     for name in dict.fromkeys(leads):
         if name not in caps:
             yield ("leader", "price_cap", name), "missing; an object needs a cap for each of the leader's providers"
-    for name, cap in caps.items():
+        elif isinstance(caps[name], dict):
+            missing = (c for c in decided if c not in caps[name])
+            why = "missing; an object needs a cap for each component that the leader decides"
+            yield from ((("leader", "price_cap", name, c), why) for c in missing)
+    yield from cap_faults(caps, ("leader", "price_cap"), leads, decided, components)
+
+
+def cap_faults(
+    caps: object, at: Where, leads: Sequence[str], decided: Sequence[str], components: Sequence[str]
+) -> Found:
+    """Caps of what the leader does not decide."""
+    for where, cap in placed(caps, *at):
+        if not isinstance(name := where[-1], str):
+            continue
         if name not in leads:
-            yield ("leader", "price_cap", name), f"not one of the leader's providers{meant(str(name), list(leads))}"
+            yield where, f"not one of the leader's providers{meant(name, list(leads))}"
+        elif isinstance(cap, dict) and not decided:
+            yield where, f"expected a number, got an object; {'a factor has no components' if components else _LACKS}"
         elif isinstance(cap, dict):
-            yield from _own_caps(leader, cap, ("leader", "price_cap", name), components)
+            yield from unknown_faults(cap, where, components)
+            others = (place for place, c in keys(cap, *where) if c in components and c not in decided)
+            yield from ((place, "the leader does not decide it") for place in others)
 
 
-def _own_caps(leader: object, cap: Mapping[str, object], at: Where, components: Sequence[str]) -> Found:
-    """What is wrong with the caps of one provider, given by component."""
-    decided = decided_of(leader, components)
-    if not decided:
-        yield at, f"expected a number, got an object; {'a factor has no components' if components else _LACKS}"
-        return
-    for name in decided:
-        if name not in cap:
-            yield (*at, name), "missing; an object needs a cap for each component that the leader decides"
-    for name in cap:
-        if name not in decided:
-            yield (*at, name), unknown_component(name, components) if name not in components else _NOT_SET
+def list_faults(parts: Iterable[tuple[Where, object]], components: Sequence[str]) -> Found:
+    """Prices and costs by component, where there are none or others."""
+    for at, part in parts:
+        for name in BY_COMPONENT:
+            if isinstance(given := member(part, name), dict):
+                if components:
+                    yield from unknown_faults(given, (*at, name), components)
+                else:
+                    yield (*at, name), f"expected a number, got an object; {_LACKS}"
 
 
-def _lists(providers: object, name: str, components: Sequence[str]) -> Found:
-    """What is wrong with prices or costs by component; those that are missing are told where all know them."""
-    for i, provider in enumerate(entries(providers)):
-        given, at = member(provider, name), ("providers", i, name)
-        if not isinstance(given, dict):
-            continue
-        if not components:
-            yield at, f"expected a number, got an object; {_LACKS}"
-            continue
-        yield from (((*at, c), unknown_component(c, components)) for c in given if c not in components)
-        if name != "price":
-            yield from (((*at, c), "missing; give all components, or a number") for c in components if c not in given)
+def short_lists(parts: Iterable[tuple[Where, object]], names: Sequence[str], components: Sequence[str]) -> Found:
+    """Prices or costs by component that leave some out."""
+    for at, part in parts:
+        for name in names:
+            if components and isinstance(given := member(part, name), dict):
+                missing = (c for c in components if c not in given)
+                yield from (((*at, name, c), "missing; give all components, or a number") for c in missing)
+
+
+def unknown_faults(given: object, at: Where, components: Sequence[str]) -> Found:
+    """Names in an object that are no components'."""
+    yield from ((where, unknown_component(c, components)) for where, c in keys(given, *at) if c not in components)
 
 
 def _unpriced(leader: object, providers: object, components: Sequence[str]) -> Found:
@@ -149,20 +178,20 @@ def _unpriced(leader: object, providers: object, components: Sequence[str]) -> F
             yield from (((*at, c), why) for c in needed if c not in price)
 
 
-def _mixes(users: object, components: Sequence[str]) -> Found:
-    for i, user in enumerate(entries(users)):
-        at = ("users", i, "mix")
+def mix_faults(users: Iterable[tuple[Where, object]], components: Sequence[str]) -> Found:
+    """What is wrong with what users ask for in a unit of their volume."""
+    for at, user in users:
         if not isinstance(user, dict):
             continue
         if "mix" not in user:
             if components:
-                yield at, "missing; say how much of each component a unit of its volume holds"
+                yield (*at, "mix"), "missing; say how much of each component a unit of its volume holds"
         elif not components:
-            yield at, _LACKS
+            yield (*at, "mix"), _LACKS
         elif isinstance(mix := user["mix"], dict):
-            yield from (((*at, c), unknown_component(c, components)) for c in mix if c not in components)
+            yield from unknown_faults(mix, (*at, "mix"), components)
             if all(is_number(amount) and amount == 0 for amount in mix.values()):
-                yield at, "expected some component > 0"
+                yield (*at, "mix"), "expected some component > 0"
 
 
 def _slopes(document: Mapping[str, object]) -> Found:

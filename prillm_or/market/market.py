@@ -186,9 +186,11 @@ class Market:
         users: DataFrame,
         providers: DataFrame,
         delays: DataFrame,
+        values: DataFrame | None = None,
         *,
         leader: str | Sequence[str],
-        price_cap: float | Mapping[str, float],
+        decides: str | Sequence[str] = COMPONENTS,
+        price_cap: float | Mapping[str, float | Mapping[str, float]],
         name: str = "market",
         units: Units | None = None,
         description: str = "",
@@ -198,17 +200,25 @@ class Market:
         Parameters
         ----------
         users
-            A row for each user, indexed by id: `demand`, and if wanted `price_weight`, `congestion_weight` and
-            `delay_weight`, which are 1 otherwise.
+            A row for each user, indexed by id: `demand`, and if wanted `price_weight`, `congestion_weight`,
+            `delay_weight` and `count`, which are 1 otherwise, `dispersion`, 0 otherwise, and `mix_COMPONENT` of each
+            component, whose columns name the components.
         providers
             A row for each provider, indexed by id: `price` and `capacity`, and if wanted `value` and `unit_cost`, which
-            are 0 otherwise. An empty price of one of the leader's is a price today that is not known.
+            are 0 otherwise, and `dispersion`, 1 otherwise. Where there are components, `price` and `unit_cost` are of
+            all of them, or there are `price_COMPONENT` and `unit_cost_COMPONENT`. An empty price that the leader
+            decides is a price today that is not known. `capacity` may be left out where no user weighs congestion.
         delays
             Users by providers, in the delay unit; rows and columns may be in any order.
+        values
+            Users by providers: what a provider is worth to a user; where empty, the provider's `value`.
         leader
             Id of the leader's provider, or ids of several.
         price_cap
-            Highest price, currency per volume unit: one for all of the leader's providers, or one for each id.
+            Highest price, currency per volume unit, or factor: one for all of the leader's providers, or one for each
+            id; or for an id, one for each component that is decided.
+        decides
+            As in `Market`.
         name, units, description
             As in `Market`.
 
@@ -220,7 +230,7 @@ class Market:
         """
         from prillm_or.market.frames import market_from_frames
 
-        fields = market_from_frames(users, providers, delays, leader, price_cap, name)
+        fields = market_from_frames(users, providers, delays, values, leader, decides, price_cap, name)
         return cls(name=name, units=Units() if units is None else units, description=description, **fields)
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from prillm_or.market.decisions import FACTOR, decision_costs, per_unit
+from prillm_or.market.decisions import FACTOR, decision_costs, per_unit, rises
 from prillm_or.market.market import Array, Market
 from prillm_or.market.outside import OUTSIDE
 from prillm_or.output.numbers import figure
@@ -32,6 +32,7 @@ def implausible(market: Market) -> Iterator[Caveat]:
         yield from _capacities(market)
     if not market.worth.any():
         yield Caveat("no-values", "no provider has a `value`: users choose by price, delay and congestion alone")
+    yield from _unbought(market)
     yield from _caps(market)
 
 
@@ -85,12 +86,30 @@ def _congestion(market: Market, price: float) -> Iterator[Caveat]:
             f"with loads shared out by capacity, congestion costs users {figure(times, 3)} times the usual price "
             f"{figure(price, 3)}: it decides, prices do not; are capacities and demands in one unit?",
         )
-    elif times < 1 / _CONGESTION and not market.dispersion.any():
+    elif times + _taste(market) / price < 1 / _CONGESTION:
         yield Caveat(
             "no-congestion",
             f"with loads shared out by capacity, congestion costs users {figure(times, 2)} of the usual price "
             f"{figure(price, 3)}: all but the cheapest lose everybody; are capacities and demands in one unit?",
         )
+
+
+def _taste(market: Market) -> float:
+    """What dispersion costs users, as congestion does."""
+    return _middle(market.dispersion / market.price_weight) * _middle(market.provider_dispersion)
+
+
+def _unbought(market: Market) -> Iterator[Caveat]:
+    """Decisions that no user ever pays for."""
+    if market.plain:
+        return
+    for decision, paid in zip(market.decisions, rises(market).max(axis=0).tolist(), strict=True):
+        if not paid and decision.component is not None:
+            what = f"no user's `mix` holds {market.components[decision.component]}: the price {decision.name}"
+            yield Caveat("nobody-buys", f"{what} changes nothing; is the component missing in the mixes?")
+        elif not paid:
+            what = f"of what users buy all prices of {decision.name} are 0 today"
+            yield Caveat("nobody-buys", f"{what}: a factor changes nothing; give it prices")
 
 
 def _capacities(market: Market) -> Iterator[Caveat]:
