@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
+import prillm_or as po
+from helpers.answers import profit_at
 from helpers.markets import draw_market, make_market, shipped
+from helpers.sold import price_list, sold
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.derive import explain
-from prillm_or.explanation.effects import RIVAL_KEYS, load_gradient
+from prillm_or.explanation.effects import RIVAL_KEYS, profit_gradient, worth_more
 from prillm_or.explanation.explanation import Explanation, State, UserPart
 from prillm_or.explanation.words import sentences
 from prillm_or.files.markets import write_market
 from prillm_or.market.changes import apply
+from prillm_or.market.decisions import all_prices
 from prillm_or.market.market import Market
 from prillm_or.market.outside import with_outside
 from prillm_or.market.synthetic import generate
@@ -311,26 +317,152 @@ def test_a_kink_at_the_cap_itself_is_the_end_and_no_kink() -> None:
     assert [user.leaves_at for user in found.users] == [None, None]
 
 
-def test_the_gradient_of_the_load_is_that_of_the_equilibrium() -> None:
-    for kind in ("uniform", "weights"):
-        market = draw_market(kind, 6, 5, 1)
-        s = market.leader[0]
-        found = equilibrium_at(market, [3.0])
-        demand, providers = load_gradient(market, found)
-        h = 1e-6
+@pytest.mark.parametrize("seed", range(30))
+def test_the_gradient_of_the_profit_is_that_of_equilibria(seed: int) -> None:
+    """Against finite differences, with price lists, crowds, tastes, own values, and without congestion."""
+    market = sold(seed, decides="components") if seed % 3 == 0 else sold(seed)
+    decisions = market.current * 0.9
+    found = equilibrium_at(market, decisions)
+    demand, providers = profit_gradient(market, found)
+    h = 1e-6
 
-        def load(name: str, k: int, by: float, market: Market = market) -> float:
-            values = getattr(market, name).copy()
-            values[k] += by
-            changed = replace(market, **{name: values})
-            return float(equilibrium_at(changed, [3.0]).load[market.leader[0]])
+    def change(differ: Callable[[float], Market]) -> float:
+        up, down = (profit_at(differ(by), decisions) for by in (h, -h))
+        return (up - down) / (2 * h)
 
-        for i in range(market.n):
-            assert demand[i] == pytest.approx((load("demand", i, h) - load("demand", i, -h)) / (2 * h), abs=1e-6)
-        for name, slopes in providers.items():
-            for j in market.rivals:
-                assert slopes[j] == pytest.approx((load(name, j, h) - load(name, j, -h)) / (2 * h), abs=1e-5)
-        assert providers["price"][s] < 0
+    def moved(name: str, k: int, by: float) -> Market:
+        values = getattr(market, name).copy()
+        values[k] = values[k] * (1 + by) if name == "price" else values[k] + by
+        return replace(market, **{name: values})
+
+    for i in range(market.n):
+        assert demand[i] == pytest.approx(change(partial(moved, "demand", i)), abs=2e-5)
+    for j in market.rivals:
+        assert providers["price"][j] == pytest.approx(change(partial(moved, "price", j)), abs=2e-5)
+        assert providers["value"][j] == pytest.approx(change(partial(worth_more, market, j)), abs=2e-5)
+    for j in range(market.m):
+        assert providers["capacity"][j] == pytest.approx(change(partial(moved, "capacity", j)), abs=2e-5)
+    assert not providers["price"][list(market.leader)].any()
+
+
+def test_the_price_of_a_component_and_a_factor_by_hand() -> None:
+    """P = 1 + y / 2, x = (7 - P) / 2; the output billed is B = x / 2, the input earns R = 0.75 x besides."""
+    found = explain(price_list(decides=("output",)))
+    assert (found.decision, found.component) == ("own.output", "output")
+    assert [found.price, found.load, found.sold, found.profit] == pytest.approx([5.5, 1.625, 0.8125, 5.28125])
+    assert [found.elasticity.left, found.elasticity.right] == pytest.approx([-5.5 / 8 / 0.8125] * 2)
+    assert found.marginal_revenue.left == pytest.approx(5.5 - 6.5)  # y + B / B', B' = -1/8
+    assert found.net_cost is not None
+    assert found.net_cost.left == pytest.approx(0.5 - 1.5)  # its cost less R' / B'
+    (user,) = found.users
+    assert (user.mix, user.count) == ({"input": 1.0, "output": 0.5}, None)
+    assert user.pays == pytest.approx(3.75)
+    factor = explain(price_list(decides="factor"))
+    assert factor.factors == {"own": factor.price}
+    assert factor.price == pytest.approx(1.875)
+    assert [part.price for part in factor.components] == pytest.approx([1.875, 3.75])
+    # P = 3.75 is the top of (P - 0.5)(7 - P) / 2; input 1 % dearer adds 0.01875 to it.
+    assert factor.components[0].higher.profit == pytest.approx(-(0.01875**2) / 2)
+    assert factor.components[0].higher.billed == pytest.approx({"input": -0.009375, "output": -0.0046875})
+    assert factor.users[0].leaves_at == pytest.approx(3.5)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 8, 9])
+def test_what_is_said_of_price_lists_crowds_and_tastes_is_so(seed: int) -> None:
+    """Against equilibria near the price, and the changed market solved anew."""
+    market = sold(seed, 5, 4)
+    found = explain(market)
+    (decision,) = market.decisions
+    state = equilibrium_at(market, [found.price])
+    sold_here = float(state.by_decision[0])
+    assert [found.sold, found.load] == pytest.approx([sold_here, state.load[decision.provider]])
+    assert found.profit == pytest.approx(profit_at(market, [found.price]))
+    assert sum(user.profit for user in found.users) == pytest.approx(found.profit, abs=1e-9)
+    h = 1e-7 * found.price
+    for side, by in (("left", -h), ("right", h)):
+        elasticity = getattr(found.elasticity, side)
+        if elasticity is not None and found.price > 0:
+            there = float(equilibrium_at(market, [found.price + by]).by_decision[0])
+            slope = (there - sold_here) / by
+            assert elasticity == pytest.approx(found.price * slope / sold_here, abs=1e-5)
+            revenue = getattr(found.marginal_revenue, side)
+            if revenue is not None and found.net_cost is not None:
+                # The two say together how the profit changes: (revenue - net cost) B'.
+                change = (profit_at(market, [found.price + by]) - found.profit) / by
+                cost = getattr(found.net_cost, side)
+                assert (revenue - cost) * slope == pytest.approx(change, abs=1e-4 * abs(found.profit))
+    prices = po.equilibrium(market, {decision.name: found.price}).prices[decision.provider]
+    for part in found.components:
+        now = prices[market.components.index(part.component)]
+        assert part.price == pytest.approx(now)
+        dearer = replace(
+            market,
+            price=all_prices(market, [found.price]),
+            decides="components",
+            price_cap=np.full(3, 9.0)[: len(prices)],
+        )
+        raised = dearer.current * np.where(np.array(market.components) == part.component, 1.01, 1.0)
+        assert part.higher.profit == pytest.approx(profit_at(dearer, raised) - found.profit, abs=1e-9)
+    rival, user = found.rivals[0], found.users[0]
+    j = market.rivals[0]
+    for key, changed in (("price", "price"), ("capacity", "capacity")):
+        values = getattr(market, changed).copy()
+        values[j] *= 1.01
+        best = solve(replace(market, **{changed: values}))
+        assert rival.profit_effect is not None
+        assert rival.profit_effect[key] == pytest.approx(best.profit - found.profit, abs=1e-8 * found.profit + 1e-12)
+    demand = market.demand.copy()
+    demand[0] *= 1.01
+    assert user.profit_effect is not None
+    best = solve(replace(market, demand=demand))
+    assert user.profit_effect["demand"] == pytest.approx(best.profit - found.profit, abs=1e-8 * found.profit + 1e-12)
+    for user in found.users:
+        if user.leaves_at is not None and user.leaves_at < 0.99 * found.cap:
+            i = market.user_ids.index(user.id)
+            before, after = (
+                equilibrium_at(market, [user.leaves_at * by]).flow[i, decision.provider] for by in (0.9999, 1.0001)
+            )
+            assert before > 0
+            assert after <= 1e-12 * market.demand[i]
+
+
+@pytest.mark.parametrize("decides", ["factor", ("output",)])
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_an_explanation_of_a_list_fits_every_width(width: int, decides: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    market = sold(3, 4, 4, decides=decides)
+    found = explain(market)
+    assert max(map(len, str(found).splitlines())) <= width
+    document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert document["decision"] == found.decision
+    assert {part["component"] for part in document["components"]} == set(market.components)
+
+
+def test_an_explanation_of_one_plain_price_has_no_fields_of_lists() -> None:
+    document = explain(shipped("tiny/kink")).to_dict()
+    assert not {"component", "factors", "sold", "net_cost", "components"} & set(document)
+    assert set(document["users"][0]) == {
+        *("id", "load", "profit", "state", "leaves_at", "joins_at", "price_effect", "profit_effect"),
+    }
+
+
+def test_without_congestion_users_tie_only_rivals_that_they_use_themselves() -> None:
+    """What one user of a provider does no other feels: the rival that the leader's user does not use is apart."""
+    market = make_market(
+        congestion_weight=[0.0, 0.0],
+        dispersion=[1.0, 1.0],
+        demand=[1.0, 1.0],
+        delay=[[0.0, 0.0, 9.0], [9.0, 0.0, 0.0]],
+        price=[0.5, 0.5, 0.5],
+    )
+    near, far = explain(market).rivals
+    assert near.chain == ("p1", "u1", "p2")
+    assert not far.connected  # though u2 uses it beside p2
+
+
+def test_a_leader_of_ample_capacity_is_tied_through_its_users() -> None:
+    market = make_market(capacity=[1e6, 3.0, 4.0], price=[1.0, 1.0, 1.0], delay=np.zeros((2, 3)))
+    assert all(rival.connected for rival in explain(market).rivals)
 
 
 def test_rivals_apart_have_no_influence_and_those_tied_a_chain_of_users() -> None:

@@ -1,8 +1,9 @@
-"""explain: why a price of one provider is the best one."""
+"""explain: why a price of one provider, of one of its components, or the factor of its list, is the best one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from prillm_or.curves.profit_curve import PATIENCE_S, LocalMaximum, ProfitCurve,
 from prillm_or.curves.trace import SAME, Piece, trace
 from prillm_or.curves.turns import beside, switches_at, tolerance, using
 from prillm_or.errors import ArgumentError, CombinationError, ConvergenceError, argument, is_number
-from prillm_or.explanation.effects import Effects, effects, is_large
+from prillm_or.explanation.effects import Effects, effects, is_large, unit_price
 from prillm_or.explanation.explanation import (
     NEAR,
     Explanation,
@@ -23,11 +24,14 @@ from prillm_or.explanation.explanation import (
 )
 from prillm_or.explanation.flips import flips
 from prillm_or.explanation.influence import chains
+from prillm_or.explanation.price_parts import price_parts
 from prillm_or.files.markets import AnyMarket, as_market
+from prillm_or.market.decisions import all_prices, decision_costs, per_unit, rises, what_is_set
 from prillm_or.market.market import Market, Mask
 from prillm_or.result import Result
 from prillm_or.solving.pricer import Pricer
-from prillm_or.users.certificate import certified
+from prillm_or.solving.recheck import decided_in
+from prillm_or.users.certificate import certified, profit_of
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
 
 _FLAT = 1e-12
@@ -44,7 +48,8 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
     Parameters
     ----------
     market
-        A market whose leader sets one price: itself, with its file, the path of a file, or the name of a shipped one.
+        A market whose leader decides one price or factor: itself, with its file, the path of a file, or the name of a
+        shipped one.
     result
         What was found for it; solved by `path` if there is none. Effects are those on the best price of all, also
         where the result's price is not the best.
@@ -54,14 +59,14 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
     ArgumentError
         When the result is none.
     CombinationError
-        When the leader sets several prices, or the result is that of another market or of a price beyond the cap.
+        When the leader decides several, or the result is that of another market or of a price beyond the cap.
     ConvergenceError
         When an equilibrium could not be certified.
     KeyboardInterrupt
         When it comes before the price is known; later, what is left is skipped.
     """
     market = as_market(market)
-    if (several := len(market.leader)) > 1:
+    if (several := len(market.decisions)) > 1:
         raise CombinationError(
             f"{market.name}: the leader sets {several} prices, explain takes one; `equilibrium` shows who uses whom "
             "at given prices"
@@ -69,7 +74,7 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
     pricer = Pricer(market)
     result = pricer.result if result is None else result
     price = _price(market, result)
-    cap, unit_cost = float(market.price_cap[0]), float(market.unit_cost[market.leader[0]])
+    cap, unit_cost = float(market.price_cap[0]), float(decision_costs(market)[0])
     users = user_problem(market)
     found = solve_users(users, [price])
     certified(market, [price], found.flow)
@@ -79,30 +84,35 @@ def explain(market: AnyMarket, result: Result | None = None) -> Explanation:
     if at_cap:
         right = next(trace(users, found.prices, 0, 2 * cap or 1.0, found))
     of_users, of_rivals, interrupted = ({}, {}, True) if interrupted else effects(market, pricer, found)
-    jumps, interrupted = ((), True) if interrupted else _flips(market, pricer, curve.local_maxima)
-    load = float(found.load[market.leader[0]])
-    steepest = float(market.capacity[market.leader[0]] * users.sensitivity.max())
-    slopes = _slope(left, steepest), _slope(right, steepest)
+    jumps, interrupted = ((), True) if interrupted else _flips(market, pricer, curve.local_maxima, found)
+    (decision,), (sold,) = market.decisions, found.by_decision.tolist()
+    sides = (_side(market, users, left), above := _side(market, users, right))
     return Explanation(
         instance=market.name,
         provider=market.leader_ids[0],
         prices=dict(result.prices),
-        profit=(price - unit_cost) * load,
-        load=load,
-        elasticity=Sides(*(_elasticity(price, load, slope) for slope in slopes)),
-        load_near=Sides(*(_load(users, found, (1 + step) * price) for step in (-NEAR, NEAR))),
-        marginal_revenue=Sides(*(_marginal_revenue(price, load, slope) for slope in slopes)),
+        profit=profit_of(market, found.prices, found.billed),
+        load=float(found.load[decision.provider]),
+        elasticity=Sides(*(_elasticity(price, sold, side) for side in sides)),
+        load_near=Sides(*(_sold(users, found, (1 + step) * price) for step in (-NEAR, NEAR))),
+        marginal_revenue=Sides(*(_marginal_revenue(price, sold, side) for side in sides)),
         marginal_cost=unit_cost,
         kink=_kink(market, curve, price),
         cap=cap,
-        cap_binds=at_cap and slopes[1] is not None and load + (price - unit_cost) * slopes[1] > 0,
-        users=_user_parts(market, found, curve, unit_cost, of_users),
+        cap_binds=at_cap and above is not None and sold + (price - unit_cost) * above.slope + above.besides > 0,
+        users=_user_parts(market, found, curve, of_users),
         rivals=_rival_parts(market, found, curve, of_rivals),
         local_maxima=curve.local_maxima,
         flips=jumps,
         searched=curve.searched,
         units=market.units,
         interrupted=interrupted,
+        decision=decision.name,
+        component=None if decision.component is None else market.components[decision.component],
+        factors=result.factors,
+        sold=sold,
+        net_cost=None if market.plain else Sides(*(_net_cost(unit_cost, side) for side in sides)),
+        components=price_parts(market, found),
     )
 
 
@@ -110,16 +120,22 @@ def _price(market: Market, result: Result) -> float:
     """The price to explain, which has to be one of this market."""
     if not isinstance(result, Result):
         raise ArgumentError(f"{argument('result')}: expected a Result, as `solve` gives, got {type(result).__name__}")
+    name = market.decisions[0].name
     if tuple(result.prices) != market.leader_ids:
         others = ", ".join(result.prices) or "nobody"
-        raise CombinationError(f"{market.name}: the result has a price of {others}, not of {market.leader_ids[0]}")
+        raise CombinationError(f"{market.name}: the result has a price of {others}, not of {name}")
     if result.instance != market.name:
         raise CombinationError(f"{market.name}: the result is that of another market, {result.instance}")
-    price = result.price
     cap = float(market.price_cap[0])
-    if not is_number(price) or not 0 <= price <= cap * (1 + SAME):
-        raise CombinationError(f"{market.name}: the result's price {price} is not between 0 and the cap {cap:g}")
-    return price
+    told = {one.name: one.value for one in result.decided}.get(name, np.nan)
+    if not is_number(told) or not 0 <= told <= cap * (1 + SAME):
+        raise CombinationError(
+            f"{market.name}: the result's {what_is_set(market)} {told} is not between 0 and the cap {cap:g}"
+        )
+    try:
+        return float(decided_in(market, result)[0])
+    except ValueError as refusal:
+        raise CombinationError(f"{market.name}: the result contradicts the market: {refusal}") from None
 
 
 def _curve(market: Market, price: float) -> tuple[ProfitCurve, bool]:
@@ -133,7 +149,7 @@ def _curve(market: Market, price: float) -> tuple[ProfitCurve, bool]:
 def curve_around(market: Market, price: float) -> ProfitCurve:
     """The whole curve; where that takes too long or does not resolve, the part `NEAR` the price.
 
-    The leader has one price.
+    The leader has one decision.
     """
     try:
         curve = curve_between(market, 0, 0.0, float(market.price_cap[0]), PATIENCE_S)
@@ -146,25 +162,44 @@ def _near(market: Market, price: float) -> ProfitCurve:
     return curve_between(market, 0, (1 - NEAR) * price, min((1 + NEAR) * price, float(market.price_cap[0])))
 
 
-def _slope(piece: Piece | None, steepest: float) -> float | None:
-    """The load's slope on a piece; none that is but rounding of the steepest there could be."""
+@dataclass(frozen=True)
+class _Side:
+    """Slopes on one side of a price: of the volume sold, and of what is earned besides."""
+
+    slope: float
+    besides: float
+
+
+def _side(market: Market, users: UserProblem, piece: Piece | None) -> _Side | None:
+    """The slopes on a piece; none that is but rounding of the steepest there could be."""
     if piece is None:
         return None
-    slope = float(piece.slope[0])
-    return slope if slope < -_FLAT * steepest else 0.0
+    slope, s = float(piece.slope[0]), market.leader[0]
+    if market.plain and market.congested:
+        steepest = float(market.capacity[s] * users.sensitivity.max())
+    else:
+        width = np.broadcast_to(users.width, users.base.shape)[:, s]
+        # Of each unit a user leaves, as many are sold less as it pays more for it.
+        steepest = float((width * users.sensitivity[:, 0] * rises(market)[:, 0]).sum())
+    moves = slope < -_FLAT * steepest or (slope > _FLAT * steepest and not market.plain)
+    return _Side(slope if moves else 0.0, piece.rest_slope)
 
 
-def _load(users: UserProblem, found: Equilibrium, price: float) -> float:
-    """The leader's load at another price."""
-    return float(solve_users(users, [price], found).load[users.leader[0]])
+def _sold(users: UserProblem, found: Equilibrium, price: float) -> float:
+    """The volume sold at another price."""
+    return float(solve_users(users, [price], found).by_decision[0])
 
 
-def _elasticity(price: float, load: float, slope: float | None) -> float | None:
-    return None if slope is None or load <= 0 else price * slope / load
+def _elasticity(price: float, sold: float, side: _Side | None) -> float | None:
+    return None if side is None or sold <= 0 else price * side.slope / sold
 
 
-def _marginal_revenue(price: float, load: float, slope: float | None) -> float | None:
-    return None if not slope or load <= 0 else price + load / slope
+def _marginal_revenue(price: float, sold: float, side: _Side | None) -> float | None:
+    return None if side is None or not side.slope or sold <= 0 else price + sold / side.slope
+
+
+def _net_cost(unit_cost: float, side: _Side | None) -> float | None:
+    return None if side is None or not side.slope else unit_cost - side.besides / side.slope
 
 
 def _kink(market: Market, curve: ProfitCurve, price: float) -> tuple[Switch, ...]:
@@ -176,9 +211,11 @@ def _kink(market: Market, curve: ProfitCurve, price: float) -> tuple[Switch, ...
 
 
 def _user_parts(
-    market: Market, found: Equilibrium, curve: ProfitCurve, unit_cost: float, known: dict[int, Effects]
+    market: Market, found: Equilibrium, curve: ProfitCurve, known: dict[int, Effects]
 ) -> tuple[UserPart, ...]:
-    s, price = market.leader[0], float(found.prices[0])
+    s, price, prices = market.leader[0], float(found.prices[0]), all_prices(market, found.prices)
+    pays, costs = (np.broadcast_to(per_unit(market, of)[..., s], market.n) for of in (prices, market.unit_cost))
+    crowds = bool((market.count > 1).any())
     alone = np.count_nonzero(found.flow > 0, axis=1) == 1
     parts = []
     for i, turns in enumerate(using(curve, s)):
@@ -189,12 +226,15 @@ def _user_parts(
             UserPart(
                 id=market.user_ids[i],
                 load=load,
-                profit=(price - unit_cost) * load,
+                profit=float(pays[i] - costs[i]) * load,
                 state=_state(price, load, bool(alone[i]), leaves, joins),
                 leaves_at=leaves,
                 joins_at=joins,
                 price_effect=known[i].price if i in known else None,
                 profit_effect=known[i].profit if i in known else None,
+                count=int(market.count[i]) if crowds else None,
+                mix=dict(zip(market.components, market.mix[i].tolist(), strict=True)) if market.components else None,
+                pays=float(pays[i]) if market.components else None,
             )
         )
     return tuple(parts)
@@ -239,11 +279,14 @@ def _used_around(found: Equilibrium, curve: ProfitCurve) -> Mask:
     return used
 
 
-def _flips(market: Market, pricer: Pricer, maxima: Sequence[LocalMaximum]) -> tuple[tuple[Flip, ...], bool]:
+def _flips(
+    market: Market, pricer: Pricer, maxima: Sequence[LocalMaximum], found: Equilibrium
+) -> tuple[tuple[Flip, ...], bool]:
     """What was found, and whether Ctrl-C came first."""
+    unit = unit_price(market, found) if not market.plain else maxima[0].price if maxima else 0.0
     if len(maxima) < 2 or is_large(market):
         return (), False
     try:
-        return flips(market, pricer, maxima[0].price, maxima[1].price), False
+        return flips(market, pricer, maxima[0].price, maxima[1].price, unit), False
     except KeyboardInterrupt:
         return (), True

@@ -1,26 +1,28 @@
-r"""Effects: what 1 % more of a rival's price, capacity or value, or of a user's demand, does to the best price.
+r"""Effects: what 1 % more of a rival's prices, capacity or value, or of a user's demand, does to the best price.
 
 Each is the difference of two proven optima: that of the changed market, solved anew from where the market's own was
 found, and that of the market as it is. So kinks, and jumps to another local maximum, are in it.
 
-In a large market only those that move the profit most are worked out, as the derivatives on the support say: with
-(a, b) = K^-1 (0, e_s) of `users/laplacian.py`, by symmetry of K,
+In a large market only those that move the profit most are worked out, as its derivatives on the support say; the
+decision's own move has no effect of first order. With m_i what a unit of user i's volume earns at the leader's s, 0
+elsewhere, w_ij the width a_ij on the support, (y, z) = K^-1 ((w o m) 1, -(w o m)^T 1) of `users/laplacian.py` and
+t_ij = y_i - z_j - m_ij, a change of offsets, widths, demands and capacities changes the profit by
 
-    dq_s/dD_i = a_i,    dq_s/dp_j = sum_i w_ij rho_i (a_i - b_j),    dq_s/d alpha_j = -sum_i a_i f_ij / alpha_j,
+    sum_ij w_ij t_ij dg_ij + sum_ij t_ij f_ij a_ij d(1 / a_ij) + sum_i y_i dD_i - sum_j z_j q_j d alpha_j
 
-w_ij = alpha_j on the support, and for a value the same as for a price with -1/w_q,i in place of rho_i. The best profit
-changes by (p - k) alpha_s dq_s: the price's own move has no effect of first order.
+(K is symmetric; `users/differentiable.py` has the case of widths alpha_j). Widths move with demands and capacities:
+1 / a_ij = 1 / (alpha_j count_i) + s_ij / (w_q,i D_i).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prillm_or.market.changes import Change
+from prillm_or.market.decisions import all_prices, per_unit
 from prillm_or.market.market import Array, Market
 from prillm_or.solving.pricer import Pricer
 from prillm_or.users.equilibrium import Equilibrium
@@ -60,7 +62,7 @@ def effects(market: Market, pricer: Pricer, found: Equilibrium) -> tuple[dict[in
     found
         The equilibrium at the price explained.
     """
-    price = float(found.prices[0])
+    unit = unit_price(market, found)
     users, rivals = _chosen(market, found)
     total = len(users) + len(RIVAL_KEYS) * len(rivals)
     _log.info("effects: %d changes of 1 %% to solve", total)
@@ -70,29 +72,51 @@ def effects(market: Market, pricer: Pricer, found: Equilibrium) -> tuple[dict[in
         for i in users:
             of_users[i] = _effects(pricer, {"demand": _more_demand(market, i)})
         for j in rivals:
-            of_rivals[j] = _effects(pricer, {key: _more(market, j, key, price) for key in RIVAL_KEYS})
+            of_rivals[j] = _effects(pricer, {key: _more(market, j, key, unit) for key in RIVAL_KEYS})
     except KeyboardInterrupt:
         return of_users, of_rivals, True
     return of_users, of_rivals, False
 
 
-def _more_demand(market: Market, i: int) -> Change:
-    return {"users": {market.user_ids[i]: {"demand": (1 + STEP) * float(market.demand[i])}}}
+def unit_price(market: Market, found: Equilibrium) -> float:
+    """What a unit of volume comes to at the leader's first provider, currency: by the mixes of its users, or of all."""
+    j = market.leader[0]
+    price = per_unit(market, all_prices(market, found.prices))[..., j]
+    served = found.flow[:, j] if found.load[j] > 0 else market.demand
+    return float(price if price.ndim == 0 else np.average(price, weights=served))
 
 
-def _more(market: Market, j: int, key: str, price: float) -> Change:
-    now = float(getattr(market, key)[j])
-    return {"providers": {market.provider_ids[j]: {key: now + STEP * (price if key == "value" else now)}}}
+def _more_demand(market: Market, i: int) -> Market:
+    demand = market.demand.copy()
+    demand[i] *= 1 + STEP
+    return replace(market, demand=demand)
 
 
-def _effects(pricer: Pricer, changes: Mapping[str, Change]) -> Effects:
+def _more(market: Market, j: int, key: str, unit: float) -> Market:
+    if key == "value":
+        return worth_more(market, j, STEP * unit)
+    values = getattr(market, key).copy()
+    values[j] *= 1 + STEP
+    return replace(market, **{key: values})
+
+
+def worth_more(market: Market, j: int, by: float) -> Market:
+    """The market with a provider worth more to all users, also to those with a value of their own."""
+    value, own = market.value.copy(), market.user_values.copy()
+    value[j] += by
+    if own.size:
+        own[:, j] += by
+    return replace(market, value=value, user_values=own)
+
+
+def _effects(pricer: Pricer, changed: Mapping[str, Market]) -> Effects:
     price, profit = {}, {}
     now, earned = pricer.result.price, pricer.result.profit
-    for key, change in changes.items():
-        after = pricer.what_if(change)
+    for key, market in changed.items():
+        after = pricer.result if key == "capacity" and not market.congested else pricer.what_if(market)
         price[key] = _above_rounding(after.price - now, now)
         profit[key] = _above_rounding(after.profit - earned, earned)
-    _log.info("effects of %s", change)
+        _log.info("effect of %s", key)
     return Effects(price, profit)
 
 
@@ -103,10 +127,10 @@ def _above_rounding(change: float, of: float) -> float:
 def _chosen(market: Market, found: Equilibrium) -> tuple[list[int], list[int]]:
     if not is_large(market):
         return list(range(market.n)), list(market.rivals)
-    demand, by_provider = load_gradient(market, found)
+    demand, providers = profit_gradient(market, found)
     of_user = np.abs(demand * market.demand)
-    of_rival = np.abs(by_provider["price"] * market.price) + np.abs(by_provider["capacity"] * market.capacity)
-    of_rival += np.abs(by_provider["value"] * found.prices[0])
+    of_rival = np.abs(providers["price"]) + np.abs(providers["capacity"] * market.capacity)
+    of_rival += np.abs(providers["value"] * unit_price(market, found))
     of_rival[list(market.leader)] = -1.0
     return _largest(of_user), [j for j in _largest(of_rival) if j not in market.leader]
 
@@ -115,31 +139,34 @@ def _largest(values: Array) -> list[int]:
     return sorted(np.argsort(-values)[:_MOST_IN_LARGE].tolist())
 
 
-def load_gradient(market: Market, found: Equilibrium) -> tuple[Array, dict[str, Array]]:
-    """Derivatives of the leader's load on the support of an equilibrium.
+def profit_gradient(market: Market, found: Equilibrium) -> tuple[Array, dict[str, Array]]:
+    """Derivatives of the leader's profit on the support of an equilibrium, its decisions held.
 
     Returns
     -------
     demand
         Shape (n,): by each user's demand.
     providers
-        Shape (m,) each: by each provider's `price`, `capacity` and `value`. By its own capacity, the leader's load
-        changes by q_s more.
+        Shape (m,) each: by each rival's `price`, all prices of its list by a share of them, and by each provider's
+        `capacity` and `value`; those by the leader's own prices are 0.
     """
-    s, laplacian = market.leader[0], found.laplacian
-    unit = np.zeros(market.m)
-    unit[s] = market.capacity[s]
-    a, b = laplacian.solve(np.zeros(market.n), unit)
-    pairs, weight = laplacian.pairs, laplacian.weight
-    pull = weight * (pairs.of_users(a) - pairs.of_providers(b))
-
-    def summed(rate: Array) -> Array:
-        return pairs.sums(pull * pairs.of_users(rate))[1]
-
-    rho = found.users.sensitivity[:, 0]
-    flow_of = pairs.sums(pairs.take(found.flow) * pairs.of_users(a))[1]
-    return a, {
-        "price": summed(rho),
-        "value": -summed(1 / market.congestion_weight),
-        "capacity": -flow_of / market.capacity,
+    users, pairs, weight = found.users, found.laplacian.pairs, found.laplacian.weight
+    margin = np.broadcast_to(per_unit(market, all_prices(market, found.prices) - market.unit_cost), users.base.shape)
+    earned = np.zeros_like(weight)
+    for j in market.leader:
+        pairs.lower(earned, j, -margin[:, j])
+    by_user, by_provider = pairs.sums(weight * earned)
+    user, provider = found.laplacian.solve(by_user, -by_provider)
+    pull = pairs.of_users(user) - pairs.of_providers(provider) - earned
+    offsets, widths = weight * pull, pull * pairs.take(found.flow) * pairs.spread(users.width)
+    prices = market.price.copy()
+    prices[list(market.leader)] = 0.0
+    paid = pairs.of_users(market.price_weight / users.scale) * pairs.spread(per_unit(market, prices))
+    taste = pairs.of_users(market.dispersion / (users.scale * market.demand**2))
+    demand = user - pairs.sums(widths * taste * pairs.of_providers(market.provider_dispersion))[0]
+    crowded = pairs.sums(widths / pairs.of_users(market.count))[1]
+    return demand, {
+        "price": pairs.sums(offsets * paid)[1],
+        "value": -pairs.sums(offsets / pairs.of_users(users.scale))[1],
+        "capacity": -provider * found.congestion - crowded / users.capacity**2,
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prillm_or.curves.profit_curve import LocalMaximum
 from prillm_or.errors import need_packages
-from prillm_or.explanation.tables import maxima_table, rivals_table, users_table
+from prillm_or.explanation.tables import maxima_table, prices_table, rivals_table, users_table
 from prillm_or.market.market import Units
 from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 EXPLANATION_FORMAT = "prillm-or/explanation@1"
 
 _MOST_ROWS = 50
+_OF_LISTS = ("component", "factors", "sold", "net_cost", "components")
+_OF_SOME_USERS = ("count", "mix", "pays")
 
 NEAR = 0.01
 """Prices this near, relative to the price explained, decide who is about to leave or to join."""
@@ -68,6 +70,39 @@ class Switch:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What a change of a price does: to the profit, and to the volume billed of each component."""
+
+    profit: float
+    billed: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class PricePart:
+    """What a price of the leader's list brings.
+
+    Parameters
+    ----------
+    component
+        Its name.
+    price, billed, profit
+        The price, the volume billed at it, and what that earns.
+    decided
+        Whether the leader decides it, by itself or by a factor; else it is the file's.
+    higher, lower
+        What 1 % more or less of this price alone would change.
+    """
+
+    component: str
+    price: float
+    billed: float
+    profit: float
+    decided: bool
+    higher: Change
+    lower: Change
+
+
+@dataclass(frozen=True)
 class UserPart:
     """What a user brings, and when it would come or go.
 
@@ -83,6 +118,11 @@ class UserPart:
         Of a user that does not use the leader: the greatest price below at which it does; None where that was not seen.
     price_effect, profit_effect
         What 1 % more of its `demand` does to the best price and to its profit; None where that was not worked out.
+    count
+        How many users it stands for; None where each stands for one.
+    mix, pays
+        Units of each component in one unit of its volume, and what that comes to at the leader, currency per volume
+        unit; None where there are no components.
     """
 
     id: str
@@ -93,6 +133,9 @@ class UserPart:
     joins_at: float | None
     price_effect: Mapping[str, float] | None
     profit_effect: Mapping[str, float] | None
+    count: int | None = None
+    mix: Mapping[str, float] | None = None
+    pays: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +151,8 @@ class RivalPart:
     chain
         The shortest way from the leader to it, providers and users in turn; empty where there is none.
     price_effect, profit_effect
-        What 1 % more of its `price` or `capacity`, or a `value` raised by 1 % of the leader's price, does to the best
-        price and to its profit; None where that was not worked out.
+        What 1 % more of its `price`, all of a list, or `capacity`, or a `value` raised by 1 % of the leader's price,
+        does to the best price and to its profit; None where that was not worked out.
     """
 
     id: str
@@ -147,23 +190,23 @@ class Flip:
 
 @dataclass(frozen=True, repr=False)
 class Explanation(Answer):
-    """Why a price of one provider is the best one.
+    """Why a price of one provider, of one of its components, or the factor of its list, is the best one.
 
     Parameters
     ----------
     instance, provider
         Names of the market and of the leader's provider.
     prices, profit, load
-        The price explained, by id, what it earns and the load it has.
+        The prices explained, by id as in a result, what they earn and the load they have.
     elasticity
-        Relative change of the load per relative change of the price.
+        Relative change of the volume sold per relative change of the price.
     load_near
-        Its loads at prices 1 % lower (left) and higher (right).
+        The volumes sold at prices 1 % lower (left) and higher (right).
     marginal_revenue
-        What one volume unit more would bring, its price less what is lost on all others, as the price falls (left)
-        or rises (right): p + x / x'. The best price of the market lies where it passes the marginal cost.
+        What one unit more of the volume sold would bring, its price less what is lost on all others, as the price falls
+        (left) or rises (right): p + x / x'. The best price of the market lies where it passes the marginal cost.
     marginal_cost
-        The provider's unit cost.
+        The unit cost of what is sold; 0 for a factor, whose costs are in `net_cost`.
     kink
         What changes exactly at the price; nothing where the load is smooth there.
     cap, cap_binds
@@ -180,11 +223,25 @@ class Explanation(Answer):
         Of the market; not part of the file format.
     interrupted
         Whether Ctrl-C came before all effects were worked out; not part of the file format.
+    decision
+        Name of what is explained: `ID` of a price or a factor, `ID.COMPONENT` of the price of a component.
+    component
+        Whose price it is; None of a single price, and of a factor.
+    factors
+        By id, where a factor is explained; else None.
+    sold
+        The volume that the price is of: the load, what is billed of the component, or of a factor the sales at the
+        prices of the file, currency per period.
+    net_cost
+        The marginal cost less what a unit more of the volume sold brings besides, at other prices of the list and less
+        their costs, as the price falls (left) or rises (right); None where there is one price.
+    components
+        The prices of the leader's list, in the market's order; nothing where there is one.
     """
 
     instance: str
     provider: str
-    prices: Mapping[str, float]
+    prices: Mapping[str, Any]
     profit: float
     load: float
     elasticity: Sides
@@ -201,16 +258,42 @@ class Explanation(Answer):
     searched: tuple[float, float]
     units: Units
     interrupted: bool = False
+    decision: str = ""
+    component: str | None = None
+    factors: Mapping[str, float] | None = None
+    sold: float = 0.0
+    net_cost: Sides | None = None
+    components: tuple[PricePart, ...] = ()
 
     @property
     def price(self) -> float:
-        """The price explained."""
-        return self.prices[self.provider]
+        """The price explained, or the factor."""
+        if self.factors is not None:
+            return self.factors[self.provider]
+        prices = self.prices[self.provider]
+        return float(prices if self.component is None else prices[self.component])
+
+    @property
+    def what(self) -> str:
+        """What is explained: a price or a factor."""
+        return "price" if self.factors is None else "factor"
+
+    @property
+    def named(self) -> str:
+        """What is explained, in words."""
+        return f"{'' if self.component is None else f'{self.component} '}{self.what}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of the file format, in their order."""
+        """The fields of the file format, in their order; those of lists and crowds only where there are such."""
         fields = dataclasses.asdict(self)
         del fields["units"], fields["interrupted"]  # those of the market, and for people
+        if self.net_cost is None:
+            for name in _OF_LISTS:
+                del fields[name]
+        for user in fields["users"]:
+            for name in _OF_SOME_USERS:
+                if user[name] is None:
+                    del user[name]
         return {"format": EXPLANATION_FORMAT, **fields}
 
     def to_frame(self) -> DataFrame:
@@ -234,13 +317,16 @@ class Explanation(Answer):
         return on_axes(ax, lambda axes: plot_effects(axes, self), effects_height(self))
 
     def parts(self, note: str = "") -> Iterator[Part]:
-        """Why in sentences; then users by what they bring, rivals by how much they matter, and local maxima."""
+        """Why in sentences; then the list's prices, users by what they bring, rivals by how they matter, and maxima."""
         from prillm_or.explanation.words import sentences
 
-        yield f"{self.instance}{note}: why {self.provider} at {figure(self.price)} ({self.units.of_prices})"
+        whose = self.provider if self.net_cost is None else f"{self.provider}, {self.named}"
+        unit = f" ({self.units.of_prices})" if self.factors is None else ""
+        yield f"{self.instance}{note}: why {whose} at {figure(self.price)}{unit}"
         yield ""
         yield from (f"* {sentence}" for sentence in sentences(self))
-        for table in (users_table(self), rivals_table(self), maxima_table(self)):
+        lists = [prices_table(self)] if self.components else []
+        for table in (*lists, users_table(self), rivals_table(self), maxima_table(self)):
             yield _cut(table)
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
+from prillm_or.explanation.effects import worth_more
 from prillm_or.explanation.explanation import Flip
-from prillm_or.market.changes import Change
-from prillm_or.market.market import Market
+from prillm_or.market.decisions import all_prices
+from prillm_or.market.market import Array, Market
 from prillm_or.solving.pricer import Pricer
 
 _FIRST, _MOST, _GROWTH = 1 / 64, 1.0, 2**0.5
@@ -17,7 +21,7 @@ _PRECISION, _LEAST = 1e-4, 1e-9
 _JUMP = 0.25
 
 
-def flips(market: Market, pricer: Pricer, best: float, second: float) -> tuple[Flip, ...]:
+def flips(market: Market, pricer: Pricer, best: float, second: float, unit: float) -> tuple[Flip, ...]:
     """For each kind of change the least one, up or down, that was found to make the best price jump.
 
     The best price follows a change smoothly while the same local maximum stays the best. Changes grow from 1/64 to 1,
@@ -30,15 +34,20 @@ def flips(market: Market, pricer: Pricer, best: float, second: float) -> tuple[F
     ----------
     best, second
         Prices of the best and the next-best local maximum of the market as it is.
+    unit
+        What a unit of volume comes to at the leader's; values change by shares of it, unit costs by shares of prices.
     """
-    kinds: dict[str, Callable[[float], Change]] = {
-        "demand": partial(_all_demands, market),
+    s = market.leader[0]
+    prices, costs = all_prices(market, [best])[s], market.unit_cost[s]
+    kinds: dict[str, Callable[[float], Market]] = {
+        "demand": lambda by: replace(market, demand=(1 + by) * market.demand),
         "price": partial(_all_rival_prices, market),
-        "unit_cost": partial(_unit_cost, market, best),
-        "value": partial(_value, market, best),
+        "unit_cost": partial(_unit_cost, market, prices),
+        "value": lambda by: worth_more(market, s, by * unit),
     }
-    unit_cost = float(market.unit_cost[market.leader[0]])
-    lowest = {"demand": 1 - _LEAST_DEMAND, "unit_cost": min(unit_cost / best, _MOST)}
+    paid = prices > 0
+    least = float((costs[paid] / prices[paid]).min()) if paid.any() else 0.0
+    lowest = {"demand": 1 - _LEAST_DEMAND, "unit_cost": min(least, _MOST)}
     found = []
     for what, change in kinds.items():
         ways = ((1.0, _MOST), (-1.0, lowest.get(what, _MOST)))
@@ -48,7 +57,7 @@ def flips(market: Market, pricer: Pricer, best: float, second: float) -> tuple[F
     return tuple(found)
 
 
-def _jump(pricer: Pricer, change: Callable[[float], Change], most: float, way: float) -> tuple[float, float] | None:
+def _jump(pricer: Pricer, change: Callable[[float], Market], most: float, way: float) -> tuple[float, float] | None:
     """The least change up to `most`, of its sign, beyond which the best price has jumped, and that price."""
 
     def best(by: float) -> float:
@@ -77,20 +86,13 @@ def _narrowed(
     return high
 
 
-def _all_demands(market: Market, by: float) -> Change:
-    demand = zip(market.user_ids, market.demand.tolist(), strict=True)
-    return {"users": {name: {"demand": (1 + by) * now} for name, now in demand}}
+def _all_rival_prices(market: Market, by: float) -> Market:
+    price, rivals = market.price.copy(), list(market.rivals)
+    price[rivals] = (1 + by) * price[rivals]
+    return replace(market, price=price)
 
 
-def _all_rival_prices(market: Market, by: float) -> Change:
-    return {"providers": {market.provider_ids[j]: {"price": (1 + by) * float(market.price[j])} for j in market.rivals}}
-
-
-def _unit_cost(market: Market, price: float, by: float) -> Change:
-    j = market.leader[0]
-    return {"providers": {market.provider_ids[j]: {"unit_cost": max(float(market.unit_cost[j]) + by * price, 0.0)}}}
-
-
-def _value(market: Market, price: float, by: float) -> Change:
-    j = market.leader[0]
-    return {"providers": {market.provider_ids[j]: {"value": float(market.value[j]) + by * price}}}
+def _unit_cost(market: Market, prices: Array, by: float) -> Market:
+    cost = market.unit_cost.copy()
+    cost[market.leader[0]] = np.maximum(cost[market.leader[0]] + by * prices, 0.0)
+    return replace(market, unit_cost=cost)

@@ -14,8 +14,8 @@ def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:
     """The shortest way from the leader to each rival it is tied to, by the rival's position.
 
     Two providers that share a user answer each other's prices; a rival that no chain of shared users ties to the leader
-    has no influence on its load, as long as the pairs in use stay the same. A provider that no load congests, such as
-    an outside option, ends a chain: what one of its users does no other user feels.
+    has no influence on its load, as long as the pairs in use stay the same. A rival that no load congests, such as an
+    outside option, ends a chain: what one of its users does no other user feels.
 
     Parameters
     ----------
@@ -31,7 +31,8 @@ def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:
     """
     import networkx as nx
 
-    ample = is_ample(market.capacity, market.demand)
+    ample = is_ample(market.capacity, market.demand) if market.congested else np.ones(market.m, dtype=np.bool_)
+    ample[list(market.leader)] = False  # its users answer its own price
     graph = nx.DiGraph()
     graph.add_nodes_from(("provider", j) for j in range(market.m))
     graph.add_edges_from((("user", i), ("provider", j)) for i, j in np.argwhere(used).tolist())

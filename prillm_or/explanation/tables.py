@@ -1,4 +1,4 @@
-"""Tables of an explanation: users by what they bring, rivals by how much they matter, local maxima."""
+"""Tables of an explanation: prices of a list, users by what they bring, rivals by how much they matter, maxima."""
 
 from __future__ import annotations
 
@@ -8,17 +8,49 @@ from typing import TYPE_CHECKING
 from prillm_or.explanation.effects import RIVAL_KEYS
 from prillm_or.output.numbers import figure, signed
 from prillm_or.output.tables import Table
+from prillm_or.output.words import TIE
 
 if TYPE_CHECKING:
     from prillm_or.explanation.explanation import Explanation
 
 
+def prices_table(explanation: Explanation) -> Table:
+    """The prices of the leader's list, and what 1 % more or less of each would bring."""
+    names = [part.component for part in explanation.components]
+    effects = ("1 % higher: profit", "1 % lower: profit", *(f"1 % higher: {name}" for name in names))
+    rows = [
+        (
+            part.component if part.decided else f"{part.component} (the file's)",
+            figure(part.price, 4),
+            figure(part.billed, 4),
+            figure(part.profit, 4),
+            signed(part.higher.profit),
+            signed(part.lower.profit),
+            *(signed(part.higher.billed[name]) for name in names),
+        )
+        for part in explanation.components
+    ]
+    columns = ("component", "price", "billed", "profit", *effects)
+    return Table(
+        "prices; last: change of the profit, and of the volumes billed, with 1 % more or less of each alone",
+        columns,
+        rows,
+        columns[1:],
+        ranks=("price", "billed", *effects[:2], "profit"),
+    )
+
+
 def users_table(explanation: Explanation) -> Table:
     """Users, who brings most profit first; the market's order among equals."""
-    effects = ("+1 % demand: price", "+1 % demand: profit")
+    effects = (f"+1 % demand: {explanation.what}", "+1 % demand: profit")
+    parts = explanation.users
+    crowds = any(user.count is not None for user in parts)
+    mixed = len({tuple((user.mix or {}).items()) for user in parts}) > 1
     rows = [
         (
             user.id,
+            *([str(user.count)] if crowds else []),
+            *([_mix(user.mix or {}), figure(user.pays, 4)] if mixed else []),
             figure(user.load, 4),
             figure(user.profit, 4),
             str(user.state),
@@ -27,20 +59,28 @@ def users_table(explanation: Explanation) -> Table:
             _effect(user.price_effect, "demand"),
             _effect(user.profit_effect, "demand"),
         )
-        for user in sorted(explanation.users, key=lambda user: -user.profit)
+        for user in sorted(parts, key=lambda user: -user.profit)
     ]
+    who = (*(["count"] if crowds else []), *(["mix", "pays"] if mixed else []))
     return Table(
-        "users; last two: change of the best price and of the best profit with 1 % more demand",
-        ("user", "to leader", "profit", "state", "leaves at", "joins at", *effects),
+        f"users; last two: change of the best {explanation.what} and of the best profit with 1 % more demand",
+        ("user", *who, "to leader", "profit", "state", "leaves at", "joins at", *effects),
         rows,
-        ("to leader", "profit", "leaves at", "joins at", *effects),
-        ranks=("to leader", "profit", "state", effects[1], "leaves at", "joins at"),
+        ("count", "pays", "to leader", "profit", "leaves at", "joins at", *effects),
+        ("mix",),
+        ranks=("to leader", "profit", "state", "mix", effects[1], "leaves at", "joins at"),
     )
+
+
+def _mix(mix: Mapping[str, float]) -> str:
+    """What a user asks for, the most first."""
+    most = sorted(mix.items(), key=lambda part: -part[1])
+    return ", ".join(f"{name}{TIE}{figure(units, 3)}" for name, units in most if units)
 
 
 def rivals_table(explanation: Explanation) -> Table:
     """Rivals, who matters most first; the market's order among equals."""
-    effects = [f"+1 % {key}: {what}" for key in RIVAL_KEYS for what in ("price", "profit")]
+    effects = [f"+1 % {key}: {what}" for key in RIVAL_KEYS for what in (explanation.what, "profit")]
     rows = [
         (
             rival.id,
@@ -51,7 +91,7 @@ def rivals_table(explanation: Explanation) -> Table:
         for rival in sorted(explanation.rivals, key=lambda rival: -rival.largest_effect)
     ]
     return Table(
-        "rivals; last: change of the best price and of the best profit with 1 % more of each",
+        f"rivals; last: change of the best {explanation.what} and of the best profit with 1 % more of each",
         ("rival", "load", "tied by", *effects),
         rows,
         ("load", *effects),
@@ -62,7 +102,8 @@ def rivals_table(explanation: Explanation) -> Table:
 
 def maxima_table(explanation: Explanation) -> Table:
     """Prices that earn more than those around them, best first."""
-    columns = ("price", "load", "profit")
+    sold = "load" if explanation.net_cost is None else "sold"
+    columns = (explanation.what, sold, "profit")
     rows = [(figure(one.price), figure(one.load), figure(one.profit)) for one in explanation.local_maxima]
     return Table("local maxima, best first", columns, rows, columns)
 

@@ -30,54 +30,111 @@ def sentences(explanation: Explanation) -> tuple[str, ...]:
 
 
 def _nothing(explanation: Explanation) -> Iterator[str]:
-    yield f"At {figure(explanation.price, 4)} nobody uses {explanation.provider}, which earns nothing."
+    yield f"At {_here(explanation)} nobody uses {explanation.provider}, which earns nothing."
     yield from _joining(explanation)
     yield from _others(explanation)
 
 
+def _here(explanation: Explanation) -> str:
+    """The price explained, and what of where that is not plain."""
+    price = figure(explanation.price, 4)
+    if explanation.net_cost is None:
+        return price
+    article = "an" if explanation.named[:1] in "aeiou" else "a"
+    return f"{article} {explanation.named} of {price}"
+
+
 def _earned(explanation: Explanation) -> Iterator[str]:
     units = explanation.units
-    margin = explanation.price - explanation.marginal_cost
+    margin, mean = explanation.price - explanation.marginal_cost, ""
+    if explanation.net_cost is not None:
+        margin, mean = explanation.profit / explanation.load, ", on average"
     yield (
-        f"At {figure(explanation.price, 4)} {explanation.provider} has a load of {figure(explanation.load, 4)} "
-        f"({units.of_volume}), and earns {figure(margin, 4)} on each: {figure(explanation.profit, 4)} "
+        f"At {_here(explanation)} {explanation.provider} has a load of {figure(explanation.load, 4)} "
+        f"({units.of_volume}), and earns {figure(margin, 4)} on each{mean}: {figure(explanation.profit, 4)} "
         f"({units.of_money})."
     )
 
 
 def _margin(explanation: Explanation) -> Iterator[str]:
     left, right = explanation.marginal_revenue.left, explanation.marginal_revenue.right
-    cost = figure(explanation.marginal_cost, 4)
+    cost = saved = figure(explanation.marginal_cost, 4)
+    if explanation.net_cost is not None:
+        sides = (explanation.net_cost.left, explanation.net_cost.right)
+        cost, saved = (figure(_zeroed(side or 0.0, explanation.price), 4) for side in sides)
     more = f"Selling one unit more ({explanation.units.volume}) would bring"
+    what, less = explanation.what, _less(explanation)
+    if explanation.component is not None:
+        more = f"Selling one unit more of {explanation.component} would bring"
+    elif explanation.factors is not None:
+        more = f"Sales higher by 1 ({explanation.units.currency} at the prices of the file) would bring"
     if explanation.cap_binds:
-        yield f"The price cap of {figure(explanation.cap, 4)} binds: a higher price would earn more."
+        yield f"The {what} cap of {figure(explanation.cap, 4)} binds: a higher {what} would earn more."
     elif left is not None and right is not None and abs(left - right) <= _SAME_SIDES * explanation.price:
-        yield f"{more} {figure(_zeroed(left, explanation.price), 4)}, marginal revenue, and cost {cost}."
+        yield f"{more} {figure(_zeroed(left, explanation.price), 4)}, marginal revenue, and cost {cost}{less}."
     elif left is None and right is None:
-        yield "Its load does not answer small changes of the price here."
+        yield f"{_its(explanation)} does not answer small changes of the {what} here."
     else:
-        lower = "A lower price would sell no more" if left is None else f"{more} {figure(left, 4)} and cost {cost}"
-        higher = "a higher price would sell no less"
+        lower = (
+            f"A lower {what} would sell no more" if left is None else f"{more} {figure(left, 4)} and cost {cost}{less}"
+        )
+        higher = f"a higher {what} would sell no less"
         if right is not None:
-            higher = f"one unit less would give up {figure(right, 4)} and save {cost}"
-        yield f"{'The price sits on a kink. ' if explanation.price > 0 else ''}{lower}; {higher}."
+            higher = f"one unit less would give up {figure(right, 4)} and save {saved}{less}"
+        yield f"{f'The {what} sits on a kink. ' if explanation.price > 0 else ''}{lower}; {higher}."
     for switch in explanation.kink:
         turn = "begins" if switch.begins else "stops"
-        yield f"Exactly here {switch.user} {turn} to use {switch.provider} as the price rises."
+        yield f"Exactly here {switch.user} {turn} to use {switch.provider} as the {what} rises."
     yield from _answer(explanation)
+    yield from _other_prices(explanation)
+
+
+def _its(explanation: Explanation) -> str:
+    """What a price moves."""
+    if explanation.net_cost is None:
+        return "Its load"
+    return "Sales" if explanation.component is None else f"The {explanation.component} billed"
+
+
+def _less(explanation: Explanation) -> str:
+    """What costs are counted without."""
+    others = [part.component for part in explanation.components if part.component != explanation.component]
+    if explanation.component is None or not others:
+        return ""
+    return f", less what it brings besides ({', '.join(others)})"
 
 
 def _answer(explanation: Explanation) -> Iterator[str]:
     less, more = explanation.load_near.right, explanation.load_near.left
-    if explanation.price > 0 and less is not None and more is not None:
-        lost, won = (rounded_percent(abs(load / explanation.load - 1)) for load in (less, more))
-        yield f"A price 1 % higher loses {lost} of the load, one 1 % lower wins {won}."
+    if explanation.price > 0 and less is not None and more is not None and explanation.sold > 0:
+        (lost, loses), (won, wins) = (_share(load / explanation.sold - 1) for load in (less, more))
+        its = _its(explanation)
+        of = "of the load" if explanation.net_cost is None else f"of {its[0].lower()}{its[1:]}"
+        yield f"A {explanation.what} 1 % higher {loses or 'loses'} {lost} {of}, one 1 % lower {wins or 'wins'} {won}."
+
+
+def _share(change: float) -> tuple[str, str]:
+    return rounded_percent(abs(change)), "wins" if change > 0 else "loses" if change < 0 else ""
+
+
+def _other_prices(explanation: Explanation) -> Iterator[str]:
+    """What the other prices of the list would bring, the most first."""
+    others = [part for part in explanation.components if part.component != explanation.component]
+    told = sorted(others, key=lambda part: -max(part.higher.profit, part.lower.profit))
+    for part in told[:_MOST_NAMED]:
+        way, change = max((("higher", part.higher), ("lower", part.lower)), key=lambda one: one[1].profit)
+        if change.profit > _SAME_PROFIT * abs(explanation.profit):
+            alone = "alone " if explanation.factors is not None else ""
+            yield f"The {part.component} price {alone}1 % {way} would bring {signed(change.profit)}."
 
 
 def _users(explanation: Explanation) -> Iterator[str]:
     using = sorted((user for user in explanation.users if user.load > 0), key=lambda user: -user.profit)
-    named = ", ".join(f"{user.id} {rounded_percent(user.load / explanation.load)}" for user in using[:_MOST_NAMED])
     what = "profit" if explanation.profit > 0 else "load"
+    by_profit = explanation.profit > 0 and explanation.net_cost is not None
+    shares = [user.profit / explanation.profit if by_profit else user.load / explanation.load for user in using]
+    parts = list(zip(using, shares, strict=True))[:_MOST_NAMED]
+    named = ", ".join(f"{user.id} {rounded_percent(share)}" for user, share in parts)
     yield f"Its {what} comes from {_count(using, 'user')} of {len(explanation.users)}: {named}{_more(using)}."
     captive = [user.id for user in using if user.state == "captive"]
     if captive:
@@ -85,7 +142,8 @@ def _users(explanation: Explanation) -> Iterator[str]:
     leaving = [user for user in using if user.leaves_at is not None]
     if leaving:
         first = min(leaving, key=lambda user: user.leaves_at or 0.0)
-        yield f"The first to leave as the price rises is {first.id}, at {_at(first.leaves_at, explanation.price)}."
+        at = _at(first.leaves_at, explanation.price)
+        yield f"The first to leave as the {explanation.what} rises is {first.id}, at {at}."
     yield from _joining(explanation)
 
 
@@ -113,49 +171,57 @@ def _rivals(explanation: Explanation) -> Iterator[str]:
         profits = strongest.profit_effect
         key = max(profits, key=lambda key: abs(profits[key]))
         yield (
-            f"The rival that matters most is {strongest.id}: with its {key} {_RAISED[key]} the best price would change "
-            f"by {signed(strongest.price_effect[key])} and the profit by {signed(profits[key])}."
+            f"The rival that matters most is {strongest.id}: with its {_key(explanation, key)} {_RAISED[key]} the best "
+            f"{explanation.what} would change by {signed(strongest.price_effect[key])} and the profit by "
+            f"{signed(profits[key])}."
         )
     known = [part.profit_effect is not None for parts in (explanation.users, explanation.rivals) for part in parts]
     if not all(known):
-        yield f"In a market of this size effects were worked out for the {sum(known)} that move its load most."
+        yield f"In a market of this size effects were worked out for the {sum(known)} that move its profit most."
+
+
+def _key(explanation: Explanation, key: str) -> str:
+    """What changes of a rival."""
+    return "prices" if key == "price" and explanation.components else key
 
 
 def _others(explanation: Explanation) -> Iterator[str]:
-    maxima = explanation.local_maxima
+    maxima, what = explanation.local_maxima, explanation.what
     if explanation.searched != (0.0, explanation.cap):
         low, high = (figure(end, 4) for end in explanation.searched)
-        yield f"Only prices from {low} to {high} were looked at: the whole curve has too many pieces."
+        yield f"Only {what}s from {low} to {high} were looked at: the whole curve has too many pieces."
     if not maxima:
         return
     best = maxima[0]
     if best.profit > explanation.profit * (1 + _SAME_PROFIT):
-        yield f"It is not the best price: {figure(best.price, 4)} earns {figure(best.profit, 4)}."
+        yield f"It is not the best {what}: {figure(best.price, 4)} earns {figure(best.profit, 4)}."
     if len(maxima) == 1:
         among = "" if explanation.searched == (0.0, explanation.cap) else " among them"
         yield f"The profit has no local maximum{among} but at {figure(best.price, 4)}."
         return
     second = maxima[1]
     if second.profit >= best.profit * (1 - _SAME_PROFIT):
-        yield f"The price {figure(second.price, 4)} earns as much."
+        yield f"The {what} {figure(second.price, 4)} earns as much."
         return
     share = rounded_percent(second.profit / best.profit)
     yield f"The next-best local maximum is {figure(second.price, 4)}, which earns {share} of the best."
     found = [flip for flip in explanation.flips if flip.change is not None]
     if found:
-        yield f"The best price would jump towards it with {'; or '.join(_flip(flip) for flip in found)}."
+        told = "; or ".join(_flip(flip, bool(explanation.components)) for flip in found)
+        yield f"The best {what} would jump towards it with {told}."
     elif explanation.flips:
         yield "No change of all demands, of rivals' prices, of the unit cost or value was found to make it the best."
 
 
-def _flip(flip: Flip) -> str:
+def _flip(flip: Flip, lists: bool) -> str:
     assert flip.change is not None
     size = rounded_percent(abs(flip.change))
     way = "more" if flip.change > 0 else "less"
+    costs, prices = ("unit costs", "prices") if lists else ("a unit cost", "price")
     return {
         "demand": f"{size} {way} demand of all users",
         "price": f"prices of all rivals {size} {'higher' if flip.change > 0 else 'lower'}",
-        "unit_cost": f"a unit cost {'higher' if flip.change > 0 else 'lower'} by {size} of the price",
+        "unit_cost": f"{costs} {'higher' if flip.change > 0 else 'lower'} by {size} of the {prices}",
         "value": f"a value {'higher' if flip.change > 0 else 'lower'} by {size} of the price",
     }[flip.what]
 

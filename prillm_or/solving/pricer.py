@@ -25,8 +25,8 @@ from prillm_or.market.changes import Change, apply
 from prillm_or.market.market import Market, Mask
 from prillm_or.result import Method, Result, Status, Times
 from prillm_or.solvers.monotone import Point
-from prillm_or.solvers.path import Search, Start, proposal_of
-from prillm_or.solvers.protocols import Ended
+from prillm_or.solvers.path import Path, Search, Start, proposal_of
+from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.judge import judge
 from prillm_or.users.equilibrium import Equilibrium, UserProblem, user_problem
 
@@ -37,12 +37,13 @@ class Pricer:
     Parameters
     ----------
     market
-        A market whose leader sets one price: itself, with its file, the path of a file, or the name of a shipped one.
+        A market whose leader decides one price or factor: itself, with its file, the path of a file, or the name of a
+        shipped one.
 
     Raises
     ------
     CombinationError
-        When the leader sets several prices.
+        When the leader decides several.
 
     Examples
     --------
@@ -55,7 +56,7 @@ class Pricer:
 
     def __init__(self, market: AnyMarket) -> None:
         market = as_market(market)
-        if (several := len(market.leader)) > 1:
+        if (several := len(market.decisions)) > 1:
             raise CombinationError(
                 f"{market.name}: the leader sets {several} prices, one can be kept up to date; use `solve`"
             )
@@ -95,10 +96,14 @@ class Pricer:
         self._state = _priced_after(apply(self.market, change), self._state, began)
         return self.result
 
-    def what_if(self, change: Change) -> Result:
-        """Price the market as a change would make it, and leave it as it is; see `update` for changes and errors."""
+    def what_if(self, change: Change | Market) -> Result:
+        """Price the market as a change would make it, and leave it as it is; see `update` for changes and errors.
+
+        In place of a change the changed market may be given.
+        """
         began = time.perf_counter()
-        return _priced_after(apply(self.market, change), self._state, began).result
+        market = change if isinstance(change, Market) else apply(self.market, change)
+        return _priced_after(market, self._state, began).result
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +129,9 @@ def _priced_after(market: Market, before: _State, began: float) -> _State:
 def _priced(market: Market, before: _State | None, began: float) -> _State:
     """Price a market, starting from the equilibria of a market much like it."""
     users = user_problem(market)
+    if not market.plain:
+        proposal = Path().solve(market, Limits())
+        return _State(market, _judged(market, users, proposal, (), began), (), 0.0)
     search = Search(market, users, () if before is None else _carried_over(before, market, users))
     if before is None:
         search.climb()
@@ -137,22 +145,33 @@ def _priced(market: Market, before: _State | None, began: float) -> _State:
     except ConvergenceError:
         search.coarse = True
     proposal = proposal_of(search, market, Ended.FINISHED, Limits())
-    solved = time.perf_counter()
-    result = judge(market, users, proposal, Method("path", __version__), Limits(), search.known)
-    ended = time.perf_counter()
-    times = Times(total=ended - began, solve=solved - began, verify=ended - solved)
+    result = _judged(market, users, proposal, search.known, began)
     start = search.bounds.rising_to(Point(result.price, next(iter(result.loads.values()))))
-    return _State(market, replace(result, time_s=times), search.known, start)
+    return _State(market, result, search.known, start)
+
+
+def _judged(
+    market: Market, users: UserProblem, proposal: Proposal, known: Sequence[Equilibrium], began: float
+) -> Result:
+    """The result of a search that began then."""
+    if proposal.ended is Ended.INTERRUPTED:
+        raise KeyboardInterrupt  # half a search is none
+    solved = time.perf_counter()
+    result = judge(market, users, proposal, Method("path", __version__), Limits(), known)
+    ended = time.perf_counter()
+    return replace(result, time_s=Times(total=ended - began, solve=solved - began, verify=ended - solved))
 
 
 def _carried_over(before: _State, market: Market, users: UserProblem) -> list[Start]:
     """The equilibria before the change, each with a support that suits the market after it."""
-    old = before.market
+    if not before.known:
+        return []
+    old, was = before.market, before.known[0].users
     # An equilibrium is a start by its support alone. Its linear system stays right while nobody comes or goes and all
-    # capacities stand still; else a new one is made, if and when the start is used.
+    # capacities and widths stand still; else a new one is made, if and when the start is used.
     if (old.user_ids, old.provider_ids) != (market.user_ids, market.provider_ids):
         suit = _Moves(old, market, users).support
-    elif not np.array_equal(old.capacity, market.capacity):
+    elif not (np.array_equal(was.capacity, users.capacity) and np.array_equal(was.width, users.width)):
 
         def suit(found: Equilibrium) -> Mask:
             return found.support
@@ -194,16 +213,19 @@ class _Moves:
         """Users of the new rivals, shape (n, new), the same for equilibria at other prices.
 
         They are those whom a rival serves if nobody else's cost changes: with lift l_i - g_ij of user i its congestion
-        solves q = sum_i max(0, lift_i - q).
+        solves alpha_j q = sum_i a_ij max(0, lift_i - q).
         """
         users = self._users
         level = found.multiplier[self._rows] / users.scale - users.shift
         level[self._new_users] = -np.inf  # not known yet: a new user gets the cheapest provider instead
         lift = level[:, None] - users.base[:, self._new_providers]
-        # With the k largest lifts in use q is their sum over k + 1, which grows with k as long as the next lift exceeds
-        # it: the largest is the right one.
-        best = np.maximum(np.sort(lift, axis=0)[::-1], 0.0)
-        congestion = (np.cumsum(best, axis=0) / np.arange(2, len(level) + 2)[:, None]).max(axis=0, initial=0.0)
+        # With the k largest lifts in use q is their sum, each in shares w = a_ij / alpha_j, over 1 + the sum of shares,
+        # which grows with k as long as the next lift exceeds it: the largest is the right one.
+        width = np.broadcast_to(users.width, users.base.shape)[:, self._new_providers]
+        order = np.argsort(-lift, axis=0, kind="stable")
+        best = np.maximum(np.take_along_axis(lift, order, axis=0), 0.0)
+        share = np.take_along_axis(width / users.capacity[self._new_providers], order, axis=0)
+        congestion = (np.cumsum(share * best, axis=0) / (1 + np.cumsum(share, axis=0))).max(axis=0, initial=0.0)
         self._at = lift > congestion
         return self._at
 
