@@ -14,6 +14,8 @@ import pytest
 from helpers.browser import assert_needs_no_network, complaints, cut_off, too_wide
 from helpers.explorer import explored, opened, page_of
 from helpers.markets import draw_market, shipped
+from helpers.sold import sold
+from prillm_or.market.decisions import all_prices
 from prillm_or.market.market import Array, Market
 from prillm_or.report.explorer import Explored
 from prillm_or.users.certificate import profit_of
@@ -282,6 +284,28 @@ def test_names_are_text_and_never_markup(tmp_path: Path, browser: Chrome) -> Non
         assert part.script("return find('h2').textContent") == "</script><i>odd"
         assert cut_off(browser, TEXTS) == []
         assert complaints(browser) == []
+
+
+@pytest.mark.parametrize(("seed", "decides"), [(3, ("output",)), (8, "factor"), (7, "factor")])
+def test_a_page_of_a_price_list_shows_its_profit_and_prices(
+    seed: int, decides: str | tuple[str, ...], tmp_path: Path, browser: Chrome
+) -> None:
+    one = explored(sold(seed, decides=decides))
+    part, market = opened(browser, page_of([one], tmp_path)), one.market
+    assert part.value(".profit") == pytest.approx(one.result.profit, rel=1e-9)
+    what = "factor" if decides == "factor" else "price"
+    assert f"Best {what} {one.explanation.price:.4g}" in part.script("return find('.jumps').textContent")
+    high = float(part.script("return find('.slider').max"))
+    for value in np.random.default_rng(seed).uniform(0, high, 4).tolist():
+        part.move(value)
+        profit, _ = at(market, value)
+        assert part.value(".profit") == pytest.approx(profit, rel=1e-9, abs=1e-9)
+        prices = all_prices(market, [value])
+        for provider, cells in part.table("providers").items():
+            shown = [float(text.rsplit(" ", 1)[1]) for text in cells[0].split(", ")]
+            assert shown == pytest.approx(prices[market.provider_ids.index(provider)], rel=1e-3)
+            assert (cells[3] == "-") is not market.congested
+    assert complaints(part.browser) == []
 
 
 @pytest.mark.parametrize("name", ["two-maxima", "nobody", "cap-binds", "tie", "own-weights"])

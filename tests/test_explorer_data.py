@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.answers import profit_at
 from helpers.explorer import explored
 from helpers.markets import draw_market, shipped
+from helpers.sold import sold
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.derive import explain
 from prillm_or.files.markets import write_market
+from prillm_or.market.decisions import all_prices
 from prillm_or.report.explorer import explorer_page
 from prillm_or.report.explorer_data import Movement, document, movement
 from prillm_or.users.equilibrium import equilibrium_at
@@ -32,6 +35,24 @@ def test_between_its_prices_everything_is_linear(kind: str) -> None:
         found = equilibrium_at(market, [(low + high) / 2])
         np.testing.assert_allclose(load, found.load[market.leader[0]], rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(flow, found.flow[shown], atol=1e-9 * market.demand.max())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_price_lists_earn_is_linear_in_parts(seed: int) -> None:
+    market = sold(seed, 5, 4, decides="factor" if seed % 2 else ("output",))
+    explanation = explain(market)
+    moved = movement(market, explanation, ROOM)
+    for k in range(len(moved.price) - 1):
+        value = float(moved.price[k : k + 2].mean())
+        volume, rest = (float(amounts[k : k + 2].mean()) for amounts in (moved.sold, moved.rest))
+        earned = (value - explanation.marginal_cost) * volume + rest
+        assert earned == pytest.approx(profit_at(market, [value]), abs=1e-9 * max(explanation.profit, 1.0))
+    shown = document(market, explanation, moved)
+    assert (len(shown["sold"]), len(shown["rest"])) == (len(moved.price), len(moved.price))
+    names, fixed, slopes = zip(*shown["providers"][0]["price"], strict=True)
+    assert names == market.components
+    at_two = np.array(fixed) + 2 * np.array(slopes)
+    assert at_two == pytest.approx(all_prices(market, [2.0])[market.leader[0]])
 
 
 def test_with_little_room_the_largest_are_named_and_the_rest_is_one() -> None:

@@ -29,7 +29,8 @@
   /** A market at every price. */
   class Market {
     constructor(data) {
-      Object.assign(this, data);
+      // Of a price list: the volume sold is not the load, and the rest of the list earns, too.
+      Object.assign(this, { sold: data.load, rest: data.price.map(() => 0) }, data);
       this.low = this.price[0];
       this.high = this.price[this.price.length - 1];
       this.step = this.high > this.low ? round((this.high - this.low) / 400) : 0;
@@ -59,7 +60,14 @@
       for (const [i, j, shares] of this.flows) flow[i][j] = between(shares) * this.users[i].demand;
       const loads = this.providers.map((_, j) => sum(flow.map((row) => row[j])));
       loads[0] = load;
-      return { price, load, profit: (price - this.unitCost) * load, flow, loads };
+      const profit = (price - this.unitCost) * between(this.sold) + between(this.rest);
+      return { price, load, profit, flow, loads };
+    }
+
+    /** What a provider asks while the leader asks a price: a number, or one for each component. */
+    asked(provider, price) {
+      if (!Array.isArray(provider.price)) return provider.price === null ? "-" : figure(provider.price);
+      return provider.price.map(([name, fixed, slope]) => `${name} ${figure(fixed + slope * price)}`.trim()).join(", ");
     }
 
     /** What each user has to do with the leader at a price, in the explanation's words. */
@@ -101,7 +109,7 @@
       };
       const next = [...this.users, ...this.providers].every((one) => one.named) ? "Next" : "Next of those named,";
       return [
-        above ? `${next} as the price rises: ${told(above, true)}.` : "",
+        above ? `${next} as the ${this.what} rises: ${told(above, true)}.` : "",
         below ? `${next} as it falls: ${told(below, false)}.` : "",
       ].filter(Boolean).join(" ");
     }
@@ -144,7 +152,7 @@
       this.svg = make(this.holder, "svg", { viewBox: `0 0 ${width} ${height}`, height });
       const span = market.high - market.low || 1;
       this.x = (price) => left + ((price - market.low) / span) * (width - left - right);
-      const profits = market.price.map((price, k) => (price - market.unitCost) * market.load[k]);
+      const profits = market.price.map((price, k) => (price - market.unitCost) * market.sold[k] + market.rest[k]);
       const top = Math.max(0, ...profits, market.bestState.profit);
       const bottom = Math.min(0, Math.max(Math.min(...profits), top > 0 ? -0.25 * top : -Infinity));
       this.profitY = this.axes(14, 250, bottom, top, width, left, right, `profit, ${market.units.money}`, 5);
@@ -173,13 +181,13 @@
     marks(width, left, right) {
       const { market } = this;
       const title = make(this.svg, "text", { class: "quiet", x: (left + width - right) / 2, y: 413, "text-anchor": "middle" });
-      fitted(title, `price of ${market.provider}, ${market.units.price}`, width - left - right);
+      fitted(title, market.label, width - left - right);
       for (const price of ticks(market.low, market.high, width > 480 ? 6 : 4)) {
         make(this.svg, "text", { class: "quiet", x: this.x(price), y: 396, "text-anchor": "middle" }, figure(price));
       }
       if (market.today !== null) {
         const x = this.x(market.today);
-        make(make(this.svg, "line", { class: "today", x1: x, x2: x, y1: 14, y2: 374 }), "title", {}, `price today: ${figure(market.today)}`);
+        make(make(this.svg, "line", { class: "today", x1: x, x2: x, y1: 14, y2: 374 }), "title", {}, `${market.what} today: ${figure(market.today)}`);
       }
     }
 
@@ -197,8 +205,8 @@
       let loads = `M${this.x(market.low)} ${this.loadY(market.load[0])}`;
       for (let k = 0; k + 1 < market.price.length; k += 1) {
         const length = market.price[k + 1] - market.price[k];
-        const slope = (market.load[k + 1] - market.load[k]) / length;
-        const bent = profits[k] + ((market.load[k] + (market.price[k] - market.unitCost) * slope) * length) / 2;
+        const sold = market.sold[k + 1] - market.sold[k], rest = market.rest[k + 1] - market.rest[k];
+        const bent = profits[k] + (market.sold[k] * length + (market.price[k] - market.unitCost) * sold + rest) / 2;
         path += `Q${this.x(market.price[k] + length / 2)} ${this.profitY(bent)} ${this.x(market.price[k + 1])} ${this.profitY(profits[k + 1])}`;
         loads += `L${this.x(market.price[k + 1])} ${this.loadY(market.load[k + 1])}`;
       }
@@ -234,7 +242,7 @@
       set(this.thread, { x1: x, x2: x });
       set(this.profitDot, { cx: x, cy: clipped });
       set(this.loadDot, { cx: x, cy: this.loadY(now.load) });
-      this.holder.setAttribute("aria-label", `Profit and load over price. At ${figure(now.price)}: profit ${figure(now.profit)}, load ${figure(now.load)}.`);
+      this.holder.setAttribute("aria-label", `Profit and load over ${this.market.what}. At ${figure(now.price)}: profit ${figure(now.profit)}, load ${figure(now.load)}.`);
     }
   }
 
@@ -416,7 +424,7 @@
     jumps() {
       const { market } = this;
       const apart = (price) => Math.abs(price - market.best) > SAME * market.high;
-      const wanted = [["Best price", market.best]];
+      const wanted = [[`Best ${market.what}`, market.best]];
       if (market.today !== null) wanted.push(["Today", market.today]);
       for (const price of market.maxima.filter(apart).slice(0, MOST_MAXIMA)) wanted.push(["Local maximum", price]);
       this.buttons = wanted.map(([name, price]) => {
@@ -496,9 +504,9 @@
     cells(now) {
       const { market } = this, before = market.bestState, least = SAME * market.demand, states = market.states(now);
       market.providers.forEach((provider, j) => {
-        const load = now.loads[j], price = j === 0 ? now.price : provider.price;
+        const load = now.loads[j];
         this.providers.show(j, [
-          price === null ? "-" : figure(price),
+          this.market.asked(provider, now.price),
           figure(load),
           percent(load, market.demand).replace(" %", ""),
           provider.capacity === null ? "-" : figure(load / provider.capacity),

@@ -13,9 +13,10 @@ from prillm_or import __version__
 from prillm_or.errors import CombinationError, ConvergenceError
 from prillm_or.explanation.derive import explain
 from prillm_or.explanation.explanation import Explanation
-from prillm_or.explanation.tables import maxima_table, rivals_table, users_table
+from prillm_or.explanation.tables import maxima_table, prices_table, rivals_table, users_table
 from prillm_or.explanation.words import sentences
 from prillm_or.files.markets import AnyMarket, as_market
+from prillm_or.market.decisions import FACTOR, in_words
 from prillm_or.market.market import Market
 from prillm_or.market.outside import OUTSIDE
 from prillm_or.output.numbers import figure, rounded_percent
@@ -57,9 +58,9 @@ def check_one_price(market: Market) -> None:
     Raises
     ------
     CombinationError
-        When the leader sets several prices.
+        When the leader decides several.
     """
-    if (several := len(market.leader)) > 1:
+    if (several := len(market.decisions)) > 1:
         raise CombinationError(
             f"{market.name}: the leader sets {several} prices, a page moves one; `equilibrium` shows who "
             "uses whom at given prices"
@@ -100,7 +101,7 @@ def explorer_page(explored: Sequence[Explored]) -> str:
     Raises
     ------
     CombinationError
-        When a leader sets several prices, or a market has too many pieces for a page.
+        When a leader decides several prices, or a market has too many pieces for a page.
     """
     for one in explored:
         check_one_price(one.market)
@@ -117,17 +118,21 @@ def explorer_page(explored: Sequence[Explored]) -> str:
 def _part(explored: Explored, room: int) -> dict[str, object]:
     market, explanation = explored.market, explored.explanation
     moved = movement(market, explanation, room)
-    units = market.units
+    units, what = market.units, in_words(market, market.decisions[0])
+    lists = [_prices(explanation)] if explanation.components else []
     return {
         "name": market.name,
         "provider": explanation.provider,
+        "what": explanation.what,
+        "set": f"{what[0].upper()}{what[1:]}",
+        "unit": "" if market.decides == FACTOR else units.of_prices,
         "price": figure(explanation.price, 4),
         "about": _about(explored, moved),
         "description": market.description,
         "units": units,
         "sentences": sentences(explanation),
         "notes": list(_notes(explored, moved)),
-        "tables": [_users(explanation), _rivals(explanation), _maxima(explanation), *_flips(explanation)],
+        "tables": [*lists, _users(explanation), _rivals(explanation), _maxima(explanation), *_flips(explanation)],
         "data": _script_safe(document(market, explanation, moved)),
     }
 
@@ -139,63 +144,77 @@ def _script_safe(data: Mapping[str, object]) -> str:
 
 def _about(explored: Explored, moved: Movement) -> str:
     market, result = explored.market, explored.result
+    what = explored.explanation.what
     proven = "no gap proven" if result.gap is None else f"proven gap {figure(max(result.gap, 0.0), 2)}"
     return (
-        f"Users: {market.n}; providers: {market.m}; leader: {explored.explanation.provider}; price cap: "
-        f"{figure(explored.explanation.cap, 5)}; best price found by {result.method.solver}, {proven}; "
+        f"Users: {market.n}; providers: {market.m}; leader: {explored.explanation.provider}; {what} cap: "
+        f"{figure(explored.explanation.cap, 5)}; best {what} found by {result.method.solver}, {proven}; "
         f"users' equilibria solved: {len(moved.price)}, largest KKT residual {figure(moved.kkt_residual, 2)}."
     )
 
 
 def _notes(explored: Explored, moved: Movement) -> Iterator[str]:
     """What was added, and what is left out and why."""
-    market = explored.market
+    market, what = explored.market, explored.explanation.what
     if explored.outside is not None:
         value = figure(explored.outside, 5)
         yield f"Users may leave: {OUTSIDE} is a rival of value {value}, price 0 and no congestion."
     low, high = (figure(float(moved.price[end]), 5) for end in (0, -1))
     cap = float(market.price_cap[0])
     if moved.cap_profit is None:
-        yield f"The curve has very many pieces: only prices from {low} to {high} were traced."
+        yield f"The curve has very many pieces: only {what}s from {low} to {high} were traced."
     elif moved.price[-1] < cap:
         yield (
-            f"Prices from {high} up to the cap of {figure(cap, 5)} are not shown: little happens there. At the cap the "
-            f"profit is {figure(moved.cap_profit, 4)}."
+            f"{what.title()}s from {high} up to the cap of {figure(cap, 5)} are not shown: little happens there. At "
+            f"the cap the profit is {figure(moved.cap_profit, 4)}."
         )
     if market.today is not None and not moved.price[0] <= market.today[0] <= moved.price[-1]:
-        yield f"Today's price, {figure(float(market.today[0]), 5)}, is not among the prices shown."
+        yield f"Today's {what}, {figure(market.today.item(), 5)}, is not among the {what}s shown."
     if users := len(moved.users.others):
         yield f"Shown as one: {users} users, of least demand, first of those that never use the leader."
     if rivals := len(moved.providers.others):
         yield f"Shown as one: the {rivals} rivals with the least load at the best price."
 
 
-def _users(explanation: Explanation) -> dict[str, object]:
+def _prices(explanation: Explanation) -> dict[str, object]:
     return _table(
-        "Users at the best price",
-        "Captive: uses the leader alone. Shared: uses rivals too. Leaving: would not use it at a price 1 % higher. "
+        f"Prices at the best {explanation.what}",
+        "What each price of the list bills and earns, and what 1 % more or less of it alone would change.",
+        prices_table(explanation),
+    )
+
+
+def _users(explanation: Explanation) -> dict[str, object]:
+    what = explanation.what
+    return _table(
+        f"Users at the best {what}",
+        f"Captive: uses the leader alone. Shared: uses rivals too. Leaving: would not use it at a {what} 1 % higher. "
         "Joining: would at one 1 % lower. Away: does not use it. Last two: what 1 % more of the user's demand does to "
-        "the best price and to the best profit.",
+        f"the best {what} and to the best profit.",
         users_table(explanation),
     )
 
 
 def _rivals(explanation: Explanation) -> dict[str, object]:
+    what, prices = explanation.what, "prices" if explanation.components else "price"
     return _table(
-        "Rivals at the best price",
-        "Tied by: the users, and rivals between, through which it feels the leader's price. Then what 1 % more of its "
-        "price, of its capacity, or a value higher by 1 % of the leader's price, does to the best price and to the "
-        "best profit; each found by pricing the market anew.",
+        f"Rivals at the best {what}",
+        f"Tied by: the users, and rivals between, through which it feels the leader's {prices}. Then what 1 % more of "
+        f"its {prices}, of its capacity, or a value higher by 1 % of the leader's price, does to the best {what} and "
+        "to the best profit; each found by pricing the market anew.",
         rivals_table(explanation),
     )
 
 
 def _maxima(explanation: Explanation) -> dict[str, object]:
-    return _table("Local maxima", "Prices that earn more than those around them.", maxima_table(explanation))
+    return _table(
+        "Local maxima", f"{explanation.what.title()}s that earn more than those around them.", maxima_table(explanation)
+    )
 
 
 def _flips(explanation: Explanation) -> Iterator[dict[str, object]]:
     if explanation.flips:
+        then = f"best {explanation.what} then"
         rows = [
             [
                 _FLIPS[flip.what],
@@ -206,8 +225,8 @@ def _flips(explanation: Explanation) -> Iterator[dict[str, object]]:
         ]
         yield _table(
             "What would flip it",
-            "The least change found that makes the best price jump towards the next-best local maximum.",
-            Table("", ("what changes", "by", "best price then"), rows, ("by", "best price then")),
+            f"The least change found that makes the best {explanation.what} jump towards the next-best local maximum.",
+            Table("", ("what changes", "by", then), rows, ("by", then)),
         )
 
 

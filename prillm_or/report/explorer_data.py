@@ -20,6 +20,7 @@ from prillm_or.curves.turns import using
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.derive import curve_around
 from prillm_or.explanation.explanation import Explanation
+from prillm_or.market.decisions import FACTOR, all_prices, in_words
 from prillm_or.market.market import Array, Market
 from prillm_or.users.certificate import certify
 from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
@@ -53,8 +54,9 @@ class Movement:
         Shape (ends,), rising: between two of them everything is linear.
     bends
         Those at which a user begins or stops using a provider.
-    load
-        Shape (ends,): the leader's.
+    load, sold, rest
+        Shape (ends,): the leader's load, the volume that its decision is the price of, and what is earned besides
+        (decision - its cost) times that.
     flow
         Shape (ends, users shown, providers shown).
     users, providers
@@ -68,6 +70,8 @@ class Movement:
     price: Array
     bends: tuple[float, ...]
     load: Array
+    sold: Array
+    rest: Array
     flow: Array
     users: Group
     providers: Group
@@ -102,16 +106,29 @@ def movement(market: Market, explanation: Explanation, room: int) -> Movement:
             "`prillm-or curve` writes them all"
         )
     who, providers = _users(market, curve, size), _providers(market, explanation, size)
-    load, flow, residual = [], [], 0.0
+    load, sold, rest, flow, residual = [], [], [], [], 0.0
     found: Equilibrium | None = None
     for count, at in enumerate(price.tolist(), start=1):
         found = solve_users(users, [at], found)
         load.append(float(found.load[market.leader[0]]))
+        sold.append(found.by_decision.item())
+        rest.append(found.beside)
         residual = max(residual, certify(market, [at], found.flow).kkt_residual)
         flow.append(providers.summed(who.summed(found.flow).T).T)
         _log.info("flows: %d of %d prices", count, len(price))
     at_cap = float(curve.profit(curve.cap)) + 0.0 if curve.complete else None
-    return Movement(price, bends, np.array(load), np.array(flow), who, providers, at_cap, residual)
+    return Movement(
+        price=price,
+        bends=bends,
+        load=np.array(load),
+        sold=np.array(sold),
+        rest=np.array(rest),
+        flow=np.array(flow),
+        users=who,
+        providers=providers,
+        cap_profit=at_cap,
+        kkt_residual=residual,
+    )
 
 
 def _cells(market: Market, size: int) -> int:
@@ -145,7 +162,7 @@ def _ends(market: Market, explanation: Explanation, curve: ProfitCurve) -> tuple
     low, high = curve.searched
     marks = [explanation.price, *(maximum.price for maximum in explanation.local_maxima)]
     if market.today is not None:
-        marks.append(float(market.today[0]))
+        marks.append(market.today.item())
     marks = [mark for mark in marks if low <= mark <= high]
     high = last_shown(curve, marks)
     bends = tuple(piece.start for piece in curve.pieces[1:] if piece.start < high)
@@ -156,9 +173,12 @@ def document(market: Market, explanation: Explanation, moved: Movement) -> dict[
     """Give a page's script what it shows; flows as shares of the user's demand, pairs never used left out."""
     demand = moved.users.summed(market.demand)
     share = np.round(moved.flow / demand[:, None], _DIGITS) + 0.0
-    today = None if market.today is None else float(market.today[0])
+    today = None if market.today is None else market.today.item()
+    lists = {} if market.plain else {"sold": moved.sold.tolist(), "rest": moved.rest.tolist()}
     return {
         "provider": explanation.provider,
+        "what": explanation.what,
+        "label": label(market),
         "unitCost": explanation.marginal_cost,
         "units": {
             "price": market.units.of_prices,
@@ -168,6 +188,7 @@ def document(market: Market, explanation: Explanation, moved: Movement) -> dict[
         "price": moved.price.tolist(),
         "bends": moved.bends,
         "load": moved.load.tolist(),
+        **lists,
         "best": explanation.price,
         "today": today if today is not None and moved.price[0] <= today <= moved.price[-1] else None,
         "maxima": [maximum.price for maximum in explanation.local_maxima],
@@ -188,10 +209,23 @@ def _names(ids: Sequence[str], group: Group, what: str) -> list[tuple[str, bool]
     return [*((ids[k], True) for k in group.named), *others]
 
 
-def _offer(market: Market, providers: Group, place: int) -> dict[str, float | None]:
+def label(market: Market) -> str:
+    """What the slider moves, and in what unit."""
+    unit = "" if market.decides == FACTOR else f", {market.units.of_prices}"
+    return f"{in_words(market, market.decisions[0])}{unit}"
+
+
+def _offer(market: Market, providers: Group, place: int) -> dict[str, Any]:
     """Price and capacity of a provider; others that are one have no price of their own."""
     if place >= len(providers.named):
         return {"price": None, "capacity": None}
     j = providers.named[place]
-    price = None if j in market.leader else float(market.price[j])
-    return {"price": price, "capacity": float(market.capacity[j])}
+    price = float(market.price[j]) if j not in market.leader and not market.components else _moving(market, j)
+    return {"price": price, "capacity": float(market.capacity[j]) if market.congested else None}
+
+
+def _moving(market: Market, j: int) -> list[tuple[str, float, float]]:
+    """Prices of a provider as the leader's decision moves: names, what they are at 0, and their slopes."""
+    at_zero, at_one = (np.atleast_1d(all_prices(market, at)[j]) for at in (0.0, 1.0))
+    names = market.components or ("",)
+    return list(zip(names, at_zero.tolist(), (at_one - at_zero).tolist(), strict=True))
