@@ -173,3 +173,93 @@ def test_what_is_no_parquet_file_is_told(folder: Path) -> None:
 def test_text_that_is_not_utf8_is_told(folder: Path) -> None:
     (folder / "flows.csv").write_bytes(FLOWS.replace("u", "é").encode("latin-1"))
     assert "flows.csv: not UTF-8: byte 4 cannot be decoded; save it as UTF-8" in refusal(folder)
+
+
+# Prices by component
+
+
+LISTS = """day,provider,capacity,price_input,price_output
+2026-07-01,a,10,1,4
+2026-07-01,b,20,2,2
+2026-07-01,c,30,3,3
+2026-07-02,a,10,1.5,4
+2026-07-02,b,25,2,2
+"""
+MIXES = """user,component,share
+u,input,0.9
+u,output,0.1
+v,output,0.5
+"""
+BY_COMPONENT: list[tuple[str, dict[str, str], str]] = [
+    ("share-negative", {"mixes": MIXES.replace("0.9", "-1")}, "mixes.csv: row 2, share: expected a finite number >= 0"),
+    (
+        "user-unknown",
+        {"mixes": f"{MIXES}w,input,1\n"},
+        'mixes.csv: row 5, user: unknown user "w"; flows.csv has no row',
+    ),
+    (
+        "component-unknown",
+        {"mixes": MIXES.replace("v,output", "v,ouput")},
+        'mixes.csv: row 4, component: unknown component "ouput"; providers.csv has prices of input, output',
+    ),
+    (
+        "day-unknown",
+        {"mixes": "day," + MIXES.replace("\nu", "\n2026-07-01,u").replace("\nv", "\n2026-07-03,v")},
+        'mixes.csv: row 4, day: unknown day "2026-07-03"; flows.csv has no row of it',
+    ),
+    (
+        "repeated",
+        {"mixes": f"{MIXES}u,input,1\n"},
+        'mixes.csv: row 5, user, component: "u", "input" is in row 2 already',
+    ),
+    (
+        "none-of-a-user",
+        {"mixes": MIXES.replace("v,output,0.5\n", "")},
+        'mixes.csv: no share > 0 of "v"; every user needs',
+    ),
+    (
+        "none-of-a-day",
+        {"mixes": "day," + MIXES.replace("\nu", "\n2026-07-01,u").replace("\nv", "\n2026-07-02,v")},
+        'mixes.csv: no share > 0 of 2026-07-02, "u"; every user needs one of some component',
+    ),
+    ("price-empty", {"providers": LISTS.replace("1,4", "1,")}, "providers.csv: row 2, price_output: expected a finite"),
+    ("price-unnamed", {"providers": LISTS.replace("price_output", "price_")}, 'providers.csv: unknown column "price_"'),
+    (
+        "no-lists",
+        {"providers": PROVIDERS},
+        "mixes.csv: providers.csv has no prices by component; add price_COMPONENT, or take it away",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"), [case[1:] for case in BY_COMPONENT], ids=[name for name, *_ in BY_COMPONENT]
+)
+def test_a_fault_of_price_lists_is_told_with_its_place(tmp_path: Path, changed: dict[str, str], told: str) -> None:
+    lines = refusal(folder_of(tmp_path / "seen", **({"providers": LISTS, "mixes": MIXES} | changed)))
+    assert lines[0].startswith(told)
+    assert len(lines) <= 3  # what is said of a column may leave its name unknown elsewhere
+
+
+def test_price_lists_without_mixes_are_told(tmp_path: Path) -> None:
+    (line,) = refusal(folder_of(tmp_path / "seen", providers=LISTS))
+    assert line == "providers.csv: has price_input, price_output; add a table mixes (user, component, share)"
+
+
+@pytest.mark.parametrize(
+    ("leader", "told"),
+    [
+        ({"decides": ["ouput"], "price_cap": 9}, 'leader.decides[0]: no component has the name "ouput"; did you mean'),
+        ({"decides": "all", "price_cap": 9}, "leader.decides: expected"),
+        ({"price_cap": {"a": {"input": 9}}}, "leader.price_cap.a.output: missing; an object needs a cap for each"),
+        (
+            {"decides": "factor", "price_cap": {"a": {"input": 9}}},
+            "leader.price_cap.a: expected a number, got an object",
+        ),
+    ],
+)
+def test_a_fault_of_what_the_leader_decides_is_told(tmp_path: Path, leader: dict[str, object], told: str) -> None:
+    folder = folder_of(tmp_path / "seen", providers=LISTS, mixes=MIXES)
+    (folder / "folder.json").write_text(json.dumps({"leader": {"providers": ["a"]} | leader}))
+    (line,) = refusal(folder)
+    assert line.startswith(f"folder.json: {told}")

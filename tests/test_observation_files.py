@@ -255,3 +255,47 @@ def test_validate_says_that_there_is_no_leader(folder: Path, capsys: pytest.Capt
     (folder / "folder.json").unlink()
     assert run(["validate", str(folder)]) == 0
     assert capsys.readouterr().out.endswith("3 providers, no leader\n")
+
+
+# Prices by component
+
+
+LISTS = """day,provider,price,capacity,price_output,price_input
+2026-07-01,a,1,10,4,1
+2026-07-01,b,2,20,2,2
+2026-07-01,c,3,30,3,3
+2026-07-02,a,1.5,10,4,1.5
+2026-07-02,b,2,25,2,2
+"""
+MIXES = "user,component,share\nu,input,0.75\nu,output,0.25\nv,output,0.5\n"
+
+
+def test_price_lists_and_mixes_become_arrays(tmp_path: Path) -> None:
+    seen = read_observations(folder_of(tmp_path / "seen", providers=LISTS, mixes=MIXES))
+    assert seen.components == ("output", "input")  # as in the file; the one price beside them is not read
+    assert seen.price[0].tolist() == [[4, 1], [2, 2], [3, 3]]
+    assert np.isnan(seen.price[1, 2]).all()
+    assert seen.offered.tolist() == [[True, True, True], [True, True, False]]
+    assert seen.mix.tolist() == [[[0.25, 0.75], [0.5, 0]]] * 2
+    np.testing.assert_array_equal(seen.paid[0], [[1.75, 2, 3], [2, 1, 1.5]])
+    assert seen.leader == Leader(("a",), (9.0, 9.0))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    "leader",
+    [
+        Leader(("a",), (9.0, 8.0)),
+        Leader(("a", "b"), (9.0, 8.0, 9.0, 7.0)),
+        Leader(("a", "b"), (9.0, 8.0), ("input",)),
+        Leader(("b",), (3.0,), "factor"),
+    ],
+    ids=["lists", "two lists", "one component", "factor"],
+)
+def test_price_lists_come_back(tmp_path: Path, leader: Leader, form: Form) -> None:
+    seen = read_observations(folder_of(tmp_path / "seen", providers=LISTS, mixes=MIXES))
+    mix = seen.mix * [[[1.0]], [[3.0]]]
+    for name, shares in (("one", seen.mix), ("dated", mix)):
+        written = replace(seen, name=name, leader=leader, mix=shares)
+        write_observations(written, tmp_path / name, form)
+        assert_same(read_observations(tmp_path / name), written)

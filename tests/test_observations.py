@@ -147,3 +147,46 @@ def test_what_rounding_left_of_differences_is_no_flow(seen: Observations) -> Non
     flow[0, 1, 0] = 0.0
     never = without_residues(replace(seen, flow=flow))
     assert never.user_ids == ("u",)
+
+
+def test_faults_of_price_lists_in_arrays_are_told(seen: Observations) -> None:
+    price = np.stack([seen.price, seen.price], axis=2)
+    mix = np.ones((2, 2, 2))
+    apart = replace(seen, price=price, components=("input", "output"), mix=mix, leader=Leader(("a",), (9.0, 9.0)))
+    market = market_of(apart, "2026-07-02")
+    assert market.components == ("input", "output")
+    assert market.mix.tolist() == [[1, 1], [1, 1]]
+    assert market.price.tolist() == [[1.5, 1.5], [2, 2]]
+    assert [decision.name for decision in market.decisions] == ["a.input", "a.output"]
+    price[0, 0, 1], nothing = np.nan, np.zeros((2, 2, 2))
+    for changed, told in (
+        (
+            {"price": price},
+            "price[2026-07-01, a, output]: expected a finite number >= 0, or NaN where not offered, got nan",
+        ),
+        ({"mix": -mix}, "mix[2026-07-01, u, input]: expected a finite number >= 0, got -1.0"),
+        ({"mix": nothing}, "mix[2026-07-01, u]: expected some component > 0, got none"),
+        ({"mix": mix[:, :, :1]}, "mix: expected shape (2, 2, 2), got (2, 2, 1)"),
+        ({"price": seen.price}, "price: expected shape (2, 3, 2), got (2, 3)"),
+        ({"components": ()}, "price: expected shape (2, 3), got (2, 3, 2)"),
+        ({"leader": Leader(("a",), (9.0,))}, "leader.price_cap: expected 2 caps, got 1"),
+        ({"leader": Leader(("a",), (9.0,), ("x",))}, "leader.decides: no component is called 'x'"),
+    ):
+        with pytest.raises(ObservationsError) as caught:
+            replace(apart, **changed)
+        assert f"seen: {told}" in str(caught.value)
+
+
+def test_frames_of_price_lists(seen: Observations) -> None:
+    import pandas as pd
+
+    days = seen.days[:1] * 2
+    flows = pd.DataFrame({"day": days, "user": ["u", "u"], "provider": ["a", "b"], "flow": [3.0, 1.0]})
+    lists = {"day": days, "provider": ["a", "b"], "capacity": 9.0, "price_in": [1.0, 2.0], "price_out": [4.0, 2.0]}
+    delays = pd.DataFrame({"user": ["u", "u"], "provider": ["a", "b"], "delay": 1.0})
+    mixes = pd.DataFrame({"user": ["u", "u"], "component": ["in", "out"], "share": [0.75, 0.25]})
+    made = Observations.from_frames(
+        flows, pd.DataFrame(lists), delays, mixes, leader="a", price_cap=9.0, decides=["out"]
+    )
+    assert made.leader == Leader(("a",), (9.0,), ("out",))
+    assert made.paid.tolist() == [[[1.75, 2.0]]]

@@ -26,7 +26,9 @@ class Days:
 
     Parameters
     ----------
-    price, capacity
+    price
+        What a volume unit costs: shape (T, m) for all users, or (T, n, m) by user, where they buy different mixes.
+    capacity
         Shape (T, m).
     delay
         Shape (T, n, m).
@@ -52,6 +54,11 @@ class Days:
     def cells(self) -> Mask:
         """Which flows could have been: user there and provider offered, shape (T, n, m)."""
         return np.asarray((self.demand > 0)[:, :, None] & self.offered[:, None])
+
+    @property
+    def paid(self) -> Array:
+        """Price by user, shape (T, n, m), or (T, 1, m) where all pay the same."""
+        return self.price if self.price.ndim == 3 else self.price[:, None]
 
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """Capacity, demand and offered, as `settle` takes them."""
@@ -84,7 +91,7 @@ def days_of(observations: Observations, train: Mask | None = None, *, capacity_o
     cells = observations.cells
     train = cells if train is None else train & cells
     days = Days(
-        price=np.nan_to_num(observations.price),
+        price=np.nan_to_num(observations.paid),
         capacity=np.where(observations.offered, observations.capacity, 1.0),
         delay=np.where(cells, observations.delay, 0.0),
         demand=np.asarray(observations.demand),

@@ -96,7 +96,7 @@ def _share_of_congestion(fit: Fit) -> float:
     preferences, days = fit.preferences, fit.days
     flow = predicted_flows(preferences, days)
     congestion = preferences.congestion_weight[:, None] * (flow.sum(axis=1) / days.capacity)[:, None]
-    price = preferences.price_factor[:, None] * days.price[:, None]
+    price = preferences.price_factor[:, None] * days.paid
     felt, paid = float((flow * congestion).sum()), float((flow * price).sum())
     return felt / (felt + paid)
 

@@ -161,7 +161,7 @@ def _start(days: Days, parameters: Parameters, congestion: float) -> Array:
     chosen = np.unique(np.linspace(0, len(days.flow) - 1, _START_DAYS).round().astype(int))
     n, flow = days.flow.shape[1], days.completed_flow()[chosen]
     found = initial_values(
-        days.price[chosen],
+        days.paid[chosen],
         days.delay[chosen],
         days.capacity[chosen],
         flow,

@@ -81,8 +81,10 @@ def initial_values(
 
     Parameters
     ----------
-    price, capacity
-        Shape (T, m), currency per volume unit and volume units per congestion unit; not read where not offered.
+    price
+        Shape (T, m), or (T, n, m) by user, currency per volume unit; not read where not offered.
+    capacity
+        Shape (T, m), volume units per congestion unit; not read where not offered.
     delay
         Shape (T, n, m), in the delay unit; not read where not offered.
     flow
@@ -140,7 +142,9 @@ def _marginal(
     with np.errstate(all="ignore"):
         congestion = (flow.sum(axis=1, keepdims=True) + flow) / capacity[:, None]
     return np.asarray(
-        price_weight[:, None] * price[:, None] + delay_weight[:, None] * delay + congestion_weight[:, None] * congestion
+        price_weight[:, None] * (price if price.ndim == 3 else price[:, None])
+        + delay_weight[:, None] * delay
+        + congestion_weight[:, None] * congestion
     )
 
 

@@ -1,4 +1,4 @@
-"""Observation folders: flows, providers and delays as tidy tables, read with every refusal at once."""
+"""Observation folders: flows, providers, delays and mixes as tidy tables, read with every refusal at once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ import numpy as np
 from pydantic import Field
 
 from prillm_or.calibration.by_component import ByComponent, mix_rows
-from prillm_or.calibration.observation_tables import COLUMNS, KEYS, fields_of_tables
-from prillm_or.calibration.observations import Leader, Observations
+from prillm_or.calibration.observation_tables import COLUMNS, KEYS, PRICE, components_of, fields_of_tables
+from prillm_or.calibration.observations import Leader, Observations, leader_decisions
 from prillm_or.errors import ObservationsError
-from prillm_or.files.cells import csv_text, parquet_bytes
+from prillm_or.files.cells import ENDINGS, csv_text, parquet_bytes
 from prillm_or.files.documents import parse_json
+from prillm_or.files.markets import cap_of, caps_document
 from prillm_or.files.reading import read_content
 from prillm_or.files.tables import Table, find_table, read_table
 from prillm_or.market import schema
+from prillm_or.market.decisions import COMPONENTS
 from prillm_or.market.faults import Faults
 from prillm_or.market.fields import check_fields
 from prillm_or.market.links import check_leader
@@ -32,10 +34,11 @@ _BESIDE = "folder.json"
 
 
 class FolderLeader(schema.Part):
-    """Who sets prices, one for each provider."""
+    """Who sets prices, and which."""
 
     providers: list[schema.Text] = Field(min_length=1)
-    price_cap: schema.OneOrEach
+    decides: schema.Decides = "components"
+    price_cap: schema.Caps
 
 
 class FolderFile(schema.Part):
@@ -46,11 +49,13 @@ class FolderFile(schema.Part):
 
 
 def read_observations(folder: str | os.PathLike[str]) -> Observations:
-    """Read the tables `flows`, `providers` and `delays`, each .csv or .parquet, and `folder.json` where there is one.
+    """Read the tables of a folder, each .csv or .parquet, and `folder.json` where there is one.
+
+    They are `flows`, `providers`, `delays` and, where `providers` has prices by component, `mixes`.
 
     Users come in the order in which they first appear in `flows`, providers as in `providers`, days ascending. A
-    provider without a row on a day is not offered that day. `delays` may leave the day out and then holds for every
-    day; pairs that can have no flow need no delay.
+    provider without a row on a day is not offered that day. `delays` and `mixes` may leave the day out and then hold
+    for every day; pairs that can have no flow need no delay, and a component without a row has no share.
 
     Raises
     ------
@@ -63,7 +68,8 @@ def read_observations(folder: str | os.PathLike[str]) -> Observations:
     if not folder.is_dir():
         raise ObservationsError(str(folder), ["not a folder; expected one that holds flows, providers and delays"])
     faults = Faults()
-    tables = {stem: _table(folder, stem, faults) for stem in COLUMNS}
+    stems = [stem for stem in COLUMNS if stem != "mixes" or _is_there(folder, stem)]
+    tables = {stem: _table(folder, stem, faults) for stem in stems}
     units, leader = _beside(folder, tables["providers"], faults)
     fields = fields_of_tables(tables, str(folder), faults)
     return Observations(name=folder.resolve().name, units=units, leader=leader, **fields)
@@ -85,8 +91,8 @@ def write_observations(
     readme
         Text of a README.md beside them; none is written where it is empty.
     by_component
-        Where there is some: prices that go into columns `price_COMPONENT` of `providers`, and mixes, into a table
-        `mixes`.
+        Of observations that hold one price, if wanted: prices that go into columns `price_COMPONENT` of `providers`,
+        and mixes, into a table `mixes`.
 
     Raises
     ------
@@ -98,10 +104,15 @@ def write_observations(
         When Parquet is asked for and pyarrow is not installed.
     """
     _refuse_absent(observations)
-    tables = {stem: _rows(observations, stem) for stem in COLUMNS}
+    tables = {stem: _rows(observations, stem) for stem in COLUMNS if stem != "mixes"}
+    if observations.components:
+        price, share = (np.moveaxis(array, 2, 0) for array in (observations.price, observations.mix))
+        by_component = ByComponent(
+            *(dict(zip(observations.components, arrays, strict=True)) for arrays in (price, share))
+        )
     if by_component is not None:
         j, t = np.nonzero(observations.offered.T)  # as the other columns
-        tables["providers"] |= {f"price_{name}": price[t, j].tolist() for name, price in by_component.price.items()}
+        tables["providers"] |= {PRICE + name: price[t, j].tolist() for name, price in by_component.price.items()}
         tables["mixes"] = mix_rows(observations, by_component.share)
     with new_folder(Path(folder)) as place:
         for stem, columns in tables.items():
@@ -110,6 +121,10 @@ def write_observations(
         (place / _BESIDE).write_text(json.dumps(_beside_document(observations), indent=2) + "\n", encoding="utf-8")
         if readme:
             (place / "README.md").write_text(readme, encoding="utf-8")
+
+
+def _is_there(folder: Path, stem: str) -> bool:
+    return any((folder / f"{stem}{ending}").exists() for ending in ENDINGS)
 
 
 def _table(folder: Path, stem: str, faults: Faults) -> Table | None:
@@ -132,19 +147,19 @@ def _beside(folder: Path, providers: Table | None, faults: Faults) -> tuple[Unit
         parsed = check_fields(FolderFile, document, own)
         if isinstance(document, dict) and providers is not None and providers.complete:
             ids = [{"id": name} for name in dict.fromkeys(providers.texts["provider"])]
-            check_leader(document.get("leader"), ids, (), own)
+            check_leader(document.get("leader"), ids, components_of(providers.numbers), own)
     for line in own.lines():
         faults.add((), f"{_BESIDE}: {line}")
-    if parsed is None or own.lines():
+    if parsed is None or providers is None or own.lines():
         return Units(), None
     units, leader = Units(**parsed.units.model_dump()), parsed.leader
     if leader is None:
         return units, None
-    caps = leader.price_cap
-    return units, Leader(
-        tuple(leader.providers),
-        tuple(caps[name] if isinstance(caps, dict) else caps for name in leader.providers),
-    )
+    leads, components = tuple(leader.providers), components_of(providers.numbers)
+    decides = leader.decides if isinstance(leader.decides, str) else tuple(leader.decides)
+    decisions = leader_decisions(leads, decides, components)
+    caps = tuple(cap_of(leader.price_cap, leads, components, decision) for decision in decisions)
+    return units, Leader(leads, caps, decides)
 
 
 def _refuse_absent(observations: Observations) -> None:
@@ -165,7 +180,8 @@ def _rows(observations: Observations, stem: str) -> dict[str, list[Any]]:
     if stem == "providers":
         j, t = np.nonzero(observations.offered.T)
         columns = {"day": [days[k] for k in t], "provider": [providers[k] for k in j]}
-        return columns | {key: getattr(observations, key)[t, j].tolist() for key in ("price", "capacity")}
+        told = ("capacity",) if observations.components else ("price", "capacity")
+        return columns | {key: getattr(observations, key)[t, j].tolist() for key in told}
     if stem == "flows":
         i, t, j = np.nonzero(observations.flow.transpose(1, 0, 2))
         values = observations.flow[t, i, j].tolist()
@@ -185,10 +201,10 @@ def _beside_document(observations: Observations) -> dict[str, Any]:
     document: dict[str, Any] = {"units": asdict(observations.units)}
     leader = observations.leader
     if leader is not None:
-        caps = dict(zip(leader.providers, leader.price_cap, strict=True))
-        same = len(set(caps.values())) == 1
+        decisions = leader_decisions(leader.providers, leader.decides, observations.components)
         document["leader"] = {
             "providers": list(leader.providers),
-            "price_cap": leader.price_cap[0] if same else caps,
+            **({} if leader.decides == COMPONENTS else {"decides": leader.decides}),
+            "price_cap": caps_document(decisions, leader.price_cap, leader.providers, observations.components),
         }
     return document

@@ -1,8 +1,8 @@
-"""Observations as three tidy tables, flows, providers and delays, of files or frames: checked, tied, made arrays of."""
+"""Observations as tidy tables, flows, providers, delays, mixes, of files or frames: checked, tied, made arrays of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prillm_or.errors import ObservationsError
-from prillm_or.files.tables import Column, Kind, Table, frame_table
+from prillm_or.files.tables import Column, Columns, Kind, Table, frame_table
 from prillm_or.market.faults import Faults, shown
 from prillm_or.market.market import Array, Mask
 
@@ -18,25 +18,47 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _DAY, _USER, _PROVIDER = Column("day", Kind.DAY), Column("user", Kind.TEXT), Column("provider", Kind.TEXT)
-COLUMNS = {
+_ANY_DAY = Column("day", Kind.DAY, optional=True)
+PRICE = "price_"
+"""What the name of a column begins with that holds the prices of a component."""
+
+
+def components_of(names: Iterable[str]) -> tuple[str, ...]:
+    """Components whose prices are in columns of these names."""
+    return tuple(name.removeprefix(PRICE) for name in names if name.startswith(PRICE) and name != PRICE)
+
+
+def _provider_columns(names: Iterable[str]) -> Sequence[Column]:
+    # Where components are priced, one price may stand beside them for who reads no more.
+    components = components_of(names)
+    prices = (Column(PRICE + component, Kind.NON_NEGATIVE) for component in components)
+    single = Column("price", Kind.NON_NEGATIVE, optional=bool(components))
+    return (_DAY, _PROVIDER, single, Column("capacity", Kind.POSITIVE), *prices)
+
+
+COLUMNS: Mapping[str, Columns] = {
     "flows": (_DAY, _USER, _PROVIDER, Column("flow", Kind.NON_NEGATIVE)),
-    "providers": (_DAY, _PROVIDER, Column("price", Kind.NON_NEGATIVE), Column("capacity", Kind.POSITIVE)),
-    "delays": (Column("day", Kind.DAY, optional=True), _USER, _PROVIDER, Column("delay", Kind.NON_NEGATIVE)),
+    "providers": _provider_columns,
+    "delays": (_ANY_DAY, _USER, _PROVIDER, Column("delay", Kind.NON_NEGATIVE)),
+    "mixes": (_ANY_DAY, _USER, Column("component", Kind.TEXT), Column("share", Kind.NON_NEGATIVE)),
 }
-KEYS = ("day", "user", "provider")
+KEYS = ("day", "user", "provider", "component")
 
 
 @dataclass(frozen=True, eq=False)
 class _Axes:
-    """Positions of days, users and providers in the arrays."""
+    """Positions of days, users, providers and components in the arrays."""
 
     days: Mapping[str, int]
     users: Mapping[str, int]
     providers: Mapping[str, int]
+    components: Mapping[str, int]
 
 
-def fields_of_frames(flows: DataFrame, providers: DataFrame, delays: DataFrame, name: str) -> dict[str, Any]:
-    """Give the fields of `Observations` that frames with the columns of the three tables hold.
+def fields_of_frames(
+    flows: DataFrame, providers: DataFrame, delays: DataFrame, mixes: DataFrame | None, name: str
+) -> dict[str, Any]:
+    """Give the fields of `Observations` that frames with the columns of the tables hold; `mixes` may be None.
 
     Raises
     ------
@@ -45,23 +67,31 @@ def fields_of_frames(flows: DataFrame, providers: DataFrame, delays: DataFrame, 
     """
     faults = Faults()
     frames = {"flows": flows, "providers": providers, "delays": delays}
+    if mixes is not None:
+        frames["mixes"] = mixes
     tables = {stem: frame_table(frame, stem, COLUMNS[stem], KEYS, faults) for stem, frame in frames.items()}
     return fields_of_tables(tables, name, faults)
 
 
 def fields_of_tables(tables: Mapping[str, Table | None], source: str, faults: Faults) -> dict[str, Any]:
-    """Names and arrays of observations from the three tables, with every refusal at once."""
+    """Names and arrays of observations from their tables, with every refusal at once; that of mixes may be absent."""
     flows, providers, delays = (tables[stem] for stem in ("flows", "providers", "delays"))
+    mixes = tables.get("mixes")
     _check_links(flows, providers, delays, faults)
+    if providers is not None:
+        _check_mixes(flows, providers, mixes, "mixes" in tables, faults)
     if flows is None or providers is None or delays is None or faults.lines():
         raise ObservationsError(source, faults.lines())
     axes = _axes(flows, providers)
     arrays = _arrays(flows, providers, delays, axes)
+    if mixes is not None:
+        arrays["mix"] = _mix(mixes, axes)
+        _check_shares(arrays, axes, mixes, faults)
     _check_delays(arrays, axes, delays, faults)
     if faults.lines():
         raise ObservationsError(source, faults.lines())
-    names = {"days": tuple(axes.days), "user_ids": tuple(axes.users), "provider_ids": tuple(axes.providers)}
-    return names | arrays
+    names = {"days": axes.days, "user_ids": axes.users, "provider_ids": axes.providers, "components": axes.components}
+    return {field: tuple(axis) for field, axis in names.items()} | arrays
 
 
 def _check_links(flows: Table | None, providers: Table | None, delays: Table | None, faults: Faults) -> None:
@@ -72,16 +102,37 @@ def _check_links(flows: Table | None, providers: Table | None, delays: Table | N
         _check_flows(flows, providers, faults)
     if delays is None:
         return
-    for table, column in ((flows, "user"), (providers, "provider")):
-        if table is not None and table.complete:
-            known, names = set(table.texts[column]), delays.texts[column]
-            strangers = [k for k, name in enumerate(names) if name not in known]
-            delays.note(faults, strangers, column, _unknown(names, column, table.name))
-    if "day" in delays.texts and flows is not None and flows.complete:
-        known, names = set(flows.texts["day"]), delays.texts["day"]
-        delays.note(
-            faults, [k for k, name in enumerate(names) if name not in known], "day", _unknown(names, "day", flows.name)
+    for table, column in ((flows, "user"), (providers, "provider"), (flows, "day")):
+        _check_known(delays, table, column, faults)
+
+
+def _check_known(table: Table, other: Table | None, column: str, faults: Faults) -> None:
+    """Check that another table, where it has every row, knows each name of a column that this one has."""
+    if column in table.texts and other is not None and other.complete:
+        known, names = set(other.texts[column]), table.texts[column]
+        strangers = [k for k, name in enumerate(names) if name not in known]
+        table.note(faults, strangers, column, _unknown(names, column, other.name))
+
+
+def _check_mixes(flows: Table | None, providers: Table, mixes: Table | None, there: bool, faults: Faults) -> None:
+    """Check that shares of components and their prices come together, and speak of the same."""
+    components = components_of(providers.numbers)
+    if components and not there:
+        shown_columns = ", ".join(PRICE + component for component in components)
+        faults.add((), f"{providers.name}: has {shown_columns}; add a table mixes (user, component, share)")
+    if mixes is None:
+        return
+    if not components:
+        faults.add(
+            (), f"{mixes.name}: {providers.name} has no prices by component; add {PRICE}COMPONENT, or take it away"
         )
+        return
+    for column in ("user", "day"):
+        _check_known(mixes, flows, column, faults)
+    names = mixes.texts["component"]
+    strangers = [k for k, name in enumerate(names) if name not in components]
+    expected = f"{providers.name} has prices of {', '.join(components)}"
+    mixes.note(faults, strangers, "component", lambda k: f"unknown component {shown(names[k])}; {expected}")
 
 
 def _unknown(names: Sequence[str], what: str, table: str) -> Any:
@@ -138,7 +189,7 @@ def _idle(table: str, what: str) -> Any:
 
 def _axes(flows: Table, providers: Table) -> _Axes:
     days = sorted(set(flows.texts["day"]))
-    named = (days, flows.texts["user"], providers.texts["provider"])
+    named = (days, flows.texts["user"], providers.texts["provider"], components_of(providers.numbers))
     return _Axes(*({name: k for k, name in enumerate(dict.fromkeys(names))} for names in named))
 
 
@@ -149,26 +200,50 @@ def _codes(names: Sequence[str], positions: Mapping[str, int]) -> NDArray[np.int
 def _arrays(flows: Table, providers: Table, delays: Table, axes: _Axes) -> dict[str, Array]:
     sizes = len(axes.days), len(axes.users), len(axes.providers)
     flow, delay = np.zeros(sizes), np.full(sizes, np.nan)
-    price, capacity = np.full((2, sizes[0], sizes[2]), np.nan)
-
-    def places(table: Table) -> dict[str, NDArray[np.intp]]:
-        named = {"day": axes.days, "user": axes.users, "provider": axes.providers}
-        return {key: _codes(table.texts[key], at) for key, at in named.items() if key in table.texts}
-
-    at = places(flows)
+    capacity = np.full((sizes[0], sizes[2]), np.nan)
+    price = np.full((*capacity.shape, len(axes.components)) if axes.components else capacity.shape, np.nan)
+    at = _positions(flows, axes)
     flow[at["day"], at["user"], at["provider"]] = flows.numbers["flow"]
-    at = places(providers)
-    price[at["day"], at["provider"]] = providers.numbers["price"]
+    at = _positions(providers, axes)
+    listed = [providers.numbers[PRICE + component] for component in axes.components]
+    price[at["day"], at["provider"]] = np.column_stack(listed) if listed else providers.numbers["price"]
     capacity[at["day"], at["provider"]] = providers.numbers["capacity"]
-    at = places(delays)
+    at = _positions(delays, axes)
     delay[at.get("day", slice(None)), at["user"], at["provider"]] = delays.numbers["delay"]
     return {"flow": flow, "price": price, "capacity": capacity, "delay": delay}
+
+
+def _positions(table: Table, axes: _Axes) -> dict[str, NDArray[np.intp]]:
+    named = {"day": axes.days, "user": axes.users, "provider": axes.providers, "component": axes.components}
+    return {key: _codes(table.texts[key], at) for key, at in named.items() if key in table.texts}
+
+
+def _mix(mixes: Table, axes: _Axes) -> Array:
+    """Shares, shape (T, n, C); 0 without a row."""
+    mix = np.zeros((len(axes.days), len(axes.users), len(axes.components)))
+    at = _positions(mixes, axes)
+    mix[at.get("day", slice(None)), at["user"], at["component"]] = mixes.numbers["share"]
+    return mix
+
+
+def _check_shares(arrays: Mapping[str, Array], axes: _Axes, mixes: Table, faults: Faults) -> None:
+    """Check that each user asks for something on every day on which it is there."""
+    lacking: Mask = (arrays["flow"].sum(axis=2) > 0) & ~(arrays["mix"] > 0).any(axis=2)
+    dated = "day" in mixes.texts
+    days, users = list(axes.days), list(axes.users)
+    places = np.argwhere(lacking) if dated else np.argwhere(lacking.any(axis=0))
+
+    def describe(place: Sequence[int]) -> str:
+        when = f"{days[place[0]]}, " if dated else ""
+        return f"{mixes.name}: no share > 0 of {when}{shown(users[place[-1]])}; every user needs one of some component"
+
+    faults.add_all((((), place) for place in places.tolist()), mixes.name, "lacking", describe=describe)
 
 
 def _check_delays(arrays: Mapping[str, Array], axes: _Axes, delays: Table, faults: Faults) -> None:
     """Check that there is a delay wherever a user could have gone."""
     there = arrays["flow"].sum(axis=2) > 0
-    needed: Mask = there[:, :, None] & ~np.isnan(arrays["price"])[:, None, :]
+    needed: Mask = there[:, :, None] & ~np.isnan(arrays["capacity"])[:, None, :]
     missing = needed & np.isnan(arrays["delay"])
     dated = "day" in delays.texts
     days, users, providers = (list(names) for names in (axes.days, axes.users, axes.providers))

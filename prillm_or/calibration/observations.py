@@ -13,14 +13,15 @@ from numpy.typing import ArrayLike
 from prillm_or.errors import ObservationsError
 from prillm_or.files.tables import is_day
 from prillm_or.market.checks import checked_array, checked_ids, checked_kinds, leader_and_caps
+from prillm_or.market.decisions import COMPONENTS, Decision, decisions_of
 from prillm_or.market.faults import MOST
 from prillm_or.market.market import Array, Market, Mask, Units
+from prillm_or.market.rules import decides_problems
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 _RESIDUE = 1e-13
-_ARRAYS = ("flow", "price", "capacity", "delay")
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,14 @@ class Leader:
     providers
         Names of the leader's providers.
     price_cap
-        Highest price of each, currency per volume unit, >= 0.
+        Highest value of each decision (`Market.decisions`), currency per volume unit of prices, >= 0.
+    decides
+        What it sets, as in `Market`.
     """
 
     providers: tuple[str, ...]
     price_cap: tuple[float, ...]
+    decides: str | tuple[str, ...] = COMPONENTS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,12 +65,16 @@ class Observations:
     flow
         Shape (T, n, m), volume units per period, >= 0; some on every day.
     price
-        Shape (T, m), currency per volume unit, >= 0; NaN where not offered; some on every day.
+        Shape (T, m), or (T, m, C) with components, currency per volume unit, >= 0; NaN where not offered; some on
+        every day.
     capacity
         Shape (T, m), volume units per congestion unit, > 0; NaN where not offered.
     delay
         Shape (T, n, m), in the delay unit, >= 0; NaN where not known, which is allowed only where the user is not
         there or the provider is not offered.
+    components, mix
+        Names of what is billed apart, as in `Market`, and shape (T, n, C), >= 0: units of each component in one unit of
+        a user's volume, some > 0 where it is there. Left out, a unit of volume has one price.
     units
         Labels, as in `Market`.
     leader
@@ -86,6 +94,8 @@ class Observations:
     price: Array
     capacity: Array
     delay: Array
+    components: tuple[str, ...] = ()
+    mix: Array = field(default_factory=lambda: np.empty(0))
     units: Units = field(default_factory=Units)
     leader: Leader | None = None
 
@@ -93,10 +103,12 @@ class Observations:
         problems: list[str] = []
         kinds = {"name": str, "units": Units} | ({} if self.leader is None else {"leader": Leader})
         checked_kinds(self, kinds, problems)
-        for name in _ARRAYS:
+        for name in ("flow", "price", "capacity", "delay"):
             object.__setattr__(self, name, checked_array(name, getattr(self, name), problems))
-        for name in ("days", "user_ids", "provider_ids"):
+        for name in ("days", "user_ids", "provider_ids", "components"):
             object.__setattr__(self, name, checked_ids(name, getattr(self, name), problems))
+        mix = self.mix if self.components or np.size(self.mix) else np.empty((self.T, self.n, 0))
+        object.__setattr__(self, "mix", checked_array("mix", mix, problems))
         problems = problems or _name_problems(self) + _shape_problems(self)
         problems = problems or [*_value_problems(self), *_leader_problems(self)]
         if problems:
@@ -108,11 +120,13 @@ class Observations:
         flows: DataFrame,
         providers: DataFrame,
         delays: DataFrame,
+        mixes: DataFrame | None = None,
         *,
         name: str = "observations",
         units: Units | None = None,
         leader: str | Sequence[str] = (),
         price_cap: float | Mapping[str, float] | None = None,
+        decides: str | Sequence[str] = COMPONENTS,
     ) -> Observations:
         """Make observations of pandas frames with the columns of an observation folder's tables.
 
@@ -121,16 +135,21 @@ class Observations:
         flows
             Columns day, user, provider, flow; a (day, user, provider) without a row is zero flow.
         providers
-            Columns day, provider, price, capacity: a row for each day on which a provider is offered.
+            Columns day, provider, capacity, and price or one price_COMPONENT for each component: a row for each day on
+            which a provider is offered.
         delays
             Columns user, provider, delay, and day where they differ from day to day.
+        mixes
+            Where there are components, columns user, component, share, and day where they differ from day to day.
         name, units
             As in `Observations`.
         leader
             Id of the leader's provider, or ids of several; needed to make markets alone.
         price_cap
-            Highest price, currency per volume unit: one for all of the leader's providers, or one for each id; needed
-            with a leader.
+            Highest value of what is decided, currency per volume unit of prices: one for all of the leader's providers,
+            or one for each id; needed with a leader.
+        decides
+            What the leader sets, as in `Market`.
 
         Raises
         ------
@@ -143,8 +162,10 @@ class Observations:
         leads, caps = leader_and_caps(leader, price_cap, problems)
         if problems:
             raise ObservationsError(str(name), problems)
-        fields = fields_of_frames(flows, providers, delays, str(name))
-        who = Leader(leads, tuple(caps)) if leads else None
+        fields = fields_of_frames(flows, providers, delays, mixes, str(name))
+        sets = decides if isinstance(decides, str) else tuple(decides)
+        each = leader_decisions(leads, sets, fields["components"])
+        who = Leader(leads, tuple(caps[d.provider] for d in each), sets) if leads else None
         return cls(name=name, units=Units() if units is None else units, leader=who, **fields)
 
     @property
@@ -175,7 +196,13 @@ class Observations:
     @property
     def offered(self) -> Mask:
         """Which provider has a price on which day, shape (T, m)."""
-        return ~np.isnan(self.price)
+        there = ~np.isnan(self.price)
+        return np.asarray(there.any(axis=2)) if self.components else there
+
+    @property
+    def paid(self) -> Array:
+        """What a volume unit costs: shape (T, m) for all users or, with components, (T, n, m) by their mix."""
+        return np.einsum("tic,tjc->tij", self.mix, self.price) if self.components else self.price
 
     @property
     def present(self) -> Mask:
@@ -208,6 +235,7 @@ def select(
         price=observations.price[t],
         capacity=observations.capacity[t],
         delay=observations.delay[np.ix_(t, i)],
+        mix=observations.mix[np.ix_(t, i)],
     )
 
 
@@ -248,6 +276,7 @@ def without_absent(observations: Observations) -> Observations:
         price=observations.price[:, j],
         capacity=observations.capacity[:, j],
         delay=observations.delay[:, i][:, :, j],
+        mix=observations.mix[:, i],
     )
 
 
@@ -296,16 +325,25 @@ def market_of(
         price=observations.price[t, j],
         capacity=observations.capacity[t, j],
         value=np.broadcast_to(value, observations.m)[j],
-        unit_cost=np.zeros(len(j)),
         delay=observations.delay[t][np.ix_(i, j)],
         price_weight=wp,
         congestion_weight=wq,
         delay_weight=wd,
+        components=observations.components,
+        mix=observations.mix[t, i],
         leader=tuple(providers.index(name) for name in leader.providers),
+        decides=leader.decides,
         price_cap=np.array(leader.price_cap),
         units=observations.units,
         description=description,
     )
+
+
+def leader_decisions(
+    leads: Sequence[str], decides: str | Sequence[str], components: Sequence[str]
+) -> tuple[Decision, ...]:
+    """What a leader sets, in the order of its caps; a provider's position is that among the leader's own."""
+    return decisions_of(range(len(leads)), leads, components, decides)
 
 
 def market_days(observations: Observations, wanted: Sequence[str]) -> list[str]:
@@ -357,6 +395,7 @@ def _leader_of(observations: Observations, day: str, providers: Sequence[str]) -
 def _name_problems(observations: Observations) -> list[str]:
     named = {"days": observations.days, "user_ids": observations.user_ids, "provider_ids": observations.provider_ids}
     problems = [f"{what}: expected at least one" for what, names in named.items() if not names]
+    named |= {"components": observations.components}
     for what, names in named.items():
         problems += [f"{what}: {name!r} appears more than once" for name, k in Counter(names).items() if k > 1]
         problems += [
@@ -376,7 +415,16 @@ def _is_name(text: str) -> bool:
 
 def _shape_problems(observations: Observations) -> list[str]:
     t, n, m = observations.T, observations.n, observations.m
-    expected = {"flow": (t, n, m), "price": (t, m), "capacity": (t, m), "delay": (t, n, m)}
+    components = observations.components
+    expected = {
+        "flow": (t, n, m),
+        "price": (t, m),
+        "capacity": (t, m),
+        "delay": (t, n, m),
+        "mix": (t, n, len(components)),
+    }
+    if components:
+        expected["price"] = (t, m, len(components))
     found = {name: getattr(observations, name).shape for name in expected}
     return [
         f"{name}: expected shape {shape}, got {found[name]}" for name, shape in expected.items() if found[name] != shape
@@ -384,11 +432,13 @@ def _shape_problems(observations: Observations) -> list[str]:
 
 
 def _value_problems(observations: Observations) -> Iterator[str]:
-    flow, price, capacity, delay = (getattr(observations, name) for name in _ARRAYS)
+    flow, price, capacity = observations.flow, observations.price, observations.capacity
+    delay, mix = observations.delay, observations.mix
     offered, cells = observations.offered, observations.cells
+    partly = np.isnan(price) & offered[:, :, None] if observations.components else np.zeros_like(price, dtype=bool)
     rules = {
         "flow": (np.isfinite(flow) & (flow >= 0), "expected a finite number >= 0"),
-        "price": (~(price < 0) & ~np.isinf(price), "expected a finite number >= 0, or NaN where not offered"),
+        "price": (~(price < 0) & ~np.isinf(price) & ~partly, "expected a finite number >= 0, or NaN where not offered"),
         "capacity": (
             np.where(offered, np.isfinite(capacity) & (capacity > 0), np.isnan(capacity)),
             "expected a finite number > 0 where there is a price, and NaN where there is none",
@@ -397,11 +447,16 @@ def _value_problems(observations: Observations) -> Iterator[str]:
             ~(delay < 0) & ~np.isinf(delay) & ~(np.isnan(delay) & cells),
             "expected a finite number >= 0 where the user is there and the provider is offered",
         ),
+        "mix": (np.isfinite(mix) & (mix >= 0), "expected a finite number >= 0"),
     }
     for name, (allowed, rule) in rules.items():
         yield from _places(observations, name, ~allowed, rule)
     nowhere = (flow > 0) & ~offered[:, None, :]
     yield from _places(observations, "flow", nowhere, "flow to a provider without a price that day")
+    if observations.components:
+        nothing = observations.present & ~(mix > 0).any(axis=2)
+        for t, i in np.argwhere(nothing)[:MOST].tolist():
+            yield f"mix[{observations.days[t]}, {observations.user_ids[i]}]: expected some component > 0, got none"
     for t, day in enumerate(observations.days):
         if not offered[t].any():
             yield f"days: {day} has no prices; leave the day out"
@@ -411,8 +466,9 @@ def _value_problems(observations: Observations) -> Iterator[str]:
 
 def _places(observations: Observations, name: str, faulty: Mask, rule: str) -> Iterator[str]:
     values = getattr(observations, name)
-    named = [observations.days, observations.user_ids, observations.provider_ids]
-    axes = named if values.ndim == 3 else named[::2]
+    days, users, providers = observations.days, observations.user_ids, observations.provider_ids
+    named = {"mix": [days, users, observations.components], "price": [days, providers, observations.components]}
+    axes = named.get(name, [days, users, providers] if values.ndim == 3 else [days, providers])[: values.ndim]
     where = np.argwhere(faulty)
     for place in where[:MOST].tolist():
         names = ", ".join(axis[k] for axis, k in zip(axes, place, strict=True))
@@ -425,15 +481,16 @@ def _leader_problems(observations: Observations) -> list[str]:
     leader = observations.leader
     if leader is None:
         return []
-    known = set(observations.provider_ids)
-    problems = [f"leader.providers: no provider is called {name!r}" for name in leader.providers if name not in known]
+    known, components = set(observations.provider_ids), observations.components
+    problems = decides_problems(leader.decides, components)
+    problems += [f"leader.providers: no provider is called {name!r}" for name in leader.providers if name not in known]
     twice = [name for name, k in Counter(leader.providers).items() if k > 1]
     problems += [f"leader.providers: {name!r} appears more than once" for name in twice]
     if not leader.providers:
         problems.append("leader.providers: expected at least one provider")
     if known <= set(leader.providers):
         problems.append("leader.providers: the leader owns every provider; at least one rival is needed")
-    if len(leader.price_cap) != len(leader.providers):
-        problems.append(f"leader.price_cap: expected {len(leader.providers)} caps, got {len(leader.price_cap)}")
+    if len(leader.price_cap) != (k := len(leader_decisions(leader.providers, leader.decides, components))):
+        problems.append(f"leader.price_cap: expected {k} caps, got {len(leader.price_cap)}")
     bad = [cap for cap in leader.price_cap if not 0 <= cap < np.inf]
     return problems + [f"leader.price_cap: expected a finite number >= 0, got {cap}" for cap in bad]

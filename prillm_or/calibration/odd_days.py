@@ -49,7 +49,7 @@ def odd_days(observations: Observations) -> Iterator[OddDay]:
         return
     quantities = {
         "flows": observations.demand,
-        "prices": observations.price,
+        "prices": observations.price.reshape(observations.T, -1),
         "capacities": observations.capacity,
         "delays": observations.delay.reshape(observations.T, -1),
     }

@@ -80,7 +80,7 @@ def equilibria(preferences: Preferences, days: Days) -> Settled:
 
     from prillm_or.users.differentiable import settle
 
-    own = preferences.price_factor[:, None] * days.price[:, None] + preferences.delay * days.delay
+    own = preferences.price_factor[:, None] * days.paid + preferences.delay * days.delay
     offsets = (own - preferences.value_by_user) / preferences.congestion_weight[:, None]
     return settle(torch.from_numpy(offsets), *days.tensors())
 

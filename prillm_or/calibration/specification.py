@@ -163,7 +163,7 @@ class Parameters:
         value = np.broadcast_to(self._values(theta), (n, m))
         if self.specification.groups:
             value = value + self.money * theta[self.places["delta"]].reshape(-1, m)[self.group]
-        own = price_weight[:, None] * days.price[:, None] + self._delay(theta) * days.delay - value
+        own = price_weight[:, None] * days.paid + self._delay(theta) * days.delay - value
         return np.asarray(own / self._weights(theta)[:, None])
 
     def offset_changes(self, theta: Array, days: Days, offsets: Array) -> Array:
@@ -171,6 +171,7 @@ class Parameters:
         (n, m), s, at = offsets.shape[1:], self.specification, self.places
         per_weight = 1.0 / self._weights(theta)
         changes = np.zeros((*offsets.shape, self.size))
+        paid = np.broadcast_to(days.paid, offsets.shape)
         if s.congestion:
             changes[..., at["q"].start] = -offsets
         changes[..., at["d"].start] = self.money / self.waiting * days.delay * per_weight[:, None]
@@ -182,7 +183,7 @@ class Parameters:
                 changes[:, i, :, at["u"].start + i] = -offsets[:, i]
             if s.own_price:
                 factor = np.exp(theta[at["v"].start + i]) * per_weight[i]
-                changes[:, i, :, at["v"].start + i] = factor * days.price
+                changes[:, i, :, at["v"].start + i] = factor * paid[:, i]
             if s.groups:
                 first = at["delta"].start + m * self.group[i]
                 changes[:, i, np.arange(m), first + np.arange(m)] = -self.money * per_weight[i]
@@ -220,7 +221,8 @@ def parameters_of(
     n, m = len(user_ids), len(provider_ids)
     flow = days.completed_flow()
     volume, load = flow.sum(), flow.sum(axis=1)
-    money = float((load * days.price).sum() / volume) or 1.0
+    spent = load * days.price if days.price.ndim == 2 else flow * days.price
+    money = float(spent.sum() / volume) or 1.0
     waiting = float((flow * days.delay).sum() / volume) or 1.0
     congestion = float((load * load / days.capacity).sum() / volume)
     s = specification

@@ -187,7 +187,7 @@ def _market(parsed: MarketFields, delays: Array) -> Market:
         mix=np.array([[user.mix.get(c, 0.0) for c in components] for user in parsed.users]),
         leader=leader,
         decides=decides,
-        price_cap=np.array([_cap(parsed.leader.price_cap, ids, components, each) for each in decisions]),
+        price_cap=np.array([cap_of(parsed.leader.price_cap, ids, components, each) for each in decisions]),
         units=Units(**parsed.units.model_dump()),
         description=parsed.description,
         fit=None if parsed.fit is None else parsed.fit.model_dump(exclude_unset=True),
@@ -209,8 +209,8 @@ def _own_values(parsed: MarketFields, ids: Sequence[str]) -> Array:
     return np.array([[user.values.get(name, math.nan) for name in ids] for user in parsed.users])
 
 
-def _cap(caps: Any, ids: Sequence[str], components: Sequence[str], decision: Decision) -> float:
-    """The cap of a decision: of all, of its provider, or of its component."""
+def cap_of(caps: Any, ids: Sequence[str], components: Sequence[str], decision: Decision) -> float:
+    """The cap of a decision in what a file holds: of all, of its provider, or of its component."""
     own = caps[ids[decision.provider]] if isinstance(caps, dict) else caps
     if decision.component is not None and isinstance(own, dict):
         own = own[components[decision.component]]
@@ -232,7 +232,9 @@ def _to_document(market: Market, delays: object) -> dict[str, Any]:
         "leader": {
             "providers": list(market.leader_ids),
             **({} if market.decides == COMPONENTS else {"decides": market.decides}),
-            "price_cap": _caps(market),
+            "price_cap": caps_document(
+                market.decisions, market.price_cap.tolist(), market.provider_ids, market.components
+            ),
         },
         "users": [
             _user(market, i, {key: own[key][i] for key in own if own[key][i] != common[key]}, dispersion)
@@ -248,14 +250,14 @@ def _usual(values: Sequence[float]) -> float:
     return Counter(values).most_common(1)[0][0]
 
 
-def _caps(market: Market) -> float | dict[str, Any]:
+def caps_document(
+    decisions: Sequence[Decision], caps: Sequence[float], ids: Sequence[str], components: Sequence[str]
+) -> float | dict[str, Any]:
     """One cap, where all are the same, or one for each of the leader's providers, or for what it decides of each."""
-    caps: dict[str, dict[str, float]] = {name: {} for name in market.leader_ids}
-    for decision, cap in zip(market.decisions, market.price_cap.tolist(), strict=True):
-        part = "" if decision.component is None else market.components[decision.component]
-        caps[market.provider_ids[decision.provider]][part] = cap
-    own = {name: _one_or_each(each) for name, each in caps.items()}
-    return market.price_cap[0].item() if len(set(market.price_cap.tolist())) == 1 else own
+    own: dict[str, dict[str, float]] = {ids[decision.provider]: {} for decision in decisions}
+    for decision, cap in zip(decisions, caps, strict=True):
+        own[ids[decision.provider]]["" if decision.component is None else components[decision.component]] = cap
+    return caps[0] if len(set(caps)) == 1 else {name: _one_or_each(each) for name, each in own.items()}
 
 
 def _one_or_each(values: dict[str, float]) -> float | dict[str, float]:

@@ -55,6 +55,10 @@ class Column:
         return self.kind not in (Kind.TEXT, Kind.DAY)
 
 
+Columns = Sequence[Column] | Callable[[Iterable[str]], Sequence[Column]]
+"""Columns of a table, which may depend on the names that its columns have."""
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """Checked columns.
@@ -104,7 +108,7 @@ def find_table(folder: Path, stem: str, faults: Faults) -> Path | None:
 
 
 def read_table(
-    path: Path, columns: Sequence[Column], keys: Sequence[str], faults: Faults, *, others: bool = False
+    path: Path, columns: Columns, keys: Sequence[str], faults: Faults, *, others: bool = False
 ) -> Table | None:
     """Read and check a table; None where nothing can be said about its rows.
 
@@ -128,7 +132,7 @@ def read_table(
     return _checked(path.name, raw, columns, keys, faults, others)
 
 
-def frame_table(frame: Any, name: str, columns: Sequence[Column], keys: Sequence[str], faults: Faults) -> Table | None:
+def frame_table(frame: Any, name: str, columns: Columns, keys: Sequence[str], faults: Faults) -> Table | None:
     """Check a pandas frame as `read_table` checks a file; its first row is row 1."""
     if not hasattr(frame, "columns"):
         faults.add((), f"{name}: expected a pandas frame, got {type(frame).__name__}")
@@ -142,9 +146,8 @@ def frame_table(frame: Any, name: str, columns: Sequence[Column], keys: Sequence
     return _checked(name, Raw(range(1, len(frame) + 1), cells), columns, keys, faults, others=False)
 
 
-def _checked(
-    name: str, raw: Raw, columns: Sequence[Column], keys: Sequence[str], faults: Faults, others: bool
-) -> Table | None:
+def _checked(name: str, raw: Raw, columns: Columns, keys: Sequence[str], faults: Faults, others: bool) -> Table | None:
+    columns = columns(raw.columns) if callable(columns) else columns
     if not _check_header(name, raw, columns, faults, others):
         return None
     there = [column for column in columns if column.name in raw.columns]

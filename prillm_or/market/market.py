@@ -173,7 +173,7 @@ class Market:
         checked_kinds(self, {"name": str, "units": Units, "description": str}, problems)
         if not isinstance(self.fit, Mapping | None):
             problems.append(f"fit: expected an object or None, got {self.fit!r}")
-        problems += decides_problems(self)
+        problems += decides_problems(self.decides, self.components)
         for name in ARRAYS:
             object.__setattr__(self, name, _frozen(name, self, problems))
         problems = problems or shape_problems(self) or value_problems(self)

@@ -72,9 +72,8 @@ def shape_problems(market: Market) -> list[str]:
     return problems
 
 
-def decides_problems(market: Market) -> list[str]:
+def decides_problems(given: str | Sequence[str], components: Sequence[str]) -> list[str]:
     """What is wrong with what the leader is to decide."""
-    given, components = market.decides, market.components
     if isinstance(given, str):
         if given in (COMPONENTS, FACTOR):
             return []

@@ -12,6 +12,7 @@ from prillm_or.calibration.bootstrap import LEVEL, Intervals
 from prillm_or.calibration.calibration import Calibration, MethodScores
 from prillm_or.calibration.identifiability import Identifiability
 from prillm_or.calibration.left_open import bounded, left_open
+from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.scores import Scores, scores
 from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array, Mask
@@ -223,12 +224,19 @@ def _provider_table(calibration: Calibration) -> Table:
             _value_interval(calibration.intervals, j),
             percent(float(observed[j])).removesuffix(" %"),
             percent(float(predicted[j])).removesuffix(" %"),
-            figure(_mean(observations.price[observations.offered[:, j], j]), 4),
+            figure(_mean(_paid(observations, j)), 4),
             figure(_known(float(calibration.elasticity[j])), 3),
         ]
         for j in np.argsort(-observed, kind="stable").tolist()
     ]
     return _without_column(2, headings, rows) if calibration.intervals is None else Table(headings, rows)
+
+
+def _paid(observations: Observations, j: int) -> Array:
+    """What a volume unit cost at a provider, on the days that offered it, to each user where they buy unlike mixes."""
+    paid = observations.paid
+    there = observations.offered if paid.ndim == 2 else observations.cells
+    return np.asarray(paid[..., j][there[..., j]])
 
 
 def _without_column(place: int, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from prillm_or.calibration.days import Days
+from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.fit import Fit, fit_days
 from prillm_or.calibration.misfit import OWN, Misfit
 from prillm_or.calibration.observations import Leader, Observations
@@ -274,6 +274,20 @@ def observations_of_days(days: Days) -> Observations:
         delay=np.where(days.cells, days.delay, np.nan),
         leader=Leader(("p1",), (99.0,)),
     )
+
+
+def billed_apart(seen: Observations, true: Preferences, seed: int = 0, *, varied: bool = True) -> Observations:
+    """The same days with prices of input and output, mixes of each user, and the flows of who wants what is true.
+
+    Mixes need not sum to 1, and are those of a day each where they are `varied`.
+    """
+    rng = np.random.default_rng([seed, 5])
+    price = seen.price[:, :, None] * rng.uniform(0.5, 2.0, (seen.T, seen.m, 2)) * [1.0, 4.0]
+    mix = rng.uniform(0.1, 0.9, (seen.T if varied else 1, seen.n, 2)) * [1.0, 0.4]
+    leader = seen.leader and replace(seen.leader, price_cap=tuple(np.repeat(seen.leader.price_cap, 2).tolist()))
+    mixes = np.broadcast_to(mix, (seen.T, seen.n, 2))
+    apart = replace(seen, price=price, components=("input", "output"), mix=mixes, leader=leader)
+    return replace(apart, flow=predicted_flows(true, days_of(apart)))
 
 
 def observed(true: Preferences, days: int = 4, seed: int = 3, noise: float = 0.0) -> Observations:

@@ -62,9 +62,9 @@ def inverse_square(given: Given) -> Array:
     Reference: OpenRouter, "Provider routing", https://openrouter.ai/docs/features/provider-routing.
     """
     days = given.days
-    price = np.where(days.offered, days.price, np.inf)
-    least = price.min(axis=1, keepdims=True)
+    price = np.where(days.offered[:, None], days.paid, np.inf)
+    least = price.min(axis=2, keepdims=True)
     # Ratios to the least price, since the square of a price may be no double.
     ratio = np.divide(least, price, out=(price == 0).astype(np.float64), where=least > 0)
-    share = ratio**2 / (ratio**2).sum(axis=1, keepdims=True)
-    return np.asarray(days.demand[:, :, None] * share[:, None])
+    share = ratio**2 / (ratio**2).sum(axis=2, keepdims=True)
+    return np.asarray(days.demand[:, :, None] * share)

@@ -46,7 +46,8 @@ def _features(days: Days) -> Array:
     t, i, j = np.nonzero(days.cells)
     n, m = days.flow.shape[1:]
     offers = days.offered.sum(axis=1)
-    price, mean = days.price[t, j], (days.price.sum(axis=1) / offers)[t]
+    paid = np.broadcast_to(days.paid, days.flow.shape)
+    price, mean = paid[t, i, j], (paid.sum(axis=2) / offers[:, None])[t, i]
     relative = np.divide(price, mean, out=np.ones_like(price), where=mean > 0)
     numbers = [price, days.delay[t, i, j], days.capacity[t, j], days.demand[t, i], relative, offers[t]]
     return np.hstack([np.column_stack(numbers), np.eye(n)[i], np.eye(m)[j]])
