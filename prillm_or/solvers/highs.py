@@ -32,6 +32,8 @@ _ENDED = {
 # When HiGHS derives cuts, it takes numbers below `small_matrix_value`, 1e-9 by itself, for rounding. With feasibility
 # no wider than that, its cuts removed optima and it claimed another price at gap 0: keep the two far apart.
 _DUAL = "dual_feasibility_tolerance"
+_ELSEWHERE = 1e-7
+"""Of profits near 1: more is no rounding."""
 _TOLERANCES = {
     "mip_feasibility_tolerance": 1e-9,
     "primal_feasibility_tolerance": 1e-9,
@@ -90,6 +92,9 @@ class Highs:
         start.col_value = programme.start().tolist()
         solver.setSolution(start)
         interrupted = _run(solver)
+        if not interrupted and _lost(programme, solver):
+            solver.clearSolver()
+            interrupted = _run(solver)
         information, solution = solver.getInfo(), solver.getSolution()
         ended = Ended.INTERRUPTED if interrupted else _ENDED.get(solver.getModelStatus(), Ended.UNKNOWN)
         has_values = information.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
@@ -122,6 +127,19 @@ def _run(solver: highspy.Highs) -> bool:
             interrupted = True
             solver.cancelSolve()
     return interrupted
+
+
+def _lost(programme: Programme, solver: highspy.Highs) -> bool:
+    """Whether HiGHS returned other values than those whose objective it claims.
+
+    HiGHS 1.16 did where its presolve improved the start: the start came back as it was given, with the objective
+    of the better point (see also its issue 1570). Without a start it returns what it found.
+    """
+    information, solution = solver.getInfo(), solver.getSolution()
+    if not (information.valid and solution.value_valid):
+        return False
+    claimed = float(information.objective_function_value)
+    return programme.objective(np.array(solution.col_value)) < claimed - _ELSEWHERE
 
 
 def _bound(programme: Programme, information: highspy.HighsInfo, ended: Ended, tolerance: float) -> float | None:

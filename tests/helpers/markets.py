@@ -62,7 +62,9 @@ def in_other_units(market: Market, money: float = 1.0, volume: float = 1.0, cong
         price=market.price * money,
         value=market.value * money,
         unit_cost=market.unit_cost * money,
-        price_cap=market.price_cap * money,
+        user_values=market.user_values * money,
+        price_cap=market.price_cap * (1.0 if market.decides == "factor" else money),
+        dispersion=market.dispersion * money,
         congestion_weight=market.congestion_weight * (money / congestion),
         delay_weight=market.delay_weight * money,
     )
