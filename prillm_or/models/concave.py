@@ -19,7 +19,7 @@ s^4 = (sum_i beta_i^2 / gamma_i) / (sum_i 1 / gamma_i) and v_i = beta_i / s - s,
 
 W >= 0 by Cauchy's inequality, since sum_i v_i^2 / gamma_i = 4 kappa; so everything is convex when kappa <= 1 at every
 provider. (Without counts and dispersion gamma = beta = r / alpha, and kappa <= 1 is (sum r_i)(sum 1/r_i) <= (n + 2)^2;
-a count of N makes kappa N times as large, dispersion makes it smaller.) Without congestion beta, y and W are 0. Each of
+counts raise kappa, N for all N times, dispersion lowers it.) Without congestion beta, y and W are 0. Each of
 the convex terms y^2, f^2 and W gets a variable that is bounded below by tangents (outer approximation), so that every
 relaxation overestimates profit; or they stand as they are (convex MIQP).
 

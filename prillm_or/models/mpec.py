@@ -4,22 +4,22 @@ r"""mpec: the leader's problem as a programme with complementarity conditions, h
     s.t.  the followers' KKT system (`kkt.py`): demand, balance, used
           f_ij >= 0  _|_  mu_ij >= 0                  on free pairs           complementary
 
-Sets, data and variables are those of `kkt.py`; bounds those of `bounds.py` for all prices in [0, cap]. Pyomo's
-transformation `mpec.simple_nonlinear` turns each condition into
+Sets, data and variables are those of `kkt.py`; bounds those of `bounds.py` for all decisions in [0, cap].
+Pyomo's transformation `mpec.simple_nonlinear` turns each condition into
 
     mu_ij >= 0,   v_ij = f_ij,   v_ij >= 0,   v_ij mu_ij <= epsilon                   complementary[i, j].c, .ve, .ccon
 
 Variables          name                      unit              shape
   v_ij             complementary[i, j].v     volume            free pairs
 Data               name                      unit              shape
-  epsilon          epsilon (a parameter)     model's money     -       1e-7, in units in which the largest cap and the
-                                                                       mean demand are 1
+  epsilon          epsilon (a parameter)     model's money     -       1e-7, in units in which the most that caps charge
+                                                                       and the mean demand are 1
 
 It is solved once, from the middle of all bounds. This is the "pMPEC" of Guo, Bai, Jin (AAAI 2026, doi
 10.1609/aaai.v40i20.38748) as we read it: "generic solvers via Pyomo" are, in Pyomo, `mpec_nlp` with Ipopt, one solve
 with epsilon = 1e-7 from a default start. The paper's settings and its bounds are not known.
 
-What is exact: with epsilon = 0 the feasible points are the equilibria, one for each price vector, for any users'
+What is exact: with epsilon = 0 the feasible points are the equilibria, one for each set of decisions, for any users'
 weights. What is local: the answer, a point that no feasible direction improves to first order at best (no constraint
 qualification holds at epsilon = 0, so not even that is certain), and with it the dependence on the start. Its price
 alone counts, judged at the true equilibrium; there is no bound. Complementarity conditions that no transformation has

@@ -5,15 +5,16 @@ r"""smooth: the leader's problem with complementarity relaxed by a shrinking eps
           mu_ij = the reduced cost of (i, j)          on free pairs           slack_is_reduced_cost
           f_ij mu_ij <= epsilon                       on free pairs           nonlinear
 
-Sets, data and the other variables are those of `kkt.py`; bounds those of `bounds.py` for all prices in [0, cap].
+Sets, data and the other variables are those of `kkt.py`; bounds those of `bounds.py` for all decisions in
+[0, cap].
 
 Variables          name        unit              shape
   mu_ij            slack       money/volume      free pairs, 0 <= mu_ij <= reduced_high_ij
 Data               name        unit              shape
-  epsilon          epsilon     model's money     -            1, 0.1, ... 1e-8, in units in which the largest cap and
-                                                              the mean demand are 1
+  epsilon          epsilon     model's money     -            1, 0.1, ... 1e-8, in units in which the most that caps
+                                                              charge and the mean demand are 1
 
-The first start is the users' equilibrium at a price; each epsilon starts from the solution of the one before it. The
+The first start is the users' equilibrium at a decision; each epsilon starts from the solution of the one before it. The
 starts are spread evenly, at the middles of equal parts of [0, cap], all of the leader's prices at the same share of
 their caps. The larger the first epsilon, the less the start matters: at 1 the rows hardly bind, and all starts soon
 meet in one point; the smaller it is, the more the method is a local search from the start.
