@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import highspy
+import gurobipy as gp
 import numpy as np
 import pyomo.environ as pyo
 import pytest
@@ -118,10 +118,11 @@ def test_highs_returns_the_point_that_it_claims() -> None:
 
 
 @pytest.mark.slow
-def test_one_decision_of_a_hundred_markets() -> None:
-    verdicts = [check_one_decision(seed, "kkt-bigm") for seed in range(1000, 1100)]
-    assert verdicts.count("agreed") >= 80
-    assert {check_one_decision(seed, "kkt-bilinear") for seed in range(1000, 1100)} == {"agreed"}
+@pytest.mark.parametrize("first", range(1000, 1100, 20))
+def test_one_decision_of_a_hundred_markets(first: int) -> None:
+    seeds = range(first, first + 20)
+    assert [check_one_decision(seed, "kkt-bigm") for seed in seeds].count("agreed") >= 15
+    assert {check_one_decision(seed, "kkt-bilinear") for seed in seeds} == {"agreed"}
 
 
 @pytest.mark.slow
@@ -340,9 +341,13 @@ def test_baselines_refuse_lists_in_one_line(solver: str) -> None:
 
 
 def test_a_written_model_has_the_same_optimum(tmp_path: Path) -> None:
-    market, file = sold(1, n=3, m=3, decides="factor", congested=False), tmp_path / "factor.mps"
-    export_model(market, model_profile("kkt-bigm").build, file)
-    solver = highspy.Highs()
-    solver.silent()
-    assert solver.readModel(str(file)) == highspy.HighsStatus.kOk
-    assert any("decision" in name for name in solver.getLp().col_names_)
+    for seed, suffix in ((1, ".lp"), (4, ".mps")):
+        market, file = sold(seed, n=3, m=3, decides="factor"), tmp_path / f"{seed}{suffix}"
+        build = model_profile("kkt-bigm").build
+        export_model(market, build, file)
+        formulation = build(market, 0.0)
+        with gp.Env(params={"OutputFlag": 0}) as quiet, gp.read(str(file), quiet) as model:
+            model.optimize()
+            best = model.ObjVal * formulation.money * formulation.volume
+            assert best == pytest.approx(best_profit(market), rel=GAP)
+            assert any("decision" in variable.VarName for variable in model.getVars())
