@@ -152,10 +152,14 @@ def test_the_certificate_has_no_units() -> None:
 
 
 def test_profits_by_hand() -> None:
-    for answer in hand_answers().values():
-        load = np.zeros(answer.market.m)
-        load[list(answer.market.leader)] = [float(x) for x in answer.loads]
-        assert profit_of(answer.market, [float(p) for p in answer.prices], load) == pytest.approx(float(answer.profit))
+    # Input and output billed, where these have prices of their own: load by mix, user by user.
+    lists = {"price-list": [5.0, 4.0], "below-cost": [1.25, 0.625], "factor": [1.25, 0.3125]}
+    for name, answer in hand_answers().items():
+        billed = np.zeros((answer.market.m, 2) if name in lists else answer.market.m)
+        billed[list(answer.market.leader)] = lists[name] if name in lists else [float(x) for x in answer.loads]
+        assert profit_of(answer.market, [float(p) for p in answer.prices], billed) == pytest.approx(
+            float(answer.profit)
+        )
     # Two prices with costs, in the leader's order: (5 - 1) 2 + (3 - 4) 7 = 1.
     market = make_market(leader=(2, 0), unit_cost=[4.0, 9.0, 1.0])
     assert profit_of(market, [5.0, 3.0], np.array([7.0, 100.0, 2.0])) == 1.0

@@ -27,13 +27,15 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
 
     The first line written is the result for the market as it is; then each change gets one line: the result for the
     changed market, or {"error": [FAULT, ...], "line": N} if the change is refused. A refused change changes nothing.
-    Everything in a line happens together. One price only. Results are those of `solve --json`; `instance_sha256` is
-    null after a change, as no file holds that market. Blank lines are skipped.
+    Everything in a line happens together; what an object leaves out stays. One decision only. Results are those of
+    `solve --json`; `instance_sha256` is null after a change, as no file holds that market. Blank lines are skipped.
 
     \b
     What a line may hold, ids and units as in the market file:
       {"providers": {"ID": {"price": 2.0, "capacity": 130, "value": 2.4, "unit_cost": 0.1}}}
-      {"users": {"ID": {"demand": 45.0, "weights": {"congestion": 1.2}}}}
+      {"providers": {"ID": {"price": {"output": 12.0}, "unit_cost": {"output": 3.0}, "dispersion": 1.5}}}
+      {"users": {"ID": {"demand": 45.0, "weights": {"congestion": 1.2}, "count": 900, "dispersion": 0.8}}}
+      {"users": {"ID": {"mix": {"output": 0.05}, "values": {"PROVIDER": 2.4}}}}
       {"delays": {"USER": {"PROVIDER": 0.7}}, "price_cap": 12.0}
       {"add": {"providers": [{"id": "ID", "price": 2.0, "capacity": 90, "delays": {"USER": 0.7, ...}}]}}
       {"add": {"users": [{"id": "ID", "demand": 10.0, "delays": 0.7}]}}
