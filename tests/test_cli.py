@@ -307,6 +307,26 @@ def test_lists_are_tables_and_json(command: str, tmp_path: Path, capsys: pytest.
         assert row["name"] in table
 
 
+def test_lists_tell_components_and_the_people_that_rows_stand_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["instances", "--json", str(tmp_path / "out.json")]) == 0
+    table = capsys.readouterr().out
+    rows = {row["name"]: row for row in read_json(tmp_path / "out.json")}
+    assert rows["tiny/price-list"]["components"] == ["input", "output"]
+    assert rows["tiny/price-list"]["today"] == {"lead.input": 1.0, "lead.output": 2.0}
+    assert rows["tiny/two-in-a-row"]["people"] == 2
+    assert {"components", "people"}.isdisjoint(rows["tiny/one-rival"])
+    assert "1 (2 people)" in table
+    assert "lead (input, output)" in table
+    assert run(["validate", "tiny/two-in-a-row", "tiny/below-cost", "tiny/factor", "tiny/kink"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "valid, 1 users (2 people), 2 providers, leader lead *" in said
+    assert "2 providers, components input, output, leader lead, who decides lead.output *" in said
+    assert "leader lead, who decides factors of lead *" in said
+    assert "valid, 1 users, 3 providers, leader lead *" in said
+
+
 def test_no_arguments_show_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) in (0, 2)
     shown = capsys.readouterr()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import pytest
 
+from helpers.equality import assert_same
+from prillm_or.cli import run
 from prillm_or.errors import PrillmError
-from prillm_or.files.markets import write_market
+from prillm_or.files.markets import read_market, write_market
 from prillm_or.market.synthetic import generate, latency_network
 from prillm_or.users.equilibrium import equilibrium_at
 
@@ -124,6 +127,77 @@ def test_network_delays_are_base_times_plus_paths_by_hand() -> None:
         [base[j] + 3 * 0.2 * nx.dijkstra_path_length(graph, homes[i], sites[j]) for j in range(m)] for i in range(n)
     ]
     np.testing.assert_allclose(latency_network(n, m, seed), expected, rtol=1e-12)
+
+
+EXTRAS: dict[str, Any] = {"components": ("input", "output"), "people": 1000, "dispersion": 0.8, "congestion": False}
+DRAWN = ("demand", "capacity", "value", "delay", "price_weight", "delay_weight", "congestion_weight")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lists_crowds_and_tastes_leave_all_other_draws_as_they_are(shape: Any) -> None:
+    plain = generate(6, 4, shape, 2)
+    for asked in (["components"], ["people"], ["dispersion"], ["dispersion", "people", "components"]):
+        market = generate(6, 4, shape, 2, **{name: EXTRAS[name] for name in asked})
+        for field in DRAWN:
+            np.testing.assert_array_equal(getattr(plain, field), getattr(market, field))
+    everything = generate(6, 4, shape, 2, **EXTRAS)
+    assert everything.name == f"{shape}-6x4-2-lists-people-tastes-roomy"
+    assert not everything.congested
+    np.testing.assert_array_equal(everything.mix, generate(6, 4, shape, 2, components=("input", "output")).mix)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_price_lists_come_to_the_drawn_prices_at_the_mean_mix(shape: Any) -> None:
+    plain, market = generate(6, 4, shape, 3), generate(6, 4, shape, 3, components=["a", "b", "c"])
+    np.testing.assert_allclose(market.mix.sum(axis=1), 1.0)
+    mean = market.demand @ market.mix / market.demand.sum()
+    np.testing.assert_allclose(market.price @ mean, plain.price)
+    assert [decision.name for decision in market.decisions] == ["p4.a", "p4.b", "p4.c"]
+    np.testing.assert_allclose(market.price_cap @ mean, plain.price_cap[0])
+    np.testing.assert_allclose(market.price_cap / market.price[3], plain.price_cap[0] / plain.price[3])
+
+
+@pytest.mark.parametrize(("users", "people"), [(1, 1), (7, 7), (40, 1_000_000), (3, 10**12)])
+def test_users_stand_for_all_people_together(users: int, people: int) -> None:
+    count = generate(users, 3, "uniform", 4, people=people).count
+    assert count.sum() == people
+    assert count.min() >= 1
+
+
+def test_dispersions_are_about_the_one_asked_for() -> None:
+    market = generate(4001, 2, "uniform", 4, dispersion=0.8)
+    assert np.median(market.dispersion) == pytest.approx(0.8, rel=0.05)
+    assert np.log(market.dispersion).std() == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("extras", "message"),
+    [
+        ({"people": 2}, "`people`: expected a whole number >= 3, got 2"),
+        ({"dispersion": -1.0}, "`dispersion`: expected a number >= 0, got -1.0"),
+        ({"congestion": False}, "`congestion`: without it a `dispersion` > 0 has to spread users"),
+        ({"components": "input"}, "`components`: expected names, got 'input'"),
+        ({"components": ["input", ""]}, "`components`: expected names, got ['input', '']"),
+        ({"components": ["a", "a"]}, "uniform-3x3-0-lists: components: 'a' appears more than once"),
+    ],
+)
+def test_impossible_extras_are_refused(extras: Any, message: str) -> None:
+    with pytest.raises(PrillmError) as caught:
+        generate(3, 3, **extras)
+    assert str(caught.value) == message
+
+
+def test_the_command_writes_lists_crowds_and_tastes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "sold.json"
+    sizes = ["generate", "--users", "5", "--providers", "3", "--out", str(out)]
+    extras = ["--components", "input, output", "--people", "90", "--dispersion", "0.5", "--no-congestion"]
+    assert run([*sizes, *extras]) == 0
+    expected = generate(5, 3, components=["input", "output"], people=90, dispersion=0.5, congestion=False)
+    assert_same(read_market(out).market, expected)
+    assert run(["validate", str(out)]) == 0
+    assert "5 users (90 people), 3 providers, components input, output" in " ".join(capsys.readouterr().out.split())
+    assert run([*sizes, "--no-congestion"]) == 2
+    assert "--congestion: without it a --dispersion > 0" in capsys.readouterr().err
 
 
 TOO_LARGE = "`users`, `providers`: such a market fills more than 1 GiB, the most that is read of a file"

@@ -24,15 +24,39 @@ def command(
     latency: Annotated[
         Literal["network"] | None, typer.Option(help="Take delays from a random network instead of independent draws.")
     ] = None,
+    components: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Draw mixes and price lists: what is billed apart, by name.")
+    ] = "",
+    people: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Crowds: how many the users stand for together.")
+    ] = None,
+    dispersion: Annotated[
+        float, typer.Option(metavar="S", min=0.0, help="Median of the users' dispersions, currency per volume unit.")
+    ] = 0.0,
+    congestion: Annotated[
+        bool, typer.Option("--congestion/--no-congestion", help="Whether users weigh congestion.")
+    ] = True,
 ) -> int:
     """Write a synthetic market.
 
     \b
     Example:
       prillm-or generate --users 20 --providers 10 --shape heavy --seed 7 --out mine.json
+      prillm-or generate --users 40 --providers 6 --components input,output --people 1000000 --out crowd.json
     """
     checked_output(out, (".json", ".json.gz"))
-    market = generate(users, providers, shape, seed, latency)
+    names = [name.strip() for name in components.split(",")] if components else []
+    market = generate(
+        users,
+        providers,
+        shape,
+        seed,
+        latency,
+        components=names,
+        people=people,
+        dispersion=dispersion,
+        congestion=congestion,
+    )
     write_market(market, out)
     tell(f"{out}: {users} users, {providers} providers, shape {shape}, seed {seed}")
     return 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from prillm_or.cli.common import Json, finish, names_here, read_instance
-from prillm_or.market.market import Market, by_leader
+from prillm_or.market.decisions import FACTOR
+from prillm_or.market.market import Market, by_decision
 from prillm_or.output.numbers import figure
 from prillm_or.output.tables import Table
 
@@ -16,7 +19,7 @@ def command(json: Json = None) -> int:
       prillm-or instances
     """
     markets = [(name, read_instance(name).market) for name in names_here("instances")]
-    rows = [(name, str(m.n), str(m.m), ", ".join(m.leader_ids), _today(m)) for name, m in markets]
+    rows = [(name, _users(m), str(m.m), _leader(m), _today(m)) for name, m in markets]
     columns = ("name", "users", "providers", "leader", "price today")
     numbers = ("users", "providers", "price today")
     listed = Table("instances", columns, rows, numbers, texts=("leader",), ranks=("leader",))
@@ -24,10 +27,33 @@ def command(json: Json = None) -> int:
     return 0
 
 
+def _users(market: Market) -> str:
+    """How many rows there are, and how many people they stand for where these are more."""
+    people = market.count.sum()
+    return f"{market.n}" if people == market.n else f"{market.n} ({figure(people)} people)"
+
+
+def _leader(market: Market) -> str:
+    """Its providers, with the components of their price lists."""
+    listed = f" ({', '.join(market.components)})" if market.components else ""
+    return ", ".join(market.leader_ids) + listed
+
+
 def _today(market: Market) -> str:
-    return "-" if market.today is None else ", ".join(figure(price) for price in market.today)
+    """The prices today of what the leader decides, the whole list of a factor."""
+    lists = market.decides == FACTOR
+    values = market.price[list(market.leader)].ravel() if lists else market.current
+    return "-" if np.isnan(values).any() else ", ".join(figure(price) for price in values)
 
 
 def _to_json(name: str, market: Market) -> dict[str, object]:
-    today = None if market.today is None else by_leader(market, market.today)
-    return {"name": name, "users": market.n, "providers": market.m, "leader": list(market.leader_ids), "today": today}
+    listed = {
+        "name": name,
+        "users": market.n,
+        "providers": market.m,
+        "leader": list(market.leader_ids),
+        "today": None if market.today is None else by_decision(market, market.today),
+    }
+    if market.components:
+        listed["components"] = list(market.components)
+    return listed if (market.count == 1).all() else listed | {"people": int(market.count.sum())}

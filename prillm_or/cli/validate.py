@@ -10,8 +10,10 @@ import typer
 from prillm_or.cli.common import read_instance, tell
 from prillm_or.cli.streams import report
 from prillm_or.errors import PrillmError
+from prillm_or.market.decisions import FACTOR
 from prillm_or.market.sanity import costless, implausible
 from prillm_or.market.scale import beyond_precision
+from prillm_or.output.numbers import figure
 
 
 def command(
@@ -48,7 +50,15 @@ def command(
 def _market(name: str) -> list[str]:
     file = read_instance(name)
     market = file.market
-    valid = f"{file.path}: valid, {market.n} users, {market.m} providers, leader {', '.join(market.leader_ids)}"
+    people, factor = market.count.sum(), "factors of " if market.decides == FACTOR else ""
+    parts = [
+        f"{market.n} users" + (f" ({figure(people)} people)" if people > market.n else ""),
+        f"{market.m} providers",
+        *([f"components {', '.join(market.components)}"] if market.components else []),
+        f"leader {', '.join(market.leader_ids)}",
+        *([] if market.plain else [f"who decides {factor}{', '.join(d.name for d in market.decisions)}"]),
+    ]
+    valid = f"{file.path}: valid, {', '.join(parts)}"
     if beyond := list(beyond_precision(market)):
         return [valid, *(f"* Warning: {what}: beyond double precision, nothing can be computed." for what in beyond)]
     return [valid, *(f"* {warning}" for warning in (*implausible(market), *costless(market)))]

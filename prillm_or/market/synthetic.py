@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from prillm_or.errors import ArgumentError, argument, check_count
+from prillm_or.errors import ArgumentError, argument, check_count, check_number
 from prillm_or.market.market import Array, Market, Units
 
 Shape = Literal["uniform", "heavy", "market"]
@@ -23,7 +24,16 @@ _TRIPS, _SECONDS_PER_SIDE = 3, 0.2
 
 
 def generate(
-    users: int, providers: int, shape: Shape = "uniform", seed: int = 0, latency: Latency | None = None
+    users: int,
+    providers: int,
+    shape: Shape = "uniform",
+    seed: int = 0,
+    latency: Latency | None = None,
+    *,
+    components: Sequence[str] = (),
+    people: int | None = None,
+    dispersion: float = 0.0,
+    congestion: bool = True,
 ) -> Market:
     """Draw a market; the same arguments give the same market.
 
@@ -38,13 +48,27 @@ def generate(
         Of numpy's default generator, >= 0.
     latency
         `network` puts the delays of `latency_network` in place of the drawn ones and leaves all else as it is.
+    components
+        Names of what is billed apart: mixes and price lists are drawn in place of the prices; see `_with_components`.
+    people
+        How many the users stand for together, at least one each, in lognormal shares (sigma 1.5).
+    dispersion
+        The median of the users' dispersions, currency per volume unit: lognormal, sigma 0.5.
+    congestion
+        Without it weights of congestion are 0, which needs a dispersion.
+
+    Each of these four leaves all other draws as they are.
 
     Raises
     ------
     ArgumentError
-        When a size is too small, the seed negative, or the shape or latency unknown.
+        When a size is too small, the seed negative, the shape or latency unknown, a component has no name, there are
+        fewer people than users, or neither congestion nor dispersion.
+    MarketError
+        When the names of components are no such names.
     """
     _refuse_bad_sizes(users, providers, seed)
+    _refuse_bad_extras(users, components, people, dispersion, congestion)
     if latency not in (None, "network"):
         raise ArgumentError(f"{argument('latency')}: expected network, got {latency!r}")
     waits = None if latency is None else latency_network(users, providers, seed)
@@ -59,7 +83,22 @@ def generate(
     made = f"shape {shape}, {users} users, {providers} providers, seed {seed}"
     made += "" if latency is None else f", latency {latency}"
     name = f"{shape}-{users}x{providers}-{seed}" + ("" if latency is None else f"-{latency}")
-    return replace(market, name=name, description=f"Synthetic: {made}.")
+    extras = {"lists": components, "people": people, "tastes": dispersion, "roomy": not congestion}
+    market = replace(market, name="-".join([name, *(extra for extra, asked in extras.items() if asked)]))
+    # Streams of their own: choosing one changes no other draw of the market.
+    if components:
+        made += f", components {' '.join(components)}"
+        market = _with_components(market, tuple(components), np.random.default_rng([seed, 2]))
+    if people is not None:
+        made += f", {people} people"
+        market = replace(market, count=_crowds(users, people, np.random.default_rng([seed, 3])))
+    if dispersion:
+        made += f", dispersion {dispersion:g}"
+        market = replace(market, dispersion=_lognormal(dispersion, 0.5, users, np.random.default_rng([seed, 4])))
+    if not congestion:
+        made += ", no congestion"
+        market = replace(market, congestion_weight=np.zeros(users))
+    return replace(market, description=f"Synthetic: {made}.")
 
 
 def latency_network(users: int, providers: int, seed: int) -> Array:
@@ -102,6 +141,50 @@ def _refuse_bad_sizes(users: int, providers: int, seed: int) -> None:
     if users * providers + _LINE * (users + providers) > _MOST:
         asked = f"{argument('users')}, {argument('providers')}"
         raise ArgumentError(f"{asked}: such a market fills more than 1 GiB, the most that is read of a file")
+
+
+def _refuse_bad_extras(
+    users: int, components: Sequence[str], people: int | None, dispersion: float, congestion: bool
+) -> None:
+    if isinstance(components, str) or not all(components):
+        raise ArgumentError(f"{argument('components')}: expected names, got {components!r}")
+    if people is not None:
+        check_count("people", people, users)
+    check_number("dispersion", dispersion)
+    if not congestion and not dispersion:
+        raise ArgumentError(f"{argument('congestion')}: without it a {argument('dispersion')} > 0 has to spread users")
+
+
+def _with_components(market: Market, components: tuple[str, ...], rng: np.random.Generator) -> Market:
+    """The market with price lists that come to its prices at the mean mix, and mixes that sum to 1.
+
+    In the order drawn: mixes, exp N(0, 1) in proportion; how dear components are, exp N(0, 1), and what providers make
+    of that, exp N(0, 0.3). The caps of the leader's components are its cap in the proportions of its own list.
+    """
+    n, m, c = market.n, market.m, len(components)
+    mix = np.exp(rng.standard_normal((n, c)))
+    mix /= mix.sum(axis=1, keepdims=True)
+    ratio = np.exp(rng.standard_normal(c)) * np.exp(0.3 * rng.standard_normal((m, c)))
+    ratio /= (ratio @ (market.demand @ mix / market.demand.sum()))[:, None]
+    return replace(
+        market,
+        components=components,
+        mix=mix,
+        price=market.price[:, None] * ratio,
+        unit_cost=np.zeros((m, c)),
+        price_cap=market.price_cap[0] * ratio[market.leader[0]],
+    )
+
+
+def _crowds(users: int, people: int, rng: np.random.Generator) -> Array:
+    """How many each user stands for, shape (users,): whole numbers >= 1 that sum to `people`."""
+    shares = _lognormal(1.0, 1.5, users, rng)
+    ends = np.round(np.cumsum(shares) / shares.sum() * (people - users))
+    return np.asarray(1.0 + np.diff(ends, prepend=0.0))
+
+
+def _lognormal(median: float, sigma: float, size: int, rng: np.random.Generator) -> Array:
+    return np.asarray(median * np.exp(sigma * rng.standard_normal(size)))
 
 
 def _plain(n: int, m: int, heavy: bool, rng: np.random.Generator) -> Market:

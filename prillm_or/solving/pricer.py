@@ -81,9 +81,10 @@ class Pricer:
         change
             What is new, in the market's units; several things come together, or not at all:
             `{"users": {"u1": {"demand": 3.0, "weights": {"price": 1.2}}}, "providers": {"p1": {"price": 0.4}}}`, where
-            providers also have `capacity`, `value` and `unit_cost`; `{"delays": {"u1": {"p1": 0.2}}}`; `{"price_cap":
-            9.0}`; `{"add": {"providers": [{"id": "p9", "price": 0.3, "capacity": 1.5, "delays": 0.5}]}}`, users
-            likewise, with `demand`; `{"remove": {"users": ["u2"]}}`.
+            users also have `mix`, `count`, `dispersion` and `values`, and providers `capacity`, `value`, `unit_cost`
+            and `dispersion`; prices, unit costs and mixes may be objects by component; `{"delays": {"u1": {"p1":
+            0.2}}}`; `{"price_cap": 9.0}`; `{"add": {"providers": [{"id": "p9", "price": 0.3, "capacity": 1.5, "delays":
+            0.5}]}}`, users likewise, with `demand`; `{"remove": {"users": ["u2"]}}`. What an object leaves out stays.
 
         Raises
         ------
