@@ -243,7 +243,7 @@ def _go_far(height: Callable[[float], float], start: float, first: float) -> Non
     step = first
     while (best := height(step)) <= start:
         step /= 16
-        if step < first / 300:
+        if step <= first / 300:  # at a cap of 0 there is no step at all
             return
     low, peak = (0.0, start), (step, best)
     while (high := (2 * peak[0], height(2 * peak[0])))[1] > peak[1]:
