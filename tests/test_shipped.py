@@ -8,15 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import prillm_or.market
+from helpers.answers import profit_at
+from helpers.markets import shipped
 from prillm_or.cli import run
 from prillm_or.cli.common import known_here, model_here, names_here, solver_here
 from prillm_or.errors import UnknownNameError
 from prillm_or.files.markets import read_market
 from prillm_or.files.names import find, names
+from prillm_or.market.selection import select
 from prillm_or.solvers.registry import solver_profile
+from prillm_or.users.equilibrium import equilibrium_at
 
 
 @pytest.fixture
@@ -153,3 +158,31 @@ def test_a_wrong_name_of_any_kind_is_told_the_nearest(
 ) -> None:
     assert run(arguments) == 2
     assert says in capsys.readouterr().err
+
+
+def test_the_crowd_is_a_million_people_and_no_other_than_its_people_in_more_rows() -> None:
+    market = shipped("crowd")
+    assert market.count.sum() == 10**6
+    twenty_five = [i for i in range(market.n) for _ in range(25)]
+    rows = select(
+        market,
+        twenty_five,
+        user_ids=tuple(f"{market.user_ids[i]}.{k}" for k, i in enumerate(twenty_five)),
+        demand=market.demand[twenty_five] / 25,
+        count=market.count[twenty_five] / 25,
+    )
+    price = [0.1950573]  # instances/README.md
+    few, many = equilibrium_at(market, price), equilibrium_at(rows, price)
+    np.testing.assert_allclose(many.load, few.load, rtol=1e-10)
+    assert profit_at(market, price) == pytest.approx(36.92155, rel=1e-6)
+
+
+def test_the_loads_of_the_price_lists_are_those_observed() -> None:
+    """premium-4's, as both were fitted to the same flows."""
+    market, plain = shipped("premium-4-lists"), shipped("premium-4")
+    assert market.components == ("input", "output", "cached")
+    np.testing.assert_allclose(market.mix.sum(axis=1), 1.0, atol=2e-6)
+    today = equilibrium_at(market, market.current).load
+    np.testing.assert_allclose(today, equilibrium_at(plain, plain.current).load, rtol=1e-4)
+    best = [1.4120803, 0.0, 1.2007478]  # instances/README.md
+    assert profit_at(market, best) == pytest.approx(61.1722, rel=1e-5)
