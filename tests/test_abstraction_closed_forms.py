@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,16 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.markets import draw_market, shipped
+from helpers.sold import sold
 from prillm_or.abstraction import anchored, average, capacity, minimum
 from prillm_or.abstraction.anchors import capacity_anchor, today_anchor
-from prillm_or.abstraction.small_market import Abstraction
+from prillm_or.abstraction.small_market import Abstraction, ample
 from prillm_or.files.markets import read_market, write_market
 from prillm_or.limits import Limits
-from prillm_or.market.decisions import all_prices
+from prillm_or.market.decisions import all_prices, decision_costs
 from prillm_or.market.market import Array, Market
+from prillm_or.market.outside import with_outside
 from prillm_or.market.synthetic import generate
 from prillm_or.solvers.path import Path as ExactPath
-from prillm_or.users.equilibrium import equilibrium_at, load_slopes, user_problem
+from prillm_or.users.equilibrium import Equilibrium, earning_slopes, equilibrium_at, load_slopes, user_problem
 
 Abstract = Callable[[Market, int], Abstraction]
 
@@ -101,7 +104,90 @@ def test_where_everybody_uses_every_rival_merges_are_exact(merge: Abstract, keep
         assert best_price(small) == pytest.approx(best_price(market), rel=1e-9)
 
 
+def sold_everywhere(kind: str, seed: int) -> Market:
+    """Such a market of crowds, tastes or price lists, for which merges are exact all the same."""
+    rng = np.random.default_rng([seed, 5])
+    market = everybody_everywhere(seed, own_weights=kind != "crowds")
+    tastes: dict[str, Any] = {"dispersion": rng.uniform(300, 600, 5)}
+    price = rng.uniform(0.4, 0.7, (7, 2))
+    lists = {
+        "components": ("input", "output"),
+        "mix": rng.uniform(0.5, 1.5, (5, 2)),
+        "price": price,
+        "unit_cost": price / 9,
+    }
+    kinds: dict[str, dict[str, Any]] = {
+        "crowds": {"count": rng.integers(1, 9, 5), "delay": market.delay / 9, "value": market.value / 9},
+        "tastes": {**tastes, "provider_dispersion": 3.0 / market.capacity},
+        "tastes alone": {
+            **tastes,
+            "congestion_weight": np.zeros(5),
+            "capacity": np.ones(7),
+            "provider_dispersion": rng.uniform(0.5, 2, 7),
+        },
+        "output": {**lists, "decides": ("output",), "price_cap": [8.0]},
+        "factor": {**lists, "decides": "factor", "price_cap": [12.0]},
+        "values": {"user_values": np.where(rng.random((5, 7)) < 0.5, rng.uniform(0, 0.3, (5, 7)), np.nan)},
+    }
+    return replace(market, **kinds[kind])
+
+
+@pytest.mark.parametrize("kind", ["crowds", "tastes", "tastes alone", "output", "factor", "values"])
+@pytest.mark.parametrize("keep", [1, 3])
+def test_so_are_those_of_crowds_tastes_and_price_lists(merge: Abstract, keep: int, kind: str) -> None:
+    for seed in range(3):
+        market = sold_everywhere(kind, seed)
+        small = merge(market, keep).market
+        for share in (0.0, 0.3, 1.0):
+            full, few = (equilibrium_at(which, share * market.price_cap) for which in (market, small))
+            assert (full.flow[:, list(market.rivals)] > 0).all(), (kind, seed, share)
+            np.testing.assert_allclose(few.flow[:, small.leader[0]], full.flow[:, market.leader[0]], rtol=1e-8)
+            np.testing.assert_allclose(few.multiplier, full.multiplier, rtol=1e-9)
+        assert best_price(small) == pytest.approx(best_price(market), rel=1e-7)
+
+
 # Touching at the anchor
+
+
+def profit_slope(found: Equilibrium, market: Market) -> float:
+    """Of one decision, on the support of an equilibrium."""
+    volume, beside = earning_slopes(found.users, found.laplacian)
+    margin = found.prices - decision_costs(market)
+    return float(found.by_decision[0] + margin[0] * volume[0, 0] + beside[0])
+
+
+def sold_and_merged(seed: int) -> tuple[Market, Abstraction, Equilibrium, Equilibrium]:
+    """A market as it is sold, merged at some anchor, and the equilibria of both there."""
+    rng = np.random.default_rng(seed)
+    leaders = 1 + (seed % 4 == 3)
+    decides = "components" if seed % 8 == 3 else None
+    market = sold(seed, m=leaders + int(rng.integers(4, 9)), leaders=leaders, decides=decides)
+    anchor = market.price_cap * rng.uniform(0.0, 0.7, len(market.decisions))
+    made = anchored.abstract(market, 1 + seed % 3, anchor=anchor)
+    assert made.equilibrium is not None
+    return market, made, made.equilibrium, equilibrium_at(made.market, anchor)
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(24), pytest.param(range(24, 1000), marks=pytest.mark.slow)], ids=lambda seeds: str(len(seeds))
+)
+def test_markets_as_they_are_sold_touch_at_the_anchor(seeds: range) -> None:
+    """Flows and multipliers always; the slope of the profit of one decision where some size of the merged rival can."""
+    slopes = matched = 0
+    for seed in seeds:
+        market, made, full, few = sold_and_merged(seed)
+        stay = [market.provider_ids.index(name) for name in made.market.provider_ids if name not in made.merged]
+        np.testing.assert_allclose(
+            few.flow[:, : len(stay)], full.flow[:, stay], rtol=0, atol=1e-10 * market.demand.max()
+        )
+        money = np.abs(full.multiplier).max() + full.congestion.max()
+        np.testing.assert_allclose(few.multiplier, full.multiplier, rtol=0, atol=1e-10 * money)
+        if len(market.decisions) == 1 and full.by_decision[0] > 0:
+            slopes += 1
+            target = profit_slope(full, market)
+            matched += abs(profit_slope(few, made.market) - target) <= 1e-7 * abs(target)
+    assert slopes >= len(seeds) // 4
+    assert matched >= 0.9 * slopes
 
 
 @given(
@@ -270,6 +356,32 @@ def test_values_of_any_sign_and_an_absent_price_of_the_leader(closed_form: Abstr
     here, there = closed_form(market, 2), closed_form(other, 2)
     assert np.isnan(here.market.price[here.market.leader[0]])
     assert best_price(there.market) == pytest.approx(best_price(here.market), rel=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(4, 12))
+def test_markets_as_they_are_sold_keep_what_is_theirs(closed_form: Abstract, seed: int, tmp_path: Path) -> None:
+    market = sold(seed, m=7)
+    made = closed_form(market, 2)
+    small = made.market
+    stay = [j for j, name in enumerate(market.provider_ids) if name in small.provider_ids]
+    for field in ("price", "capacity", "value", "unit_cost", "provider_dispersion"):
+        np.testing.assert_array_equal(getattr(small, field)[: len(stay)], getattr(market, field)[stay])
+    for field in ("demand", "count", "dispersion", "mix", "price_weight", "congestion_weight", "price_cap"):
+        np.testing.assert_array_equal(getattr(small, field), getattr(market, field))
+    assert (small.decides, small.components, small.decisions) == (market.decides, market.components, market.decisions)
+    if market.user_values.size:
+        np.testing.assert_array_equal(small.user_values[:, : len(stay)], market.user_values[:, stay])
+        assert np.isnan(small.user_values[:, len(stay) :]).all()
+    if market.components:
+        assert not small.price[len(stay) :].any()
+    write_market(small, tmp_path / "small.json")
+    assert best_price(read_market(tmp_path / "small.json").market) == best_price(small)
+
+
+def test_an_outside_option_is_kept_apart_without_congestion_too() -> None:
+    market = with_outside(sold(3, m=6, congested=False), 1.0)
+    assert ample(market).tolist() == [False] * 6 + [True]
+    assert capacity.coarsest(market).kept == ("outside",)
 
 
 def test_a_small_market_is_a_file_like_any_other(closed_form: Abstract, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import prillm_or.users.equilibrium as users_equilibrium
 from helpers.commands import in_process
 from helpers.markets import draw_market, make_market, shipped
+from helpers.sold import sold
 from prillm_or.abstraction import anchored, learned
 from prillm_or.abstraction.networks import LearnedNetworks
 from prillm_or.abstraction.refine import refine as refine_prices
@@ -187,6 +188,17 @@ def test_odd_markets(kind_of_market: str) -> None:
         assert result.status == "heuristic"
         best = solve(market, solver="path").profit
         assert result.profit <= best + 1e-9 * abs(best)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5])
+def test_price_lists_crowds_and_tastes_are_merged_by_the_closed_form(seed: int) -> None:
+    market = sold(seed, m=6, decides=("plain", "factor")[seed % 2], congested=seed > 2)
+    made, plain = learned.abstract(market, 2), anchored.abstract(market, 2)
+    assert made.notes == (*plain.notes, "as `anchored`: networks know no price lists, crowds or tastes")
+    np.testing.assert_array_equal(made.market.delay, plain.market.delay)
+    result = solve(market, abstraction=AbstractionChoice("learned", 2, refine=True))
+    assert result.status == "heuristic"
+    assert result.profit <= solve(market).profit * (1 + 1e-9)
 
 
 def test_other_weights_change_the_anchor(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import log
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from prillm_or.abstraction.training.examples import stack
 from prillm_or.abstraction.training.learned_paper import PRICES, PaperTask, curve_losses, example_of
 from prillm_or.abstraction.weights import write_weights
 from prillm_or.curves.profit_curve import ProfitCurve
+from prillm_or.errors import CombinationError
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import Shape, generate
 from prillm_or.users.equilibrium import equilibrium_at
@@ -139,6 +141,24 @@ def test_any_number_of_rivals(network: PaperNetwork, keep: int, leaders: int) ->
 def test_few_rivals_stay_as_they_are(network: PaperNetwork, small_market: Market) -> None:
     assert abstract_with(network, small_market, 2).market is small_market
     assert abstract(small_market, 2).market is small_market  # weights are not even looked for
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"components": ("input", "output"), "mix": np.ones((2, 2)), "price_cap": np.full(2, 9.0)},
+        {"decides": "factor"},
+        {"count": [2, 1]},
+        {"dispersion": [0, 1]},
+        {"user_values": [[np.nan, np.nan, 1], [np.nan] * 3]},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_what_the_papers_markets_have_not_is_refused_in_one_line(fields: dict[str, Any]) -> None:
+    market = make_market(**fields)
+    assert abstract(market, 2).market is market  # nothing to merge
+    with pytest.raises(CombinationError, match=r"learned-paper takes neither price lists .*; anchored does$"):
+        abstract(market, 1)
 
 
 def test_weights_from_a_file(network: PaperNetwork, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -1,4 +1,4 @@
-"""Anchors: the leader's prices at which to solve the full market's equilibrium, found without solving any of it."""
+"""Anchors: the leader's decisions at which to solve the full market's equilibrium, found without solving any of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from prillm_or.solvers.protocols import Ended, Proposal
 
 
 def today_anchor(market: Market) -> Array:
-    """Prices today, at most the caps; half the caps where one is absent. Shape (len(leader),)."""
+    """Decisions today, at most the caps; half the caps where one is absent. Shape (k,)."""
     return market.price_cap / 2 if market.today is None else np.minimum(market.today, market.price_cap)
 
 
 def capacity_anchor(market: Market) -> Array:
-    """Best prices of the market's own coarsest `capacity` merge, shape (len(leader),).
+    """Best decisions of the market's own coarsest `capacity` merge, shape (k,).
 
     By `ascent`, on n users and as many providers as the leader has, and mostly one.
     """
@@ -25,12 +25,12 @@ def capacity_anchor(market: Market) -> Array:
 
 
 def merged_anchor(small: Market) -> Array:
-    """Best prices of a market of few rivals, shape (len(leader),)."""
+    """Best decisions of a market of few rivals, shape (k,)."""
     return best_prices(Ascent().solve(small, Limits()))
 
 
 def best_prices(proposal: Proposal) -> Array:
-    """Prices of a solver that was to run to its end, shape (len(leader),).
+    """Decisions of a solver that was to run to its end, shape (k,).
 
     Raises
     ------

@@ -12,6 +12,8 @@ What the networks learn from is in `training/`. The first one also reads the bes
 baselines `spgce` and `odca`, in which users are one crowd or ignore each other. The merged rival keeps the capacity
 that was matched.
 
+Networks know no price lists, crowds or tastes: markets that have any are merged by the closed form, `anchored`.
+
 An anchor that is given, as when refining, is a price that a small market proposed: there the cap stays as it is. A
 leader with several providers is anchored at `capacity_anchor`, since the first network knows one price only.
 """
@@ -25,11 +27,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from prillm_or.abstraction import anchored
 from prillm_or.abstraction.anchored import merge_at
 from prillm_or.abstraction.anchors import capacity_anchor
 from prillm_or.abstraction.features import Features, market_features, rival_features
 from prillm_or.abstraction.networks import REACHES, SPAN, AnchorNetwork, KeepNetwork, LearnedNetworks
-from prillm_or.abstraction.small_market import Abstraction, unreduced
+from prillm_or.abstraction.small_market import Abstraction, read_by_networks, unreduced
 from prillm_or.abstraction.substitution import substitution
 from prillm_or.abstraction.weights import load_network
 from prillm_or.market.market import Array, Market
@@ -66,6 +69,9 @@ def abstract(
     """
     if len(market.rivals) <= keep:
         return unreduced(market)
+    if not read_by_networks(market):
+        made = anchored.abstract(market, keep, anchor=anchor, start=start)
+        return replace(made, remark="as `anchored`: networks know no price lists, crowds or tastes")
     return abstract_with(load_network("learned", LearnedNetworks, weights), market, keep, anchor, start)
 
 
@@ -83,7 +89,7 @@ def abstract_with(
         anchor = learned_anchor(networks.anchor, market, users) if len(market.leader) == 1 else capacity_anchor(market)
     _log.info("learned: equilibrium at the anchor")
     found = solve_users(users, anchor, start)
-    answer = substitution(users, found)
+    answer = substitution(users, found.laplacian)
     _log.info("learned: rivals to keep")
     kept, reach = _choose(networks.keep, rival_features(market, users, found, answer), keep)
     abstraction = merge_at(market, users, found, answer, kept, "learned")

@@ -1,7 +1,8 @@
 """learned-paper: the paper's abstraction, whose network scores the rivals; the best stay, the others become one.
 
 Scores, the choice and the formulas of the merge are in `paper_network.py`, what it learns from in
-`training/learned_paper.py`. No equilibrium is solved. Cost: n m for the features, m^2 for the network.
+`training/learned_paper.py`. No equilibrium is solved. Cost: n m for the features, m^2 for the network. Markets with
+what the paper's have not, price lists, crowds, tastes or values of users' own, are refused.
 
 Reference: Guo, Bai, Jin, AAAI 2026, doi 10.1609/aaai.v40i20.38748.
 """
@@ -14,8 +15,19 @@ import numpy as np
 import torch
 
 from prillm_or.abstraction.paper_network import PaperNetwork, plan, rival_features
-from prillm_or.abstraction.small_market import Abstraction, MergedRival, compose, means, new_name, unreduced, weights_of
+from prillm_or.abstraction.small_market import (
+    Abstraction,
+    MergedRival,
+    Size,
+    compose,
+    means,
+    new_name,
+    read_by_networks,
+    unreduced,
+    weights_of,
+)
 from prillm_or.abstraction.weights import load_network
+from prillm_or.errors import CombinationError
 from prillm_or.market.market import Array, Market
 
 
@@ -31,11 +43,18 @@ def abstract(market: Market, keep: int, *, weights: str | None = None) -> Abstra
 
     Raises
     ------
+    CombinationError
+        When the market has what the paper's have not.
     PrillmError
         When the weights cannot be read.
     """
     if len(market.rivals) <= keep:
         return unreduced(market)
+    if not read_by_networks(market) or market.user_values.size:
+        raise CombinationError(
+            f"{market.name}: abstraction learned-paper takes neither price lists nor factors, count, dispersion or "
+            "values of users' own; anchored does"
+        )
     return abstract_with(load_network("learned-paper", PaperNetwork, weights), market, keep)
 
 
@@ -71,7 +90,7 @@ def merge(market: Market, kept: Sequence[int], weight: Array, share: Array) -> A
     rival = MergedRival(
         name=new_name(market, f"{len(merged)} others"),
         price=price,
-        capacity=float(share[is_merged] @ market.capacity[merged]),
+        size=Size(float(share[is_merged] @ market.capacity[merged]), 1.0),
         cost=cost,
         weights=weights_of(market, merged.tolist(), weight),
     )

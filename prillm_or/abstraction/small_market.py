@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from prillm_or.market.decisions import per_unit
 from prillm_or.market.market import Array, Market, Mask
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, is_ample
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, is_ample, widths
 from prillm_or.users.threads import over_blocks
 
 _TIE = 1e-9
+_LEAST_TASTE = 1e-3
 _MOST_SHOWN = 20
 
 
@@ -29,16 +31,19 @@ class Abstraction:
         Name of each merged rival, with the weights of the rivals it stands for, adding up to 1.
     equilibrium
         The full market's equilibrium that it was anchored at, or None where none was solved.
+    remark
+        A line for people beyond these, if there is one.
     """
 
     market: Market
     kept: tuple[str, ...]
     merged: Mapping[str, Mapping[str, float]]
     equilibrium: Equilibrium | None = None
+    remark: str = ""
 
     @property
     def anchor(self) -> Array | None:
-        """The leader's prices it was anchored at, shape (len(leader),), or None."""
+        """The leader's decisions it was anchored at, shape (k,), or None."""
         return None if self.equilibrium is None else self.equilibrium.prices
 
     @property
@@ -48,7 +53,23 @@ class Abstraction:
         lines += [f"rival {name!r} stands for: {_shares(weights)}" for name, weights in self.merged.items()]
         if self.anchor is not None:
             lines.append(f"anchored at {', '.join(f'{price:.7g}' for price in self.anchor)}")
-        return tuple(lines)
+        return (*lines, self.remark) if self.remark else tuple(lines)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How little a rival minds its load: `capacity` and `dispersion`, as of any provider."""
+
+    capacity: float
+    dispersion: float
+
+    def times(self, factor: float) -> Size:
+        """The size of so many rivals of this size side by side: all widths are so many times as large."""
+        return Size(self.capacity * factor, self.dispersion / factor)
+
+    def width(self, market: Market) -> Array:
+        """Flow per slack of a rival of this size, shape (1,) or (n, 1)."""
+        return widths(market, np.array([self.capacity]), np.array([self.dispersion]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +80,27 @@ class MergedRival:
     ----------
     name
         Its id in the small market.
-    price, capacity
-        As of any provider.
+    price
+        0 where there are components: to each user it costs its own, whatever the mix.
+    size
+        Its capacity and dispersion.
     cost
-        Shape (n,): c_ia = w_p,i p_a + w_d,i d_ia - b_a, what a unit costs user i before congestion, in its own money.
+        Shape (n,): c_ia = w_p,i p_a + w_d,i d_ia - b_a, what a unit costs user i before congestion and taste, in its
+        own money.
     weights
         Of the rivals it stands for.
     """
 
     name: str
     price: float
-    capacity: float
+    size: Size
     cost: Array
     weights: Mapping[str, float]
+
+
+def read_by_networks(market: Market) -> bool:
+    """Whether a market is of the kind that networks learned from: plain prices, single users, no taste."""
+    return market.plain and market.congested and not market.dispersion.any() and bool((market.count == 1).all())
 
 
 def unreduced(market: Market) -> Abstraction:
@@ -94,42 +123,73 @@ def compose(
         for rival, value in zip(merged, values, strict=True)
     ]
     kept_names = tuple(market.provider_ids[j] for j in stay if j not in market.leader)
-    small = Market(
+    own = market.user_values
+    small = replace(
+        market,
         name=f"{market.name}, {len(kept) + len(merged)} rivals by {how}",
-        user_ids=market.user_ids,
         provider_ids=(*(market.provider_ids[j] for j in stay), *(rival.name for rival in merged)),
-        demand=market.demand,
-        price=np.append(market.price[stay], [rival.price for rival in merged]),
-        capacity=np.append(market.capacity[stay], [rival.capacity for rival in merged]),
+        price=_with_rows(market.price[stay], [rival.price for rival in merged]),
+        capacity=np.append(market.capacity[stay], [rival.size.capacity for rival in merged]),
+        provider_dispersion=np.append(market.provider_dispersion[stay], [rival.size.dispersion for rival in merged]),
         value=np.append(market.value[stay], values),
-        unit_cost=np.append(market.unit_cost[stay], np.zeros(len(merged))),
+        user_values=np.column_stack([own[:, stay], np.full((market.n, len(merged)), np.nan)]) if own.size else own,
+        unit_cost=_with_rows(market.unit_cost[stay], [0.0] * len(merged)),
         delay=np.column_stack([market.delay_weight[:, None] * market.delay[:, stay], *delays]),
-        price_weight=market.price_weight,
-        congestion_weight=market.congestion_weight,
         delay_weight=np.ones(market.n),
         leader=tuple(stay.index(j) for j in market.leader),
-        price_cap=market.price_cap,
         units=replace(market.units, delay=f"{market.units.currency} per {market.units.volume}"),
+        fit=None,
     )
     abstraction = Abstraction(small, kept_names, {rival.name: rival.weights for rival in merged}, found)
     description = "; ".join((f"{market.name} with fewer rivals, by {how}", *abstraction.notes, "delays are in money"))
     return replace(abstraction, market=replace(small, description=f"{description}."))
 
 
+def _with_rows(table: Array, values: Sequence[float]) -> Array:
+    """Prices or costs, shape (m,) or (m, C), of as many more providers, each of whose components has one value."""
+    rows = np.array(values).reshape(-1, *(1 for _ in table.shape[1:]))
+    return np.concatenate([table, np.broadcast_to(rows, (len(values), *table.shape[1:]))])
+
+
+def pooled(market: Market, rivals: Sequence[int]) -> tuple[Array, Size]:
+    """Shares of some rivals in what they take together, shape (len(rivals),), and their size as one.
+
+    Shares are those of their widths. The size is that with which each user's congestion and taste cost what they cost
+    where its flow is split by the shares.
+    """
+    rivals = list(rivals)
+    capacity, dispersion = market.capacity[rivals], market.provider_dispersion[rivals]
+    width = widths(market, capacity, dispersion)
+    width = width if width.ndim == 1 else width.sum(axis=0)
+    shares = width / width.sum()
+    together = float(shares**2 @ dispersion) if market.dispersion.any() else 1.0
+    return shares, Size(1.0 / float(shares**2 @ (1.0 / capacity)), together)
+
+
+def mean_price(market: Market, rivals: Sequence[int], weights: Array) -> float:
+    """Mean price of some rivals, weights adding up to 1; 0 where prices are lists."""
+    return 0.0 if market.components else float(weights @ market.price[list(rivals)])
+
+
 def means(market: Market, rivals: Sequence[int], weights: Array) -> tuple[float, Array]:
     """Mean price of some rivals, and what a unit costs users on the mean, shape (n,); weights add up to 1."""
     wide = np.zeros(market.m)  # to pick columns of the delays would copy them
     wide[list(rivals)] = weights
-    price, value = float(weights @ market.price[list(rivals)]), float(wide @ market.value)
-    return price, market.price_weight * price + market.delay_weight * (market.delay @ wide) - value
+    paid = per_unit(market, market.price[list(rivals)]) @ weights
+    cost = market.price_weight * paid + market.delay_weight * (market.delay @ wide) - market.worth @ wide
+    return mean_price(market, rivals, weights), cost
 
 
 def ample(market: Market) -> Mask:
-    """Rivals that no load congests, shape (m,), such as an outside option: beside the others, capacity is no weight.
+    """Rivals that no load makes dearer, shape (m,), such as an outside option: beside the others, size is no weight.
 
     None where all rivals are such.
     """
-    found = is_ample(market.capacity, market.demand)
+    if market.congested:
+        found = is_ample(market.capacity, market.demand)
+    else:
+        dispersion = market.provider_dispersion
+        found = dispersion < _LEAST_TASTE * np.partition(dispersion, 1)[1]
     found[list(market.leader)] = False
     return found if found.sum() < len(market.rivals) else np.zeros_like(found)
 

@@ -186,7 +186,7 @@ def user_problem(market: Market) -> UserProblem:
         leader=market.leader,
         decided=tuple(decision.provider for decision in market.decisions),
         scale=scale,
-        width=_widths(market),
+        width=widths(market, market.capacity, market.provider_dispersion),
         tariff=tariff_of(market),
         market=market,
     )
@@ -208,15 +208,19 @@ def bare_users(offsets: Array, capacity: Array, demand: Array) -> UserProblem:
     )
 
 
-def _widths(market: Market) -> Array:
-    """Flow per slack: shape (m,) where the pairs of a provider are alike, else (n, m)."""
+def widths(market: Market, capacity: Array, dispersion: Array) -> Array:
+    """Flow per slack: shape (m,) where the pairs of a provider are alike, else (n, m).
+
+    `capacity` and `dispersion`, shape (m,), are those of any m providers, the market's own or others.
+    """
     if not market.congested:
-        return market.demand[:, None] / market.pair_dispersion
+        return market.demand[:, None] / np.multiply.outer(market.dispersion, dispersion)
     crowd = (market.count > 1).any()
     if not market.dispersion.any():
-        return np.multiply.outer(market.count, market.capacity) if crowd else market.capacity
-    by_taste = market.pair_dispersion / (market.congestion_weight * market.demand)[:, None]
-    return np.asarray(1.0 / (1.0 / np.multiply.outer(market.count, market.capacity) + by_taste))
+        return np.multiply.outer(market.count, capacity) if crowd else capacity
+    tastes = np.multiply.outer(market.dispersion, dispersion)
+    by_taste = tastes / (market.congestion_weight * market.demand)[:, None]
+    return np.asarray(1.0 / (1.0 / np.multiply.outer(market.count, capacity) + by_taste))
 
 
 @dataclass(frozen=True, eq=False)

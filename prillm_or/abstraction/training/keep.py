@@ -42,7 +42,7 @@ def example(item: tuple[int, float]) -> Example | None:
         return None
     users = user_problem(market)
     found = solve_users(users, np.array([anchor]))
-    answer = substitution(users, found)
+    answer = substitution(users, found.laplacian)
     features = rival_features(market, users, found, answer)
     gains = answer.load[list(market.rivals)]
     kept = _sets(gains, np.random.default_rng(seed))
