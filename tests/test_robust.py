@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.answers import profit_at
 from helpers.draws import drawn, market_and_draws
 from helpers.markets import draw_market, one_rival
+from helpers.sold import price_list, sold
 from prillm_or.curves.profit_curve import ProfitCurve, curve
-from prillm_or.errors import ConvergenceError
+from prillm_or.errors import CombinationError, ConvergenceError
 from prillm_or.market.market import Market
 from prillm_or.robustness import pricing as robust_module
 from prillm_or.robustness.best import best_mean, best_worst, top_of_lowest
@@ -150,6 +152,52 @@ def test_no_price_of_a_dense_grid_is_better(kind: str, seed: int) -> None:
             own = draw.leader[0]
             profit = (prices[k] - draw.unit_cost[own]) * equilibrium_at(draw, [prices[k]]).load[own]
             assert row[k] == pytest.approx(profit, rel=1e-9, abs=1e-9 * size)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_value_of_a_dense_grid_is_better_for_a_component_or_a_factor(seed: int) -> None:
+    """Also where a volume rises with its own price, as it may with weights of users' own."""
+    market = sold(seed, 5, 4, decides="factor" if seed % 2 else ("output",), own_weights=seed % 4 > 1)
+    rng = np.random.default_rng(seed)
+    draws = [replace(market, value=market.value + rng.uniform(-0.5, 0.5, market.m)) for _ in range(4)]
+    found = robust(market, draws)
+    values = np.linspace(0.0, cap_of(market), 1_001)
+    earned = profits([curve(draw) for draw in draws], values)
+    size = abs(earned).max()
+    assert found.best_mean.mean_profit >= earned.mean(axis=0).max() - 1e-9 * size
+    assert found.best_worst.worst_profit >= earned.min(axis=0).max() - 1e-9 * size
+    for price in found.by_name.values():
+        here = [profit_at(draw, [price.price]) for draw in draws]
+        assert [price.mean_profit, price.worst_profit] == pytest.approx([np.mean(here), min(here)], abs=1e-9 * size)
+    assert found.to_dict()["decision"] == market.decisions[0].name
+
+
+def test_draws_of_another_decision_are_refused() -> None:
+    market = price_list(decides=("output",))
+    with pytest.raises(
+        CombinationError, match="another decision: expected output price of own, got input price of own"
+    ):
+        robust(market, [price_list(decides=("input",))])
+    with pytest.raises(CombinationError, match="another list of components: expected input, output, got in, out"):
+        robust(market, [price_list(decides=("out",), components=("in", "out"))])
+    with pytest.raises(CombinationError, match="the leader sets 2 prices, robust prices are of one"):
+        robust(price_list(), [price_list()])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_top_of_parabolas_some_of_which_are_convex(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = (5, 1)
+    block = Parabolas(np.zeros(1), np.ones(1), *(rng.normal(0, 1, shape) for _ in range(3)))
+    h, top = top_of_lowest(block)
+    at = np.linspace(0.0, 1.0, 20_001)
+    lowest = (block.value + at * (block.first + block.second * at)).min(axis=0)
+    assert top >= lowest.max() - 1e-12
+    assert top == pytest.approx(float(block.at(np.array([h])).min()))
+    assert (
+        block.at(block.tops())
+        >= np.array([[v] for v in (block.value + at * (block.first + block.second * at)).max(axis=1)]) - 1e-12
+    ).all()
 
 
 def test_many_draws_of_a_larger_market() -> None:

@@ -148,9 +148,14 @@ class ProfitCurve(Answer):
     def profit(self, prices: ArrayLike) -> Array:
         """Profit of all of the leader's providers, at prices of any shape; NaN where none was traced."""
         prices = _prices(prices)
+        return self._earned(prices, self._loads(prices), self.besides(prices)[0])
+
+    def besides(self, prices: ArrayLike) -> tuple[Array, Array]:
+        """What is earned besides (decision - its cost) times volumes at prices of any shape, and its slope there."""
+        prices = _prices(prices)
         piece = self._piece(prices)
-        rest = self._rest[0][piece] + self._rest[1][piece] * (prices - self.starts[piece])
-        return self._earned(prices, self._loads(prices), rest)
+        rest, slope = self._rest[:, piece]
+        return rest + slope * (prices - self.starts[piece]), slope
 
     @cached_property
     def best(self) -> BestPrice:

@@ -1,8 +1,8 @@
 r"""The best mean and the best worst case of N profit curves, exact; proofs: `docs/mathematics.md`, 16.
 
-Between two breakpoints of the union every curve is a concave parabola (`parabolas.py`). So is their mean, whose top is
-its vertex or an end. Their minimum is concave, too, but now one is lowest and now another. Two things spare us from
-finding out where:
+Between two breakpoints of the union every curve is a parabola (`parabolas.py`). So is their mean, whose top is its
+vertex or an end. Where all are concave, as they nearly always are, their minimum is, too, but now one is lowest and now
+another. Two things spare us from finding out where:
 
 * min_i max_h profit_i(h) bounds the worst case on an interval, and intervals whose bound is no better than the worst
   case at some breakpoint are left out;
@@ -14,6 +14,7 @@ finding out where:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -61,8 +62,10 @@ def best_worst(curves: Sequence[ProfitCurve], cap: float) -> tuple[float, float]
 
 
 def top_of_lowest(block: Parabolas) -> tuple[float, float]:
-    """Where on one interval the lowest of N concave parabolas is highest, and how high."""
+    """Where on one interval the lowest of N parabolas is highest, and how high."""
     first, second = block.first[:, 0], block.second[:, 0]
+    if (second > 0).any():
+        return _top_of_all_places(block)
     low, high = 0.0, float(block.length[0])
 
     def at(h: float) -> Array:
@@ -92,6 +95,16 @@ def _top_of_two(block: Parabolas, a: int, b: int, low: float, high: float) -> fl
     places = places[(places >= low) & (places <= high)]
     lower = (block.value[[a, b]] + places * (block.first[[a, b]] + block.second[[a, b]] * places)).min(axis=0)
     return float(places[lower.argmax()])
+
+
+def _top_of_all_places(block: Parabolas) -> tuple[float, float]:
+    """The same where some are convex, of which neither bracket would hold: by all ends, vertices and crossings."""
+    places = {0.0, float(block.length[0]), *block.tops()[:, 0].tolist()}
+    for a, b in combinations(range(len(block.first)), 2):
+        places.update(h for h in _crossings(block, a, b) if 0 < h < block.length[0])
+    at = np.array(sorted(places))
+    lowest = (block.value + at * (block.first + block.second * at)).min(axis=0)
+    return float(at[lowest.argmax()]), float(lowest.max())
 
 
 def _crossings(block: Parabolas, a: int, b: int) -> Iterator[float]:

@@ -1,10 +1,12 @@
 r"""The profits of several markets between two breakpoints of their curves.
 
-On a piece from p_0 the load is L + S (p - p_0), S <= 0, and with the unit cost k the profit at a price a + h of it
+On a piece from p_0 the load is L + S (p - p_0), and with the unit cost k the profit at a price a + h of it
 
-    (a + h - k) (x(a) + S h) = v + d h + S h^2,      v = (a - k) x(a),      d = x(a) + (a - k) S,
+    (a + h - k) (x(a) + S h) + r + T h = v + d h + S h^2,     v = (a - k) x(a) + r,     d = x(a) + (a - k) S + T,
 
-a concave parabola: `Parabolas` holds the three numbers for N markets on intervals that no breakpoint of any divides.
+r + T h what is earned besides (`market/decisions.py`). It is a parabola, concave as S <= 0 but where users with weights
+of their own have mixes besides: `Parabolas` holds the three numbers for N markets on intervals that no breakpoint of
+any divides.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class Parabolas:
     start, length
         Shape (B,).
     value, first, second
-        Shape (N, B), second <= 0.
+        Shape (N, B); second <= 0 of concave parabolas.
     """
 
     start: Array
@@ -45,7 +47,8 @@ class Parabolas:
 
     def tops(self) -> Array:
         """Where each is highest, shape (N, B); the cheapest such place."""
-        return tops(self.first, self.second, self.length)
+        end = np.where(self.first + self.second * self.length > 0, self.length, 0.0)
+        return np.where(self.second > 0, end, tops(self.first, self.second, self.length))
 
 
 def breakpoints(curves: Sequence[ProfitCurve], cap: float) -> Array:
@@ -70,8 +73,10 @@ def blocks(curves: Sequence[ProfitCurve], points: Array) -> Iterator[Parabolas]:
 
 def parabolas(curves: Sequence[ProfitCurve], start: Array, length: Array) -> Parabolas:
     """The parabolas on some intervals."""
-    load = np.array([one.load(start) for one in curves])
-    # No load rises with its own price; a slope that is positive is zero but for rounding.
-    slope = np.minimum([one.slope(start) for one in curves], 0.0)
+    load, slope = (np.array([of(one, start) for one in curves]) for of in (ProfitCurve.load, ProfitCurve.slope))
+    if all(one.market.plain for one in curves):
+        # No load rises with its own price; a slope that is positive is zero but for rounding.
+        slope = np.minimum(slope, 0.0)
     margin = start - np.array([[one.unit_cost] for one in curves])
-    return Parabolas(start, length, margin * load, load + margin * slope, slope)
+    rest, beside = np.array([one.besides(start) for one in curves]).transpose(1, 0, 2)
+    return Parabolas(start, length, margin * load + rest, load + margin * slope + beside, slope)

@@ -28,7 +28,7 @@ class RobustPrice:
     Parameters
     ----------
     price
-        Currency per volume unit.
+        Currency per volume unit, or a factor.
     mean_profit, worst_profit
         Over the draws, currency per period; each profit at an equilibrium solved and certified afresh.
     worst_draw
@@ -55,8 +55,8 @@ class RobustPrices(Answer):
     ----------
     instance, instance_sha256
         Name of the market, and of its file, as in a result.
-    provider
-        The leader's provider.
+    provider, decision
+        The leader's provider, and the name of what is decided: a price, that of a component, or a factor.
     draws
         How many there are.
     central
@@ -74,6 +74,7 @@ class RobustPrices(Answer):
     instance: str
     instance_sha256: str | None
     provider: str
+    decision: str
     draws: int
     central: RobustPrice
     best_mean: RobustPrice
@@ -94,6 +95,7 @@ class RobustPrices(Answer):
             "instance": self.instance,
             "instance_sha256": self.instance_sha256,
             "provider": self.provider,
+            "decision": self.decision,
             "draws": self.draws,
             "prices": {name: asdict(price) for name, price in self.by_name.items()},
             "pieces": self.pieces,
@@ -112,7 +114,7 @@ class RobustPrices(Answer):
     def parts(self, note: str = "") -> Iterable[Part]:
         """A table of the three prices."""
         figures = ("mean profit", "worst profit", "in draw", "profit if it is right", "costs then")
-        columns = ("price", self.provider, *figures)
+        columns = ("price", self.decision, *figures)
         rows = [_row(_ROWS[name], price) for name, price in self.by_name.items()]
         draws = f"{self.draws} {'draw' if self.draws == 1 else 'draws'}"
         yield Table(f"{self.instance}{note}: prices over {draws}", columns, rows, columns[1:], columns[:1])

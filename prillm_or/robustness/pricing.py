@@ -11,6 +11,7 @@ import numpy as np
 from prillm_or.curves.profit_curve import ProfitCurve, curve
 from prillm_or.errors import CombinationError, ConvergenceError, checked_list
 from prillm_or.files.markets import AnyMarket, as_market, opened
+from prillm_or.market.decisions import in_words
 from prillm_or.market.market import Array, Market
 from prillm_or.result import Certificate
 from prillm_or.robustness.best import best_mean, best_worst, is_better
@@ -38,7 +39,7 @@ def robust(market: AnyMarket, draws: Sequence[AnyMarket]) -> RobustPrices:
     Parameters
     ----------
     market
-        The central market, whose leader sets one price: itself, with its file, the path of a file, or a name.
+        The central market, whose leader decides one price or factor: itself, with its file, a path, or a name.
     draws
         Markets with the same leader, cap and units, of which each may be the right one. They may differ from `market`
         in all else, such as values and weights.
@@ -48,7 +49,7 @@ def robust(market: AnyMarket, draws: Sequence[AnyMarket]) -> RobustPrices:
     ArgumentError
         When `draws` is no list of markets.
     CombinationError
-        When the leader sets several prices, there is no draw, or one is of another leader, cap or unit.
+        When the leader decides several, there is no draw, or one is of another leader, cap or unit.
     ConvergenceError
         When a profit cannot be certified.
     KeyboardInterrupt
@@ -84,6 +85,7 @@ def _priced(market: Market, draws: Sequence[Market], sha256: str | None) -> Robu
         instance=market.name,
         instance_sha256=sha256,
         provider=market.leader_ids[0],
+        decision=market.decisions[0].name,
         draws=len(draws),
         central=of_central,
         best_mean=of_mean,
@@ -95,13 +97,15 @@ def _priced(market: Market, draws: Sequence[Market], sha256: str | None) -> Robu
 
 
 def _check(market: Market, draws: Sequence[Market]) -> None:
-    if (several := len(market.leader)) > 1:
+    if (several := len(market.decisions)) > 1:
         raise CombinationError(f"{market.name}: the leader sets {several} prices, robust prices are of one")
     if not draws:
         raise CombinationError(f"{market.name}: no draws; give at least one market that may be the right one")
     for number, draw in enumerate(draws, start=1):
         for what, has, wanted in (
             ("leader", ", ".join(draw.leader_ids), market.leader_ids[0]),
+            ("list of components", _listed(draw.components), _listed(market.components)),
+            ("decision", _decisions(draw), _decisions(market)),
             ("price cap", draw.price_cap.tolist(), market.price_cap.tolist()),
             ("units", draw.units, market.units),
         ):
@@ -109,6 +113,14 @@ def _check(market: Market, draws: Sequence[Market]) -> None:
                 raise CombinationError(
                     f"{market.name}: draw {number} ({draw.name}) has another {what}: expected {wanted}, got {has}"
                 )
+
+
+def _decisions(market: Market) -> str:
+    return _listed([in_words(market, decision) for decision in market.decisions])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _certified(markets: Sequence[Market], prices: Array) -> tuple[Array, Certificate]:
