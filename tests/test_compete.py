@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from helpers.answers import profit_at
 from helpers.markets import draw_market, make_market
+from helpers.sold import price_list, sold
 from prillm_or.competition import unilateral
 from prillm_or.competition.best_response import best_response
 from prillm_or.competition.competition import Status
@@ -365,3 +368,93 @@ def test_arguments_that_make_no_sense_are_named() -> None:
     ):
         with pytest.raises(PrillmError, match=said):
             compete(market, **options)
+
+
+def as_lists(market: Market, decides: Any, caps: Any) -> Market:
+    """The same market with lists of input and output: everybody asks for 1 and 1/2, and pays as much as before."""
+    shares = np.array([0.5, 1.0])
+    return replace(
+        market,
+        components=("input", "output"),
+        mix=np.tile([1.0, 0.5], (market.n, 1)),
+        price=np.multiply.outer(market.price, shares),
+        unit_cost=np.multiply.outer(market.unit_cost, shares),
+        decides=decides,
+        price_cap=np.array(caps),
+    )
+
+
+def test_where_all_have_one_mix_factors_settle_where_prices_do() -> None:
+    market = generate(4, 3, "uniform", 1)
+    plain = compete(market, starts=1, cap=12.0).before
+    lists = as_lists(market, "factor", market.price_cap / market.price[list(market.leader)])
+    game = compete(lists, starts=1, cap=12.0)
+    (one,), (other,) = game.before.equilibria, plain.equilibria
+    per_unit = one.standing.prices @ [1.0, 0.5]
+    assert per_unit == pytest.approx(other.standing.prices, rel=1e-6)
+    assert one.standing.decisions == pytest.approx(other.standing.prices / market.price, rel=1e-6)
+    assert one.standing.profit == pytest.approx(other.standing.profit, rel=1e-8)
+    assert one.standing.users_cost == pytest.approx(other.standing.users_cost, rel=1e-8)
+    assert all(gain.proven and gain.note == "path, exact" for gain in one.certificate.values())
+    document = json.loads(json.dumps(game.to_dict()))
+    assert document["factors"] == pytest.approx(dict(zip(market.provider_ids, one.standing.decisions, strict=True)))
+    assert set(document["prices"]["p1"]) == {"input", "output"}
+    frame = game.to_frame()
+    assert frame.loc["p1", "price_output"] == pytest.approx(one.standing.prices[0, 1])
+    assert "factor of p1" in str(game)
+
+
+def test_where_all_have_one_mix_one_component_does_for_the_whole_price() -> None:
+    market = generate(4, 3, "uniform", 1)
+    plain = compete(market, starts=1).before.equilibria[0].standing
+    price = market.price.copy()
+    market = replace(market, price=np.minimum(price, 0.1))  # an input so cheap that the output makes up the rest
+    lists = as_lists(market, ("output",), 2 * (market.price_cap - 0.05))
+    found = compete(lists, starts=1).before.equilibria[0].standing
+    assert found.prices @ [1.0, 0.5] == pytest.approx(plain.prices, rel=1e-6)
+    assert found.profit == pytest.approx(plain.profit, rel=1e-8)
+
+
+def test_what_users_bear_counts_their_tastes_and_mixes() -> None:
+    """One user, nothing congests: it pays P f and half the slope s / D at the end of each flow, (s / D) f^2 / 2."""
+    market = price_list(congestion_weight=[0.0], dispersion=[2.0], delay=[[0.25, 0.0]])
+    standing = stand(setting_of(market), np.array([1.0, 2.0, 2.0, 2.0]))
+    f = standing.load
+    assert f.sum() == pytest.approx(4.0)
+    bill = f[0] * (2.0 + 0.25) + f[1] * 3.0
+    assert standing.users_cost == pytest.approx(bill + (f**2).sum() * 2.0 / 4.0 / 2)
+    assert standing.profit == pytest.approx([f[0] * 1.5, f[1] * 3.0])
+
+
+@pytest.mark.parametrize("decides", [pytest.param("components", marks=pytest.mark.slow), "factor", ("output",)])
+def test_an_owner_of_lists_gains_what_a_grid_finds_and_no_less(decides: Any) -> None:
+    market = sold(24, 4, 3, decides=decides, congested=True)
+    setting = setting_of(market)
+    certificate, moved = gains(setting, setting.start())
+    for number, owner in enumerate(setting.owners):
+        moves, now = setting.moves[number], setting.start()
+        seat = setting.seat(number, now)
+        here = profit_at(seat, now[moves])
+        best = max(
+            profit_at(seat, np.clip(now[moves] * by, 0.0, seat.price_cap)) - here for by in np.linspace(0.0, 3.0, 61)
+        )
+        gain = certificate[owner.name]
+        assert gain.gain >= best - 1e-9
+        assert gain.bound is None or gain.bound >= gain.gain
+        assert gain.proven or len(moves) > 1
+    assert moved.shape == (len(setting.decisions),)
+
+
+def test_an_entry_with_a_list_and_a_cap_on_prices_in_a_market_of_factors() -> None:
+    market = price_list(decides="factor")
+    entry = {"id": "new", "price": {"input": 1.0, "output": 4.0}, "capacity": 2.0, "delays": 0.0}
+    game = compete(market, starts=1, entry=entry, price_cap=6.0, cost_shock={"own": "+10%"})
+    assert game.after is not None
+    setting = game.after.setting
+    assert dict(zip((d.name for d in setting.decisions), setting.cap, strict=True)) == {
+        "own": 3.0,  # its dearest price is 2
+        "rival": 3.0,
+        "new": 1.5,
+    }
+    assert setting.market.unit_cost[0].tolist() == pytest.approx([0.275, 0.55])
+    assert json.dumps(game.to_dict())

@@ -1,4 +1,7 @@
-"""best_response: an owner's prices at given prices of all others: exact for one, by `solvers/ascent.py` for several."""
+"""best_response: an owner's prices at given prices of all others: exact for one, by `solvers/ascent.py` for several.
+
+Of the price of one component, and of a factor, all pieces are traced.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from prillm_or.curves.parabola import vertex
+from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.ascent import ascend
-from prillm_or.solvers.path import Search
+from prillm_or.solvers.path import Path, Search
+from prillm_or.solvers.protocols import Ended
 from prillm_or.solvers.starts import starts
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, load_slopes, solve_users, user_problem
@@ -25,13 +30,13 @@ class BestResponse:
     Parameters
     ----------
     prices
-        Shape (len(leader),): the best prices.
+        Shape (k,): the best decisions.
     profit, now
-        Profits of the best prices and of today's.
+        Profits of the best decisions and of those of now.
     bound
         Proven bound on the profit at any prices, or None where none is proven (several prices).
     here
-        The equilibrium at today's prices.
+        The equilibrium at the prices of now.
     """
 
     prices: Array
@@ -46,28 +51,43 @@ class BestResponse:
         return max(self.profit - self.now, 0.0)
 
 
-def best_response(market: Market, near: Equilibrium | None = None) -> BestResponse:
-    """Find the leader's best prices and what they gain over today's.
+def best_response(market: Market, near: Equilibrium | None = None, now: Array | None = None) -> BestResponse:
+    """Find the leader's best decisions and what they gain over those of now.
 
     Parameters
     ----------
     market
-        The market; the leader's prices today are within its caps.
+        The market; the leader's decisions now are within its caps.
     near
         An equilibrium of the same users at any prices, to look for others from; None to start cold.
+    now
+        Shape (k,): the leader's decisions now; today's of the market if left out.
     """
-    return _one_price(market, near) if len(market.leader) == 1 else _several_prices(market, near)
+    now = market.current if now is None else now
+    if len(market.decisions) > 1:
+        return _several_prices(market, near, now)
+    return _one_price(market, near, now) if market.plain else _one_of_a_list(market, near, now)
 
 
-def _one_price(market: Market, near: Equilibrium | None) -> BestResponse:
-    users, today = user_problem(market), _today(market)
-    search = Search(market, users, () if near is None else [(float(today[0]), lambda: near)])
+def _one_price(market: Market, near: Equilibrium | None, now: Array) -> BestResponse:
+    users = user_problem(market)
+    search = Search(market, users, () if near is None else [(float(now[0]), lambda: near)])
     search.climb()
-    here = search.look(float(today[0]))
+    here = search.look(float(now[0]))
     for _ in search.steps():
         pass
     prices = np.array([_top(market, search)])
-    return BestResponse(prices, search.best_profit, profit_of(market, today, here.billed), search.upper_bound, here)
+    return BestResponse(prices, search.best_profit, profit_of(market, now, here.billed), search.upper_bound, here)
+
+
+def _one_of_a_list(market: Market, near: Equilibrium | None, now: Array) -> BestResponse:
+    here = solve_users(user_problem(market), now, near)
+    found = Path().solve(market, Limits())
+    if found.ended is Ended.INTERRUPTED:
+        raise KeyboardInterrupt  # half a search is none
+    assert found.prices is not None
+    profit = profit_of(market, found.prices, solve_users(here.users, found.prices, here).billed)
+    return BestResponse(found.prices, profit, profit_of(market, now, here.billed), found.upper_bound, here)
 
 
 def _top(market: Market, search: Search) -> float:
@@ -85,15 +105,12 @@ def _top(market: Market, search: Search) -> float:
     return top if profit >= best - _EQUAL * abs(best) else price
 
 
-def _several_prices(market: Market, near: Equilibrium | None) -> BestResponse:
-    """Uphill from several starts, today's prices among them."""
-    users, today = user_problem(market), _today(market)
-    here = solve_users(users, today, near)
+def _several_prices(market: Market, near: Equilibrium | None, now: Array) -> BestResponse:
+    """Uphill from several starts, the prices of now among them."""
+    users = user_problem(market)
+    here = solve_users(users, now, near)
     reached = within_reach(market)
-    best = ascend(reached, users, starts(reached), here)
+    begin = dict.fromkeys(tuple(prices.tolist()) for prices in (np.minimum(now, reached.price_cap), *starts(reached)))
+    best = ascend(reached, users, map(np.array, begin), here)
     assert best.prices is not None
-    return BestResponse(best.prices, best.profit, profit_of(market, today, here.billed), None, here)
-
-
-def _today(market: Market) -> Array:
-    return market.price[list(market.leader)]
+    return BestResponse(best.prices, best.profit, profit_of(market, now, here.billed), None, here)

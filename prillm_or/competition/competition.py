@@ -14,7 +14,8 @@ from prillm_or.competition.rounds import End
 from prillm_or.competition.setting import Setting
 from prillm_or.competition.tables import competition_parts
 from prillm_or.errors import need_packages
-from prillm_or.market.market import Array, by_provider
+from prillm_or.market.decisions import FACTOR
+from prillm_or.market.market import Array, Mask, by_component, by_provider
 from prillm_or.market.sanity import costless, implausible
 from prillm_or.output.answer import Answer
 from prillm_or.output.tables import Part
@@ -68,8 +69,12 @@ class Standing:
 
     Parameters
     ----------
-    prices, load, profit
-        Shape (m,), by provider; `profit` is (1 - fee) price - unit cost, times the load.
+    decisions, paid
+        Shape (k,): what all providers decide, see `Setting`, and which of these anybody pays.
+    prices
+        Shape (m,), or (m, C) where there are components.
+    load, profit
+        Shape (m,), by provider; `profit` is (1 - fee) price - unit cost, times the volume billed.
     users_cost
         Sum of the users' costs C_i / w_p,i, currency per period; values count as negative costs.
     platform
@@ -78,6 +83,8 @@ class Standing:
         Of the users' equilibrium; see `prillm_or.users.certificate`.
     """
 
+    decisions: Array
+    paid: Mask
     prices: Array
     load: Array
     profit: Array
@@ -123,7 +130,7 @@ class Failure:
     end
         How its rounds ended; `settled` if an owner still gained when that was recomputed afresh.
     prices
-        Shape (m,) each: one turn of the cycle, or the last of them.
+        Decisions of all, shape (k,) each: one turn of the cycle, or the last of them.
     """
 
     start: str
@@ -176,7 +183,7 @@ class Competition(Answer):
 
     @property
     def cycle(self) -> Sequence[Array]:
-        """Prices of the first cycle that a start ended in, shape (m,) each; empty if none did."""
+        """Decisions of the first cycle that a start ended in, shape (k,) each; empty if none did."""
         return next((failure.prices for failure in self.failures if failure.end is End.CYCLE), ())
 
     def to_dict(self) -> dict[str, Any]:
@@ -184,15 +191,23 @@ class Competition(Answer):
         return _document(self)
 
     def to_frame(self) -> DataFrame:
-        """A row for each provider: its price, load and profit today and at the first equilibrium."""
+        """A row for each provider: its price, load and profit today and at the first equilibrium.
+
+        Where there are components, a price of each: `price_COMPONENT`.
+        """
         need_packages("to_frame", "pandas")
         import pandas as pd
 
-        columns = {}
+        market = self.setting.market
+        columns: dict[str, Array] = {}
+        asked = [f"price_{component}" for component in market.components] or ["price"]
         for begin, standing in (("", self.first), ("today_", self.today)):
-            for name, which in (("price", "prices"), ("load", "load"), ("profit", "profit")):
-                columns[begin + name] = np.nan if standing is None else getattr(standing, which)
-        return pd.DataFrame(columns, index=pd.Index(self.setting.market.provider_ids, name="provider"))
+            nothing = np.full(market.m, np.nan)
+            prices = [nothing] * len(asked) if standing is None else standing.prices.reshape(market.m, -1).T
+            columns |= {f"{begin}{name}": values for name, values in zip(asked, prices, strict=True)}
+            columns[f"{begin}load"] = nothing if standing is None else standing.load
+            columns[f"{begin}profit"] = nothing if standing is None else standing.profit
+        return pd.DataFrame(columns, index=pd.Index(market.provider_ids, name="provider"))
 
     def parts(self, note: str = "") -> Iterable[Part]:
         """Prices, loads and profits, then what is claimed and why, or the cycle."""
@@ -202,17 +217,18 @@ class Competition(Answer):
 def _document(found: Competition) -> dict[str, Any]:
     setting = found.setting
     first = found.equilibria[0] if found.equilibria else None
-    nothing = dict.fromkeys(("prices", "loads", "profits", "users_cost", "platform_revenue", "certificate"))
+    factors = ["factors"] if setting.market.decides == FACTOR else []
+    nothing = dict.fromkeys(("prices", *factors, "loads", "profits", "users_cost", "platform_revenue", "certificate"))
     return {
         "format": COMPETITION_FORMAT,
         "instance": setting.market.name,
         "status": str(found.status),
         "owners": {owner.name: list(owner.providers) for owner in setting.owners},
-        "caps": {setting.market.provider_ids[j]: float(setting.cap[j]) for j in setting.priced},
+        "caps": {setting.decisions[k].name: float(setting.cap[k]) for k in setting.priced},
         "platform_fee": setting.fee,
         **(nothing if first is None else _equilibrium(setting, first)),
         "equilibria": [_equilibrium(setting, one) for one in found.equilibria],
-        "cycle": [by_provider(setting.market, prices) for prices in found.cycle],
+        "cycle": [by_component(setting.market, setting.prices(decisions)) for decisions in found.cycle],
         "unsettled": [{"start": failure.start, "end": str(failure.end)} for failure in found.failures],
         "rounds": found.rounds,
         "starts": found.starts,
@@ -240,8 +256,13 @@ def _standing(setting: Setting, standing: Standing) -> dict[str, Any]:
         owner.name: float(standing.profit[list(places)].sum())
         for owner, places in zip(setting.owners, setting.places, strict=True)
     }
+    factors = {}
+    if setting.market.decides == FACTOR:
+        named = zip(setting.decisions, standing.decisions.tolist(), strict=True)
+        factors = {"factors": {decision.name: factor for decision, factor in named}}
     return {
-        "prices": by_provider(setting.market, standing.prices),
+        "prices": by_component(setting.market, standing.prices),
+        **factors,
         "loads": by_provider(setting.market, standing.load),
         "profits": profits,
         "users_cost": standing.users_cost,

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from prillm_or.competition.setting import Owner, Setting, joint_name
+from prillm_or.competition.setting import Owner, Setting, all_decisions, joint_name
 from prillm_or.errors import MarketError, argument
 from prillm_or.market.changes import Change, apply
-from prillm_or.market.market import Array, Market, by_provider
+from prillm_or.market.decisions import FACTOR, decisions_in
+from prillm_or.market.market import Array, Market
 from prillm_or.market.outside import OUTSIDE
 
 EVERYBODY = "all"
@@ -100,10 +101,15 @@ def apply_counterfactual(setting: Setting, what: Counterfactual) -> Setting:
     return _merged(_limited(_shocked(moved, what), what), what.merge)
 
 
-def carried_over(before: Setting, prices: Array, after: Setting) -> Array:
-    """Prices, shape (m,), of one setting as those of another: by id, of newcomers those they come with."""
-    known, own = by_provider(before.market, prices), by_provider(after.market, after.market.price)
-    return np.array([known.get(name, price) for name, price in own.items()])
+def carried_over(before: Setting, decisions: Array, after: Setting) -> Array:
+    """Decisions, shape (k,), of one setting as those of another: by name, of newcomers those they come with."""
+    known = _named(before, decisions)
+    return np.array([known.get(name, value) for name, value in _named(after, after.today).items()])
+
+
+def _named(setting: Setting, values: Array) -> dict[str, float]:
+    """Values of all decisions by their names."""
+    return dict(zip((decision.name for decision in setting.decisions), values.tolist(), strict=True))
 
 
 def _moved(setting: Setting, what: Counterfactual) -> Setting:
@@ -117,19 +123,33 @@ def _moved(setting: Setting, what: Counterfactual) -> Setting:
     staying = [j for j, name in enumerate(market.provider_ids) if name not in what.exit]
     if not staying:
         raise MarketError(market.name, [f"{argument('exit')}: no provider would be left; keep one"])
-    caps = by_provider(market, setting.cap)
-    first = staying[:1]  # leads from now on, since a leader could not leave
-    market = replace(market, price=setting.start(), leader=tuple(first), price_cap=setting.cap[first])
+    first = staying[0]  # leads from now on, since a leader could not leave
+    own = [k for k, decision in enumerate(setting.decisions) if decision.provider == first]
+    prices = market.price if market.decides == FACTOR else setting.prices(setting.start())
+    market = replace(market, price=prices, leader=(first,), price_cap=setting.cap[own])
     newcomers = []
     for source, fields in what.entry.items():
         market = _changed(market, {"add": {"providers": [dict(fields)]}}, source)
         newcomers.append(market.provider_ids[-1])
     if what.exit:
         market = _changed(market, {"remove": {"providers": list(what.exit)}}, argument("exit"))
-    highest = float(setting.cap.max())
-    cap = [caps.get(name, max(highest, price)) for name, price in by_provider(market, market.price).items()]
     owners = [*_left(setting, what.exit), *(Owner(name, (name,)) for name in newcomers)]
-    return replace(setting, market=market, owners=tuple(owners), cap=np.array(cap))
+    return replace(setting, market=market, owners=tuple(owners), cap=_caps(setting, market))
+
+
+def _caps(setting: Setting, market: Market) -> Array:
+    """Caps of a market with newcomers, whose are the highest of the component there are, or what they ask if more."""
+    known = _named(setting, setting.cap)
+    highest: dict[int | None, float] = {}
+    for decision, cap in zip(setting.decisions, setting.cap.tolist(), strict=True):
+        highest[decision.component] = max(cap, highest.get(decision.component, 0.0))
+    today = decisions_in(market, market.price).tolist()
+    return np.array(
+        [
+            known.get(decision.name, max(highest[decision.component], now))
+            for decision, now in zip(all_decisions(market), today, strict=True)
+        ]
+    )
 
 
 def _changed(market: Market, change: Change, source: str) -> Market:
@@ -196,8 +216,16 @@ def _limited(setting: Setting, what: Counterfactual) -> Setting:
     if what.price_cap is not None:
         cap = cap.copy()
         own = list(setting.priced)
-        cap[own] = np.minimum(cap[own], what.price_cap)
+        cap[own] = np.minimum(cap[own], _most(setting, what.price_cap)[own])
     return replace(setting, cap=cap, fee=fee)
+
+
+def _most(setting: Setting, price_cap: float) -> Array:
+    """The highest decisions, shape (k,), at which no price is above a cap."""
+    if setting.market.decides != FACTOR:
+        return np.full(len(setting.decisions), price_cap)
+    dearest = setting.market.price.reshape(setting.market.m, -1).max(axis=1)
+    return np.asarray(np.divide(price_cap, dearest, out=np.full(len(dearest), np.inf), where=dearest > 0))
 
 
 def _merged(setting: Setting, mergers: Sequence[Owner]) -> Setting:

@@ -51,7 +51,9 @@ class Difference:
 
     Parameters
     ----------
-    price, load, profit
+    price
+        By name of the decisions there before and after: ids where each provider has one price or factor.
+    load, profit
         By id of the providers there before and after.
     users_cost
         Of all users together, currency per period; None where their demands are others.
@@ -96,10 +98,15 @@ class Game(Answer):
         pairs = [
             (name, places[name], k) for k, name in enumerate(self.after.setting.market.provider_ids) if name in places
         ]
-        price, load, profit = (
+        load, profit = (
             {name: difference(float(a[j]), float(b[k])) for name, j, k in pairs}
-            for a, b in ((old.prices, new.prices), (old.load, new.load), (old.profit, new.profit))
+            for a, b in ((old.load, new.load), (old.profit, new.profit))
         )
+        was, now = (
+            dict(zip((decision.name for decision in one.setting.decisions), at.decisions.tolist(), strict=True))
+            for one, at in ((self.before, old), (self.after, new))
+        )
+        price = {name: difference(was[name], now[name]) for name in was if name in now}
         cost = difference(old.users_cost, new.users_cost) if same_demands(self.before, self.after) else None
         return Difference(price, load, profit, cost)
 
@@ -116,7 +123,8 @@ class Game(Answer):
         import pandas as pd
 
         frames = {"before": self.before.to_frame(), "after": self.after.to_frame()}
-        both = pd.concat({name: frame[["price", "load", "profit"]] for name, frame in frames.items()}, axis=1)
+        shown = [name for name in frames["before"] if not str(name).startswith("today_")]
+        both = pd.concat({name: frame[shown] for name, frame in frames.items()}, axis=1)
         change = both["after"] - both["before"]
         return pd.concat([both, pd.concat({"change": change}, axis=1)], axis=1)
 
@@ -216,7 +224,7 @@ def compete(
     before = find_prices(setting, **asked)
     if other is None:
         return Game(before)
-    at = setting.start() if before.first is None else before.first.prices
+    at = setting.start() if before.first is None else before.first.decisions
     after = find_prices(other, first=carried_over(setting, at, other), **asked)
     return Game(before, after, _in_words(what))
 

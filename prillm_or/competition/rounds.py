@@ -43,7 +43,7 @@ class Rounds:
     end
         How it ended.
     prices
-        Prices after each round, shape (m,) each, the last ones last; of a cycle just one turn of it.
+        Decisions of all after each round, shape (k,) each, the last ones last; of a cycle just one turn of it.
     count
         Rounds played.
     """
@@ -54,7 +54,7 @@ class Rounds:
 
 
 def play(setting: Setting, prices: Array, deadline: Deadline, damping: float = 1.0) -> Rounds:
-    """Let owners answer one another in turn from prices, shape (m,), each moving a share `damping` of the way.
+    """Let owners answer one another in turn from decisions, shape (k,), each moving a share `damping` of the way.
 
     An owner stays where it is if moving gains nothing: so one whom nobody uses, and nobody would at a price that earns,
     keeps its price. A move of less than 1e-3 of the setting's scale is made whatever it gains, for the prices' digits.
@@ -76,23 +76,22 @@ def _round(
     setting: Setting, prices: Array, near: Equilibrium | None, damping: float
 ) -> tuple[Array, Equilibrium | None]:
     """One turn of each owner."""
-    for number, places in enumerate(setting.places):
-        own = list(places)
-        answer = best_response(setting.seat(number, prices), near)
+    for number, own in enumerate(setting.moves):
+        answer = best_response(setting.seat(number, prices), near, prices[own])
         near = answer.here
-        if _moves(setting, own, prices, answer):
+        if _moves(setting, number, prices[own], answer):
             prices = prices.copy()
             prices[own] = (1 - damping) * prices[own] + damping * answer.prices
     return prices, near
 
 
-def _moves(setting: Setting, own: list[int], prices: Array, answer: BestResponse) -> bool:
+def _moves(setting: Setting, number: int, now: Array, answer: BestResponse) -> bool:
     if answer.gain > _NO_GAIN * abs(answer.profit) + _NOISE * setting.money:
         return True
     # Near its best price a profit is flat, so that the last digits of a price gain less than rounding: they are moved
     # whatever they gain, but only where somebody is there to pay.
-    away = float(np.abs(answer.prices - prices[own]).max())
-    return bool(answer.here.load[own].any()) and away <= _NEAR * setting.scale
+    away = float(np.abs(answer.prices - now).max())
+    return bool(answer.here.load[list(setting.places[number])].any()) and away <= _NEAR * setting.scale
 
 
 def _apart(setting: Setting, a: Array, b: Array) -> float:

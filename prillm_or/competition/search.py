@@ -53,7 +53,7 @@ def find_prices(
     time_limit
         Seconds, after which no round begins.
     first
-        Shape (m,): prices to start from before all others, besides them.
+        Shape (k,): decisions to start from before all others, besides them.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def find_prices(
         search.play_from(name, prices)
     return Competition(
         setting=setting,
-        today=None if np.isnan(setting.market.price).any() else stand(setting, setting.market.price),
+        today=None if np.isnan(setting.today).any() else stand(setting, setting.today),
         equilibria=tuple(search.equilibria),
         failures=tuple(search.failures),
         rounds=search.rounds,
@@ -80,11 +80,11 @@ def find_prices(
 
 
 def _starts(setting: Setting, count: int, seed: int, first: Array | None) -> Iterator[tuple[str, Array]]:
-    """Names of starts and their prices, shape (m,)."""
+    """Names of starts and their decisions, shape (k,)."""
     today, own = setting.start(), list(setting.priced)
     costs, caps = today.copy(), today.copy()
     caps[own] = setting.cap[own]
-    costs[own] = np.minimum(setting.market.unit_cost[own] / setting.keeps, caps[own])
+    costs[own] = np.minimum(setting.costs()[own] / setting.keeps, caps[own])
     rng = np.random.default_rng(seed)
     if first is not None:
         yield "before", setting.clipped(first)
@@ -114,7 +114,7 @@ class _Search:
             standing = stand(self._setting, ended.prices[-1])
             if self._is_known(name, standing):
                 return
-            certificate, prices = gains(self._setting, standing.prices)
+            certificate, prices = gains(self._setting, standing.decisions)
             found = PriceEquilibrium(standing, certificate, (name,), count, damped)
             if found.worst <= self._tolerance:
                 self.equilibria.append(found)
@@ -157,5 +157,5 @@ def _alike(setting: Setting, a: Standing, b: Standing) -> bool:
     """Whether loads are the same, and the prices of whoever has a load; a price that nobody pays does not count."""
     if np.abs(a.load - b.load).max() > _ALIKE * a.load.sum():
         return False
-    paid = (a.load > 0) & (b.load > 0)
-    return bool(np.abs(a.prices - b.prices)[paid].max() <= _ALIKE * setting.scale)
+    paid = a.paid & b.paid
+    return bool(np.abs(a.decisions - b.decisions)[paid].max() <= _ALIKE * setting.scale)

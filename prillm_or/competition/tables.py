@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prillm_or.market.decisions import in_words
 from prillm_or.output.numbers import figure
 from prillm_or.output.tables import Part, Table
 
 if TYPE_CHECKING:
     from prillm_or.competition.competition import Competition, PriceEquilibrium, Standing
+    from prillm_or.competition.setting import Setting
 
 _ROUNDING = 1e-9
 _END = {
@@ -75,9 +77,11 @@ def _rows(
             values.append(float(getattr(standing, which)[places].sum()) if known else None)
         return values
 
-    for which, title in (("prices", "price"), ("load", "load"), ("profit", "profit")):
+    for title in dict.fromkeys(title for setting in settings for title in _titles(setting)):
+        yield row(title, [_decided(*each, title) for each in zip(settings, standings, strict=True)])
+    for which in ("load", "profit"):
         for name in ids:
-            yield row(f"{title} of {name}", of([name], which))
+            yield row(f"{which} of {name}", of([name], which))
     for owner in last.owners:
         if len(owner.providers) > 1:
             yield row(f"profit of owner {owner.name}", of(owner.providers, "profit"))
@@ -87,6 +91,16 @@ def _rows(
     yield costs
     if last.fee:
         yield row("platform's revenue", [None if one is None else one.platform for one in standings])
+
+
+def _titles(setting: Setting) -> list[str]:
+    """What all providers decide, in words."""
+    return [in_words(setting.market, decision) for decision in setting.decisions]
+
+
+def _decided(setting: Setting, standing: Standing | None, title: str) -> float | None:
+    titles = _titles(setting)
+    return float(standing.decisions[titles.index(title)]) if standing is not None and title in titles else None
 
 
 def _proof(begin: str, found: Competition) -> Iterator[Part]:
@@ -117,11 +131,11 @@ def _proof(begin: str, found: Competition) -> Iterator[Part]:
     for failure in found.failures:
         yield f"{begin}start {failure.start} {_END[failure.end]}"
     if not found.equilibria and found.cycle:
-        ids = setting.market.provider_ids
+        ids = [decision.name for decision in setting.decisions]
         rows = [(str(k + 1), *(figure(price, 6) for price in prices)) for k, prices in enumerate(found.cycle)]
         yield Table(f"{begin}the cycle, prices after each round", ("round", *ids), rows, ids)
 
 
 def _prices(found: Competition, one: PriceEquilibrium) -> str:
-    ids, prices = found.setting.market.provider_ids, one.standing.prices
-    return ", ".join(f"{ids[j]}={figure(float(prices[j]), 6)}" for j in found.setting.priced)
+    decisions, values = found.setting.decisions, one.standing.decisions
+    return ", ".join(f"{decisions[k].name}={figure(float(values[k]), 6)}" for k in found.setting.priced)

@@ -11,15 +11,19 @@ profits are those of equilibria solved and certified by `prillm_or.users.certifi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from prillm_or.competition.best_response import best_response
 from prillm_or.competition.competition import Gain, Standing
 from prillm_or.competition.setting import Setting
 from prillm_or.errors import CombinationError, UnavailableError
-from prillm_or.market.market import Array, Market
+from prillm_or.market.decisions import per_unit
+from prillm_or.market.market import Array, Market, Mask
 from prillm_or.result import Status
 from prillm_or.solving.judge import contradicts
+from prillm_or.solving.recheck import decided_in
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certified, profit_of
 from prillm_or.users.equilibrium import Equilibrium, equilibrium_at
@@ -28,24 +32,39 @@ _SMALL = 60
 _CHECK_GAP, _CHECK_S = 1e-6, 30.0
 
 
-def stand(setting: Setting, prices: Array) -> Standing:
-    """The market at prices, shape (m,), at a users' equilibrium solved from no start.
+def stand(setting: Setting, decisions: Array) -> Standing:
+    """The market at decisions, shape (k,), at a users' equilibrium solved from no start.
 
     Raises
     ------
     ConvergenceError
         When the equilibrium could not be certified.
     """
-    market = setting.seat(0, prices)
-    found, residual = _certified(market, market.price[list(market.leader)])
-    load = found.load
+    market = setting.seat(0, decisions)
+    found, residual = _certified(market, decisions[setting.moves[0]])
+    prices, billed = setting.prices(decisions), found.billed
     return Standing(
+        decisions=decisions,
         prices=prices,
-        load=load,
-        profit=setting.margins(prices) * load,
-        users_cost=_users_cost(market, found.flow),
-        platform=setting.fee * float(prices @ load),
+        load=found.load,
+        paid=_paid(setting, found),
+        profit=setting.earned(prices, billed),
+        users_cost=_users_cost(replace(market, price=prices), found.flow),
+        platform=setting.fee * float(prices.ravel() @ billed.ravel()),
         kkt_residual=residual,
+    )
+
+
+def _paid(setting: Setting, found: Equilibrium) -> Mask:
+    """Which decisions anybody pays."""
+    if not setting.market.components:
+        return np.asarray(found.load > 0)
+    billed = found.billed
+    return np.array(
+        [
+            (billed[d.provider] if d.component is None else billed[d.provider, d.component]).any()
+            for d in setting.decisions
+        ]
     )
 
 
@@ -58,13 +77,16 @@ def _certified(market: Market, leader_prices: Array) -> tuple[Equilibrium, float
 def _users_cost(market: Market, flow: Array) -> float:
     """Sum of C_i / w_p,i at the market's prices: each user's cost in currency."""
     load = flow.sum(axis=0)
-    own = market.price_weight[:, None] * market.price + market.delay_weight[:, None] * market.delay - market.value
+    prices = per_unit(market, market.price)
+    own = market.price_weight[:, None] * prices + market.delay_weight[:, None] * market.delay - market.worth
     congestion = market.congestion_weight[:, None] * (load / market.capacity)
+    if market.dispersion.any():  # of a slope s / D by its own flow, it pays half at the end of it
+        own += market.pair_dispersion * flow / (2 * market.demand[:, None])
     return float(((flow * (own + congestion)).sum(axis=1) / market.price_weight).sum())
 
 
 def gains(setting: Setting, prices: Array) -> tuple[dict[str, Gain], Array]:
-    """What each owner gains by moving alone, and the prices, shape (m,), of the one who gains most after its move."""
+    """What each owner gains by moving alone, and all decisions, shape (k,), after the move that gains most."""
     certificate: dict[str, Gain] = {}
     moved, most = prices, 0.0
     for number, owner in enumerate(setting.owners):
@@ -72,17 +94,18 @@ def gains(setting: Setting, prices: Array) -> tuple[dict[str, Gain], Array]:
         certificate[owner.name] = gain
         if gain.relative_gain > most:
             most, moved = gain.relative_gain, prices.copy()
-            moved[list(setting.places[number])] = answer
+            moved[setting.moves[number]] = answer
     return certificate, moved
 
 
 def _gain(setting: Setting, number: int, prices: Array) -> tuple[Gain, Array]:
     market = setting.seat(number, prices)
-    now = _profit(market, prices[list(market.leader)])
-    answer = best_response(market)
+    here = prices[setting.moves[number]]
+    now = _profit(market, here)
+    answer = best_response(market, now=here)
     best, bound, note = _profit(market, answer.prices), answer.bound, "path, exact"
     response = answer.prices
-    if len(market.leader) > 1:
+    if len(market.decisions) > 1:
         response, best, bound, note = _checked(market, response, best)
     size = max(abs(best) * setting.keeps, setting.money) or 1.0
     gain = max(best - now, 0.0) * setting.keeps
@@ -106,7 +129,7 @@ def _checked(market: Market, response: Array, best: float) -> tuple[Array, float
     if result.interrupted:
         raise KeyboardInterrupt  # half a check is none
     if result.profit > best:
-        response, best = np.array(list(result.prices.values())), result.profit
+        response, best = decided_in(market, result), result.profit
     bound = result.upper_bound
     if result.status is Status.ERROR or bound is None:
         return response, best, None, f"{heuristic}: highs:kkt-bigm failed"

@@ -79,12 +79,29 @@ def all_prices(market: Market, decisions: ArrayLike) -> Array:
         prices[list(market.leader)] = decisions
         return prices
     values = np.broadcast_to(np.asarray(decisions, dtype=np.float64), len(market.decisions))
-    for decision, value in zip(market.decisions, values, strict=True):
-        if decision.component is None:
-            prices[decision.provider] = value * market.price[decision.provider]
+    return prices_at(market, market.decisions, values)
+
+
+def prices_at(market: Market, decisions: Sequence[Decision], values: Array) -> Array:
+    """Prices as of `all_prices`, of any providers' decisions, shape (k,)."""
+    prices = market.price.copy()
+    for decision, value in zip(decisions, values.tolist(), strict=True):
+        j = decision.provider
+        if decision.component is not None:
+            prices[j, decision.component] = value
         else:
-            prices[decision.provider, decision.component] = value
+            prices[j] = value * market.price[j] if market.decides == FACTOR else value
     return prices
+
+
+def decisions_in(market: Market, prices: Array) -> Array:
+    """Decisions that all providers would have taken who ask prices, in file order; factors of their own lists are 1."""
+    if market.plain:
+        return prices.copy()
+    decided = decisions_of(range(market.m), market.provider_ids, market.components, market.decides)
+    if market.decides == FACTOR:
+        return np.ones(len(decided))
+    return np.array([prices[d.provider] if d.component is None else prices[d.provider, d.component] for d in decided])
 
 
 def per_unit(market: Market, table: Array) -> Array:
