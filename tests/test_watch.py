@@ -97,6 +97,29 @@ def test_no_input_gives_the_first_answer_alone() -> None:
     assert first["prices"] == {"lead": 3.0}  # tiny/README.md
 
 
+def test_lines_speak_of_price_lists_crowds_and_mixes() -> None:
+    """As in tiny/README.md with z the price of output; its cost per unit of volume is the mix times 2."""
+    lines = [
+        {"providers": {"rival": {"price": {"output": 4}}}},  # a bill of 3: f = (7 - P)/2, top at P = 4, z = 2
+        {"users": {"a": {"mix": {"output": 1}}}},  # bills of 5 and 3 + z, costs 2: f = (9 - P)/2, top at P = 5.5
+        {"users": {"a": {"mix": {"cached": 1}}}},
+        {"users": {"a": {"count": 2}}},  # P + 3 f/4 = 5 + 3 (4 - f)/4: top at P = 5
+    ]
+    code, (first, *answers), error = fed(b"".join(map(as_line, lines)), "tiny/below-cost")
+    assert (code, error) == (2, "")
+    assert first["prices"]["lead"] == {"input": 3.0, "output": 1.0}
+    assert answers[0]["prices"]["lead"] == pytest.approx({"input": 3.0, "output": 2.0})
+    assert answers[1]["prices"]["lead"] == pytest.approx({"input": 3.0, "output": 2.5})
+    assert answers[2]["error"] == ['users.a.mix.cached: no component has the name "cached"']
+    assert answers[3]["prices"]["lead"] == pytest.approx({"input": 3.0, "output": 2.0})
+
+
+def test_several_decisions_are_refused_in_a_line() -> None:
+    code, answers, error = fed(b"", "tiny/price-list")
+    assert (code, answers) == (2, [])
+    assert error == "price-list: the leader sets 2 prices, one can be kept up to date; use `solve`\n"
+
+
 def test_line_ends_of_any_system_and_a_last_line_without_one() -> None:
     plain = fed(as_line(CHEAPER) * 2)
     code, answers, _ = fed(as_line(CHEAPER).replace(b"\n", b"\r\n") + as_line(CHEAPER).rstrip())
