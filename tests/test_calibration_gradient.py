@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from helpers.markets import draw_market
+from helpers.sold import sold
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.users import differentiable
-from prillm_or.users.differentiable import Warm, equilibrium_flows
+from prillm_or.users.differentiable import Warm, equilibrium_flows, settle
 from prillm_or.users.equilibrium import bare_users, equilibrium_at, solve_users, user_problem
 
 DAYS = 6
@@ -283,3 +284,93 @@ def test_refuses_other_days_than_the_warm_ones_and_numbers_that_are_none() -> No
     offsets[0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="finite"):
         equilibrium_flows(offsets, capacity, demand)
+
+
+# Widths of pairs: crowds and tastes, with congestion and without
+
+
+def tasteful(seed: int, congested: bool, n: int = 4, m: int = 5, days: int = 3) -> tuple[list[Market], list[Tensor]]:
+    """Markets with crowds and dispersion, and their offsets, capacity, demand and width at prices of their leaders."""
+    markets = [
+        replace(sold(seed + day, n, m, decides="plain", congested=congested), dispersion=np.full(n, 0.5 + 0.1 * day))
+        for day in range(days)
+    ]
+    users = [user_problem(market) for market in markets]
+    arrays = (
+        [one.offsets(market.price[:1]) for one, market in zip(users, markets, strict=True)],
+        [one.capacity for one in users],
+        [one.demand for one in users],
+        [np.broadcast_to(one.width, (n, m)) for one in users],
+    )
+    return markets, [torch.from_numpy(np.array(array)) for array in arrays]
+
+
+@pytest.mark.parametrize("congested", [True, False])
+@pytest.mark.parametrize(("n", "m"), [(1, 3), (4, 5), (9, 4), *(pytest.param(30, 12, marks=pytest.mark.slow),)])
+def test_widths_of_pairs_give_the_flows_of_the_package(n: int, m: int, congested: bool) -> None:
+    for seed in range(0, 12, 3):
+        markets, (offsets, capacity, demand, width) = tasteful(seed, congested, n, m)
+        flow = equilibrium_flows(offsets, capacity, demand, width=width).numpy()
+        for day, market in enumerate(markets):
+            expected = equilibrium_at(market, market.price[:1]).flow
+            np.testing.assert_allclose(flow[day], expected, rtol=0, atol=1e-11 * market.demand.sum())
+
+
+@pytest.mark.parametrize("congested", [True, False])
+def test_what_does_not_settle_with_widths_is_solved_by_the_package(
+    monkeypatch: pytest.MonkeyPatch, congested: bool
+) -> None:
+    _, (offsets, capacity, demand, width) = tasteful(3, congested)
+    expected = equilibrium_flows(offsets, capacity, demand, width=width)
+    monkeypatch.setattr(differentiable, "_MOST_STEPS", 0)
+    found = equilibrium_flows(offsets, capacity, demand, width=width)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-11)
+
+
+@pytest.mark.parametrize("congested", [True, False])
+@pytest.mark.parametrize(("n", "m"), [(1, 2), (3, 2), pytest.param(4, 5, marks=pytest.mark.slow)])
+def test_derivatives_by_the_width(n: int, m: int, congested: bool) -> None:
+    _, (offsets, capacity, demand, width) = tasteful(7, congested, n, m, days=2)
+    # An infinite capacity has no neighbours to take differences with.
+    inputs = tuple(given.requires_grad_() for given in (offsets, demand, width, *([capacity] if congested else [])))
+
+    def flows(offsets: Tensor, demand: Tensor, width: Tensor, given: Tensor = capacity) -> Tensor:
+        return equilibrium_flows(offsets, given, demand, width=width)
+
+    assert torch.autograd.gradcheck(flows, inputs, eps=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("congested", [True, False])
+def test_a_change_of_widths_is_one_of_offsets_by_the_flow(congested: bool) -> None:
+    _, (offsets, capacity, demand, width) = tasteful(11, congested)
+    slope = 1 / width
+    change = torch.rand(slope.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * slope
+    settled = settle(offsets, capacity, demand, width=width)
+    found = settled.changes((settled.flow * change)[..., None])[..., 0]
+    less, more = (
+        equilibrium_flows(offsets, capacity, demand, width=1 / (slope + step * change)) for step in (-1e-6, 1e-6)
+    )
+    np.testing.assert_allclose(found.numpy(), ((more - less) / 2e-6).numpy(), rtol=0, atol=1e-7 * float(demand.max()))
+
+
+def test_taste_alone_by_hand() -> None:
+    # D = 2, s = (1, 3), no congestion: widths are 2 and 2/3. 3 + f_1/2 = 2 + 3 (2 - f_1)/2, so f_1 = 1.
+    # In general f_1 = (g_2 - g_1 + 2/a_2) / (1/a_1 + 1/a_2), and d(1/a_1) = -da_1/4: df_1/da_1 = (1/4)/2 = 1/8,
+    # df_1/da_2 = (2 - f_1)/2 d(1/a_2)/da_2 = -(1/2)(9/4) = -9/8; df_1/dg_1 = -1/2; df_1/dD = (1/a_2)/2 = 3/4.
+    offsets = torch.tensor([[[3.0, 2.0]]], dtype=torch.float64, requires_grad=True)
+    width = torch.tensor([[[2.0, 2 / 3]]], dtype=torch.float64, requires_grad=True)
+    demand = torch.tensor([[2.0]], dtype=torch.float64, requires_grad=True)
+    flow = equilibrium_flows(offsets, torch.full((1, 2), torch.inf, dtype=torch.float64), demand, width=width)
+    np.testing.assert_allclose(flow.detach().numpy(), [[[1, 1]]], rtol=1e-14)
+    by_offsets, by_demand, by_width = gradients(flow[0, 0, 0], offsets, demand, width)
+    np.testing.assert_allclose(by_offsets, [[[-1 / 2, 1 / 2]]], rtol=1e-14)
+    np.testing.assert_allclose(by_demand, [[3 / 4]], rtol=1e-14)
+    np.testing.assert_allclose(by_width, [[[1 / 8, -9 / 8]]], rtol=1e-14)
+
+
+def test_capacities_are_all_infinite_or_none_is() -> None:
+    _, (offsets, capacity, demand, width) = tasteful(1, True)
+    capacity[0, 0] = torch.inf
+    for given in ({"width": width}, {}):
+        with pytest.raises(ValueError, match=r"^capacity: infinite ones go with widths, and with no other capacity$"):
+            equilibrium_flows(offsets, capacity, demand, **given)

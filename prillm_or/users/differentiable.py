@@ -3,32 +3,38 @@ r"""Users' equilibria of many days at once as a torch layer: flows out, exact gr
 Day t has offsets g_ij, capacities alpha_j and demands D_i. A user with its own weights enters by its offsets alone:
 divide its costs by w_q,i, which changes no best response, and
 
-    g_ij = (w_p,i p_j + w_d,i d_ij - b_j) / w_q,i         with the same slope 1/alpha_j for all users;
+    g_ij = (w_p,i p_j + w_d,i d_ij - b_j) / w_q,i         with the same slope 1/alpha_j for all users, and the width
+    1/a_ij = 1/(alpha_j count_i) + s_ij / (w_q,i D_i)     of its own flow, alpha_j where users are one each and have no
+                                                          dispersion;
 
 autograd carries the gradient on from g to the weights and the values. Days may be any markets of one shape, such as a
 small market at many prices. In scaled money the equilibrium on a support S (the pairs in use) is, with multipliers
 lambda_i, congestion q_j = x_j / alpha_j, slacks t_ij = lambda_i - g_ij - q_j,
 
-    f_ij = A_ij t_ij,    A_ij = alpha_j on S, else 0,    sum_j f_ij = D_i,    sum_i f_ij = alpha_j q_j,
+    f_ij = A_ij t_ij,    A_ij = a_ij on S, else 0,    sum_j f_ij = D_i,    sum_i f_ij = alpha_j q_j,
 
-two blocks of equations whose matrix is the grounded Laplacian K of `laplacian.py`.
+two blocks of equations whose matrix is the grounded Laplacian K of `laplacian.py`. Without congestion alpha is infinite
+and q = 0.
 
 **Forward.** The semismooth Newton method of `equilibrium.py`, all days at once: solve K on the support at hand; the
 pairs with positive slack are the next support; it is the right one when no sign changes, but for rounding. Days that
 settled leave the batch. A day that full steps do not settle in `_MOST_STEPS` goes to `solve_users`, which damps them.
 
 **Backward.** Where no slack is zero the support stands still, so S may be held. Let L be a function of the flows, and
-G_ij = dL/df_ij on S. Differentiating both blocks, with dA_ij = d alpha_j on S,
+G_ij = dL/df_ij on S. Differentiating both blocks,
 
-    K (d lambda, d q) = (d D + (A o d g) 1 - T d alpha,  -(A o d g)^T 1),          T_ij = t_ij on S, else 0;
+    K (d lambda, d q) = (d D + (A o d g) 1 - (T o d a) 1,  -(A o d g)^T 1 + (T o d a)^T 1 - q d alpha),
 
-d alpha falls out of the second block, since sum_i t_ij = q_j there. And
+with T_ij = t_ij on S, else 0. And
 
-    d L = sum_ij G_ij A_ij (d lambda_i - d g_ij - d q_j) + sum_ij G_ij T_ij d alpha_j.
+    d L = sum_ij G_ij A_ij (d lambda_i - d g_ij - d q_j) + sum_ij G_ij T_ij d a_ij.
 
 K is symmetric, so one adjoint solve, K (y, z) = ((A o G) 1, -(A o G)^T 1), gives all of it:
 
-    dL/dD_i = y_i,     dL/dg_ij = A_ij (y_i - z_j - G_ij),     dL/dalpha_j = sum_i T_ij (G_ij - y_i).
+    dL/dD_i = y_i,                      dL/dg_ij = A_ij (y_i - z_j - G_ij),
+    dL/dalpha_j = -z_j q_j,             dL/da_ij = T_ij (G_ij - y_i + z_j).
+
+Where a_ij is alpha_j both add up to dL/dalpha_j = sum_i T_ij (G_ij - y_i), as sum_i T_ij = q_j there.
 
 It reads as an equilibrium of its own: df/dg is symmetric, so dL/dg is how the flows answer when G is added to the
 offsets. The factor of K is the one that the last Newton step made, so that a gradient costs a few products more than
@@ -39,6 +45,8 @@ where the search came from.
 change by d g,
 
     d f_ij = A_ij (d lambda_i - d g_ij - d q_j),       K (d lambda, d q) = ((A o d g) 1, -(A o d g)^T 1).
+
+A change of a width moves the marginal cost of a flow by f_ij d(1/a_ij), and so the flows as that change of g_ij does.
 
 Cost of a step for each day: n m min(n, m) + min(n, m)^3 / 3; of derivatives by P parameters: P (n m + min(n, m)^2).
 
@@ -83,8 +91,9 @@ def equilibrium_flows(
     offered: Tensor | None = None,
     present: Tensor | None = None,
     warm: Warm | None = None,
+    width: Tensor | None = None,
 ) -> Tensor:
-    """Find the users' flows on T days; differentiable (once) by offsets, capacity and demand.
+    """Find the users' flows on T days; differentiable (once) by offsets, capacity, demand and width.
 
     Parameters and errors as of `settle`; the gradients of entries that are not read are 0. A NaN price would turn the
     gradient of its weight into NaN, so put a number there.
@@ -94,7 +103,7 @@ def equilibrium_flows(
     flow
         Shape (T, n, m), volume units.
     """
-    flow: Tensor = _Flows.apply(offsets, capacity, demand, offered, present, warm)  # type: ignore[no-untyped-call]
+    flow: Tensor = _Flows.apply(offsets, capacity, demand, width, offered, present, warm)  # type: ignore[no-untyped-call]
     return flow
 
 
@@ -107,13 +116,16 @@ class Settled:
     flow
         Shape (T, n, m), volume units.
     capacity
-        Shape (T, m), 1 where nobody may use the provider.
+        Shape (T, m), where nobody may use the provider 1, or infinite as all are.
+    width
+        Shape (T, n, m); None where widths are capacities.
     laplacians
         The linear systems on their supports.
     """
 
     flow: Tensor
     capacity: Tensor
+    width: Tensor | None
     laplacians: _Laplacians
 
     @property
@@ -121,16 +133,23 @@ class Settled:
         """The pairs in use, shape (T, n, m)."""
         return self.laplacians.support
 
-    def gradients(self, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Gradients by offsets, capacity and demand of a function whose gradient by the flows is `slope` (T, n, m)."""
+    def gradients(self, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """By offsets, capacity, demand, width: gradients of a function whose gradient by flows is `slope` (T, n, m)."""
         pull = self.laplacians.weight * slope
         user, provider = self.laplacians.solve(pull.sum(2), -pull.sum(1))
         by_offsets = self.laplacians.weight * (user[..., None] - provider[:, None]) - pull
-        by_capacity = (self.flow / self.capacity[:, None] * (slope - user[..., None])).sum(1)
-        return by_offsets, by_capacity, user
+        if self.width is None:
+            by_capacity = (self.flow / self.capacity[:, None] * (slope - user[..., None])).sum(1)
+            return by_offsets, by_capacity, user, None
+        by_capacity = -provider * self.flow.sum(1) / self.capacity
+        by_width = self.flow / self.width * (slope - user[..., None] + provider[:, None])
+        return by_offsets, by_capacity, user, by_width
 
     def changes(self, offsets: Tensor) -> Tensor:
-        """How the flows change when the offsets do, both of shape (T, n, m, P), for P directions at once."""
+        """How the flows change when the offsets do, both of shape (T, n, m, P), for P directions at once.
+
+        A change of the widths is that of the offsets by flow x d(1 / width).
+        """
         weight = self.laplacians.weight[..., None]
         pull = weight * offsets
         user, provider = self.laplacians.solve_all(pull.sum(2), -pull.sum(1))
@@ -144,6 +163,7 @@ def settle(
     offered: Tensor | None = None,
     present: Tensor | None = None,
     warm: Warm | None = None,
+    width: Tensor | None = None,
 ) -> Settled:
     """Find the users' equilibria on T days.
 
@@ -153,7 +173,8 @@ def settle(
         Shape (T, n, m), scaled money per volume unit, float64: g of the module docstring, finite for pairs of a user
         present and a provider offered. Other entries are not read.
     capacity
-        Shape (T, m), volume units per congestion unit, > 0 for providers offered.
+        Shape (T, m), volume units per congestion unit, > 0 for providers offered; infinite, all of them, without
+        congestion.
     demand
         Shape (T, n), volume units, > 0 for users present.
     offered
@@ -163,6 +184,9 @@ def settle(
         flow, and all its gradients are 0.
     warm
         Start from the supports in it and leave the new ones there; None starts afresh.
+    width
+        Shape (T, n, m), flow per slack, a of the module docstring, finite and > 0 for pairs of a user present and a
+        provider offered; None where it is the capacity.
 
     Raises
     ------
@@ -181,12 +205,12 @@ def settle(
         raise ValueError("offered: a user with demand has no provider that day")
     if warm is not None and warm.support is not None and warm.support.shape != offsets.shape:
         raise ValueError(f"warm: expected days of shape {tuple(offsets.shape)}, got {tuple(warm.support.shape)}")
-    days = _days(offsets, capacity, demand, allowed)
+    days = _days(offsets, capacity, demand, allowed, width)
     support = _first_guess(days) if warm is None or warm.support is None else _mended(warm.support, days)
     step = _settle(days, support)
     if warm is not None:
         warm.support = step.laplacians.support
-    return Settled(_polished(step, days), days.capacity, step.laplacians)
+    return Settled(_polished(step, days), days.capacity, None if width is None else days.width, step.laplacians)
 
 
 class _Flows(torch.autograd.Function):
@@ -198,17 +222,18 @@ class _Flows(torch.autograd.Function):
         offsets: Tensor,
         capacity: Tensor,
         demand: Tensor,
+        width: Tensor | None,
         offered: Tensor | None,
         present: Tensor | None,
         warm: Warm | None,
     ) -> Tensor:
-        settled = settle(offsets, capacity, demand, offered, present, warm)
+        settled = settle(offsets, capacity, demand, offered, present, warm, width)
         ctx.settled = replace(settled, flow=settled.flow.clone())  # the flow handed out would hold on to its own graph
         return settled.flow
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
         settled: Settled = ctx.settled
         return *settled.gradients(slope), None, None, None
 
@@ -218,37 +243,51 @@ class _Days:
     """What a forward pass works on.
 
     `cost` (T, n, m): offsets less each user's smallest, 0 where not allowed; a cost common to all of a user's choices
-    changes nothing but rounding. `capacity` (T, m), 1 where nobody may use the provider; `demand` (T, n), 0 for users
-    who are absent; `allowed` (T, n, m).
+    changes nothing but rounding. `capacity` (T, m), 1 where nobody may use the provider, or infinite everywhere;
+    `demand` (T, n), 0 for users who are absent; `allowed` (T, n, m); `width` (T, n, m), or (T, 1, m) of capacities.
     """
 
     cost: Tensor
     capacity: Tensor
     demand: Tensor
     allowed: Tensor
+    width: Tensor
 
     def __getitem__(self, which: Tensor) -> _Days:
-        return _Days(self.cost[which], self.capacity[which], self.demand[which], self.allowed[which])
+        parts = (self.cost, self.capacity, self.demand, self.allowed, self.width)
+        return _Days(*(part[which] for part in parts))
 
 
-def _days(offsets: Tensor, capacity: Tensor, demand: Tensor, allowed: Tensor) -> _Days:
+def _days(offsets: Tensor, capacity: Tensor, demand: Tensor, allowed: Tensor, width: Tensor | None) -> _Days:
     least = torch.where(allowed, offsets, torch.inf).amin(2, keepdim=True)
+    usable = allowed.any(1)
+    free = bool((usable & capacity.isinf()).any())
+    if free and (width is None or not capacity[usable].isinf().all()):
+        raise ValueError("capacity: infinite ones go with widths, and with no other capacity")
+    capacity = torch.where(usable, capacity, torch.inf if free else 1.0)
     return _Days(
         cost=torch.where(allowed, offsets - least, 0.0),
-        capacity=torch.where(allowed.any(1), capacity, 1.0),
+        capacity=capacity,
         demand=torch.where(allowed.any(2), demand, 0.0),
         allowed=allowed,
+        width=capacity[:, None] if width is None else torch.where(allowed, width, 1.0),
     )
 
 
 class _Laplacians:
-    """K of `laplacian.py` on one support a day, factored once; users who are absent have 1 on the diagonal."""
+    """K of `laplacian.py` on one support a day, factored once; users who are absent have 1 on the diagonal.
 
-    def __init__(self, support: Tensor, capacity: Tensor) -> None:
+    With infinite capacities congestion is 0 whatever the right-hand side, and K that of the users alone.
+    """
+
+    def __init__(self, support: Tensor, capacity: Tensor, width: Tensor) -> None:
         self.support = support
-        self.weight = support * capacity[:, None]
+        self.weight = support * width
         user = self.weight.sum(2)
         self._user = torch.where(user > 0, user, 1.0)
+        self._free = bool(capacity.isinf().any())
+        if self._free:
+            return
         self._provider = capacity + self.weight.sum(1)
         self._by_provider = support.shape[2] <= support.shape[1]
         if self._by_provider:
@@ -264,7 +303,10 @@ class _Laplacians:
 
     def solve_all(self, user: Tensor, provider: Tensor) -> tuple[Tensor, Tensor]:
         """Solve K (a, b) = (user, provider), shapes (T, n, P) and (T, m, P), eliminating the longer side."""
-        own, theirs = self._user[..., None], self._provider[..., None]
+        own = self._user[..., None]
+        if self._free:
+            return user / own, torch.zeros_like(provider)
+        theirs = self._provider[..., None]
         if self._by_provider:
             b = torch.cholesky_solve(provider + self.weight.mT @ (user / own), self._factor)
             return (user + self.weight @ b) / own, b
@@ -316,7 +358,7 @@ def _search(days: _Days, support: Tensor) -> Tensor:
 
 def _step(days: _Days, support: Tensor) -> _Step:
     """Solve K on the supports. A NaN never settles."""
-    laplacians = _Laplacians(support, days.capacity)
+    laplacians = _Laplacians(support, days.capacity, days.width)
     weighted = laplacians.weight * days.cost
     level, congestion = laplacians.solve(days.demand + weighted.sum(2), -weighted.sum(1))
     slack = torch.where(days.allowed, level[..., None] - days.cost - congestion[:, None], 0.0)
@@ -330,10 +372,11 @@ def _step(days: _Days, support: Tensor) -> _Step:
 def _polished(step: _Step, days: _Days) -> Tensor:
     """Flows (T, n, m) that meet the demands to the last digits: slacks are differences of large numbers."""
     laplacians, demand = step.laplacians, days.demand
-    flow = torch.where(laplacians.support, days.capacity[:, None] * step.slack, 0.0)
+    flow = torch.where(laplacians.support, days.width * step.slack, 0.0)
     missing = demand - flow.sum(2)
     if (missing.abs() > 1e-13 * demand).any():
-        level, change = laplacians.solve(missing, flow.sum(1) - days.capacity * step.congestion)
+        meant = torch.where(step.congestion == 0, 0.0, days.capacity * step.congestion)  # an infinite one has none
+        level, change = laplacians.solve(missing, flow.sum(1) - meant)
         flow = flow + laplacians.weight * (level[..., None] - change[:, None])
     flow = flow.clamp(min=0.0)
     routed = flow.sum(2)
@@ -347,16 +390,17 @@ def _first_guess(days: _Days) -> Tensor:
     are absent divide 0 by 0: a NaN compares as false, so that they use nothing.
     """
     n = days.cost.shape[1]
-    share = n / (n + 1.0)
+    total = days.width.sum(1) if days.width.shape[1] == n > 1 else n * days.width[:, 0]
+    share = 1.0 / (1.0 + days.capacity / total)  # of the slack of a provider, that is congestion
     best = torch.where(days.allowed, days.cost, torch.inf).amin(1)
     floor, order = best.sort(1)
-    width = share * days.capacity.gather(1, order)
+    width = (total * (1.0 - share)).gather(1, order)
     volume = days.demand.sum(1, keepdim=True)
     level = ((volume + (width * floor).cumsum(1)) / width.cumsum(1)).amin(1, keepdim=True)
     cost = days.cost + torch.where(best < level, share * (level - best), 0.0)[:, None]
     support = days.allowed
     for _ in range(1 + _GUESS_ROUNDS):
-        weight = support * days.capacity[:, None]
+        weight = support * days.width
         level = (days.demand + (weight * cost).sum(2)) / weight.sum(2)
         support = days.allowed & (cost < level[..., None])
     return support
@@ -370,15 +414,18 @@ def _mended(support: Tensor, days: _Days) -> Tensor:
 
 def _found_by_package(days: _Days, day: int) -> Tensor:
     """The support of one day, shape (n, m), by the package's own damped Newton method."""
-    numbers = (days.cost[day], days.capacity[day], days.demand[day])
-    if not all(bool(part.isfinite().all()) for part in numbers) or not (days.capacity[day] > 0).all():
-        raise ValueError("offsets, capacity, demand: expected finite numbers, and a capacity > 0 of what is offered")
+    numbers = (days.cost[day], days.width[day], days.demand[day])
+    positive = bool((days.capacity[day] > 0).all() and (days.width[day] > 0).all())
+    if not all(bool(part.isfinite().all()) for part in numbers) or not positive:
+        what = "offsets, capacity, demand, width"
+        raise ValueError(f"{what}: expected finite numbers, and a capacity and widths > 0 of what is offered")
     allowed = days.allowed[day].cpu().numpy()
     present, offered = allowed.any(1), allowed.any(0)
     users = bare_users(
         days.cost[day].cpu().numpy()[np.ix_(present, offered)],
         days.capacity[day].cpu().numpy()[offered],
         days.demand[day].cpu().numpy()[present],
+        days.width[day].expand(allowed.shape).cpu().numpy()[np.ix_(present, offered)],
     )
     support = np.zeros_like(allowed)
     support[np.ix_(present, offered)] = solve_users(users, np.empty(0)).support

@@ -192,8 +192,11 @@ def user_problem(market: Market) -> UserProblem:
     )
 
 
-def bare_users(offsets: Array, capacity: Array, demand: Array) -> UserProblem:
-    """Users of given offsets, shape (n, m), in scaled money, whom nobody leads: one user a row, without dispersion."""
+def bare_users(offsets: Array, capacity: Array, demand: Array, width: Array | None = None) -> UserProblem:
+    """Users of given offsets, shape (n, m), in scaled money, whom nobody leads.
+
+    One user a row, without dispersion, unless there is a width of each pair; then capacities may be infinite.
+    """
     n = len(demand)
     return UserProblem(
         base=offsets,
@@ -204,7 +207,7 @@ def bare_users(offsets: Array, capacity: Array, demand: Array) -> UserProblem:
         leader=(),
         decided=(),
         scale=np.ones(n),
-        width=capacity,
+        width=capacity if width is None else width,
     )
 
 
