@@ -371,6 +371,6 @@ def test_taste_alone_by_hand() -> None:
 def test_capacities_are_all_infinite_or_none_is() -> None:
     _, (offsets, capacity, demand, width) = tasteful(1, True)
     capacity[0, 0] = torch.inf
-    for given in ({"width": width}, {}):
+    for given in (width, None):
         with pytest.raises(ValueError, match=r"^capacity: infinite ones go with widths, and with no other capacity$"):
-            equilibrium_flows(offsets, capacity, demand, **given)
+            equilibrium_flows(offsets, capacity, demand, width=given)

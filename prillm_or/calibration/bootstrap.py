@@ -30,6 +30,7 @@ from prillm_or.market.market import Array
 
 _log = logging.getLogger(__name__)
 LEVEL = 0.9
+_LOGS = ("congestion", "dispersion")
 _DAYS_ENOUGH = 5
 
 
@@ -44,7 +45,7 @@ class Intervals:
     drawn
         What was given random weights: "days", or "users of days".
     weights
-        Ends for the common weights, "congestion" and "delay".
+        Ends for the common weights, "congestion" and "delay", and for "dispersion".
     values
         Shape (m, 2), currency per volume unit.
     reference
@@ -85,20 +86,27 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
     numbers = np.array([_numbers(preferences, reference, held) for preferences in drawn])
     # Quantiles of the deviations, for widening is meant to stretch the draws and not to move the fit they belong to.
     ends = centre + wider * np.quantile(numbers - centre, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="weibull")
-    congestion, delay = np.exp(ends[:, 0]), np.maximum(ends[:, 1], 0.0)
+    logs, m = _logs(fit.preferences), len(fit.preferences.value)
+    weights = {name: _pair(np.exp(own)) for name, own in zip(logs, ends.T, strict=False)}
     return Intervals(
         sample=tuple(_widened(preferences, fit.preferences, wider) for preferences in drawn),
         drawn="days" if by_day else "users of days",
-        weights={"congestion": _pair(congestion), "delay": _pair(delay)},
-        values=np.asarray(ends[:, 2:].T),
+        weights={"congestion": (0.0, 0.0)} | weights | {"delay": _pair(np.maximum(ends[:, -m - 1], 0.0))},
+        values=np.asarray(ends[:, -m:].T),
         reference=reference,
     )
 
 
+def _logs(preferences: Preferences) -> list[str]:
+    """What of congestion and dispersion is fitted."""
+    return [name for name in _LOGS if getattr(preferences, name) > 0]
+
+
 def _numbers(preferences: Preferences, reference: int, held: float) -> Array:
-    # Only differences of values mean anything; a weight of congestion is positive, hence its logarithm.
+    # Only differences of values mean anything; congestion and dispersion are positive, hence their logarithms.
     value = preferences.value - preferences.value[reference] + held
-    return np.concatenate([[np.log(preferences.congestion), preferences.delay], value])
+    logs = [np.log(getattr(preferences, name)) for name in _logs(preferences)]
+    return np.concatenate([logs, [preferences.delay], value])
 
 
 def _widened(drawn: Preferences, centre: Preferences, wider: float) -> Preferences:
@@ -107,15 +115,22 @@ def _widened(drawn: Preferences, centre: Preferences, wider: float) -> Preferenc
     def factor(own: Array, common: Array) -> Array:
         return np.asarray(common * (own / common) ** wider)
 
+    def weight(name: str) -> float:
+        own, common = getattr(drawn, name), getattr(centre, name)
+        return float(common * (own / common) ** wider) if common > 0 else 0.0
+
     # Positive weights are widened on a logarithmic scale, where they cannot become negative.
     value = centre.value + wider * (drawn.value - centre.value)
     return replace(
         drawn,
-        congestion=centre.congestion * (drawn.congestion / centre.congestion) ** wider,
+        congestion=weight("congestion"),
+        dispersion=weight("dispersion"),
         delay=max(centre.delay + wider * (drawn.delay - centre.delay), 0.0),
         value=value - value.min(),
         price_factor=factor(drawn.price_factor, centre.price_factor),
         congestion_factor=factor(drawn.congestion_factor, centre.congestion_factor),
+        dispersion_factor=factor(drawn.dispersion_factor, centre.dispersion_factor),
+        provider_dispersion=factor(drawn.provider_dispersion, centre.provider_dispersion),
         group_value=centre.group_value + wider * (drawn.group_value - centre.group_value),
     )
 

@@ -123,6 +123,7 @@ class Calibration(Answer):
             "values": dict(zip(preferences.provider_ids, preferences.value.tolist(), strict=True)),
             "users": _users(preferences),
             "groups": _groups(preferences),
+            "dispersion": _dispersion(preferences),
             "intervals": _intervals(self),
             "scores": _method(ours[1]),
             "baselines": {name: _method(scored) for name, scored in others},
@@ -176,6 +177,8 @@ class Calibration(Answer):
             f"weights: price 1, congestion {preferences.congestion:.5g}, delay {preferences.delay:.5g}; "
             f"shrinkage {self.fit.shrinkage:g}"
         )
+        if preferences.dispersion:
+            yield f"dispersion: {preferences.dispersion:.5g} {units.of_prices}"
         yield _score_table(self.scores)
         yield from (f"{name}: {scored.note}" for name, scored in self.scores.items() if scored.note)
         yield from (f"* {sentence}" for sentence in self.findings)
@@ -282,6 +285,21 @@ def _groups(preferences: Preferences) -> dict[str, dict[str, float]]:
     return {
         name: dict(zip(preferences.provider_ids, beyond.tolist(), strict=True))
         for name, beyond in zip(preferences.group_ids, preferences.group_value, strict=True)
+    }
+
+
+def _dispersion(preferences: Preferences) -> dict[str, Any] | None:
+    """The common one, and factors of users and of providers that differ; None where there is none."""
+    if not preferences.dispersion:
+        return None
+
+    def named(names: Sequence[str], factors: Array) -> dict[str, float]:
+        return dict(zip(names, factors.tolist(), strict=True)) if (factors != 1.0).any() else {}
+
+    return {
+        "common": preferences.dispersion,
+        "users": named(preferences.user_ids, preferences.dispersion_factor),
+        "providers": named(preferences.provider_ids, preferences.provider_dispersion),
     }
 
 

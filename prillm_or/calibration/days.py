@@ -14,6 +14,8 @@ from prillm_or.market.market import Array, Mask
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from prillm_or.users.differentiable import Settled, Warm
+
 
 _MOST_TURNS = 2_000
 _SETTLED = 1e-12
@@ -60,11 +62,32 @@ class Days:
         """Price by user, shape (T, n, m), or (T, 1, m) where all pay the same."""
         return self.price if self.price.ndim == 3 else self.price[:, None]
 
+    def tastes(self, dispersion: Array) -> Array:
+        """s_ij / D_i, shape (T, n, m), of a dispersion (n, m); whatever it is of users who are absent."""
+        return np.asarray(dispersion / np.where(self.demand > 0, self.demand, 1.0)[:, :, None])
+
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """Capacity, demand and offered, as `settle` takes them."""
         import torch
 
         return torch.from_numpy(self.capacity), torch.from_numpy(self.demand), torch.from_numpy(self.offered)
+
+    def settled(
+        self, offsets: Array, dispersion: Array, *, congested: bool = True, warm: Warm | None = None
+    ) -> Settled:
+        """The users' equilibria at offsets (T, n, m) and a dispersion (n, m), both in scaled money."""
+        # Imported here: days are read and priced without torch.
+        import torch
+
+        from prillm_or.users.differentiable import settle
+
+        capacity, demand, offered = self.tensors()
+        if not congested:
+            capacity = torch.full_like(capacity, torch.inf)
+        width = None
+        if dispersion.any():
+            width = 1.0 / (1.0 / capacity[:, None] + torch.from_numpy(self.tastes(dispersion)))
+        return settle(torch.from_numpy(offsets), capacity, demand, offered, warm=warm, width=width)
 
     @cached_property
     def market_share(self) -> Array:

@@ -4,9 +4,10 @@
 "centre": {...}, "draws": [{...}, ...]}`, where the fitted preferences and each draw are
 
 `{"congestion", "delay", "values": [one for each provider], "price_factors": [one for each user],
-"congestion_factors": [one for each user], "group_values": {group: [one for each provider]}}`
+"congestion_factors": [one for each user], "group_values": {group: [one for each provider]}, "dispersion",
+"dispersion_factors": [one for each user], "provider_dispersions": [one for each provider]}`
 
-in the meaning of `Preferences`; factors that are all 1, groups and their values are left out where there are none.
+in the meaning of `Preferences`; factors that are all 1, groups, their values and a dispersion of 0 are left out.
 """
 
 from __future__ import annotations
@@ -41,11 +42,14 @@ class DrawsError(PrillmError):
 
 
 class _Drawn(Part):
-    congestion: Positive
+    congestion: NonNegative
     delay: NonNegative
     values: list[float]
     price_factors: list[Positive] | None = None
     congestion_factors: list[Positive] | None = None
+    dispersion: NonNegative = 0.0
+    dispersion_factors: list[Positive] | None = None
+    provider_dispersions: list[Positive] | None = None
     group_values: dict[Text, list[float]] = Field(default_factory=dict)
 
 
@@ -155,9 +159,13 @@ def _document(preferences: Preferences, grouped: bool) -> dict[str, Any]:
     for key, factor in (
         ("price_factors", preferences.price_factor),
         ("congestion_factors", preferences.congestion_factor),
+        ("dispersion_factors", preferences.dispersion_factor),
+        ("provider_dispersions", preferences.provider_dispersion),
     ):
         if (factor != 1.0).any():
             document[key] = factor.tolist()
+    if preferences.dispersion:
+        document["dispersion"] = preferences.dispersion
     if grouped:
         document["group_values"] = dict(zip(preferences.group_ids, preferences.group_value.tolist(), strict=True))
     return document
@@ -199,4 +207,7 @@ def _preferences(parsed: _DrawsFile, drawn: _Drawn, groups: tuple[str, ...]) -> 
         group_ids=groups,
         group=np.array([groups.index(parsed.groups[user]) if parsed.groups else 0 for user in parsed.users], np.intp),
         group_value=np.array([drawn.group_values.get(name, [0.0] * m) for name in groups]),
+        dispersion=drawn.dispersion,
+        dispersion_factor=factor(drawn.dispersion_factors),
+        provider_dispersion=np.ones(m) if drawn.provider_dispersions is None else np.array(drawn.provider_dispersions),
     )

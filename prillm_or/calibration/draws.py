@@ -87,6 +87,8 @@ class _Wants:
         self.price_weight = preferences.price_factor[i]
         self.congestion_weight = preferences.congestion_weight[i]
         self.delay_weight = preferences.delay
+        self.dispersion = preferences.user_dispersion[i]
+        self.provider_dispersion = preferences.provider_dispersion[j]
 
 
 def _market(market: Market, wants: _Wants, delay: Array) -> Market:
@@ -96,6 +98,8 @@ def _market(market: Market, wants: _Wants, delay: Array) -> Market:
         price_weight=wants.price_weight,
         congestion_weight=wants.congestion_weight,
         delay_weight=np.full(market.n, wants.delay_weight),
+        dispersion=wants.dispersion,
+        provider_dispersion=wants.provider_dispersion,
         delay=delay,
     )
 
@@ -154,6 +158,8 @@ def _differences(draws: Draws, market: Market, central: _Wants) -> Iterator[str]
         ("weight of price", market.user_ids, market.price_weight, central.price_weight, 0.0),
         ("weight of congestion", market.user_ids, market.congestion_weight, central.congestion_weight, 0.0),
         ("weight of delay", market.user_ids, market.delay_weight, np.full(market.n, weighs_delays), 0.0),
+        ("dispersion", market.user_ids, market.dispersion, central.dispersion, 0.0),
+        ("dispersion", market.provider_ids, market.provider_dispersion, central.provider_dispersion, 0.0),
     ):
         wrong = np.abs(has - fitted) > np.maximum(_SAME * np.abs(fitted), digits)
         if wrong.any():

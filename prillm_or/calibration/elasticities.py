@@ -20,7 +20,7 @@ def own_price_elasticities(preferences: Preferences, days: Days) -> Array:
     """
     settled = equilibria(preferences, days)
     load = settled.flow.numpy().sum(axis=1)
-    sensitivity = torch.from_numpy(preferences.price_factor / preferences.congestion_weight)
+    sensitivity = torch.from_numpy(preferences.price_factor / preferences.scale)
     paid = np.broadcast_to(days.paid, settled.flow.shape)
     revenue = (settled.flow.numpy() * paid).sum(axis=1) * days.offered
     found = np.full(len(preferences.provider_ids), np.nan)

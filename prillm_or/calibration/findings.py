@@ -43,7 +43,8 @@ def findings(
     return (
         *map(str, odd_days(observations)),
         *_against_independence(scored),
-        *_congestion(observations, fit, intervals),
+        *(_congestion(observations, fit, intervals) if fit.preferences.congestion else ()),
+        *(_dispersion(observations, fit, intervals) if fit.preferences.dispersion else ()),
         *_delay(fit),
         *_shrinkage(fit),
         *(() if unpriced is None else _price_of_own(fit, unpriced)),
@@ -89,6 +90,14 @@ def _congestion(observations: Observations, fit: Fit, intervals: Intervals | Non
         )
     else:
         yield f"Delays react to load: 1 % more load goes with {reaction:+.1g} % delay ({points} points)."
+
+
+def _dispersion(observations: Observations, fit: Fit, intervals: Intervals | None) -> Iterator[str]:
+    said = f"Dispersion came out as {fit.preferences.dispersion:.4g} {observations.units.of_prices}"
+    if intervals is not None:
+        low, high = intervals.weights["dispersion"]
+        said += f" ({LEVEL:.0%} interval {low:.4g} to {high:.4g})"
+    yield f"{said}: so much dearer a provider becomes to a user from the first to the last unit of its demand."
 
 
 def _share_of_congestion(fit: Fit) -> float:

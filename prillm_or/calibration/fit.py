@@ -3,7 +3,8 @@
 Least squares (`misfit.py`) by scipy's trust-region method with bounds, on exact derivatives. The misfit has local
 minima, so the search for the common preferences starts from several weights of congestion, a factor of three apart
 around the one at which congestion counts as much as prices; at each the values come from the linear programme of
-`initial.py`. What is a user's own is added to the best of these, along a path on which it costs less and less; then the
+`initial.py`. Dispersion is of the same size as congestion at each start, or in its place where congestion is left out.
+What is a user's own is added to the best of these, along a path on which it costs less and less; then the
 shrinkage goes down to the one asked for. Each step of a path starts where the last ended, so that users part only as
 far as the flows pull them. Starting afresh from the common preferences at each shrinkage finds a lower misfit now and
 then; in a trial on real flows it predicted cells held out worse, and so it is left out.
@@ -22,7 +23,7 @@ from prillm_or.calibration.days import Days
 from prillm_or.calibration.initial import initial_values
 from prillm_or.calibration.misfit import OWN, Misfit
 from prillm_or.calibration.preferences import Preferences
-from prillm_or.calibration.specification import Parameters, parameters_of
+from prillm_or.calibration.specification import DISPERSIONS, Parameters, parameters_of
 from prillm_or.market.market import Array
 
 _log = logging.getLogger(__name__)
@@ -120,7 +121,9 @@ def fit_path(
     Common preferences are searched for afresh at each shrinkage as well, and the better of the two ends counts.
     """
     weight = _weights(days, weight)
-    common = replace(parameters.specification, own_congestion=False, own_price=False, groups={})
+    s = parameters.specification
+    dispersion = s.dispersion and DISPERSIONS[0]
+    common = replace(s, own_congestion=False, own_price=False, groups={}, dispersion=dispersion)
     alike = parameters_of(common, days, parameters.user_ids, parameters.provider_ids, "common")
     search, starts = _Search(days, alike, weight), starting_points(days, alike)
     wanted = sorted(set(shrinkages), reverse=True)
@@ -146,17 +149,27 @@ def _weights(days: Days, weight: Array | None) -> Array:
 
 
 def starting_points(days: Days, parameters: Parameters) -> list[Array]:
-    """Theta at several weights of congestion, values by the linear programme, nothing a user's own."""
-    if not parameters.specification.congestion:
-        return [_start(days, parameters, 0.0)] if parameters.specification.values else [np.zeros(parameters.size)]
-    if not parameters.specification.values:
-        plain = np.zeros(parameters.size)
-        return [plain + _only(parameters, "q", np.log(factor * parameters.scale)) for factor in STARTS]
-    return [_start(days, parameters, factor * parameters.scale) for factor in STARTS]
+    """Theta at several weights of congestion and dispersion, values by the linear programme, nothing a user's own."""
+    s = parameters.specification
+    factors = STARTS if s.congestion or s.dispersion else (0.0,)
+    if s.values:
+        return [_start(days, parameters, factor) for factor in factors]
+    return [_spread(parameters, factor) for factor in factors]
 
 
-def _start(days: Days, parameters: Parameters, congestion: float) -> Array:
-    """Values that explain the flows best at a given weight of congestion, delays counting for nothing at first."""
+def _spread(parameters: Parameters, factor: float) -> Array:
+    """Theta at which congestion and dispersion, whichever is fitted, count `factor` times as much as prices."""
+    theta = np.zeros(parameters.size)
+    if parameters.specification.congestion:
+        theta[parameters.places["q"]] = np.log(factor * parameters.scale)
+    if parameters.specification.dispersion:
+        theta[parameters.places["s"]] = np.log(factor)
+    return theta
+
+
+def _start(days: Days, parameters: Parameters, factor: float) -> Array:
+    """Values that explain the flows best at such congestion and dispersion, delays counting for nothing at first."""
+    s = parameters.specification
     # The linear programme has a row for each cell of each day: for a start, a few days are enough, evenly spread.
     chosen = np.unique(np.linspace(0, len(days.flow) - 1, _START_DAYS).round().astype(int))
     n, flow = days.flow.shape[1], days.completed_flow()[chosen]
@@ -167,18 +180,13 @@ def _start(days: Days, parameters: Parameters, congestion: float) -> Array:
         flow,
         days.offered[chosen],
         np.ones(n),
-        np.full(n, congestion),
+        np.full(n, factor * parameters.scale if s.congestion else 0.0),
         np.zeros(n),
+        dispersion=factor * parameters.money if s.dispersion else 0.0,
     )
-    theta = np.zeros(parameters.size)
+    theta = _spread(parameters, factor)
     value = found.value / parameters.money
     theta[parameters.places["b"]] = np.delete(value - value[parameters.reference], parameters.reference)
-    return theta + _only(parameters, "q", np.log(congestion)) if parameters.specification.congestion else theta
-
-
-def _only(parameters: Parameters, kind: str, entry: float) -> Array:
-    theta = np.zeros(parameters.size)
-    theta[parameters.places[kind]] = entry
     return theta
 
 

@@ -30,7 +30,7 @@ class _Read(Part):
 
 
 class _Weights(_Read):
-    congestion: Positive
+    congestion: NonNegative
     delay: NonNegative
 
 
@@ -38,6 +38,12 @@ class _User(_Read):
     price: Positive = 1.0
     congestion: Positive = 1.0
     group: Text | None = None
+
+
+class _Dispersion(_Read):
+    common: Positive
+    users: dict[str, Positive] = Field(default_factory=dict)
+    providers: dict[str, Positive] = Field(default_factory=dict)
 
 
 class FitFile(_Read):
@@ -48,6 +54,7 @@ class FitFile(_Read):
     values: dict[str, NonNegative] = Field(min_length=1)
     users: dict[str, _User] = Field(default_factory=dict)
     groups: dict[str, dict[str, float]] = Field(default_factory=dict)
+    dispersion: _Dispersion | None = None
     shrinkage: NonNegative = 0.0
 
 
@@ -70,7 +77,7 @@ def read_earlier(path: str | os.PathLike[str]) -> Earlier:
     if parsed is None or faults.lines():
         raise FitError("\n".join(f"{path}: {line}" for line in faults.lines()))
     users, values = parsed.users, np.array(list(parsed.values.values()))
-    groups = tuple(parsed.groups) or (EVERYONE,)
+    groups, tastes = tuple(parsed.groups) or (EVERYONE,), parsed.dispersion
     preferences = Preferences(
         user_ids=tuple(users),
         provider_ids=tuple(parsed.values),
@@ -82,5 +89,8 @@ def read_earlier(path: str | os.PathLike[str]) -> Earlier:
         group_ids=groups,
         group=np.array([groups.index(own.group) if own.group in groups else 0 for own in users.values()], np.intp),
         group_value=np.array([[parsed.groups.get(name, {}).get(j, 0.0) for j in parsed.values] for name in groups]),
+        dispersion=tastes.common if tastes else 0.0,
+        dispersion_factor=np.array([tastes.users.get(name, 1.0) if tastes else 1.0 for name in users]),
+        provider_dispersion=np.array([tastes.providers.get(name, 1.0) if tastes else 1.0 for name in parsed.values]),
     )
     return Earlier(preferences, parsed.shrinkage)

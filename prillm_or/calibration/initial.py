@@ -2,7 +2,7 @@ r"""Starting values: the smallest values that make observed flows an equilibrium
 
 Weights are held. On day t user i's marginal cost at provider j, in its own money and less the value, is
 
-    c_ijt = w_p,i p_jt + w_d,i d_ijt + w_q,i (x_jt + f_ijt) / alpha_jt,          x_jt = sum_i f_ijt,
+    c_ijt = w_p,i p_jt + w_d,i d_ijt + w_q,i (x_jt + f_ijt) / alpha_jt + s f_ijt / D_it,     x_jt = sum_i f_ijt,
 
 marginal, not average: users are atomic, so each sees its own effect on the congestion. The flows are an equilibrium
 when c_ijt - b_j equals the user's level lambda_it where f_ijt > 0 and is no less where f_ijt = 0. Real flows are not
@@ -76,6 +76,8 @@ def initial_values(
     congestion_weight: Array,
     delay_weight: Array,
     solver: str = "appsi_highs",
+    *,
+    dispersion: float = 0.0,
 ) -> InitialValues:
     """Find the smallest values b >= 0 that make the flows of T days an equilibrium, or nearly so.
 
@@ -95,6 +97,8 @@ def initial_values(
         Shape (n,): each user's weights, held.
     solver
         Pyomo's name of a solver of linear programmes, `appsi_highs` or `appsi_gurobi` for one.
+    dispersion
+        s, of all users at all providers, currency per volume unit, held.
 
     Raises
     ------
@@ -109,7 +113,11 @@ def initial_values(
         raise ValueError("flow: a provider has flow on a day on which it is not offered")
     present = flow.sum(axis=2) > 0
     pairs = present[:, :, None] & offered[:, None]
-    cost = np.where(pairs, _marginal(price, delay, capacity, flow, price_weight, congestion_weight, delay_weight), 0.0)
+    marginal = _marginal(price, delay, capacity, flow, price_weight, congestion_weight, delay_weight)
+    if dispersion:
+        demand = flow.sum(axis=2, keepdims=True)
+        marginal = marginal + dispersion * flow / np.where(demand > 0, demand, 1.0)
+    cost = np.where(pairs, marginal, 0.0)
     if not np.isfinite(cost).all():
         raise ValueError("price, delay, capacity, flow, weights: expected finite numbers where a provider is offered")
     least = np.where(pairs, cost, np.inf).min(axis=2, initial=np.inf, keepdims=True)

@@ -9,8 +9,13 @@ _NAMED = 5
 _ALONE = {
     "value of ": "Nobody is seen to choose between them and others. Days on which they win or lose users, by another "
     "price for instance, would tell.",
+    "dispersion": "It is the scale of money: days on which prices move would tell.",
     "weight of congestion": "It is the scale of money: days on which prices move would tell.",
     "weight of delay": "Delays hardly differ where users choose. Days or users with other delays would tell.",
+    "own dispersion of ": "Each is seen at one provider or none. Days on which they split their demand would tell; "
+    "until then shrinkage decides.",
+    "own dispersion at ": "Nobody is seen to give each a part of a demand. Days on which users do would tell; until "
+    "then shrinkage decides.",
     "own weight of congestion of ": "Each is seen at one provider or none. Days on which they split their demand would "
     "tell; until then shrinkage decides.",
     "own weight of price of ": "Each is seen at one provider or none, or at prices that stand still. Days on which "

@@ -30,7 +30,7 @@ import torch
 from prillm_or.calibration.days import Days, independent_flows
 from prillm_or.calibration.specification import Parameters
 from prillm_or.market.market import Array
-from prillm_or.users.differentiable import Settled, Warm, settle
+from prillm_or.users.differentiable import Settled, Warm
 
 OWN = 0.03
 """Of R^2 per squared log unit; per squared unit of money for values of groups."""
@@ -82,7 +82,6 @@ class Misfit:
         self._own[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(own)
         self._stay = np.sqrt(_STAY) * np.eye(parameters.size)
         self._start = np.zeros(parameters.size) if start is None else start
-        self._tensors = days.tensors()
         self._warm = Warm()
         self._theta: Array | None = None
 
@@ -103,6 +102,8 @@ class Misfit:
         """Derivatives of the flows by theta, shape (T, n, m, P)."""
         settled = self._at(theta)
         changes = self._parameters.offset_changes(theta, self._days, self._offsets)
+        if self._parameters.specification.dispersion is not None:
+            changes += settled.flow.numpy()[..., None] * self._parameters.taste_changes(theta, self._days)
         return np.asarray(settled.changes(torch.from_numpy(changes)).numpy())
 
     def flow(self, theta: Array) -> Array:
@@ -113,6 +114,7 @@ class Misfit:
         # Least squares asks for the residuals and then, where it accepts the step, for the Jacobian at the same theta.
         if self._theta is None or not np.array_equal(theta, self._theta):
             self._offsets = self._parameters.offsets(theta, self._days)
-            self._settled = settle(torch.from_numpy(self._offsets), *self._tensors, warm=self._warm)
+            tastes, congested = self._parameters.tastes(theta), self._parameters.specification.congested
+            self._settled = self._days.settled(self._offsets, tastes, congested=congested, warm=self._warm)
             self._theta = theta.copy()
         return self._settled

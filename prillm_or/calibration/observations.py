@@ -288,6 +288,8 @@ def market_of(
     price_weight: ArrayLike = 1.0,
     congestion_weight: ArrayLike = 1.0,
     delay_weight: ArrayLike = 1.0,
+    dispersion: ArrayLike = 0.0,
+    provider_dispersion: ArrayLike = 1.0,
     description: str = "",
 ) -> Market:
     """Compose the market of one day: the users there, the providers offered.
@@ -299,8 +301,10 @@ def market_of(
     value
         Shape (m,) or one number, currency per volume unit: what users hold each provider to be worth.
     price_weight, congestion_weight, delay_weight
-        Shape (n,) or one number each: users' weights. All of these are in the order of the observations, whoever is
-        there on the day.
+        Shape (n,) or one number each: users' weights.
+    dispersion, provider_dispersion
+        Shapes (n,) and (m,), or one number each, as in `Market`. All of these are in the order of the observations,
+        whoever is there on the day.
     description
         Free text.
 
@@ -315,8 +319,8 @@ def market_of(
     i, j = np.flatnonzero(observations.present[t]), np.flatnonzero(observations.offered[t])
     providers = tuple(observations.provider_ids[k] for k in j)
     leader = _leader_of(observations, day, providers)
-    weights = (np.broadcast_to(weight, observations.n)[i] for weight in (price_weight, congestion_weight, delay_weight))
-    wp, wq, wd = weights
+    of_users = (price_weight, congestion_weight, delay_weight, dispersion)
+    wp, wq, wd, tastes = (np.broadcast_to(weight, observations.n)[i] for weight in of_users)
     return Market(
         name=f"{observations.name}-{day}",
         user_ids=tuple(observations.user_ids[k] for k in i),
@@ -329,6 +333,8 @@ def market_of(
         price_weight=wp,
         congestion_weight=wq,
         delay_weight=wd,
+        dispersion=tastes,
+        provider_dispersion=np.broadcast_to(provider_dispersion, observations.m)[j],
         components=observations.components,
         mix=observations.mix[t, i],
         leader=tuple(providers.index(name) for name in leader.providers),

@@ -32,7 +32,7 @@ class Preferences:
     user_ids, provider_ids
         Names, n and m of them.
     congestion
-        w_q, the common weight of congestion, > 0.
+        w_q, the common weight of congestion, >= 0; 0 only with dispersion.
     delay
         w_d, the weight of delay, >= 0.
     value
@@ -43,6 +43,11 @@ class Preferences:
         Names of the groups of users, and shape (n,): each user's position among them.
     group_value
         Shape (groups, m): what a group holds a provider to be worth beyond `value`.
+    dispersion
+        The common dispersion, currency per volume unit, >= 0.
+    dispersion_factor, provider_dispersion
+        Shapes (n,) and (m,): factors of a user's own, and of a provider; their product times `dispersion` is s_ij of
+        `Market`.
     """
 
     user_ids: tuple[str, ...]
@@ -55,6 +60,9 @@ class Preferences:
     group_ids: tuple[str, ...]
     group: NDArray[np.intp]
     group_value: Array
+    dispersion: float
+    dispersion_factor: Array
+    provider_dispersion: Array
 
     @property
     def value_by_user(self) -> Array:
@@ -67,22 +75,30 @@ class Preferences:
         return self.congestion * self.congestion_factor
 
     @property
+    def scale(self) -> Array:
+        """Shape (n,): what users' money is divided by, w_q,i, or 1 without congestion."""
+        return self.congestion_weight if self.congestion > 0 else np.ones(len(self.user_ids))
+
+    @property
+    def user_dispersion(self) -> Array:
+        """Shape (n,): dispersion of users, currency per volume unit."""
+        return self.dispersion * self.dispersion_factor
+
+    @property
     def common(self) -> bool:
         """Whether all users want the same."""
-        alike = all(bool((factor == 1.0).all()) for factor in (self.price_factor, self.congestion_factor))
+        factors = (self.price_factor, self.congestion_factor, self.dispersion_factor)
+        alike = all(bool((factor == 1.0).all()) for factor in factors)
         return alike and not self.group_value.any()
 
 
 def equilibria(preferences: Preferences, days: Days) -> Settled:
     """The users' equilibria of days, given what the users want."""
-    # Imported here: preferences are read and priced without torch.
-    import torch
-
-    from prillm_or.users.differentiable import settle
-
     own = preferences.price_factor[:, None] * days.paid + preferences.delay * days.delay
-    offsets = (own - preferences.value_by_user) / preferences.congestion_weight[:, None]
-    return settle(torch.from_numpy(offsets), *days.tensors())
+    scale = preferences.scale[:, None]
+    offsets = (own - preferences.value_by_user) / scale
+    tastes = preferences.user_dispersion[:, None] * preferences.provider_dispersion / scale
+    return days.settled(offsets, tastes, congested=preferences.congestion > 0)
 
 
 def predicted_flows(preferences: Preferences, days: Days) -> Array:
@@ -114,6 +130,10 @@ def aligned(preferences: Preferences, user_ids: Sequence[str], provider_ids: Seq
         value=value - value.min(),
         price_factor=factor(preferences.price_factor),
         congestion_factor=factor(preferences.congestion_factor),
+        dispersion_factor=factor(preferences.dispersion_factor),
+        provider_dispersion=np.array(
+            [preferences.provider_dispersion[j[name]] if name in j else 1.0 for name in provider_ids]
+        ),
         group=np.array([preferences.group[i[name]] if name in i else len(beyond) - 1 for name in user_ids]),
         group_value=beyond,
     )
@@ -148,5 +168,7 @@ def market_with(preferences: Preferences, observations: Observations, day: str, 
         price_weight=preferences.price_factor,
         congestion_weight=preferences.congestion_weight,
         delay_weight=delay_weight,
+        dispersion=preferences.user_dispersion,
+        provider_dispersion=preferences.provider_dispersion,
         description=description,
     )

@@ -23,6 +23,8 @@ def calibrate(
     *,
     own: Sequence[str] = (),
     groups: Mapping[str, Sequence[str]] | None = None,
+    dispersion: str | None = None,
+    congestion: bool = True,
     shrinkage: float | str | None = None,
     capacity_of_load: bool = False,
     half_life: float | None = None,
@@ -43,6 +45,11 @@ def calibrate(
         Names of weights of which each user has its own, shrunk towards the common one: `congestion`, `price`.
     groups
         Users with values of their own, by the name of the group.
+    dispersion
+        Fit how much dearer a provider becomes to a user from its first to its last unit of demand: `common`, or with
+        factors of each `user`, or of each `provider`, shrunk towards the common one; None for no dispersion.
+    congestion
+        Whether congestion counts; only dispersion may take its place.
     shrinkage
         Pull towards demand x market share, >= 0; None or `auto` for cross-validation.
     capacity_of_load
@@ -84,7 +91,9 @@ def calibrate(
     from prillm_or.calibration.observations import Observations, without_residues
 
     earlier = None if warm is None else read_earlier(warm)
-    options = _options(own, groups, shrinkage, capacity_of_load, half_life, robust, baselines, draws, seed)
+    options = _options(
+        own, groups, dispersion, congestion, shrinkage, capacity_of_load, half_life, robust, baselines, draws, seed
+    )
     if isinstance(observations, (str, os.PathLike)):
         observations = read_observations(observations)
     if not isinstance(observations, Observations):
@@ -100,6 +109,8 @@ def calibrate(
 def _options(
     own: Sequence[str],
     groups: Mapping[str, Sequence[str]] | None,
+    dispersion: str | None,
+    congestion: bool,
     shrinkage: float | str | None,
     capacity_of_load: bool,
     half_life: float | None,
@@ -110,7 +121,7 @@ def _options(
 ) -> Options:
     from prillm_or.calibration.baselines import BASELINES, require
     from prillm_or.calibration.judged_fit import Options
-    from prillm_or.calibration.specification import Specification
+    from prillm_or.calibration.specification import DISPERSIONS, Specification
 
     names = [name for name, entry in BASELINES.items() if entry.cheap] if baselines is None else baselines
     _check_known("own", own, _OWN)
@@ -121,8 +132,21 @@ def _options(
         check_number("half_life", half_life, _LEAST_HALF_LIFE)
     check_count("draws", draws, 0)
     check_count("seed", seed, 0)
+    if dispersion is not None:
+        _check_known("dispersion", [dispersion], DISPERSIONS)
+    if not congestion and dispersion is None:
+        said = argument("congestion", False, flag="--no-congestion")
+        raise ArgumentError(f"{said}: only dispersion may take its place; add {argument('dispersion', 'common')}")
+    if not congestion and "congestion" in own:
+        raise ArgumentError(f"{argument('own', 'congestion')}: congestion does not count; leave one of the two out")
     return Options(
-        specification=Specification("congestion" in own, "price" in own, _groups(groups)),
+        specification=Specification(
+            own_congestion="congestion" in own,
+            own_price="price" in own,
+            groups=_groups(groups),
+            congestion=congestion,
+            dispersion=next((kind for kind in DISPERSIONS if kind == dispersion), None),
+        ),
         shrinkage=_shrinkage(shrinkage),
         capacity_of_load=capacity_of_load,
         half_life=half_life,

@@ -4,6 +4,7 @@ With units of money (a mean price) and waiting (a mean delay), so that all numbe
 
     w_q = exp(theta_q),    w_d = theta_d money / waiting,    b_j = money theta_j,
     w_q,i = w_q exp(u_i),  w_p,i = exp(v_i),                 b_ij = b_j + money delta_g(i)j,
+    s_ij = money exp(theta_s + e_i), or money exp(theta_s + h_j),
 
 and the offsets of `users/differentiable.py` are g_ij = (w_p,i p_j + w_d d_ij - b_ij) / w_q,i. Their derivatives are
 short:
@@ -11,14 +12,20 @@ short:
     dg/dtheta_q = dg/du_i = -g,    dg/dtheta_d = (money / waiting) d / w_q,i,    dg/dv_i = w_p,i p / w_q,i,
     dg/dtheta_j = dg/ddelta_gj = -money / w_q,i.
 
+Dispersion is in the widths of pairs, 1/a_ij = 1/alpha_j + r_ij with r_ij = s_ij / (w_q,i D_i), and
+
+    dr/dtheta_s = dr/de_i = dr/dh_j = r,    dr/dtheta_q = dr/du_i = -r.
+
 The value of one provider, the reference, is held at 0: a constant added to all changes no flow. What is a user's own,
-u, v and delta, is shrunk towards 0, the common one.
+u, v, delta and e, and h of a provider, is shrunk towards 0, the common one. Where congestion is left out beside
+dispersion, w_q is 0, no money is divided and alpha is infinite; without dispersion, w_q is next to nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +36,11 @@ from prillm_or.errors import ObservationsError
 from prillm_or.market.market import Array
 
 _WIDEST = np.log(1e6)
+_WEAK = np.log(0.01)
+"""Dispersion to go on from where there was none, logarithm in units of money."""
+Dispersion = Literal["common", "user", "provider"]
+DISPERSIONS: tuple[Dispersion, ...] = ("common", "user", "provider")
+
 NO_CONGESTION = 1e-6
 """Weight of congestion, in its natural unit, that stands for none: it only splits what costs the same."""
 
@@ -45,6 +57,8 @@ class Specification:
         Users by the name of their group; each group has values of its own. Who is in none is in `everyone`.
     values, congestion
         Whether providers may differ in value, and whether congestion counts; without, they are the paper's baselines.
+    dispersion
+        Whose dispersion is fitted: one for all, or with a factor of each user or of each provider; None for none.
     """
 
     own_congestion: bool = False
@@ -52,11 +66,17 @@ class Specification:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     values: bool = True
     congestion: bool = True
+    dispersion: Dispersion | None = None
 
     @property
     def own(self) -> bool:
-        """Whether users may differ, so that there is something to shrink."""
-        return self.own_congestion or self.own_price or bool(self.groups)
+        """Whether users may differ, or tastes for providers, so that there is something to shrink."""
+        return self.own_congestion or self.own_price or bool(self.groups) or self.dispersion in ("user", "provider")
+
+    @property
+    def congested(self) -> bool:
+        """Whether load counts in the users' equilibria, if only next to nothing."""
+        return self.congestion or self.dispersion is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +115,8 @@ class Parameters:
 
     @property
     def shrunk(self) -> NDArray[np.intp]:
-        """Entries that are a user's or a group's own."""
-        return np.concatenate([np.arange(self.size)[self.places[kind]] for kind in ("u", "v", "delta")])
+        """Entries that are a user's, a group's or a provider's own."""
+        return np.concatenate([np.arange(self.size)[self.places[kind]] for kind in ("u", "v", "delta", "e", "h")])
 
     def names(self) -> Iterator[str]:
         """What each entry is, for people."""
@@ -109,11 +129,14 @@ class Parameters:
         yield from (f"own weight of price of {name}" for name in self.user_ids if s.own_price)
         if s.groups:
             yield from (f"value of {name} to {group}" for group in self.group_ids for name in self.provider_ids)
+        yield from ["dispersion"] * (s.dispersion is not None)
+        yield from (f"own dispersion of {name}" for name in self.user_ids if s.dispersion == "user")
+        yield from (f"own dispersion at {name}" for name in self.provider_ids if s.dispersion == "provider")
 
     def bounds(self) -> tuple[Array, Array]:
         """Lowest and highest theta: weights of delay are not negative, others of a size that can be computed with."""
         low, high = np.full(self.size, -np.inf), np.full(self.size, np.inf)
-        for kind, centre in (("q", np.log(self.scale)), ("u", 0.0), ("v", 0.0)):
+        for kind, centre in (("q", np.log(self.scale)), *((own, 0.0) for own in "uvseh")):
             low[self.places[kind]], high[self.places[kind]] = centre - _WIDEST, centre + _WIDEST
         low[self.places["d"]] = 0.0
         return low, high
@@ -122,8 +145,12 @@ class Parameters:
         """Theta of preferences over the same users and providers."""
         theta = np.zeros(self.size)
         value = preferences.value / self.money
+        tastes = preferences.dispersion > 0  # else there are none to start from
         entries = {
-            "q": np.log(preferences.congestion),
+            "q": np.log(preferences.congestion or self.scale),
+            "s": np.log(preferences.dispersion / self.money) if tastes else _WEAK,
+            "e": np.log(preferences.dispersion_factor),
+            "h": np.log(preferences.provider_dispersion),
             "d": preferences.delay * self.waiting / self.money,
             "b": np.delete(value - value[self.reference], self.reference),
             "u": np.log(preferences.congestion_factor),
@@ -140,7 +167,7 @@ class Parameters:
         """Preferences of theta, the least value at 0."""
         n, m = len(self.user_ids), len(self.provider_ids)
         value = self._values(theta)
-        own = {kind: np.exp(theta[self.places[kind]]) for kind in ("u", "v")}
+        own = {kind: np.exp(theta[self.places[kind]]) for kind in ("u", "v", "e", "h")}
         return Preferences(
             user_ids=self.user_ids,
             provider_ids=self.provider_ids,
@@ -154,6 +181,9 @@ class Parameters:
             group_value=self.money * theta[self.places["delta"]].reshape(-1, m)
             if self.specification.groups
             else np.zeros((len(self.group_ids), m)),
+            dispersion=self._dispersion(theta),
+            dispersion_factor=own["e"] if own["e"].size else np.ones(n),
+            provider_dispersion=own["h"] if own["h"].size else np.ones(m),
         )
 
     def offsets(self, theta: Array, days: Days) -> Array:
@@ -189,9 +219,38 @@ class Parameters:
                 changes[:, i, np.arange(m), first + np.arange(m)] = -self.money * per_weight[i]
         return changes
 
+    def tastes(self, theta: Array) -> Array:
+        """Dispersion in scaled money, shape (n, m); 0 where there is none."""
+        n, m = len(self.user_ids), len(self.provider_ids)
+        user = np.exp(theta[self.places["e"]]) if self.specification.dispersion == "user" else np.ones(n)
+        provider = np.exp(theta[self.places["h"]]) if self.specification.dispersion == "provider" else np.ones(m)
+        return self._dispersion(theta) * np.multiply.outer(user / self._weights(theta), provider)
+
+    def taste_changes(self, theta: Array, days: Days) -> Array:
+        """Derivatives of r by theta, shape (T, n, m, size)."""
+        s, at, r = self.specification, self.places, days.tastes(self.tastes(theta))
+        n, m = r.shape[1:]
+        changes = np.zeros((*r.shape, self.size))
+        changes[..., at["s"].start] = r
+        if s.congestion:
+            changes[..., at["q"].start] = -r
+        for i in range(n):
+            if s.own_congestion:
+                changes[:, i, :, at["u"].start + i] = -r[:, i]
+            if s.dispersion == "user":
+                changes[:, i, :, at["e"].start + i] = r[:, i]
+        for j in range(m if s.dispersion == "provider" else 0):
+            changes[:, :, j, at["h"].start + j] = r[:, :, j]
+        return changes
+
+    def _dispersion(self, theta: Array) -> float:
+        if self.specification.dispersion is None:
+            return 0.0
+        return float(self.money * np.exp(theta[self.places["s"].start]))
+
     def _congestion(self, theta: Array) -> float:
         if not self.specification.congestion:
-            return NO_CONGESTION * self.scale
+            return NO_CONGESTION * self.scale if self.specification.congested else 0.0
         return float(np.exp(theta[self.places["q"].start]))
 
     def _delay(self, theta: Array) -> float:
@@ -203,7 +262,7 @@ class Parameters:
         return self.money * np.insert(theta[self.places["b"]], self.reference, 0.0)
 
     def _weights(self, theta: Array) -> Array:
-        weight = np.full(len(self.user_ids), self._congestion(theta))
+        weight = np.full(len(self.user_ids), self._congestion(theta) if self.specification.congested else 1.0)
         return weight * np.exp(theta[self.places["u"]]) if self.specification.own_congestion else weight
 
 
@@ -233,6 +292,9 @@ def parameters_of(
         "u": n * s.own_congestion,
         "v": n * s.own_price,
         "delta": len(group_ids) * m if s.groups else 0,
+        "s": int(s.dispersion is not None),
+        "e": n * (s.dispersion == "user"),
+        "h": m * (s.dispersion == "provider"),
     }
     ends = np.cumsum(list(sizes.values())).tolist()
     places = {kind: slice(end - size, end) for (kind, size), end in zip(sizes.items(), ends, strict=True)}

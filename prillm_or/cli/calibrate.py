@@ -33,6 +33,13 @@ def command(
     group: Annotated[
         list[str] | None, typer.Option(metavar="NAME=ID,ID", help="Users with values of their own; once for each.")
     ] = None,
+    dispersion: Annotated[
+        str | None,
+        typer.Option(metavar="common|user|provider", help="Fit tastes for variety: one, or factors of their own."),
+    ] = None,
+    congestion: Annotated[
+        bool, typer.Option("--congestion/--no-congestion", help="Whether load makes a provider dearer.")
+    ] = True,
     shrinkage: Annotated[
         str, typer.Option(metavar="auto|K", help="Pull towards demand x market share; auto: by cross-validation.")
     ] = "auto",
@@ -91,6 +98,8 @@ def command(
             observations,
             own=own or [],
             groups=_groups(group or []),
+            dispersion=dispersion,
+            congestion=congestion,
             shrinkage=shrinkage,
             capacity_of_load=capacity_of_load,
             half_life=half_life,

@@ -115,6 +115,9 @@ def _fitted(specification: Specification) -> Iterator[str]:
     yield "common preferences" + (f" without {' and '.join(missing)}" if missing else "")
     own = [name for name in ("congestion", "price") if getattr(specification, f"own_{name}")]
     yield from [f"each user's own weight of {' and of '.join(own)}"] * bool(own)
+    if specification.dispersion:
+        by = "" if specification.dispersion == "common" else f" with factors by {specification.dispersion}"
+        yield f"dispersion{by}"
     if specification.groups:
         yield f"values of {_count(len(specification.groups), 'group')}"
 
@@ -277,6 +280,8 @@ def _weight_table(calibration: Calibration) -> Table:
         ["congestion, common", *(congestion if counts else ["0", "held"]), f"{money} and congestion unit"],
         ["delay", figure(preferences.delay, 4), _interval(ends.get("delay")), f"{money} and {units.delay}"],
     ]
+    if preferences.dispersion:
+        rows.append(["dispersion", figure(preferences.dispersion, 4), _interval(ends.get("dispersion")), money])
     return Table(["weight of", "value", f"{LEVEL:.0%} interval", "unit"], rows, texts=[3])
 
 
@@ -291,6 +296,8 @@ def _user_table(calibration: Calibration) -> Table:
         columns["weight of congestion"] = [figure(value, 4) for value in preferences.congestion_weight.tolist()]
     if specification.own_price:
         columns["weight of price"] = [figure(value, 4) for value in preferences.price_factor.tolist()]
+    if specification.dispersion == "user":
+        columns["dispersion"] = [figure(value, 4) for value in preferences.user_dispersion.tolist()]
     columns["R² of its shares, cells seen"] = _share_scores(calibration, calibration.fit.days.train)
     if calibration.held_out.any():
         columns["R² of its shares, held out"] = _share_scores(calibration, calibration.held_out)
