@@ -15,6 +15,7 @@ import pytest
 
 from helpers.commands import PROGRAM, in_process, interrupted, read_json, running, wait_for_work
 from helpers.markets import shipped
+from helpers.sold import price_list
 from prillm_or.cli import run
 from prillm_or.files.markets import write_market
 from prillm_or.market.synthetic import generate
@@ -393,3 +394,50 @@ def test_an_export_that_cannot_work_says_why(
     assert run(["solve", *arguments]) == 2
     assert fragment in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["explain"], "the leader sets 2 prices, explain takes one; `equilibrium` shows who uses whom"),
+        (["page", "--out", "x.html"], "the leader sets 2 prices, a page moves one"),
+        (["watch"], "the leader sets 2 prices, one can be kept up to date; use `solve`"),
+        (["robust", "--draws", "."], "the leader sets 2 prices, robust prices are of one"),
+        (["solve", "--solver", "path"], "the leader sets 2 prices, solver path takes one"),
+        (["solve", "--certify"], "the leader sets 2 prices, bisect certifies one"),
+        (["curve"], "--provider: expected one of own.input, own.output (the leader's), got None"),
+        (["curve", "--provider", "own"], "--provider: expected one of own.input, own.output (the leader's), got own"),
+        (["equilibrium", "--price", "own.inptu=1"], "--price own.inptu=1: no component is called 'inptu'"),
+        (["equilibrium", "--price", "own.input=-1"], "--price own.input=-1: expected a finite number >= 0"),
+    ],
+)
+def test_what_waits_for_several_decisions_says_so_in_one_line(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lists").mkdir()
+    write_market(price_list(), tmp_path / "lists" / "market.json")
+    command, *flags = [flag if flag != "." else "lists" for flag in arguments]
+    assert run([command, "lists/market.json", *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_price_lists_go_through_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The output of `price_list`: P = 1 + y / 2 and x = (7 - P) / 2, best at y = 5.5."""
+    file, out = tmp_path / "market.json", tmp_path / "out.json"
+    write_market(price_list(decides=("output",)), file)
+    assert run(["solve", str(file), "--json", str(out)]) == 0
+    solved = read_json(out)
+    assert solved["prices"] == {"own": {"input": 1.0, "output": pytest.approx(5.5)}}
+    assert solved["billed"] == {"own": {"input": pytest.approx(1.625), "output": pytest.approx(0.8125)}}
+    assert run(["equilibrium", str(file), "--price", "own.output=5.5", "--json", str(out)]) == 0
+    assert read_json(out)["profit"] == pytest.approx(solved["profit"])
+    assert run(["curve", str(file), "--provider", "own.output", "--json", str(out)]) == 0
+    assert (read_json(out)["decision"], read_json(out)["provider"]) == ("own.output", "own")
+    assert run(["explain", str(file), "--json", str(out), "--plot", str(tmp_path / "why.svg")]) == 0
+    assert [part["component"] for part in read_json(out)["components"]] == ["input", "output"]
+    assert run(["page", str(file), "--out", str(tmp_path / "page.html")]) == 0
+    assert "Output price of own" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Raise the output price of own from 2 to 5.5 (+175 %; currency per volume unit)." in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -189,3 +190,10 @@ def test_a_market_beyond_double_precision_is_told_and_forgotten() -> None:
     else:
         pricer.update({"users": {"grain": {"demand": 1.0}}})
     assert_same_answer(pricer.result, solve(pricer.market, solver="path"))
+
+
+def test_a_changed_market_may_be_thought_of_in_place_of_a_change() -> None:
+    market = sold(7, 5, 4)
+    pricer, changed = Pricer(market), replace(market, demand=1.5 * market.demand)
+    assert_same_answer(pricer.what_if(changed), solve(changed))
+    assert pricer.market is market

@@ -12,10 +12,12 @@ import pytest
 from helpers.browser import assert_needs_no_network, complaints, cut_off, open_page, pictures_shown, too_wide
 from helpers.comparisons import plan
 from helpers.markets import shipped_file
+from helpers.sold import price_list
 from prillm_or.comparison.comparison import Comparison, compare
 from prillm_or.comparison.method import parse_method
 from prillm_or.comparison.plan import Plan
 from prillm_or.comparison.summary import Line
+from prillm_or.files.markets import read_market, write_market
 from prillm_or.report.gap_folder import write_report
 from prillm_or.report.gap_pictures import shown_gap
 
@@ -129,3 +131,19 @@ def test_the_gap_drawn_is_proven_or_known_from_others(gap: float | None, share: 
 def test_a_market_without_profit_has_a_page(tmp_path: Path) -> None:
     write_report(compare(plan(["tiny/nobody", "tiny/own-weights"], ["odca", "path"])), tmp_path)
     assert "nobody" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("decides", "told"), [(("output",), "own.output=5.5"), ("factor", "own.output=3.75")])
+def test_a_report_of_price_lists_tells_decisions(decides: str | tuple[str, ...], told: str, tmp_path: Path) -> None:
+    path = tmp_path / "lists.json"
+    write_market(price_list(decides=decides), path)
+    done = compare(Plan((read_market(path),), (parse_method("path"), parse_method("bisect"))))
+    write_report(done, tmp_path)
+    text = re.sub(r"\s+", " ", (tmp_path / "report.html").read_text(encoding="utf-8"))
+    value = "1.875" if decides == "factor" else "5.5"
+    assert f"path, bisect: {value}" in text  # both at one point of the picture
+    assert f"Profit over {'factor' if decides == 'factor' else 'price'}" in text
+    assert told in (tmp_path / "report.csv").read_text(encoding="utf-8")
+    row = done.to_dict()["rows"][0]
+    assert row["billed"] == {"own": {"input": pytest.approx(1.625), "output": pytest.approx(0.8125)}}
+    assert str(done).count(value) >= 2

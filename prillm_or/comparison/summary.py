@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from prillm_or.comparison.plan import Record
+from prillm_or.comparison.plan import Record, Row
 from prillm_or.files.markets import MarketFile
+from prillm_or.market.market import Market
 from prillm_or.output.numbers import figure, percent, seconds
 from prillm_or.result import Status
 
@@ -37,6 +38,7 @@ class Line:
     ----------
     prices, profit, profit_share, gap
         Of the repeat with the median profit, the lower one of two; profit and shares are 1 for all, None for none.
+        Prices, of components too, and factors are by the names of the leader's decisions.
     time_s, time_share
         Medians over the repeats.
     status
@@ -105,7 +107,7 @@ def _line(method: str, records: Sequence[Record]) -> Line:
     failures = len(records) - len(answers)
     return Line(
         method,
-        row["prices"],
+        _decided(row, records[0].unit.file.market),
         row["profit"],
         row["profit_share"],
         row["gap"],
@@ -115,6 +117,21 @@ def _line(method: str, records: Sequence[Record]) -> Line:
         message,
         records[0].beside_twin,
     )
+
+
+def _decided(row: Row, market: Market) -> dict[str, float]:
+    """What the leader decides, by name."""
+    told = flat(row.get("factors") or row["prices"])
+    return {decision.name: told[decision.name] for decision in market.decisions}
+
+
+def flat(values: Mapping[str, float | Mapping[str, float]]) -> dict[str, float]:
+    """Numbers by id, and those of components by `ID.COMPONENT`."""
+    return {
+        name if component is None else f"{name}.{component}": number
+        for name, value in values.items()
+        for component, number in (value.items() if isinstance(value, Mapping) else [(None, value)])
+    }
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -9,6 +9,7 @@ from prillm_or.comparison.published import LABEL, citation, paper_tables
 from prillm_or.comparison.summary import HEADINGS, Section, cells, sections, time_note
 from prillm_or.curves.profit_curve import PATIENCE_S, ProfitCurve, curve
 from prillm_or.errors import ConvergenceError
+from prillm_or.market.decisions import what_is_set
 from prillm_or.market.market import Market
 from prillm_or.report.gap_pictures import curve_picture, gap_picture, shown_gap
 from prillm_or.report.gap_tables import facts, overview
@@ -45,7 +46,8 @@ def _section(section: Section, comparison: Comparison, place: int) -> dict[str, 
     if traced is not None:
         drawn = {form: curve_picture(section, traced, size, f"c{place}{form[0]}") for form, size in sizes}
         cut = "" if traced.complete else ", cut off before the price cap"
-        pictures.append({"caption": f"Profit over price: {len(traced.pieces)} exact pieces{cut}", "forms": drawn})
+        what = what_is_set(market)
+        pictures.append({"caption": f"Profit over {what}: {len(traced.pieces)} exact pieces{cut}", "forms": drawn})
     if any(line.time_s is not None and shown_gap(line) is not None for line in section.lines):
         drawn = {form: gap_picture(section, limits, size, f"g{place}{form[0]}") for form, size in sizes}
         pictures.append({"caption": _GAP_CAPTION, "forms": drawn})
@@ -62,8 +64,8 @@ def _section(section: Section, comparison: Comparison, place: int) -> dict[str, 
 
 
 def _curve(market: Market) -> ProfitCurve | None:
-    """The curve of the leader's one price, as far as there is patience; None where there is no piece of it."""
-    if len(market.leader) > 1:
+    """The curve of the leader's one decision, as far as there is patience; None where there is no piece of it."""
+    if len(market.decisions) > 1:
         return None
     try:
         return curve(market, time_limit=PATIENCE_S)

@@ -13,7 +13,7 @@ from prillm_or.comparison.headline import headline, headlines
 from prillm_or.comparison.method import about
 from prillm_or.comparison.plan import Record
 from prillm_or.comparison.published import citation, paper_tables
-from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, sections, time_note
+from prillm_or.comparison.summary import HEADINGS, NUMBERS, cells, flat, sections, time_note
 from prillm_or.files.cells import inert
 from prillm_or.result import Times
 
@@ -53,8 +53,8 @@ def _flat(record: Record) -> dict[str, Any]:
     }
 
 
-def _pairs(values: Mapping[str, float]) -> str:
-    return "; ".join(f"{provider}={value!r}" for provider, value in values.items())
+def _pairs(values: Mapping[str, float | Mapping[str, float]]) -> str:
+    return "; ".join(f"{name}={value!r}" for name, value in flat(values).items())
 
 
 def markdown(comparison: Comparison) -> str:
