@@ -336,6 +336,15 @@ def test_an_odd_key_is_quoted_in_its_path(tmp_path: Path) -> None:
     assert refusal(written(tmp_path, document)) == ['leader.price_cap["gpt 5\\n"]: not one of the leader\'s providers']
 
 
+def test_many_faults_of_a_kind_are_counted_under_their_field(tmp_path: Path) -> None:
+    document = valid()
+    document["users"] = [{"id": "u", "demand": 1, "mix": {"input": 1}, "values": {"x": 1}} for _ in range(30)]
+    document["delays"] = [[1, 2, 3]] * 30
+    surplus = [line for line in refusal(written(tmp_path, document)) if "more of the kind" in line]
+    # 29 ids, 30 mixes, 30 values
+    assert surplus == [f"users: ... and {more} more of the kind" for more in (9, 10, 10)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("as_npy", [False, True])
 def test_a_million_faults_take_a_few_lines(tmp_path: Path, as_npy: bool) -> None:

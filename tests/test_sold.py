@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from helpers.markets import shipped
 from helpers.rational import Rational
 from helpers.sold import sold
 from prillm_or.curves.trace import trace
@@ -230,3 +231,36 @@ def test_a_shift_of_all_values_changes_no_flow_and_money_scales() -> None:
             one, other = (Path().solve(each, Limits()).upper_bound for each in (market, cents))
             assert one is not None
             assert other == pytest.approx(100 * one, rel=1e-9, abs=1e-9)
+
+
+def test_without_congestion_shares_and_the_best_price_are_hotellings() -> None:
+    """As derived in instances/tiny/README.md of `tastes`; here for any user, with a dispersion t of the rival's own."""
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        s, t, r, v, k = rng.uniform(4.0, 6.0), rng.uniform(0.8, 1.2), *rng.uniform(0.5, 2.0, 3)
+        market = replace(
+            shipped("tiny/tastes"),
+            dispersion=np.array([s]),
+            provider_dispersion=np.array([1.0, t]),
+            price=np.array([1.0, r]),
+            value=np.array([v, 0.0]),
+            unit_cost=np.array([k, 0.0]),
+        )
+        best = Path().solve(market, Limits()).prices
+        assert best is not None
+        # The load is demand (r + v + s t - p) / (s + s t) while both are used: the top is midway between its zeros.
+        assert best[0] == pytest.approx((r + v + s * t + k) / 2)
+        share = solve_users(user_problem(market), best).load[0] / market.demand[0]
+        assert share == pytest.approx((r + v + s * t - best[0]) / (s + s * t))
+
+
+def test_no_other_list_earns_more_than_the_one_found_by_hand() -> None:
+    """Of tiny/price-list: 14 at (2, 1). Dearer input takes as much output as dearer output takes input."""
+    market = shipped("tiny/price-list")
+    users = user_problem(market)
+    lists = [np.array([y, z]) for y in np.linspace(0.0, 6.0, 31) for z in np.linspace(0.0, 6.0, 31)]
+    profits = [profit_of(market, at, solve_users(users, at).billed) for at in lists]
+    assert max(profits) == pytest.approx(14.0)
+    np.testing.assert_allclose(lists[int(np.argmax(profits))], [2.0, 1.0])
+    slopes = load_slopes(users, solve_users(users, [2.0, 1.0]).laplacian)
+    np.testing.assert_allclose(slopes, [[-2.0, -1.0], [-1.0, -2.0]])

@@ -208,8 +208,8 @@ def _check_lists(change: object, market: Market, faults: Faults) -> None:
     mixes = (*_mixed(change, market), *placed(_inside(change, "add", "user"), "add", "users"))
     faults.add_all(mix_faults(mixes, components), "users", "mix")
     parts = [*placed(member(change, "providers"), "providers"), *new]
-    faults.add_all(list_faults(parts, components), "lists", "unknown")
-    faults.add_all(short_lists(new, BY_COMPONENT, components), "lists", "short")
+    faults.add_all(list_faults(parts, components), "providers", "lists")
+    faults.add_all(short_lists(new, BY_COMPONENT, components), "providers", "short")
     for at, part in new:
         if market.congested and isinstance(part, dict) and "capacity" not in part:
             faults.add((*at, "capacity"), "missing", "add", "capacity")

@@ -22,7 +22,8 @@ def check_links(document: object, faults: Faults) -> None:
     """Check what ties fields together: names, what the leader sets and may leave out, mixes, and slopes."""
     users, providers, leader = (member(document, key) for key in ("users", "providers", "leader"))
     components = names_of(document)
-    faults.add_all((((name, i, "id"), what) for name, i, what in _repeated_ids(users, providers)), "ids", "repeated")
+    for name, items in (("users", users), ("providers", providers)):
+        faults.add_all((((name, i, "id"), what) for i, what in repeated(ids_of(items), name)), name, "repeated")
     twice = repeated(dict(enumerate(components)), "components")
     faults.add_all(((("components", c), what) for c, what in twice), "components", "repeated")
     check_leader(leader, providers, components, faults)
@@ -31,8 +32,7 @@ def check_links(document: object, faults: Faults) -> None:
     faults.add_all(_unpriced(leader, providers, components), "providers", "unpriced")
     faults.add_all(mix_faults(placed(users, "users"), components), "users", "mix")
     known = list(ids_of(providers).values())
-    named = valued(placed(users, "users"))
-    faults.add_all(_strangers(named, known), "users", "values")
+    faults.add_all(_strangers(valued(placed(users, "users")), known), "users", "values")
     if isinstance(document, dict):
         faults.add_all(_slopes(document), "users", "slopes")
 
@@ -85,14 +85,10 @@ def decided_of(leader: object, components: Sequence[str]) -> list[str]:
     return [name for name in components if not isinstance(decides, list) or name in decides]
 
 
-def _repeated_ids(users: object, providers: object) -> Iterator[tuple[str, int, str]]:
-    for name, items in (("users", users), ("providers", providers)):
-        yield from ((name, i, what) for i, what in repeated(ids_of(items), name))
-
-
 def _strangers(named: Iterable[tuple[Where, object]], known: Sequence[str]) -> Found:
+    there = set(known)
     for where, name in named:
-        if known and isinstance(name, str) and name not in known:
+        if there and isinstance(name, str) and name not in there:
             yield where, f"no provider has the id {shown(name)}{meant(name, list(known))}"
 
 
