@@ -112,6 +112,29 @@ def test_one_decision(seed: int) -> None:
     check_one_decision(seed, "kkt-bigm" if seed % 2 else "kkt-bilinear", (3, 4))
 
 
+def test_crowds_of_a_billion() -> None:
+    # Below the best price somebody is served at a loss: the profit jumps by 44 % within a part in 10^9 of the price.
+    rng = np.random.default_rng(8)
+    market = sold(8, n=int(rng.integers(2, 6)), m=int(rng.integers(3, 6)), congested=True, own_weights=False)
+    market = replace(market, count=np.floor(10.0 ** (9 * rng.uniform(0.6, 1.0, market.n))))
+    best = best_profit(market)
+    for solver in PROVING:
+        profit, bound = proven(market, solver, "kkt-bigm")
+        assert profit == pytest.approx(best, rel=GAP)
+        assert bound >= best * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("solver", PROVING)
+def test_a_decision_that_concerns_nobody(solver: str) -> None:
+    # Nobody buys what is decided, and its reach is 0: it is no measure of money.
+    market = sold(2, n=3, m=4, decides=("output",), congested=False)
+    assert market.components == ("input", "output")
+    alone = replace(market, mix=np.array([[1.0, 0.0]] * 3))
+    profit, bound = proven(alone, solver, "kkt-bigm")
+    assert profit == pytest.approx(best_profit(alone), rel=GAP)
+    assert bound >= profit - 1e-9 * abs(profit)
+
+
 def test_highs_returns_the_point_that_it_claims() -> None:
     # Its presolve improves the start; it returned the start itself, with the objective of the better point: 1 % short.
     assert check_one_decision(1088, "kkt-bigm") == "agreed"

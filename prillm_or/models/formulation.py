@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyomo.environ as pyo
 
-from prillm_or.market.decisions import FACTOR, per_unit, sizes
+from prillm_or.market.decisions import FACTOR, all_prices, per_unit, sizes
 from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, costs, slopes, weight_ratio
 from prillm_or.models.capabilities import Capability
@@ -143,8 +143,9 @@ def scaled_market(market: Market, highest: Array | None = None) -> tuple[Market,
     """
     congestion = mean_ratio(weight_ratio(market)) if market.congested else 1.0
     volume = float(market.demand.mean())
-    money = float((sizes(market) * (market.price_cap if highest is None else highest)).max())
     own = list(market.leader)
+    dearest = all_prices(market, market.price_cap if highest is None else highest)
+    money = float(per_unit(market, dearest[own]).max())
     tastes = market.pair_dispersion / market.price_weight[:, None]
     other = float(per_unit(market, market.unit_cost[own]).max() + tastes.max())
     if market.congested:

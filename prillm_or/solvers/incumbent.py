@@ -85,10 +85,13 @@ class Incumbent:
         return found.by_decision + slopes.T @ margin + beside, slopes
 
     def offer_near(self, prices: Array) -> None:
-        """Offer prices that a solver found, and some a little lower.
+        """Offer decisions that a solver found, and some a little lower; of price lists, some a little higher, too.
 
-        Where a huge capacity makes the load fall from all to nothing within a solver's tolerance, the prices themselves
-        may lie just beyond the edge.
+        Where a huge capacity or count makes the load fall from all to nothing within a solver's tolerance, the prices
+        themselves may lie just beyond the edge; and just before it, where those who leave there are served at a loss.
         """
+        cap = self.market.price_cap
         for step in (0.0, *_STEPS_BACK):
-            self.offer(prices - step * self.market.price_cap)
+            self.offer(prices - step * cap)
+            if step and not self.market.plain:
+                self.offer(prices + step * cap)
