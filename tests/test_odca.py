@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from helpers.answers import hand_answers, price_and_expected_profit, profit_at
 from helpers.markets import draw_market, with_unit_cost
+from helpers.sold import sold
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
+from prillm_or.market.selection import select
 from prillm_or.solvers.odca import Odca
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.equilibrium import equilibrium_at, user_problem
 
 
 def proposed(market: Market) -> tuple[float, float]:
@@ -55,6 +59,41 @@ def test_it_is_exact_for_one_user(kind: str) -> None:
         price, expected = proposed(market)
         assert profit_at(market, [price]) == pytest.approx(best.upper_bound, rel=1e-9, abs=noise)
         assert expected == pytest.approx(best.upper_bound, rel=1e-8, abs=noise)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_it_is_exact_without_congestion(seed: int) -> None:
+    market = sold(seed, n=4, m=4, decides="plain", congested=False)
+    best = profit_at(market, np.array(list(solve(market, solver="path").prices.values())))
+    price, expected = proposed(market)
+    assert expected == pytest.approx(best, rel=1e-8, abs=1e-9)
+    assert profit_at(market, [price]) == pytest.approx(best, rel=1e-8, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_crowds_and_tastes_in_its_own_model(seed: int) -> None:
+    # Each of the users of a row is alone, so that the row's flow f costs 2 f / (alpha count) + s f / (w_q D) at the
+    # margin: as in the market without congestion whose dispersion is D times that slope.
+    market = sold(seed, n=4, m=4, decides="plain", congested=True, own_weights=False)
+    slope = 2 / np.multiply.outer(market.count, market.capacity) + market.pair_dispersion / market.demand[:, None]
+    price, expected = proposed(market)
+    for other in (price, *np.linspace(0, float(market.price_cap[0]), 21)):
+        load = sum(
+            equilibrium_at(
+                replace(
+                    select(market, [i]),
+                    congestion_weight=np.zeros(1),
+                    dispersion=np.ones(1),
+                    provider_dispersion=slope[i] * market.demand[i],
+                ),
+                [other],
+            ).load[0]
+            for i in range(market.n)
+        )
+        earned = (other - market.unit_cost[0]) * load
+        assert earned <= expected * (1 + 1e-8) + 1e-9
+        if other == price:
+            assert earned == pytest.approx(expected, rel=1e-8, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["one-rival", "cap-binds", "identical-rivals", "kink", "nobody"])

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.answers import hand_answers, price_and_expected_profit, profit_at
 from helpers.markets import draw_market
+from helpers.sold import sold
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.market.selection import select
@@ -77,6 +78,17 @@ def test_the_crowd_is_one_user_with_twice_the_capacities(kind: str) -> None:
         noise = 1e-12 * (market.price_cap[0] + market.unit_cost.max()) * market.demand.sum()
         assert expected == pytest.approx(best, rel=1e-8, abs=noise)
         assert profit_at(as_one_user(market), [price]) == pytest.approx(best, rel=1e-8, abs=noise)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("congested", [True, False])
+def test_it_is_exact_for_one_crowd_with_a_taste(seed: int, congested: bool) -> None:
+    market = sold(seed, n=1, m=4, decides="plain", congested=congested)
+    market = replace(market, count=np.full(1, 1e7), dispersion=np.ones(1))
+    best = Path().solve(market, Limits()).upper_bound
+    price, expected = proposed(market)
+    assert expected == pytest.approx(best, rel=1e-5, abs=1e-6)
+    assert profit_at(market, [price]) == pytest.approx(best, rel=1e-5, abs=1e-6)
 
 
 def test_it_is_exact_in_the_limit_of_many_identical_users() -> None:
