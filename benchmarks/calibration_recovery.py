@@ -164,6 +164,7 @@ def _generate(shape: Shape, seed: int) -> tuple[Preferences, Days]:
         group_ids=("everyone",),
         group=np.zeros(_USERS, dtype=np.intp),
         group_value=np.zeros((1, _PROVIDERS)),
+        user_value=np.zeros((_USERS, _PROVIDERS)),
         dispersion=0.0,
         dispersion_factor=np.ones(_USERS),
         provider_dispersion=np.ones(_PROVIDERS),

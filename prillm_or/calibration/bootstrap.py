@@ -132,6 +132,7 @@ def _widened(drawn: Preferences, centre: Preferences, wider: float) -> Preferenc
         dispersion_factor=factor(drawn.dispersion_factor, centre.dispersion_factor),
         provider_dispersion=factor(drawn.provider_dispersion, centre.provider_dispersion),
         group_value=centre.group_value + wider * (drawn.group_value - centre.group_value),
+        user_value=centre.user_value + wider * (drawn.user_value - centre.user_value),
     )
 
 

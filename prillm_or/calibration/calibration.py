@@ -124,6 +124,7 @@ class Calibration(Answer):
             "users": _users(preferences),
             "groups": _groups(preferences),
             "dispersion": _dispersion(preferences),
+            "user_values": _user_values(preferences),
             "intervals": _intervals(self),
             "scores": _method(ours[1]),
             "baselines": {name: _method(scored) for name, scored in others},
@@ -286,6 +287,15 @@ def _groups(preferences: Preferences) -> dict[str, dict[str, float]]:
         name: dict(zip(preferences.provider_ids, beyond.tolist(), strict=True))
         for name, beyond in zip(preferences.group_ids, preferences.group_value, strict=True)
     }
+
+
+def _user_values(preferences: Preferences) -> dict[str, dict[str, float]]:
+    """What each user holds each provider to be worth, in place of `values`; nothing where none differs of its own."""
+    if not preferences.user_value.any():
+        return {}
+    by_user = preferences.value_by_user.tolist()
+    names = preferences.provider_ids
+    return {user: dict(zip(names, own, strict=True)) for user, own in zip(preferences.user_ids, by_user, strict=True)}
 
 
 def _dispersion(preferences: Preferences) -> dict[str, Any] | None:

@@ -5,9 +5,11 @@
 
 `{"congestion", "delay", "values": [one for each provider], "price_factors": [one for each user],
 "congestion_factors": [one for each user], "group_values": {group: [one for each provider]}, "dispersion",
-"dispersion_factors": [one for each user], "provider_dispersions": [one for each provider]}`
+"dispersion_factors": [one for each user], "provider_dispersions": [one for each provider],
+"user_values": {user: [one for each provider]}}`
 
-in the meaning of `Preferences`; factors that are all 1, groups, their values and a dispersion of 0 are left out.
+in the meaning of `Preferences`; factors that are all 1, groups, their values, those of users (what they add to the
+common ones) and a dispersion of 0 are left out.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ class _Drawn(Part):
     dispersion: NonNegative = 0.0
     dispersion_factors: list[Positive] | None = None
     provider_dispersions: list[Positive] | None = None
+    user_values: dict[Text, list[float]] = Field(default_factory=dict)
     group_values: dict[Text, list[float]] = Field(default_factory=dict)
 
 
@@ -166,6 +169,8 @@ def _document(preferences: Preferences, grouped: bool) -> dict[str, Any]:
             document[key] = factor.tolist()
     if preferences.dispersion:
         document["dispersion"] = preferences.dispersion
+    if preferences.user_value.any():
+        document["user_values"] = dict(zip(preferences.user_ids, preferences.user_value.tolist(), strict=True))
     if grouped:
         document["group_values"] = dict(zip(preferences.group_ids, preferences.group_value.tolist(), strict=True))
     return document
@@ -207,6 +212,7 @@ def _preferences(parsed: _DrawsFile, drawn: _Drawn, groups: tuple[str, ...]) -> 
         group_ids=groups,
         group=np.array([groups.index(parsed.groups[user]) if parsed.groups else 0 for user in parsed.users], np.intp),
         group_value=np.array([drawn.group_values.get(name, [0.0] * m) for name in groups]),
+        user_value=np.array([drawn.user_values.get(name, [0.0] * m) for name in parsed.users]),
         dispersion=drawn.dispersion,
         dispersion_factor=factor(drawn.dispersion_factors),
         provider_dispersion=np.ones(m) if drawn.provider_dispersions is None else np.array(drawn.provider_dispersions),

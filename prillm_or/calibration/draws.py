@@ -60,7 +60,8 @@ def drawn_markets(draws: Draws, market: Market, count: int) -> tuple[Market, ...
     central = _Wants(draws.centre, *places)
     _check_centre(draws, market, central)
     chosen = draws.drawn[:count]
-    if not any(preferences.group_value.any() for preferences in (draws.centre, *chosen)):
+    grouped = any(preferences.group_value.any() for preferences in (draws.centre, *chosen))
+    if draws.centre.user_value.any() or not grouped:
         return tuple(_market(market, _Wants(preferences, *places), market.delay) for preferences in chosen)
     waiting = np.maximum(market.delay_weight[:, None] * market.delay - central.lacking, 0.0)
     if draws.centre.delay == 0 and any(preferences.delay > 0 for preferences in chosen):
@@ -84,6 +85,10 @@ class _Wants:
         highest = by_user.max(axis=0)
         self.value = highest[j] - highest[j].min()
         self.lacking = (highest - by_user)[np.ix_(i, j)]
+        self.user_values = np.empty((0, 0))
+        if preferences.user_value.any():
+            self.value = preferences.value[j] - preferences.value[j].min()
+            self.user_values = by_user[np.ix_(i, j)]
         self.price_weight = preferences.price_factor[i]
         self.congestion_weight = preferences.congestion_weight[i]
         self.delay_weight = preferences.delay
@@ -95,6 +100,7 @@ def _market(market: Market, wants: _Wants, delay: Array) -> Market:
     return replace(
         market,
         value=wants.value,
+        user_values=wants.user_values,
         price_weight=wants.price_weight,
         congestion_weight=wants.congestion_weight,
         delay_weight=np.full(market.n, wants.delay_weight),
@@ -150,7 +156,8 @@ def _check_centre(draws: Draws, market: Market, central: _Wants) -> None:
 
 
 def _differences(draws: Draws, market: Market, central: _Wants) -> Iterator[str]:
-    weighs_delays = 1.0 if draws.centre.group_value.any() else central.delay_weight
+    centre = draws.centre
+    weighs_delays = 1.0 if centre.group_value.any() and not centre.user_value.any() else central.delay_weight
     size = max(float(central.value.max()), float(market.price_cap.max()))
     value = market.value - market.value.min()
     for what, names, has, fitted, digits in (
@@ -158,10 +165,14 @@ def _differences(draws: Draws, market: Market, central: _Wants) -> Iterator[str]
         ("weight of price", market.user_ids, market.price_weight, central.price_weight, 0.0),
         ("weight of congestion", market.user_ids, market.congestion_weight, central.congestion_weight, 0.0),
         ("weight of delay", market.user_ids, market.delay_weight, np.full(market.n, weighs_delays), 0.0),
+        ("own value", market.user_ids, market.user_values, central.user_values, _SAME * size),
         ("dispersion", market.user_ids, market.dispersion, central.dispersion, 0.0),
         ("dispersion", market.provider_ids, market.provider_dispersion, central.provider_dispersion, 0.0),
     ):
+        if has.shape != fitted.shape:
+            yield f"{what}: the market has them of {has.size // market.m} users, the fit of {fitted.size // market.m}"
+            continue
         wrong = np.abs(has - fitted) > np.maximum(_SAME * np.abs(fitted), digits)
         if wrong.any():
-            k = int(wrong.argmax())
-            yield f"{what} of {names[k]}: {has[k]:.10g}, the fit has {fitted[k]:.10g}"
+            k = np.unravel_index(int(wrong.argmax()), wrong.shape)
+            yield f"{what} of {names[k[0]]}: {has[k]:.10g}, the fit has {fitted[k]:.10g}"

@@ -123,7 +123,7 @@ def fit_path(
     weight = _weights(days, weight)
     s = parameters.specification
     dispersion = s.dispersion and DISPERSIONS[0]
-    common = replace(s, own_congestion=False, own_price=False, groups={}, dispersion=dispersion)
+    common = replace(s, own_congestion=False, own_price=False, own_values=False, groups={}, dispersion=dispersion)
     alike = parameters_of(common, days, parameters.user_ids, parameters.provider_ids, "common")
     search, starts = _Search(days, alike, weight), starting_points(days, alike)
     wanted = sorted(set(shrinkages), reverse=True)

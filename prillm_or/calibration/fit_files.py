@@ -54,6 +54,7 @@ class FitFile(_Read):
     values: dict[str, NonNegative] = Field(min_length=1)
     users: dict[str, _User] = Field(default_factory=dict)
     groups: dict[str, dict[str, float]] = Field(default_factory=dict)
+    user_values: dict[str, dict[str, float]] = Field(default_factory=dict)
     dispersion: _Dispersion | None = None
     shrinkage: NonNegative = 0.0
 
@@ -78,6 +79,10 @@ def read_earlier(path: str | os.PathLike[str]) -> Earlier:
         raise FitError("\n".join(f"{path}: {line}" for line in faults.lines()))
     users, values = parsed.users, np.array(list(parsed.values.values()))
     groups, tastes = tuple(parsed.groups) or (EVERYONE,), parsed.dispersion
+    beyond = np.array([[parsed.groups.get(name, {}).get(j, 0.0) for j in parsed.values] for name in groups])
+    group = np.array([groups.index(own.group) if own.group in groups else 0 for own in users.values()], np.intp)
+    shared = values - values.min() + beyond[group]
+    told = [[parsed.user_values.get(name, {}).get(j, np.nan) for j in parsed.values] for name in users]
     preferences = Preferences(
         user_ids=tuple(users),
         provider_ids=tuple(parsed.values),
@@ -87,8 +92,9 @@ def read_earlier(path: str | os.PathLike[str]) -> Earlier:
         price_factor=np.array([own.price for own in users.values()]),
         congestion_factor=np.array([own.congestion for own in users.values()]),
         group_ids=groups,
-        group=np.array([groups.index(own.group) if own.group in groups else 0 for own in users.values()], np.intp),
-        group_value=np.array([[parsed.groups.get(name, {}).get(j, 0.0) for j in parsed.values] for name in groups]),
+        group=group,
+        group_value=beyond,
+        user_value=np.nan_to_num(np.array(told).reshape(shared.shape) - shared),
         dispersion=tastes.common if tastes else 0.0,
         dispersion_factor=np.array([tastes.users.get(name, 1.0) if tastes else 1.0 for name in users]),
         provider_dispersion=np.array([tastes.providers.get(name, 1.0) if tastes else 1.0 for name in parsed.values]),

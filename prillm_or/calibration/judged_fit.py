@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -147,7 +147,7 @@ def fit_and_judge(
 def _fit(
     observations: Observations, days: Days, options: Options, earlier: Earlier | None
 ) -> tuple[Fit, ShrinkageChoice | None]:
-    specification = options.specification
+    specification = replace(options.specification, families=observations.families)
     users, providers = observations.user_ids, observations.provider_ids
     parameters = parameters_of(specification, days, users, providers, observations.name)
     weight = np.ones(days.demand.shape)

@@ -12,6 +12,8 @@ _ALONE = {
     "dispersion": "It is the scale of money: days on which prices move would tell.",
     "weight of congestion": "It is the scale of money: days on which prices move would tell.",
     "weight of delay": "Delays hardly differ where users choose. Days or users with other delays would tell.",
+    "own value of ": "The user is seen to choose none of them, or all at the same margin. Days on which it takes or "
+    "leaves them would tell; until then shrinkage decides.",
     "own dispersion of ": "Each is seen at one provider or none. Days on which they split their demand would tell; "
     "until then shrinkage decides.",
     "own dispersion at ": "Nobody is seen to give each a part of a demand. Days on which users do would tell; until "

@@ -181,7 +181,8 @@ def _rows(observations: Observations, stem: str) -> dict[str, list[Any]]:
         j, t = np.nonzero(observations.offered.T)
         columns = {"day": [days[k] for k in t], "provider": [providers[k] for k in j]}
         told = ("capacity",) if observations.components else ("price", "capacity")
-        return columns | {key: getattr(observations, key)[t, j].tolist() for key in told}
+        columns |= {key: getattr(observations, key)[t, j].tolist() for key in told}
+        return columns | ({"family": [observations.families[k] for k in j]} if observations.families else {})
     if stem == "flows":
         i, t, j = np.nonzero(observations.flow.transpose(1, 0, 2))
         values = observations.flow[t, i, j].tolist()

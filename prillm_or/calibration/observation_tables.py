@@ -33,7 +33,8 @@ def _provider_columns(names: Iterable[str]) -> Sequence[Column]:
     components = components_of(names)
     prices = (Column(PRICE + component, Kind.NON_NEGATIVE) for component in components)
     single = Column("price", Kind.NON_NEGATIVE, optional=bool(components))
-    return (_DAY, _PROVIDER, single, Column("capacity", Kind.POSITIVE), *prices)
+    family = Column("family", Kind.TEXT, optional=True)
+    return (_DAY, _PROVIDER, single, Column("capacity", Kind.POSITIVE), *prices, family)
 
 
 COLUMNS: Mapping[str, Columns] = {
@@ -79,6 +80,7 @@ def fields_of_tables(tables: Mapping[str, Table | None], source: str, faults: Fa
     mixes = tables.get("mixes")
     _check_links(flows, providers, delays, faults)
     if providers is not None:
+        _check_families(providers, faults)
         _check_mixes(flows, providers, mixes, "mixes" in tables, faults)
     if flows is None or providers is None or delays is None or faults.lines():
         raise ObservationsError(source, faults.lines())
@@ -91,7 +93,8 @@ def fields_of_tables(tables: Mapping[str, Table | None], source: str, faults: Fa
     if faults.lines():
         raise ObservationsError(source, faults.lines())
     names = {"days": axes.days, "user_ids": axes.users, "provider_ids": axes.providers, "components": axes.components}
-    return {field: tuple(axis) for field, axis in names.items()} | arrays
+    families = _families(providers)
+    return {field: tuple(axis) for field, axis in names.items()} | {"families": tuple(families.values())} | arrays
 
 
 def _check_links(flows: Table | None, providers: Table | None, delays: Table | None, faults: Faults) -> None:
@@ -104,6 +107,26 @@ def _check_links(flows: Table | None, providers: Table | None, delays: Table | N
         return
     for table, column in ((flows, "user"), (providers, "provider"), (flows, "day")):
         _check_known(delays, table, column, faults)
+
+
+def _families(providers: Table) -> dict[str, str]:
+    """The family that the first row of each provider names; nothing where none is named."""
+    found: dict[str, str] = {}
+    for name, family in zip(providers.texts["provider"], providers.texts.get("family", ()), strict=False):
+        found.setdefault(name, family)
+    return found
+
+
+def _check_families(providers: Table, faults: Faults) -> None:
+    """Check that a provider is of one family on all days."""
+    first, names, own = _families(providers), providers.texts["provider"], providers.texts.get("family", ())
+    moved = [k for k, family in enumerate(own) if family != first[names[k]]]
+    providers.note(
+        faults,
+        moved,
+        "family",
+        lambda k: f"{shown(own[k])}, and {shown(first[names[k]])} in a row before; a provider is of one family",
+    )
 
 
 def _check_known(table: Table, other: Table | None, column: str, faults: Faults) -> None:

@@ -75,6 +75,9 @@ class Observations:
     components, mix
         Names of what is billed apart, as in `Market`, and shape (T, n, C), >= 0: units of each component in one unit of
         a user's volume, some > 0 where it is there. Left out, a unit of volume has one price.
+    families
+        Shape (m,): the name of each provider's family, such as who makes the models that it serves; left out, none is
+        known.
     units
         Labels, as in `Market`.
     leader
@@ -96,6 +99,7 @@ class Observations:
     delay: Array
     components: tuple[str, ...] = ()
     mix: Array = field(default_factory=lambda: np.empty(0))
+    families: tuple[str, ...] = ()
     units: Units = field(default_factory=Units)
     leader: Leader | None = None
 
@@ -105,7 +109,7 @@ class Observations:
         checked_kinds(self, kinds, problems)
         for name in ("flow", "price", "capacity", "delay"):
             object.__setattr__(self, name, checked_array(name, getattr(self, name), problems))
-        for name in ("days", "user_ids", "provider_ids", "components"):
+        for name in ("days", "user_ids", "provider_ids", "components", "families"):
             object.__setattr__(self, name, checked_ids(name, getattr(self, name), problems))
         mix = self.mix if self.components or np.size(self.mix) else np.empty((self.T, self.n, 0))
         object.__setattr__(self, "mix", checked_array("mix", mix, problems))
@@ -272,6 +276,7 @@ def without_absent(observations: Observations) -> Observations:
         observations,
         user_ids=tuple(observations.user_ids[k] for k in i),
         provider_ids=tuple(observations.provider_ids[k] for k in j),
+        families=tuple(observations.families[k] for k in j) if observations.families else (),
         flow=observations.flow[:, i][:, :, j],
         price=observations.price[:, j],
         capacity=observations.capacity[:, j],
@@ -285,6 +290,7 @@ def market_of(
     day: str,
     *,
     value: ArrayLike = 0.0,
+    user_values: Array | None = None,
     price_weight: ArrayLike = 1.0,
     congestion_weight: ArrayLike = 1.0,
     delay_weight: ArrayLike = 1.0,
@@ -300,6 +306,8 @@ def market_of(
         One of `observations.days`.
     value
         Shape (m,) or one number, currency per volume unit: what users hold each provider to be worth.
+    user_values
+        Shape (n, m): the same of each user's own, in place of it; None where it has none.
     price_weight, congestion_weight, delay_weight
         Shape (n,) or one number each: users' weights.
     dispersion, provider_dispersion
@@ -329,6 +337,7 @@ def market_of(
         price=observations.price[t, j],
         capacity=observations.capacity[t, j],
         value=np.broadcast_to(value, observations.m)[j],
+        user_values=np.empty((0, 0)) if user_values is None else user_values[np.ix_(i, j)],
         delay=observations.delay[t][np.ix_(i, j)],
         price_weight=wp,
         congestion_weight=wq,
@@ -431,6 +440,8 @@ def _shape_problems(observations: Observations) -> list[str]:
     }
     if components:
         expected["price"] = (t, m, len(components))
+    if observations.families and len(observations.families) != m:
+        return [f"families: expected {m} names, one for each provider, got {len(observations.families)}"]
     found = {name: getattr(observations, name).shape for name in expected}
     return [
         f"{name}: expected shape {shape}, got {found[name]}" for name, shape in expected.items() if found[name] != shape

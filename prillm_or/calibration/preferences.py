@@ -48,6 +48,8 @@ class Preferences:
     dispersion_factor, provider_dispersion
         Shapes (n,) and (m,): factors of a user's own, and of a provider; their product times `dispersion` is s_ij of
         `Market`.
+    user_value
+        Shape (n, m): what a user of its own holds a provider to be worth beyond `value` and its group.
     """
 
     user_ids: tuple[str, ...]
@@ -63,11 +65,12 @@ class Preferences:
     dispersion: float
     dispersion_factor: Array
     provider_dispersion: Array
+    user_value: Array
 
     @property
     def value_by_user(self) -> Array:
         """Shape (n, m): what each user holds each provider to be worth."""
-        return self.value + self.group_value[self.group]
+        return self.value + self.group_value[self.group] + self.user_value
 
     @property
     def congestion_weight(self) -> Array:
@@ -89,7 +92,7 @@ class Preferences:
         """Whether all users want the same."""
         factors = (self.price_factor, self.congestion_factor, self.dispersion_factor)
         alike = all(bool((factor == 1.0).all()) for factor in factors)
-        return alike and not self.group_value.any()
+        return alike and not self.group_value.any() and not self.user_value.any()
 
 
 def equilibria(preferences: Preferences, days: Days) -> Settled:
@@ -119,6 +122,10 @@ def aligned(preferences: Preferences, user_ids: Sequence[str], provider_ids: Seq
     for place, name in enumerate(provider_ids):
         if name in j:
             beyond[:, place] = preferences.group_value[:, j[name]]
+    own = np.zeros((len(user_ids), len(provider_ids)))
+    for row, user in enumerate(user_ids):
+        if user in i:
+            own[row] = [preferences.user_value[i[user], j[name]] if name in j else 0.0 for name in provider_ids]
 
     def factor(own: Array) -> Array:
         return np.array([own[i[name]] if name in i else 1.0 for name in user_ids])
@@ -136,14 +143,16 @@ def aligned(preferences: Preferences, user_ids: Sequence[str], provider_ids: Seq
         ),
         group=np.array([preferences.group[i[name]] if name in i else len(beyond) - 1 for name in user_ids]),
         group_value=beyond,
+        user_value=own,
     )
 
 
 def market_with(preferences: Preferences, observations: Observations, day: str, description: str = "") -> Market:
     """Compose the market of one day in which users want what `preferences` say.
 
-    A market has one value for each provider; where groups have their own, it is the largest of them, and what a group
-    holds it to be worth less counts as delay: d'_ij = w_d d_ij + b_j - b_ij with a weight of 1.
+    Where groups have values of their own, that of the market is the largest of them, and what a group holds a provider
+    to be worth less counts as delay: d'_ij = w_d d_ij + b_j - b_ij with a weight of 1. Values of users'
+    own are those of the market.
 
     Raises
     ------
@@ -152,7 +161,8 @@ def market_with(preferences: Preferences, observations: Observations, day: str, 
     """
     by_user = preferences.value_by_user
     value, delay_weight = preferences.value, preferences.delay
-    if preferences.group_value.any():
+    user_values = by_user if preferences.user_value.any() else None
+    if user_values is None and preferences.group_value.any():
         value = by_user.max(axis=0)
         money = f"{observations.units.currency} per {observations.units.volume}"
         observations = replace(
@@ -165,6 +175,7 @@ def market_with(preferences: Preferences, observations: Observations, day: str, 
         observations,
         day,
         value=value - value.min(),
+        user_values=user_values,
         price_weight=preferences.price_factor,
         congestion_weight=preferences.congestion_weight,
         delay_weight=delay_weight,

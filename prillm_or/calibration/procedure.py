@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prillm_or.calibration.judged_fit import Options
     from prillm_or.calibration.observations import Observations
 
-_OWN = ("congestion", "price")
+_OWN = ("congestion", "price", "values")
 _LEAST_HALF_LIFE = 0.01
 
 
@@ -42,7 +42,8 @@ def calibrate(
     observations
         Who routed what, at which prices: themselves, or their folder.
     own
-        Names of weights of which each user has its own, shrunk towards the common one: `congestion`, `price`.
+        What each user has of its own, shrunk towards the common one: weights of `congestion` or `price`, or `values`,
+        which are shrunk towards those of the provider's family where observations name families.
     groups
         Users with values of their own, by the name of the group.
     dispersion
@@ -143,6 +144,7 @@ def _options(
         specification=Specification(
             own_congestion="congestion" in own,
             own_price="price" in own,
+            own_values="values" in own,
             groups=_groups(groups),
             congestion=congestion,
             dispersion=next((kind for kind in DISPERSIONS if kind == dispersion), None),

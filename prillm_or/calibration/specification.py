@@ -3,26 +3,30 @@ r"""Specification: which preferences a fit may choose, and the vector of numbers
 With units of money (a mean price) and waiting (a mean delay), so that all numbers are of order 1,
 
     w_q = exp(theta_q),    w_d = theta_d money / waiting,    b_j = money theta_j,
-    w_q,i = w_q exp(u_i),  w_p,i = exp(v_i),                 b_ij = b_j + money delta_g(i)j,
+    w_q,i = w_q exp(u_i),  w_p,i = exp(v_i),     b_ij = b_j + money (delta_g(i)j + phi_iF(j) + eps_ij),
     s_ij = money exp(theta_s + e_i), or money exp(theta_s + h_j),
 
 and the offsets of `users/differentiable.py` are g_ij = (w_p,i p_j + w_d d_ij - b_ij) / w_q,i. Their derivatives are
 short:
 
     dg/dtheta_q = dg/du_i = -g,    dg/dtheta_d = (money / waiting) d / w_q,i,    dg/dv_i = w_p,i p / w_q,i,
-    dg/dtheta_j = dg/ddelta_gj = -money / w_q,i.
+    dg/dtheta_j = dg/ddelta_gj = dg/dphi_iF = dg/deps_ij = -money / w_q,i.
+
+F(j) is the family of provider j: what a user of its own holds a provider to be worth is shrunk towards what it holds
+the family to be worth, and that towards the common value.
 
 Dispersion is in the widths of pairs, 1/a_ij = 1/alpha_j + r_ij with r_ij = s_ij / (w_q,i D_i), and
 
     dr/dtheta_s = dr/de_i = dr/dh_j = r,    dr/dtheta_q = dr/du_i = -r.
 
 The value of one provider, the reference, is held at 0: a constant added to all changes no flow. What is a user's own,
-u, v, delta and e, and h of a provider, is shrunk towards 0, the common one. Where congestion is left out beside
-dispersion, w_q is 0, no money is divided and alpha is infinite; without dispersion, w_q is next to nothing.
+u, v, delta, phi, eps and e, and h of a provider, is shrunk towards 0, the common one. Where congestion is left out
+beside dispersion, w_q is 0, no money is divided and alpha is infinite; without dispersion, w_q is next to nothing.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -59,6 +63,8 @@ class Specification:
         Whether providers may differ in value, and whether congestion counts; without, they are the paper's baselines.
     dispersion
         Whose dispersion is fitted: one for all, or with a factor of each user or of each provider; None for none.
+    own_values, families
+        Whether each user has values of its own, and the name of each provider's family, m of them, or none.
     """
 
     own_congestion: bool = False
@@ -67,11 +73,14 @@ class Specification:
     values: bool = True
     congestion: bool = True
     dispersion: Dispersion | None = None
+    own_values: bool = False
+    families: tuple[str, ...] = ()
 
     @property
     def own(self) -> bool:
         """Whether users may differ, or tastes for providers, so that there is something to shrink."""
-        return self.own_congestion or self.own_price or bool(self.groups) or self.dispersion in ("user", "provider")
+        own = self.own_congestion or self.own_price or self.own_values or bool(self.groups)
+        return own or self.dispersion in ("user", "provider")
 
     @property
     def congested(self) -> bool:
@@ -116,7 +125,9 @@ class Parameters:
     @property
     def shrunk(self) -> NDArray[np.intp]:
         """Entries that are a user's, a group's or a provider's own."""
-        return np.concatenate([np.arange(self.size)[self.places[kind]] for kind in ("u", "v", "delta", "e", "h")])
+        return np.concatenate(
+            [np.arange(self.size)[self.places[kind]] for kind in ("u", "v", "delta", "e", "h", "phi", "eps")]
+        )
 
     def names(self) -> Iterator[str]:
         """What each entry is, for people."""
@@ -132,6 +143,22 @@ class Parameters:
         yield from ["dispersion"] * (s.dispersion is not None)
         yield from (f"own dispersion of {name}" for name in self.user_ids if s.dispersion == "user")
         yield from (f"own dispersion at {name}" for name in self.provider_ids if s.dispersion == "provider")
+        if s.own_values:
+            yield from (f"own value of family {family} to {user}" for user in self.user_ids for family in self.families)
+            yield from (f"own value of {name} to {user}" for user in self.user_ids for name in self.provider_ids)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families of two providers or more: in another, its value is that of its only member."""
+        count = Counter(self.specification.families)
+        return tuple(name for name, size in count.items() if size > 1)
+
+    @property
+    def membership(self) -> Array:
+        """1 where a provider (columns) is of a family (rows), else 0."""
+        m = len(self.provider_ids)
+        rows = [[float(name == family) for name in self.specification.families] for family in self.families]
+        return np.array(rows).reshape(-1, m)
 
     def bounds(self) -> tuple[Array, Array]:
         """Lowest and highest theta: weights of delay are not negative, others of a size that can be computed with."""
@@ -161,6 +188,11 @@ class Parameters:
                 theta[self.places[kind]] = entry
         if self.specification.groups and preferences.group_ids == self.group_ids:
             theta[self.places["delta"]] = (preferences.group_value / self.money).ravel()
+        if self.specification.own_values:
+            # Of all splits into families and providers that with the least squares.
+            own, member = preferences.user_value / self.money, self.membership
+            phi = own @ (member / (1.0 + member.sum(axis=1, keepdims=True))).T
+            theta[self.places["phi"]], theta[self.places["eps"]] = phi.ravel(), (own - phi @ member).ravel()
         return theta
 
     def unpack(self, theta: Array) -> Preferences:
@@ -184,6 +216,7 @@ class Parameters:
             dispersion=self._dispersion(theta),
             dispersion_factor=own["e"] if own["e"].size else np.ones(n),
             provider_dispersion=own["h"] if own["h"].size else np.ones(m),
+            user_value=self._own_values(theta),
         )
 
     def offsets(self, theta: Array, days: Days) -> Array:
@@ -193,6 +226,8 @@ class Parameters:
         value = np.broadcast_to(self._values(theta), (n, m))
         if self.specification.groups:
             value = value + self.money * theta[self.places["delta"]].reshape(-1, m)[self.group]
+        if self.specification.own_values:
+            value = value + self._own_values(theta)
         own = price_weight[:, None] * days.paid + self._delay(theta) * days.delay - value
         return np.asarray(own / self._weights(theta)[:, None])
 
@@ -217,6 +252,11 @@ class Parameters:
             if s.groups:
                 first = at["delta"].start + m * self.group[i]
                 changes[:, i, np.arange(m), first + np.arange(m)] = -self.money * per_weight[i]
+            if s.own_values:
+                first, count = at["eps"].start + m * i, len(self.families)
+                changes[:, i, np.arange(m), first + np.arange(m)] = -self.money * per_weight[i]
+                family = slice(at["phi"].start + count * i, at["phi"].start + count * (i + 1))
+                changes[:, i, :, family] = -self.money * per_weight[i] * self.membership.T
         return changes
 
     def tastes(self, theta: Array) -> Array:
@@ -261,6 +301,14 @@ class Parameters:
             return np.zeros(len(self.provider_ids))
         return self.money * np.insert(theta[self.places["b"]], self.reference, 0.0)
 
+    def _own_values(self, theta: Array) -> Array:
+        """What users of their own hold providers to be worth beyond all others, shape (n, m)."""
+        n, m = len(self.user_ids), len(self.provider_ids)
+        if not self.specification.own_values:
+            return np.zeros((n, m))
+        phi = theta[self.places["phi"]].reshape(n, len(self.families))
+        return self.money * (phi @ self.membership + theta[self.places["eps"]].reshape(n, m))
+
     def _weights(self, theta: Array) -> Array:
         weight = np.full(len(self.user_ids), self._congestion(theta) if self.specification.congested else 1.0)
         return weight * np.exp(theta[self.places["u"]]) if self.specification.own_congestion else weight
@@ -295,6 +343,8 @@ def parameters_of(
         "s": int(s.dispersion is not None),
         "e": n * (s.dispersion == "user"),
         "h": m * (s.dispersion == "provider"),
+        "phi": n * sum(size > 1 for size in Counter(s.families).values()) * s.own_values,
+        "eps": n * m * s.own_values,
     }
     ends = np.cumsum(list(sizes.values())).tolist()
     places = {kind: slice(end - size, end) for (kind, size), end in zip(sizes.items(), ends, strict=True)}

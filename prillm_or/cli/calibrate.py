@@ -28,7 +28,7 @@ def command(
     ] = "",
     own: Annotated[
         list[str] | None,
-        typer.Option(metavar="congestion|price", help="Each user has its own weight, shrunk towards the common one."),
+        typer.Option(metavar="congestion|price|values", help="Each user has its own, shrunk towards the common one."),
     ] = None,
     group: Annotated[
         list[str] | None, typer.Option(metavar="NAME=ID,ID", help="Users with values of their own; once for each.")

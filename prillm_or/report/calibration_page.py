@@ -115,6 +115,8 @@ def _fitted(specification: Specification) -> Iterator[str]:
     yield "common preferences" + (f" without {' and '.join(missing)}" if missing else "")
     own = [name for name in ("congestion", "price") if getattr(specification, f"own_{name}")]
     yield from [f"each user's own weight of {' and of '.join(own)}"] * bool(own)
+    if specification.own_values:
+        yield "each user's own values"
     if specification.dispersion:
         by = "" if specification.dispersion == "common" else f" with factors by {specification.dispersion}"
         yield f"dispersion{by}"

@@ -57,6 +57,7 @@ def alike(n: int, value: ArrayLike, congestion: float, delay: float) -> Preferen
         group_ids=(EVERYONE,),
         group=np.zeros(n, dtype=np.intp),
         group_value=np.zeros((1, len(values))),
+        user_value=np.zeros((n, len(values))),
         dispersion=0.0,
         dispersion_factor=np.ones(n),
         provider_dispersion=np.ones(len(values)),
