@@ -14,10 +14,12 @@ from helpers.commands import in_process
 from helpers.markets import draw_market, make_market, shipped
 from helpers.sold import sold
 from prillm_or.abstraction import anchored, learned
+from prillm_or.abstraction.features import market_features, rival_features
 from prillm_or.abstraction.networks import LearnedNetworks
 from prillm_or.abstraction.refine import refine as refine_prices
 from prillm_or.abstraction.registry import AbstractionChoice
 from prillm_or.abstraction.small_market import Abstraction
+from prillm_or.abstraction.substitution import substitution
 from prillm_or.abstraction.training.curves import exact_curve
 from prillm_or.abstraction.training.scenarios import REAL, Sizes, scenario
 from prillm_or.abstraction.weights import write_weights
@@ -27,7 +29,7 @@ from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path as PathSolver
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium_at
+from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium_at, solve_users, user_problem
 from prillm_or.users.laplacian import Laplacian
 
 
@@ -190,15 +192,35 @@ def test_odd_markets(kind_of_market: str) -> None:
         assert result.profit <= best + 1e-9 * abs(best)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5])
-def test_price_lists_crowds_and_tastes_are_merged_by_the_closed_form(seed: int) -> None:
-    market = sold(seed, m=6, decides=("plain", "factor")[seed % 2], congested=seed > 2)
+@pytest.mark.parametrize("decides", ["factor", ("output",)])
+def test_price_lists_and_factors_are_merged_by_the_closed_form(decides: str | tuple[str, ...]) -> None:
+    market = sold(1, m=6, decides=decides)
     made, plain = learned.abstract(market, 2), anchored.abstract(market, 2)
-    assert made.notes == (*plain.notes, "as `anchored`: networks know no price lists, crowds or tastes")
+    assert made.notes == (*plain.notes, "as `anchored`: networks know no price lists and no factors")
     np.testing.assert_array_equal(made.market.delay, plain.market.delay)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_crowds_and_tastes_are_read_as_widths(seed: int) -> None:
+    market = sold(seed, m=6, decides="plain", congested=seed % 2 == 0)
     result = solve(market, abstraction=AbstractionChoice("learned", 2, refine=True))
     assert result.status == "heuristic"
     assert result.profit <= solve(market).profit * (1 + 1e-9)
+
+
+def test_features_of_a_vanishing_taste_are_those_of_none() -> None:
+    market = scenario(2)
+    tiny = replace(market, dispersion=np.full(market.n, 1e-9))
+    for which, other in zip(features_of(market), features_of(tiny), strict=True):
+        assert all(np.abs(one - which[name]).max() <= 1e-5 for name, one in other.items())
+
+
+def features_of(market: Market) -> list[dict[str, Array]]:
+    users = user_problem(market)
+    guess, before = market_features(market, users)
+    found = solve_users(users, np.array([guess]))
+    at = rival_features(market, users, found, substitution(users, found.laplacian))
+    return [{name: np.asarray(value, float) for name, value in one.arrays().items()} for one in (before, at)]
 
 
 def test_other_weights_change_the_anchor(tmp_path: Path) -> None:

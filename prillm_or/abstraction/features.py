@@ -5,6 +5,10 @@ Money is measured by qbar = sum D / sum alpha, the congestion if everybody sprea
 capacity, such as an outside option. Differences of money go through arsinh, ratios through a logarithm, so that heavy
 tails stay in range. Scaling money or volume changes no feature, nor does shifting all values.
 
+alpha is the capacity where users are one each and have no dispersion. Else it is the capacity with which a provider
+would take as much of as many such users at the same slack: (1 + 1 / n) / (1 / alpha_j + 1 / A_j), A_j the sum of its
+widths.
+
 Two sets: `market_features` before any equilibrium is known, at the best price of the `capacity` merge; and
 `rival_features` at an equilibrium of the full market.
 """
@@ -80,7 +84,8 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
     small = user_problem(merged)
     found = solve_users(small, np.array([guess]))
     level = found.multiplier / small.scale - users.shift
-    usual = users.capacity[~ample(market)]
+    size = _sizes(users)
+    usual = size[~ample(market)]
     unit = users.demand.sum() / usual.sum()
     share = users.demand / users.demand.sum()
     sensitivity = float(share @ users.sensitivity[:, 0])
@@ -111,15 +116,15 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
         ),
         rivals=np.stack(
             [
-                _log(users.capacity[rivals] / usual.mean()),
-                _log(users.capacity[rivals] / users.capacity[own]),
+                _log(size[rivals] / usual.mean()),
+                _log(size[rivals] / size[own]),
                 np.arcsinh((share @ level - mean) / unit),
             ],
             axis=-1,
         ),
         market=np.array(
             [
-                *_sizes(market, usual, own),
+                *_counts(market, float(size[own]), usual),
                 *(_log(price / guess) for price in (*guesses, float(today_anchor(market)[0]), market.price_cap[0])),
                 load / users.demand.sum() * market.m,
                 min(-guess * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
@@ -138,7 +143,8 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
     `answer` holds how loads and multipliers answer the leader's price there. A leader's several providers count as one.
     """
     leader, rivals = list(market.leader), list(market.rivals)
-    usual = users.capacity[~ample(market)]
+    size = _sizes(users)
+    usual = size[~ample(market)]
     unit = users.demand.sum() / usual.sum()
     share = users.demand / users.demand.sum()
     level = found.multiplier / users.scale - users.shift
@@ -147,7 +153,7 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
     leader_cost = users.base[:, leader] + users.sensitivity * found.prices + congestion[leader]
     load, slope = float(found.load[leader].sum()), float(answer.load[leader].sum())
     price = float(found.prices.mean())
-    width = float(users.capacity[leader].sum())
+    width = float(size[leader].sum())
     lost = max(-slope, _TINY * width)
 
     def of_pairs(block: slice) -> tuple[NDArray[Any], ...]:
@@ -168,8 +174,8 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
         ),
         rivals=np.stack(
             [
-                _log(users.capacity[rivals] / usual.mean()),
-                _log(users.capacity[rivals] / width),
+                _log(size[rivals] / usual.mean()),
+                _log(size[rivals] / width),
                 np.arcsinh(congestion[rivals] / unit),
                 answer.load[rivals] / lost,
                 found.load[rivals] / users.demand.sum(),
@@ -178,7 +184,7 @@ def rival_features(market: Market, users: UserProblem, found: Equilibrium, answe
         ),
         market=np.array(
             [
-                *_sizes(market, usual, leader),
+                *_counts(market, width, usual),
                 load / users.demand.sum() * market.m,
                 min(-price * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
                 np.arcsinh(float(share @ users.sensitivity[:, 0]) * price / unit),
@@ -202,8 +208,16 @@ def _single(shape: tuple[int, int, int], of_block: Callable[[slice], Iterable[ND
     return pairs
 
 
-def _sizes(market: Market, usual: Array, leader: int | list[int]) -> tuple[float, float, float]:
-    width = float(np.sum(market.capacity[leader]))
+def _sizes(users: UserProblem) -> Array:
+    """What stands for the capacities, shape (m,); see the module docstring."""
+    if users.width.ndim == 1:
+        return users.capacity
+    n = len(users.demand)
+    return np.asarray((1 + 1 / n) / (1 / users.capacity + 1 / users.width.sum(axis=0)))
+
+
+def _counts(market: Market, width: float, usual: Array) -> tuple[float, float, float]:
+    """Of users and rivals, and the leader's width among the usual ones."""
     return np.log(market.n) / 3, np.log(len(market.rivals)) / 2, float(_log(width / usual.mean()))
 
 

@@ -12,7 +12,8 @@ What the networks learn from is in `training/`. The first one also reads the bes
 baselines `spgce` and `odca`, in which users are one crowd or ignore each other. The merged rival keeps the capacity
 that was matched.
 
-Networks know no price lists, crowds or tastes: markets that have any are merged by the closed form, `anchored`.
+Networks know no price lists and no factors: such markets are merged by the closed form, `anchored`. Crowds and tastes
+they read as widths, though they learned from none.
 
 An anchor that is given, as when refining, is a price that a small market proposed: there the cap stays as it is. A
 leader with several providers is anchored at `capacity_anchor`, since the first network knows one price only.
@@ -32,7 +33,7 @@ from prillm_or.abstraction.anchored import merge_at
 from prillm_or.abstraction.anchors import capacity_anchor
 from prillm_or.abstraction.features import Features, market_features, rival_features
 from prillm_or.abstraction.networks import REACHES, SPAN, AnchorNetwork, KeepNetwork, LearnedNetworks
-from prillm_or.abstraction.small_market import Abstraction, read_by_networks, unreduced
+from prillm_or.abstraction.small_market import Abstraction, unreduced
 from prillm_or.abstraction.substitution import substitution
 from prillm_or.abstraction.weights import load_network
 from prillm_or.market.market import Array, Market
@@ -69,9 +70,9 @@ def abstract(
     """
     if len(market.rivals) <= keep:
         return unreduced(market)
-    if not read_by_networks(market):
+    if not market.plain:
         made = anchored.abstract(market, keep, anchor=anchor, start=start)
-        return replace(made, remark="as `anchored`: networks know no price lists, crowds or tastes")
+        return replace(made, remark="as `anchored`: networks know no price lists and no factors")
     return abstract_with(load_network("learned", LearnedNetworks, weights), market, keep, anchor, start)
 
 

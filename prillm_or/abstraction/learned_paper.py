@@ -22,13 +22,13 @@ from prillm_or.abstraction.small_market import (
     compose,
     means,
     new_name,
-    read_by_networks,
     unreduced,
     weights_of,
 )
 from prillm_or.abstraction.weights import load_network
 from prillm_or.errors import CombinationError
 from prillm_or.market.market import Array, Market
+from prillm_or.users.equilibrium import user_problem
 
 
 def abstract(market: Market, keep: int, *, weights: str | None = None) -> Abstraction:
@@ -50,7 +50,7 @@ def abstract(market: Market, keep: int, *, weights: str | None = None) -> Abstra
     """
     if len(market.rivals) <= keep:
         return unreduced(market)
-    if not read_by_networks(market) or market.user_values.size:
+    if not (market.plain and user_problem(market).width.ndim == 1) or market.user_values.size:
         raise CombinationError(
             f"{market.name}: abstraction learned-paper takes neither price lists nor factors, count, dispersion or "
             "values of users' own; anchored does"

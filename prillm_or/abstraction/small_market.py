@@ -98,11 +98,6 @@ class MergedRival:
     weights: Mapping[str, float]
 
 
-def read_by_networks(market: Market) -> bool:
-    """Whether a market is of the kind that networks learned from: plain prices, single users, no taste."""
-    return market.plain and market.congested and not market.dispersion.any() and bool((market.count == 1).all())
-
-
 def unreduced(market: Market) -> Abstraction:
     """The market itself, where there is nothing to leave out."""
     return Abstraction(market, tuple(market.provider_ids[j] for j in market.rivals), {})
