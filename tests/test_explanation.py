@@ -198,7 +198,7 @@ def test_elasticities_are_one_sided_derivatives(kind: str) -> None:
         found, s = explain(market), market.leader[0]
         if found.load <= 0:
             continue
-        h = 1e-7 * found.price
+        h = 1e-5 * found.price
         for sign, elasticity in ((-1, found.elasticity.left), (1, found.elasticity.right)):
             if elasticity is not None:
                 moved = float(equilibrium_at(market, [found.price + sign * h]).load[s])
@@ -317,7 +317,7 @@ def test_a_kink_at_the_cap_itself_is_the_end_and_no_kink() -> None:
     assert [user.leaves_at for user in found.users] == [None, None]
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [*range(30), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(30, 150))])
 def test_the_gradient_of_the_profit_is_that_of_equilibria(seed: int) -> None:
     """Against finite differences, with price lists, crowds, tastes, own values, and without congestion."""
     market = sold(seed, decides="components") if seed % 3 == 0 else sold(seed)
@@ -367,7 +367,9 @@ def test_the_price_of_a_component_and_a_factor_by_hand() -> None:
     assert factor.users[0].leaves_at == pytest.approx(3.5)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 8, 9])
+@pytest.mark.parametrize(
+    "seed", [0, 1, 2, 3, 5, 6, 8, 9, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 60))]
+)
 def test_what_is_said_of_price_lists_crowds_and_tastes_is_so(seed: int) -> None:
     """Against equilibria near the price, and the changed market solved anew."""
     market = sold(seed, 5, 4)
@@ -378,7 +380,7 @@ def test_what_is_said_of_price_lists_crowds_and_tastes_is_so(seed: int) -> None:
     assert [found.sold, found.load] == pytest.approx([sold_here, state.load[decision.provider]])
     assert found.profit == pytest.approx(profit_at(market, [found.price]))
     assert sum(user.profit for user in found.users) == pytest.approx(found.profit, abs=1e-9)
-    h = 1e-7 * found.price
+    h = 1e-5 * found.price  # so far that where exactly a kink lies, right to rounding, does not count
     for side, by in (("left", -h), ("right", h)):
         elasticity = getattr(found.elasticity, side)
         if elasticity is not None and found.price > 0:
@@ -390,7 +392,8 @@ def test_what_is_said_of_price_lists_crowds_and_tastes_is_so(seed: int) -> None:
                 # The two say together how the profit changes: (revenue - net cost) B'.
                 change = (profit_at(market, [found.price + by]) - found.profit) / by
                 cost = getattr(found.net_cost, side)
-                assert (revenue - cost) * slope == pytest.approx(change, abs=1e-4 * abs(found.profit))
+                bent = by * slope  # on a piece the profit is a parabola, exactly
+                assert (revenue - cost) * slope == pytest.approx(change - bent, abs=1e-4 * abs(found.profit))
     prices = po.equilibrium(market, {decision.name: found.price}).prices[decision.provider]
     for part in found.components:
         now = prices[market.components.index(part.component)]
