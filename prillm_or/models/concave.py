@@ -60,7 +60,11 @@ class ConcaveProfit:
         kappa = curvatures(market)
         if (most := float(kappa.max())) > 1:
             raise CombinationError(f"{not_concave(market, most)}; use {argument('model', 'kkt-bilinear')}")
-        by_load, self._own = slopes(market)
+        by_load, own = slopes(market)
+        # Each provider's terms are measured by its mean slope: where money is small beside congestion, slopes and their
+        # squares would be numbers that a solver has no digits for.
+        self._unit = own.mean(axis=0)
+        by_load, self._own = by_load / self._unit, own / self._unit
         self._kappa = kappa
         self._s = np.sqrt(_ratio_of_means(by_load, self._own))
         congested = model.providers if market.congested else []
@@ -152,14 +156,16 @@ class ConcaveProfit:
 
     def _epigraph_part(self) -> pyo.Expression:
         model = self._model
-        shares = (1 - self._kappa) * self._own
+        shares = self._unit * (1 - self._kappa) * self._own
         flows = sum(float(shares[i, j]) * model.flow_square[i, j] for i, j in model.pairs)
-        return sum(model.load_square.values()) / 4 + flows + sum(model.rest.values())
+        loads = sum(float(self._unit[j] / 4) * square for j, square in model.load_square.items())
+        return loads + flows + sum(float(self._unit[j]) * rest for j, rest in model.rest.items())
 
     def _convex_expression(self, j: int) -> pyo.Expression:
         # The three terms of the identity added up: kappa cancels, and the whole is convex although -spread^2 is not.
         pull = self._pull_expression(j) if j in self._model.load_square else 0.0
-        return pull**2 / 4 - self._spread_expression(j) ** 2 / 4 + self._squares(j)
+        convex = pull**2 / 4 - self._spread_expression(j) ** 2 / 4 + self._squares(j)
+        return float(self._unit[j]) * convex
 
     def _rest_expression(self, j: int) -> pyo.Expression:
         return float(self._kappa[j]) * self._squares(j) - self._spread_expression(j) ** 2 / 4
