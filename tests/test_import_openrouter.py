@@ -244,6 +244,17 @@ def test_prices_by_component_and_mixes_as_by_hand(tmp_path: Path, folder: Path) 
     ]
 
 
+def test_what_is_written_by_component_is_read_and_comes_to_the_same_price(tmp_path: Path, folder: Path) -> None:
+    made = import_openrouter(folder)
+    write_imported(made, tmp_path / "out", components=True)
+    for one in made:
+        seen = read_observations(tmp_path / "out" / one.kind / one.observations.name)
+        assert seen.components == ("input", "output")
+        np.testing.assert_array_equal(seen.flow, one.observations.flow)
+        if one.kind == "providers":  # an app's mix is not that by which the price of a model is blended
+            np.testing.assert_allclose(seen.paid[:, 0], one.observations.price, rtol=1e-12)
+
+
 def test_an_app_asks_for_what_the_users_of_its_models_do(tmp_path: Path) -> None:
     thinks: Rows = [
         (*row[:4], *((500e9, 500e9) if row[0] == LARGE else row[4:6]), *row[6:]) for row in tables()[ACTIVITY]
