@@ -157,6 +157,17 @@ def test_digits_of_huge_crowds(power: int) -> None:
         assert found.upper_bound >= best - 1e-9 * abs(best)
 
 
+@pytest.mark.parametrize("power", [7, 8, 9])
+def test_equilibria_of_huge_crowds_alone(power: int) -> None:
+    # Widths ten million times the capacity: full Newton steps go round in circles unless they start near.
+    for seed in (3, 18, 19, 20, 24, 38):
+        market = sold(seed, m=7, congested=True)
+        market = replace(market, count=np.full(market.n, 10.0**power), dispersion=np.zeros(market.n))
+        for value in (0.0, 1.0, 2.0):
+            decisions = np.full(len(market.price_cap), value)
+            assert certify(market, decisions, solve_users(user_problem(market), decisions).flow).worst < 1e-9
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_lemmas(seed: int) -> None:
     market = sold(seed, leaders=2, decides=["components", "factor"][seed % 2], own_weights=seed >= 4)

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -59,6 +59,8 @@ _GUESS_ROUNDS = 2
 _FULL_STEPS = 20
 _MOST_STEPS = 500
 _VISIBLE = 1e-10
+_STIFF = 1e3
+_SOFTER = 1e2
 
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 """What part of the largest level a slack may be by rounding alone."""
@@ -340,6 +342,9 @@ def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | N
     """
     prices = np.array(decisions, dtype=np.float64)
     offsets = users.offsets(prices)
+    if start is None and users.stiffness > 2 * _STIFF:  # twice, so that rounding does not ask for it for ever
+        start = solve_users(_softened(users), prices)
+        start = replace(start, laplacian=users.laplacian(start.support))
     laplacian = users.laplacian(_first_guess(users, offsets)) if start is None else start.laplacian
     try:
         (level, congestion), laplacian = _newton(users, offsets, laplacian)
@@ -350,6 +355,12 @@ def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | N
         return Equilibrium(users, prices, level, congestion, laplacian)
     settled = settle(users, prices, laplacian, level, congestion, noise * users.stiffness)
     return Equilibrium(users, prices, settled.level, settled.congestion, settled.laplacian, settled)
+
+
+def _softened(users: UserProblem) -> UserProblem:
+    """The users with their largest crowds a hundredth as large: the support is nearly the same, and easier to find."""
+    most = max(users.stiffness / _SOFTER, _STIFF)
+    return replace(users, width=np.minimum(users.width, most * users.capacity))
 
 
 def _noise(level: Array, congestion: Array) -> float:
