@@ -87,7 +87,9 @@ def _certify_users(market: Market, block: slice, prices: Array, load: Array, flo
     slope = market.congestion_weight[block, None] / market.capacity
     taste = market.dispersion[block, None] * market.provider_dispersion
     demand, count = market.demand[block], market.count[block, None]
-    own = slope / count + taste / demand[:, None]
+    own, halved = slope / count, taste / demand[:, None]
+    steepness = 2 * own + halved
+    own = own + halved
     marginal = cost + slope * load + own * flow
     size, congestion = np.abs(cost), slope * load
     money = size.max(axis=1) + congestion.max(axis=1) + taste.max(axis=1)
@@ -100,7 +102,6 @@ def _certify_users(market: Market, block: slice, prices: Array, load: Array, flo
     )
     first = cost + slope * (load - flow / count)
     first -= first.min(axis=1, keepdims=True)  # both flows sum to the demand: a common cost saves nothing
-    steepness = 2 * slope / count + taste / demand[:, None]
     reply = _best_reply(first, steepness, demand)
     saving = ((flow - reply) * (first + steepness / 2 * (flow + reply))).sum(axis=1)
     regret = saving / (flow * (size + congestion + taste)).sum(axis=1)
