@@ -21,8 +21,8 @@ from prillm_or.users.equilibrium import equilibrium_at
 def judged(market: Market, proposal: Proposal) -> tuple[float, float]:
     """Profit and load of the leader at the proposed price."""
     assert proposal.prices is not None
-    load = equilibrium_at(market, proposal.prices).load
-    return profit_of(market, proposal.prices, load), float(load[market.leader[0]])
+    found = equilibrium_at(market, proposal.prices)
+    return profit_of(market, proposal.prices, found.billed), float(found.load[market.leader[0]])
 
 
 @pytest.mark.parametrize("size", [(1, 3), (4, 4), (6, 5)], ids=str)

@@ -63,7 +63,7 @@ class ConcaveProfit:
         by_load, own = slopes(market)
         # Each provider's terms are measured by its mean slope: where money is small beside congestion, slopes and their
         # squares would be numbers that a solver has no digits for.
-        self._unit = own.mean(axis=0)
+        self._unit = (by_load if market.congested else own).mean(axis=0)
         by_load, self._own = by_load / self._unit, own / self._unit
         self._kappa = kappa
         self._s = np.sqrt(_ratio_of_means(by_load, self._own))
