@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ def test_all_verbs_are_imported_at_once_without_a_heavy_package() -> None:
         "import sys, time; began = time.process_time(); import numpy; ours = time.process_time(); "
         f"import prillm_or as po; verbs = [getattr(po, name) for name in {sorted(VERBS)!r}]; "
         "ended = time.process_time(); "
-        "print([name for name in sys.argv[1:] if name in sys.modules], (ended - began) / (ours - began))"
+        "print([name for name in sys.argv[1:] if name in sys.modules], ended - began, ours - began)"
     )
     alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # numpy's threads, waiting for work, would count as time
 
@@ -55,8 +54,10 @@ def test_all_verbs_are_imported_at_once_without_a_heavy_package() -> None:
         return subprocess.run(command, capture_output=True, text=True, check=True, env=alone).stdout.split()
 
     runs = [run() for _ in range(5)]
-    assert {found for found, _ in runs} == {"[]"}
-    assert median(float(ratio) for _, ratio in runs) < 3.75
+    assert {found for found, _, _ in runs} == {"[]"}
+    # What else the machine does only ever adds to a time: the least of each is nearest to it.
+    whole, numpys = (min(float(run[part]) for run in runs) for part in (1, 2))
+    assert whole / numpys < 3.75
 
 
 def test_help_shows_the_verbs() -> None:
