@@ -66,7 +66,7 @@ def test_an_id_that_is_an_object_is_refused_with_its_field(tmp_path: Path, capsy
     path = written(tmp_path, {"providers": [{"id": {}}]})
     assert ends_well(["validate", str(path)], capsys) == 2
     assert run(["validate", str(path)]) == 2
-    assert f"{path}: providers[0].id: expected a string, got an object" in capsys.readouterr().err
+    assert f"{path}: providers[0].id: expected a string, got an empty object" in capsys.readouterr().err
 
 
 def test_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
