@@ -27,7 +27,8 @@ from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import Shape, generate
 from prillm_or.solvers.path import Path
 from prillm_or.users.certificate import certify, is_certified, profit_of
-from prillm_or.users.equilibrium import equilibrium_at, user_problem
+from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.problem import user_problem
 
 _KEEP = (1, 2, 3, 4)
 _UNSEEN = "roleplay-10"

@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.peers import Peer, PeerError, Programme
 from prillm_or.market.market import Array, Market
-from prillm_or.users.equilibrium import UserProblem, user_problem
+from prillm_or.users.problem import UserProblem, user_problem
 
 GAP = 1e-4
 

@@ -28,7 +28,8 @@ from benchmarks.clock import medians
 from benchmarks.report import Table, Target, span, target_table
 from prillm_or.market.synthetic import Shape, generate
 from prillm_or.users.differentiable import Warm, equilibrium_flows
-from prillm_or.users.equilibrium import UserProblem, bare_users, solve_users
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import UserProblem, bare_users
 
 _SIZES = ((8, 13, 64), (20, 20, 30))
 _SHAPES: tuple[Shape, ...] = ("uniform", "heavy", "market")

@@ -28,7 +28,9 @@ from prillm_or.market.synthetic import Shape
 from prillm_or.solvers.ascent import Climb, ascend
 from prillm_or.solvers.starts import starts
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import UserProblem, price_pull, solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import UserProblem, user_problem
+from prillm_or.users.slopes import price_pull
 
 _GROUPS = (((4, 3), False, 20), ((8, 5), False, 40), ((8, 5), True, 20), ((20, 10), False, 20))
 _POINTS, _BLOCK = 10_000, 512

@@ -20,7 +20,8 @@ from benchmarks.peers import PEERS, Peer, PeerError, Programme
 from benchmarks.report import Table, Target, span, target_table
 from prillm_or.market.market import Array, Market
 from prillm_or.users.certificate import certify
-from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import UserProblem, user_problem
 
 WANTED = 1e-9
 _RISE = 0.05

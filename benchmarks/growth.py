@@ -257,7 +257,8 @@ def _act(action: str, market: Market) -> Callable[[], str]:
     from prillm_or.solvers.bisect import Bisect
     from prillm_or.solvers.path import Path
     from prillm_or.solving.run import solve
-    from prillm_or.users.equilibrium import solve_users, user_problem
+    from prillm_or.users.equilibrium import solve_users
+    from prillm_or.users.problem import user_problem
 
     def certified() -> str:
         result = solve(market)

@@ -19,7 +19,8 @@ from benchmarks.peers import PEERS, Peer, PeerError, Programme
 from benchmarks.report import Table, Target, target_table
 from prillm_or.curves.trace import trace
 from prillm_or.market.market import Array, Market, Mask
-from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import UserProblem, user_problem
 
 _MOST_ROUNDS = 20
 

@@ -23,7 +23,9 @@ from prillm_or.files.markets import load, write_market
 from prillm_or.market.decisions import all_prices, per_unit
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
-from prillm_or.users.equilibrium import equilibrium_at, load_slopes, user_problem
+from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.problem import user_problem
+from prillm_or.users.slopes import load_slopes
 
 COMPONENTS = ("input", "output", "cached")
 CAP = 3.0

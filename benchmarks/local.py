@@ -18,7 +18,7 @@ from prillm_or.curves.trace import best_on_piece, trace
 from prillm_or.market.market import Market
 from prillm_or.result import Result, Status
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 
 _METHODS = (("ipopt", "mpec"), ("ipopt", "smooth"), ("grid", None), ("odca", None), ("spgce", None))
 _LIMIT_S = 60.0

@@ -21,7 +21,8 @@ from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.path import Path
-from prillm_or.users.equilibrium import solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import user_problem
 
 _PIECES = 100
 

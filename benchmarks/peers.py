@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from prillm_or.market.market import Array
-from prillm_or.users.equilibrium import UserProblem
+from prillm_or.users.problem import UserProblem
 
 TIME_LIMIT = 60.0
 """Seconds for one solve, for the peers that take a limit."""

@@ -33,7 +33,8 @@ from prillm_or.market.synthetic import generate
 from prillm_or.result import Status
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certify, profit_of
-from prillm_or.users.equilibrium import solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import user_problem
 
 _LIMIT, _QUICK_LIMIT = 60.0, 5.0
 _ONCE = 1.0

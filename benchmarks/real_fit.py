@@ -20,8 +20,9 @@ from scipy.optimize import least_squares
 
 from benchmarks.real_tables import Observed
 from prillm_or.market.market import Array, Market, Mask
-from prillm_or.users.equilibrium import load_slopes, user_problem
 from prillm_or.users.laplacian import Laplacian
+from prillm_or.users.problem import user_problem
+from prillm_or.users.slopes import load_slopes
 
 # USD per second waited; the data do not identify it. 3.6 USD per hour: programs wait, seldom people.
 DELAY_WEIGHT = 0.001

@@ -26,7 +26,8 @@ from prillm_or.solvers.path import Path
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certify
-from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import UserProblem, user_problem
 
 REFERENCES = File(__file__).parent / "ratios.json"
 WORSE = 2.0

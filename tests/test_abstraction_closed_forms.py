@@ -24,7 +24,9 @@ from prillm_or.market.market import Array, Market
 from prillm_or.market.outside import with_outside
 from prillm_or.market.synthetic import generate
 from prillm_or.solvers.path import Path as ExactPath
-from prillm_or.users.equilibrium import Equilibrium, earning_slopes, equilibrium_at, load_slopes, user_problem
+from prillm_or.users.equilibrium import Equilibrium, equilibrium_at
+from prillm_or.users.problem import user_problem
+from prillm_or.users.slopes import earning_slopes, load_slopes
 
 Abstract = Callable[[Market, int], Abstraction]
 

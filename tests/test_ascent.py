@@ -21,7 +21,7 @@ from prillm_or.solvers.protocols import Ended
 from prillm_or.solvers.registry import solvers_with
 from prillm_or.solvers.starts import starts
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 from prillm_or.users.reach import within_reach
 
 

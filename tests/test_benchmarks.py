@@ -19,7 +19,7 @@ from benchmarks.alternatives import Found, Grid, OutOfTimeError, at_most, parame
 from benchmarks.peers import HighsQp, Programme
 from prillm_or.market.synthetic import generate
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 
 ROOT = Path(__file__).parent.parent
 

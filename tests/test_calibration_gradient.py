@@ -16,7 +16,8 @@ from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.users import differentiable
 from prillm_or.users.differentiable import Warm, equilibrium_flows, settle
-from prillm_or.users.equilibrium import bare_users, equilibrium_at, solve_users, user_problem
+from prillm_or.users.equilibrium import equilibrium_at, solve_users
+from prillm_or.users.problem import bare_users, user_problem
 
 DAYS = 6
 SIZES = [(1, 2), (3, 3), (2, 7), (8, 13), (13, 8), (20, 20)]

@@ -30,7 +30,8 @@ from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solving.run import solve
 from prillm_or.users import certificate
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import UserProblem, equilibrium_at, user_problem
+from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.problem import UserProblem, user_problem
 
 CYCLES = ("uniform", 5)
 """Shape and seed of a market of 8 users and 5 providers in which best responses go round in a cycle."""

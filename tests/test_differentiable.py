@@ -14,7 +14,8 @@ from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.users import differentiable
 from prillm_or.users.differentiable import equilibrium_flows, settle
-from prillm_or.users.equilibrium import UserProblem, bare_users, solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import UserProblem, bare_users, user_problem
 
 COUNT = 12
 

@@ -19,8 +19,10 @@ from prillm_or.curves.trace import trace
 from prillm_or.market.decisions import all_prices
 from prillm_or.market.market import Array, Market
 from prillm_or.users.certificate import certify
-from prillm_or.users.equilibrium import Equilibrium, _damped, equilibrium_at, load_slopes, user_problem
+from prillm_or.users.equilibrium import Equilibrium, _damped, equilibrium_at
 from prillm_or.users.laplacian import Laplacian
+from prillm_or.users.problem import user_problem
+from prillm_or.users.slopes import load_slopes
 
 SIZES = [(1, 2), (1, 6), (5, 2), (4, 4), (3, 9), (9, 3), (12, 12), (30, 20)]
 """One user, one rival, n < m, n = m and n > m among them."""

@@ -21,7 +21,8 @@ from prillm_or.abstraction.training.examples import Example, stack
 from prillm_or.limits import Limits
 from prillm_or.market.synthetic import generate
 from prillm_or.solvers.odca import Odca
-from prillm_or.users.equilibrium import solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import user_problem
 
 WIDTHS = Widths(pair=4, user=5, rival=3, market=12, hidden=8)
 

@@ -29,8 +29,9 @@ from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path as PathSolver
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium_at, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, equilibrium_at, solve_users
 from prillm_or.users.laplacian import Laplacian
+from prillm_or.users.problem import UserProblem, user_problem
 
 
 def shares(seeds: range, keep: int, sizes: Sizes) -> list[float]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from helpers.answers import hand_answers
 from helpers.markets import draw_market, with_unit_cost
 from prillm_or.solvers.monotone import Monotone, Point
-from prillm_or.users.equilibrium import solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import user_problem
 
 seeds = st.integers(0, 10**6)
 sizes = st.tuples(st.integers(1, 7), st.integers(2, 7))

@@ -17,7 +17,8 @@ from prillm_or.solvers.odca import Odca
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import equilibrium_at, user_problem
+from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.problem import user_problem
 
 
 def proposed(market: Market) -> tuple[float, float]:

@@ -26,7 +26,8 @@ from prillm_or.market.outside import OUTSIDE, OUTSIDE_CAPACITY, with_outside, wi
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certify, profit_of
-from prillm_or.users.equilibrium import equilibrium_at, solve_users, user_problem
+from prillm_or.users.equilibrium import equilibrium_at, solve_users
+from prillm_or.users.problem import user_problem
 
 
 def worth(market: Market, share: float) -> float:

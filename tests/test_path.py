@@ -17,7 +17,8 @@ from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended
-from prillm_or.users.equilibrium import equilibrium_at, user_problem
+from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.problem import user_problem
 
 SIZES = [(1, 2), (1, 6), (5, 2), (4, 4), (3, 9), (9, 3), (12, 12)]
 

@@ -27,7 +27,8 @@ from prillm_or.files.names import find
 from prillm_or.market.market import Array
 from prillm_or.market.synthetic import generate
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, equilibrium_at
+from prillm_or.users.equilibrium import Equilibrium, equilibrium_at
+from prillm_or.users.problem import UserProblem
 
 
 @pytest.fixture

@@ -18,8 +18,10 @@ from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Proposal
 from prillm_or.users.certificate import certify, profit_of, relative_gap
-from prillm_or.users.equilibrium import UserProblem, load_slopes, solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import UserProblem, user_problem
 from prillm_or.users.reach import reach
+from prillm_or.users.slopes import load_slopes
 
 
 def drawn(market: Market, seed: int, count: int) -> Array:

@@ -34,7 +34,8 @@ from prillm_or.solvers.registry import (
 from prillm_or.solving.choose import choose
 from prillm_or.solving.judge import _bounded, _status, judge
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import equilibrium_at, user_problem
+from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.problem import user_problem
 from prillm_or.users.reach import turnover
 
 NATIVE = [name for name, entry in SOLVERS.items() if not entry.algebraic]

@@ -18,7 +18,7 @@ from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended
 from prillm_or.solvers.spgce import Spgce
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 
 
 def proposed(market: Market) -> tuple[float, float]:

@@ -27,7 +27,8 @@ from prillm_or.abstraction.weights import load_network, write_weights
 from prillm_or.cli import run
 from prillm_or.errors import PrillmError
 from prillm_or.solving.run import solve
-from prillm_or.users.equilibrium import equilibrium_at, user_problem
+from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.problem import user_problem
 from prillm_or.workers.engine import Engine
 
 SMALL = ("--scenarios", "100", "--epochs", "3", "--jobs", "1")

@@ -48,7 +48,9 @@ from prillm_or.abstraction.small_market import (
 from prillm_or.abstraction.substitution import Substitution, substitution
 from prillm_or.market.decisions import all_prices, per_unit
 from prillm_or.market.market import Array, Market, Mask
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, price_pull, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import UserProblem, user_problem
+from prillm_or.users.slopes import price_pull
 
 _log = logging.getLogger(__name__)
 

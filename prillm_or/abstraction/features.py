@@ -29,7 +29,9 @@ from prillm_or.abstraction.substitution import Substitution
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers import odca, spgce
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import UserProblem, user_problem
+from prillm_or.users.slopes import load_slopes
 from prillm_or.users.threads import over_blocks
 
 GAIN = 3

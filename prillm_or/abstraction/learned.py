@@ -37,7 +37,8 @@ from prillm_or.abstraction.small_market import Abstraction, unreduced
 from prillm_or.abstraction.substitution import substitution
 from prillm_or.abstraction.weights import load_network
 from prillm_or.market.market import Array, Market
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import UserProblem, user_problem
 
 _log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from prillm_or.abstraction.small_market import (
 from prillm_or.abstraction.weights import load_network
 from prillm_or.errors import CombinationError
 from prillm_or.market.market import Array, Market
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 
 
 def abstract(market: Market, keep: int, *, weights: str | None = None) -> Abstraction:

@@ -34,7 +34,7 @@ from torch.nn.functional import softplus
 from prillm_or.abstraction.set_attention import SetAttentionBlock
 from prillm_or.abstraction.small_market import ample
 from prillm_or.market.market import Array, Market
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 
 FEATURES = 15
 """Number of features of a rival."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from prillm_or.market.decisions import per_unit
 from prillm_or.market.market import Array, Market, Mask
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, is_ample, widths
+from prillm_or.users.equilibrium import Equilibrium
+from prillm_or.users.problem import UserProblem, is_ample, widths
 from prillm_or.users.threads import over_blocks
 
 _TIE = 1e-9

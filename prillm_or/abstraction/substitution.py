@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from prillm_or.market.market import Array
-from prillm_or.users.equilibrium import UserProblem, price_pull
 from prillm_or.users.laplacian import Laplacian
+from prillm_or.users.problem import UserProblem
+from prillm_or.users.slopes import price_pull
 
 
 @dataclass(frozen=True, eq=False)

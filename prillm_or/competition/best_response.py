@@ -17,8 +17,10 @@ from prillm_or.solvers.path import Path, Search
 from prillm_or.solvers.protocols import Ended
 from prillm_or.solvers.starts import starts
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, load_slopes, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import user_problem
 from prillm_or.users.reach import within_reach
+from prillm_or.users.slopes import load_slopes
 
 _DIGITS, _EQUAL = 1e-5, 1e-13
 

@@ -30,7 +30,8 @@ from prillm_or.output.numbers import figure
 from prillm_or.output.plots import on_axes
 from prillm_or.output.tables import Part, Table
 from prillm_or.users.certificate import certified
-from prillm_or.users.equilibrium import solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import user_problem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

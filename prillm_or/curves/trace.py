@@ -38,17 +38,11 @@ import numpy as np
 from prillm_or.curves.parabola import vertex
 from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Array, Mask
-from prillm_or.users.equilibrium import (
-    ROUNDING,
-    Equilibrium,
-    UserProblem,
-    ample_provider,
-    price_pull,
-    rest,
-    solve_users,
-)
+from prillm_or.users.equilibrium import ROUNDING, Equilibrium, rest, solve_users
 from prillm_or.users.laplacian import Laplacian, SupportInverse
 from prillm_or.users.pairs import AllPairs, ListedPairs, Pairs, are_listed, below
+from prillm_or.users.problem import UserProblem, ample_provider
+from prillm_or.users.slopes import price_pull
 
 _log = logging.getLogger(__name__)
 

@@ -32,7 +32,8 @@ from prillm_or.result import Result
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.recheck import decided_in
 from prillm_or.users.certificate import certified, profit_of
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import UserProblem, user_problem
 
 _FLAT = 1e-12
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from prillm_or.market.market import Market, Mask
-from prillm_or.users.equilibrium import is_ample
+from prillm_or.users.problem import is_ample
 
 
 def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:

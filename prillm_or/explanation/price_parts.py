@@ -10,7 +10,8 @@ from prillm_or.explanation.explanation import NEAR, Change, PricePart
 from prillm_or.market.decisions import COMPONENTS, all_prices
 from prillm_or.market.market import Market
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import user_problem
 
 
 def price_parts(market: Market, found: Equilibrium) -> tuple[PricePart, ...]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from prillm_or.market.market import Array, Market
-from prillm_or.users.equilibrium import solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import user_problem
 
 _HALVINGS = 10
 

@@ -23,7 +23,8 @@ from prillm_or.explanation.explanation import Explanation
 from prillm_or.market.decisions import FACTOR, all_prices, in_words
 from prillm_or.market.market import Array, Market
 from prillm_or.users.certificate import certify
-from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import user_problem
 
 _log = logging.getLogger(__name__)
 

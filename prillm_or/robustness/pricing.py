@@ -19,7 +19,8 @@ from prillm_or.robustness.parabolas import breakpoints, profits
 from prillm_or.robustness.prices import RobustPrice, RobustPrices
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certified, profit_of
-from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import user_problem
 from prillm_or.users.reach import turnover
 
 _log = logging.getLogger(__name__)

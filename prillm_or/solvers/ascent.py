@@ -41,7 +41,8 @@ from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.starts import starts
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, user_problem
+from prillm_or.users.equilibrium import Equilibrium
+from prillm_or.users.problem import UserProblem, user_problem
 from prillm_or.users.reach import within_reach
 
 _log = logging.getLogger(__name__)

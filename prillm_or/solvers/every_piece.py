@@ -22,7 +22,7 @@ from prillm_or.market.market import Array, Market
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.users.certificate import relative_gap
-from prillm_or.users.equilibrium import UserProblem
+from prillm_or.users.problem import UserProblem
 from prillm_or.users.reach import within_reach
 
 _log = logging.getLogger(__name__)

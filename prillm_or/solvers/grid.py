@@ -33,7 +33,7 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.silent import silent_highs
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 from prillm_or.users.reach import within_reach
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,9 @@ import numpy as np
 from prillm_or.market.decisions import decision_costs
 from prillm_or.market.market import Array, Market
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, earning_slopes, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import UserProblem, user_problem
+from prillm_or.users.slopes import earning_slopes
 
 _MOST_POLISHES = 30
 _BETTER = 1e-12

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from prillm_or.market.market import Market
-from prillm_or.users.equilibrium import ROUNDING, Equilibrium, UserProblem
+from prillm_or.users.equilibrium import ROUNDING, Equilibrium
+from prillm_or.users.problem import UserProblem
 
 _MARGIN = 1e-9
 

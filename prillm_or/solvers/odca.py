@@ -30,7 +30,7 @@ from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.demand_curve import Knots, best_price, knots
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.users.equilibrium import UserProblem, user_problem
+from prillm_or.users.problem import UserProblem, user_problem
 
 _log = logging.getLogger(__name__)
 _BLOCK = 100_000

@@ -36,8 +36,10 @@ from prillm_or.solvers.monotone import Monotone, Point
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.unserved import cheapest_unserved
 from prillm_or.users.certificate import relative_gap
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import UserProblem, user_problem
 from prillm_or.users.reach import reach_from
+from prillm_or.users.slopes import load_slopes
 
 _log = logging.getLogger(__name__)
 

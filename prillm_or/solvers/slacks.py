@@ -16,7 +16,8 @@ import numpy as np
 
 from prillm_or.market.decisions import all_prices, per_unit
 from prillm_or.market.market import Array, Market
-from prillm_or.users.equilibrium import Equilibrium, UserProblem
+from prillm_or.users.equilibrium import Equilibrium
+from prillm_or.users.problem import UserProblem
 
 
 class Slacks:

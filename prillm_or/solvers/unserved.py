@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prillm_or.market.market import Market
-from prillm_or.users.equilibrium import Equilibrium, UserProblem
+from prillm_or.users.equilibrium import Equilibrium
+from prillm_or.users.problem import UserProblem
 from prillm_or.users.reach import reach_from
 
 

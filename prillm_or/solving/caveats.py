@@ -15,8 +15,10 @@ from prillm_or.market.sanity import implausible
 from prillm_or.output.numbers import figure, rounded_percent
 from prillm_or.result import Caveat
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, load_slopes, solve_users
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import UserProblem
 from prillm_or.users.reach import turnover
+from prillm_or.users.slopes import load_slopes
 
 _FAR = 2.0
 """Times today's price, or the part of it: beyond what anybody has seen, and further than anybody moves at once."""

@@ -19,7 +19,8 @@ from prillm_or.result import Context, Method, Result, Status, Times, Today
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.caveats import caveats, own_elasticity
 from prillm_or.users.certificate import certified, profit_of, relative_gap
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, nearest, solve_users
+from prillm_or.users.equilibrium import Equilibrium, nearest, solve_users
+from prillm_or.users.problem import UserProblem
 from prillm_or.users.reach import turnover
 
 _SHORTFALL = 1e-7

@@ -28,7 +28,8 @@ from prillm_or.solvers.monotone import Point
 from prillm_or.solvers.path import Path, Search, Start, proposal_of
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.judge import judge
-from prillm_or.users.equilibrium import Equilibrium, UserProblem, user_problem
+from prillm_or.users.equilibrium import Equilibrium
+from prillm_or.users.problem import UserProblem, user_problem
 
 
 class Pricer:

@@ -24,7 +24,7 @@ from prillm_or.solvers.registry import load_algebraic, load_native
 from prillm_or.solvers.starts import starts
 from prillm_or.solving.choose import Choice, choose, refuse_several_prices
 from prillm_or.solving.judge import judge
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 
 if TYPE_CHECKING:
     from prillm_or.abstraction.registry import AbstractionChoice

@@ -64,7 +64,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from prillm_or.users.equilibrium import bare_users, solve_users
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import bare_users
 
 _GUESS_ROUNDS = 2
 _MOST_STEPS = 15

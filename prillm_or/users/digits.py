@@ -25,7 +25,7 @@ from prillm_or.users.laplacian import Laplacian
 from prillm_or.users.pairs import Pairs, below, pairs_of
 
 if TYPE_CHECKING:
-    from prillm_or.users.equilibrium import UserProblem
+    from prillm_or.users.problem import UserProblem
 
 _HALVES = 2.0**27 + 1.0
 _MOST_SUPPORTS = 100

@@ -18,7 +18,8 @@ import numpy as np
 
 from prillm_or.market.decisions import all_prices, dearest
 from prillm_or.market.market import Array, Market
-from prillm_or.users.equilibrium import UserProblem, solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import UserProblem, user_problem
 
 _ROUNDING = 1e-12
 

@@ -21,7 +21,8 @@ from prillm_or.output.tables import Part, Table
 from prillm_or.output.words import TIE
 from prillm_or.result import Certificate
 from prillm_or.users.certificate import certified, profit_of
-from prillm_or.users.equilibrium import Equilibrium, solve_users, user_problem
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import user_problem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

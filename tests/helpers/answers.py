@@ -18,7 +18,8 @@ from prillm_or.result import Method, Result
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.judge import judge
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import equilibrium_at, user_problem
+from prillm_or.users.equilibrium import equilibrium_at
+from prillm_or.users.problem import user_problem
 
 
 @dataclass(frozen=True)

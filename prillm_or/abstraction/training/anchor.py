@@ -20,7 +20,7 @@ from prillm_or.abstraction.training.curves import exact_curve
 from prillm_or.abstraction.training.examples import Example, single
 from prillm_or.abstraction.training.fit import Batch
 from prillm_or.abstraction.training.scenarios import scenario
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 
 POINTS = 401
 _NEAR = 0.05

@@ -7,7 +7,7 @@ import numpy as np
 from prillm_or.curves.profit_curve import ProfitCurve, curve
 from prillm_or.curves.trace import Piece, best_on_piece, trace
 from prillm_or.market.market import Array, Market
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 
 _EARNS = 1e-9
 

@@ -27,7 +27,8 @@ from prillm_or.abstraction.training.examples import Example, single
 from prillm_or.abstraction.training.fit import Batch
 from prillm_or.abstraction.training.scenarios import scenario
 from prillm_or.market.market import Array
-from prillm_or.users.equilibrium import solve_users, user_problem
+from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.problem import user_problem
 
 _TRIPLES = 4
 _UNIT = 1e-3

@@ -32,7 +32,7 @@ from prillm_or.abstraction.training.scenarios import scenario
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Market
 from prillm_or.users.differentiable import equilibrium_flows
-from prillm_or.users.equilibrium import user_problem
+from prillm_or.users.problem import user_problem
 
 PRICES = 32
 """Number L of prices at which the curves are compared."""
