@@ -12,8 +12,9 @@ import numpy as np
 from pydantic import Field
 
 from prillm_or.calibration.by_component import ByComponent, mix_rows
+from prillm_or.calibration.observation_rules import leader_decisions
 from prillm_or.calibration.observation_tables import COLUMNS, KEYS, PRICE, components_of, fields_of_tables
-from prillm_or.calibration.observations import Leader, Observations, leader_decisions
+from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.errors import ObservationsError
 from prillm_or.files.cells import ENDINGS, csv_text, parquet_bytes
 from prillm_or.files.documents import parse_json
