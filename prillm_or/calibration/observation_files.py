@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
 
 from prillm_or.calibration.by_component import ByComponent, mix_rows
 from prillm_or.calibration.observation_rules import leader_decisions
@@ -34,19 +33,11 @@ Form = Literal["csv", "parquet"]
 _BESIDE = "folder.json"
 
 
-class FolderLeader(schema.Part):
-    """Who sets prices, and which."""
-
-    providers: list[schema.Text] = Field(min_length=1)
-    decides: schema.Decides = "components"
-    price_cap: schema.Caps
-
-
 class FolderFile(schema.Part):
     """What an observation folder's `folder.json` may hold."""
 
     units: schema.UnitLabels = schema.UnitLabels()
-    leader: FolderLeader | None = None
+    leader: schema.Leader | None = None
 
 
 def read_observations(folder: str | os.PathLike[str]) -> Observations:

@@ -150,8 +150,7 @@ class Parameters:
     @property
     def families(self) -> tuple[str, ...]:
         """Families of two providers or more: in another, its value is that of its only member."""
-        count = Counter(self.specification.families)
-        return tuple(name for name, size in count.items() if size > 1)
+        return _shared(self.specification.families)
 
     @property
     def membership(self) -> Array:
@@ -343,7 +342,7 @@ def parameters_of(
         "s": int(s.dispersion is not None),
         "e": n * (s.dispersion == "user"),
         "h": m * (s.dispersion == "provider"),
-        "phi": n * sum(size > 1 for size in Counter(s.families).values()) * s.own_values,
+        "phi": n * len(_shared(s.families)) * s.own_values,
         "eps": n * m * s.own_values,
     }
     ends = np.cumsum(list(sizes.values())).tolist()
@@ -376,3 +375,8 @@ def _groups(
     ids = tuple(groups) if known <= set(named) else (*groups, EVERYONE)
     place = {user: position for position, users in enumerate(groups.values()) for user in users}
     return ids, np.array([place.get(user, len(ids) - 1) for user in user_ids], dtype=np.intp)
+
+
+def _shared(families: Sequence[str]) -> tuple[str, ...]:
+    """Families of two providers or more."""
+    return tuple(name for name, size in Counter(families).items() if size > 1)

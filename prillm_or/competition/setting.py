@@ -266,7 +266,7 @@ def _problems(setting: Setting) -> list[str]:
                 f"owner {owner.name}: it would own every provider, and users have to use one: leave it a rival"
             )
     if setting.cap.shape != (len(all_decisions(market)),) or not (np.isfinite(setting.cap) & (setting.cap >= 0)).all():
-        problems.append("cap: expected a finite number >= 0 for each provider")
+        problems.append("cap: expected a finite number >= 0 for each decision")
     if not 0 <= setting.fee < 1:
         problems.append(f"fee: expected a share of revenue in [0, 1), got {setting.fee:g}")
     return problems

@@ -77,8 +77,12 @@ def _rows(
             values.append(float(getattr(standing, which)[places].sum()) if known else None)
         return values
 
+    told = [
+        {} if standing is None else dict(zip(_titles(setting), standing.decisions.tolist(), strict=True))
+        for setting, standing in zip(settings, standings, strict=True)
+    ]
     for title in dict.fromkeys(title for setting in settings for title in _titles(setting)):
-        yield row(title, [_decided(*each, title) for each in zip(settings, standings, strict=True)])
+        yield row(title, [decided.get(title) for decided in told])
     for which in ("load", "profit"):
         for name in ids:
             yield row(f"{which} of {name}", of([name], which))
@@ -96,11 +100,6 @@ def _rows(
 def _titles(setting: Setting) -> list[str]:
     """What all providers decide, in words."""
     return [in_words(setting.market, decision) for decision in setting.decisions]
-
-
-def _decided(setting: Setting, standing: Standing | None, title: str) -> float | None:
-    titles = _titles(setting)
-    return float(standing.decisions[titles.index(title)]) if standing is not None and title in titles else None
 
 
 def _proof(begin: str, found: Competition) -> Iterator[Part]:

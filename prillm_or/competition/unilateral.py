@@ -68,10 +68,10 @@ def _paid(setting: Setting, found: Equilibrium) -> Mask:
     )
 
 
-def _certified(market: Market, leader_prices: Array) -> tuple[Equilibrium, float]:
+def _certified(market: Market, decisions: Array) -> tuple[Equilibrium, float]:
     """The users' equilibrium from no start, and its KKT residual."""
-    found = equilibrium_at(market, leader_prices)
-    return found, certified(market, leader_prices, found.flow).kkt_residual
+    found = equilibrium_at(market, decisions)
+    return found, certified(market, decisions, found.flow).kkt_residual
 
 
 def _users_cost(market: Market, flow: Array) -> float:
@@ -113,8 +113,8 @@ def _gain(setting: Setting, number: int, prices: Array) -> tuple[Gain, Array]:
     return Gain(gain, gain / size, most, None if most is None else most / size, most is not None, note), response
 
 
-def _profit(market: Market, leader_prices: Array) -> float:
-    return profit_of(market, leader_prices, _certified(market, leader_prices)[0].billed)
+def _profit(market: Market, decisions: Array) -> float:
+    return profit_of(market, decisions, _certified(market, decisions)[0].billed)
 
 
 def _checked(market: Market, response: Array, best: float) -> tuple[Array, float, float | None, str]:

@@ -79,9 +79,13 @@ def read_litellm(name: str, row: object, faults: Faults) -> dict[str, PriceList]
     usual = prices[Condition()]
     for tier, factor in _factors(row).items():
         if (times := read_price(factor, (name, tier), faults, 1)) is not None:
-            dearer = {component: price * times for component, price in usual.items() if component in TOKENS}
+            dearer = {
+                component: much
+                for component, price in usual.items()
+                if component in TOKENS and (much := read_price(str(price * times), (name, tier), faults, 1)) is not None
+            }
             prices[Condition(tier)] = dearer | prices.get(Condition(tier), {})
-    return lists_of(name, prices, list(_lost(row)))
+    return lists_of(name, prices, list(_lost(name, row)))
 
 
 def _prices(name: str, row: Mapping[str, object], faults: Faults) -> Iterator[tuple[Condition, str, Decimal]]:
@@ -135,7 +139,7 @@ def _factors(row: Mapping[str, object]) -> dict[str, object]:
     )
 
 
-def _lost(row: Mapping[str, object]) -> Iterator[str]:
+def _lost(name: str, row: Mapping[str, object]) -> Iterator[str]:
     """What speaks of money beyond prices by component and condition."""
     read = {*_FACTORS, _SEARCHES, _OFF_PEAK}
     for field, value in row.items():
@@ -145,3 +149,8 @@ def _lost(row: Mapping[str, object]) -> Iterator[str]:
             yield not_kept((field,), value)
     if (windows := member(row.get(_OFF_PEAK), "windows")) is not None:
         yield not_kept((_OFF_PEAK, "windows"), windows)
+    for _, where, fields in _parts(name, row):
+        if len(where) > 1:  # the row's own are told above
+            for field, value in fields.items():
+                if (_MONEY.search(field) or where[-1] == _SEARCHES) and value and not _meaning(field):
+                    yield not_kept((*where[1:], field), value)

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from prillm_or.market.faults import Faults, Where, field_path, shown
 from prillm_or.prices.components import FREE_OF_CHARGE, TOKENS, price_of
@@ -158,7 +158,7 @@ def read_price(value: object, where: Where, faults: Faults, times: int) -> Decim
         number = Decimal(str(value).strip()) if isinstance(value, (int, float, str)) else Decimal("nan")
         if isinstance(value, bool) or not number >= 0 or not math.isfinite(float(number * times)):
             raise ValueError
-    except (InvalidOperation, ValueError, OverflowError):
+    except (ArithmeticError, ValueError):
         faults.add(where, f"expected a number >= 0, got {shown(value)}", "prices")
         return None
     return number * times

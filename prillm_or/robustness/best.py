@@ -103,7 +103,7 @@ def _top_of_all_places(block: Parabolas) -> tuple[float, float]:
     for a, b in combinations(range(len(block.first)), 2):
         places.update(h for h in _crossings(block, a, b) if 0 < h < block.length[0])
     at = np.array(sorted(places))
-    lowest = (block.value + at * (block.first + block.second * at)).min(axis=0)
+    lowest = block.at(at).min(axis=0)
     return float(at[lowest.argmax()]), float(lowest.max())
 
 

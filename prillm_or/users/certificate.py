@@ -63,7 +63,7 @@ def is_certified(certificate: Certificate) -> bool:
     return certificate.kkt_residual <= CERTIFIED and certificate.max_regret <= CERTIFIED
 
 
-def certified(market: Market, leader_prices: ArrayLike, flow: Array) -> Certificate:
+def certified(market: Market, decisions: ArrayLike, flow: Array) -> Certificate:
     """The certificate of flows that have to be the users' equilibrium; see `certify`.
 
     Raises
@@ -71,7 +71,7 @@ def certified(market: Market, leader_prices: ArrayLike, flow: Array) -> Certific
     ConvergenceError
         When they are not.
     """
-    found = certify(market, leader_prices, flow)
+    found = certify(market, decisions, flow)
     if not is_certified(found):
         raise ConvergenceError(
             f"{market.name}: what was found is not the users' equilibrium: KKT residual {found.kkt_residual:.1e}, "

@@ -203,11 +203,11 @@ def _noise(level: Array, congestion: Array) -> float:
     return ROUNDING * float(np.abs(level).max() + np.abs(congestion).max())
 
 
-def nearest(equilibria: Sequence[Equilibrium], leader_prices: Array) -> Equilibrium | None:
-    """That at the prices nearest to `leader_prices`, shape (len(leader),); None of none."""
+def nearest(equilibria: Sequence[Equilibrium], decisions: Array) -> Equilibrium | None:
+    """That at the decisions nearest to `decisions`, shape (k,); None of none."""
     if not equilibria:
         return None
-    away = np.abs(np.array([found.prices for found in equilibria]) - leader_prices).max(axis=1)
+    away = np.abs(np.array([found.prices for found in equilibria]) - decisions).max(axis=1)
     return equilibria[int(away.argmin())]
 
 

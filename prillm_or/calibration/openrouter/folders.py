@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from prillm_or.calibration.observation_files import Form, write_observations
 from prillm_or.calibration.openrouter import apps, providers
-from prillm_or.calibration.openrouter.imported import Imported
+from prillm_or.calibration.openrouter.imported import Imported, Part
 from prillm_or.calibration.openrouter.raw import read_raw
 from prillm_or.output.saving import new_folder
-
-Part = Literal["providers", "apps"]
 
 _PAID = "`price_input` and `price_output` are what was paid for a token of input, after caching, and of output; "
 _COMPONENTS: Mapping[Part, str] = {

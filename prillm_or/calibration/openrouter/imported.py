@@ -16,6 +16,9 @@ UNITS_SAID = (
 )
 
 
+Part = Literal["providers", "apps"]
+
+
 @dataclass(frozen=True, eq=False)
 class Imported:
     """One observation folder to be.
@@ -30,7 +33,7 @@ class Imported:
         What is observed, derived, imputed and chosen.
     """
 
-    kind: Literal["providers", "apps"]
+    kind: Part
     observations: Observations
     by_component: ByComponent
     readme: str
