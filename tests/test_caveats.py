@@ -200,6 +200,15 @@ def test_a_component_that_is_a_small_part_of_bills_is_no_sign_of_wrong_units() -
     assert "inelastic" in {warning.code for warning in deaf.warnings}
 
 
+@pytest.mark.parametrize("free", [0, 1])
+def test_a_component_that_is_free_today_says_nothing_of_its_list(free: int) -> None:
+    prices = np.ones((2, 2))
+    prices[0, free] = 0.0
+    market = price_list(price=prices, mix=[[1.0, 1.0]], capacity=[0.02, 0.02])
+    result = result_at(market, prices[0])
+    assert "inelastic" in {warning.code for warning in result.warnings}
+
+
 def test_prices_that_one_decides_are_warned_of_by_their_names() -> None:
     result = result_at(price_list(price_cap=[10.0, 2.4]), [2.1, 2.4])
     texts = {warning.code: warning.text for warning in result.warnings}

@@ -60,7 +60,7 @@ def abstract(
     weights
         File of trained networks; the shipped ones without it.
     anchor
-        The leader's prices, shape (len(leader),), instead of the network's.
+        The leader's decisions, shape (k,), instead of the network's.
     start
         An equilibrium at other prices to start from.
 

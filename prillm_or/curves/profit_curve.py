@@ -236,13 +236,12 @@ class ProfitCurve(Answer):
         rows = [[figure(value) for value in row] for row in self._rows()]
         what = what_is_set(self.market)
         units = self.market.units
-        title = f"{self.market.name}{note}: {self.name}; prices in {units.of_prices}, loads in {units.of_volume}"
+        title = f"{self.name}; prices in {units.of_prices}, loads in {units.of_volume}"
         if self.market.decides == FACTOR:
-            title = f"{self.market.name}{note}: factor of {self.name}; loads are sales at the prices of the file, in "
-            title += units.of_money
+            title = f"factor of {self.name}; loads are sales at the prices of the file, in {units.of_money}"
         elif self.market.components:
-            title = title.replace("; prices", ": price and billed volume; prices")
-        yield Table(title, _COLUMNS, rows, numbers=_COLUMNS)
+            title = f"{self.name}: price and billed volume; prices in {units.of_prices}, loads in {units.of_volume}"
+        yield Table(f"{self.market.name}{note}: {title}", _COLUMNS, rows, numbers=_COLUMNS)
         if not self.complete:
             low, high = map(figure, self.searched)
             yield f"only {what}s from {low} to {high} were traced; the cap is {figure(self.cap)}"

@@ -166,7 +166,7 @@ class _State:
         self._sensitivity = np.ascontiguousarray(users.sensitivity[:, decision])
         self._prices = np.array(prices, dtype=np.float64)
         self._decided = np.array(users.decided)
-        self._by_load = users.tariff is None and bool(np.isfinite(users.capacity.item(0)))
+        self._by_load = users.tariff is None and users.congested
         self._own_capacity = users.capacity[self._decided]
         self._ample = ample_provider(users)
         if self._ample is not None:

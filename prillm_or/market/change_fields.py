@@ -160,7 +160,7 @@ def check_change(change: object, market: Market, faults: Faults) -> ChangeFields
     """
     parsed = check_fields(ChangeFields, change, faults)
     users, providers = (_side(change, what, market) for what in ("user", "provider"))
-    _checkkeys(change, users, providers, faults)
+    _check_keys(change, users, providers, faults)
     _check_lists(change, market, faults)
     if member(change, "remove") is not None:
         _check_leaving(change, users, providers, market.leader_ids, faults)
@@ -229,7 +229,7 @@ def _inside(change: object, key: str, what: str) -> object:
     return member(member(change, key), f"{what}s")
 
 
-def _checkkeys(change: object, users: _Side, providers: _Side, faults: Faults) -> None:
+def _check_keys(change: object, users: _Side, providers: _Side, faults: Faults) -> None:
     """Whoever is to change must be there, and stay."""
     rows = member(change, "delays")
     columns = (place for where, name in keys(rows) for place in keys(member(rows, name), "delays", *where))

@@ -109,6 +109,11 @@ def per_unit(market: Market, table: Array) -> Array:
     return table if table.ndim == 1 else market.mix @ table.T
 
 
+def unit_margins(market: Market, decisions: ArrayLike) -> Array:
+    """What a unit of volume earns at each provider at the leader's decisions, shape as of `per_unit`."""
+    return per_unit(market, all_prices(market, decisions) - market.unit_cost)
+
+
 def dearest(market: Market, prices: Array) -> float:
     """What a unit of volume costs at most, for any user at any of the leader's providers, by a table of prices."""
     return float(per_unit(market, prices)[..., list(market.leader)].max())

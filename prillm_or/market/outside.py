@@ -66,11 +66,11 @@ def with_outside(market: Market, value: float) -> Market:
     return replace(
         market,
         provider_ids=(*market.provider_ids, OUTSIDE),
-        price=np.append(market.price, free).reshape(-1, *free.shape[1:]),
+        price=np.concatenate([market.price, free]),
         capacity=np.append(market.capacity, OUTSIDE_CAPACITY * market.demand.sum()),
         value=np.append(market.value, value),
         user_values=np.column_stack([own, np.full(market.n, np.nan)]) if own.size else own,
-        unit_cost=np.append(market.unit_cost, free).reshape(-1, *free.shape[1:]),
+        unit_cost=np.concatenate([market.unit_cost, free]),
         # Where no load congests anybody, one is told apart from no dispersion at all by as little as elsewhere.
         provider_dispersion=np.append(market.provider_dispersion, 0.0 if market.congested else 1 / OUTSIDE_CAPACITY),
         delay=np.column_stack([market.delay, np.zeros(market.n)]),

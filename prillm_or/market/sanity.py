@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from prillm_or.market.decisions import FACTOR, decision_costs, per_unit, rises
+from prillm_or.market.decisions import decision_costs, per_unit, rises, what_is_set
 from prillm_or.market.market import Array, Market
 from prillm_or.market.outside import OUTSIDE
 from prillm_or.output.numbers import figure
@@ -126,7 +126,7 @@ def _capacities(market: Market) -> Iterator[Caveat]:
 
 
 def _caps(market: Market) -> Iterator[Caveat]:
-    what = "factor" if market.decides == FACTOR else "price"
+    what = what_is_set(market)
     costs = zip(decision_costs(market).tolist(), market.price_cap.tolist(), market.current.tolist(), strict=True)
     for decision, (cost, cap, today) in zip(market.decisions, costs, strict=True):
         name = decision.name

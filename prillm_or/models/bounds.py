@@ -58,7 +58,7 @@ class Bounds:
     Parameters
     ----------
     price_low, price_high
-        Shape (len(leader),).
+        Shape (k,).
     level_low, level_high
         Shape (n,): on lambda.
     load_low, load_high

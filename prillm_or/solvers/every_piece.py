@@ -17,8 +17,8 @@ import numpy as np
 from prillm_or.curves.trace import best_on_piece, trace
 from prillm_or.errors import ConvergenceError
 from prillm_or.limits import Deadline
-from prillm_or.market.decisions import all_prices, decision_costs, per_unit
-from prillm_or.market.market import Array, Market
+from prillm_or.market.decisions import decision_costs, unit_margins
+from prillm_or.market.market import Market
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.users.certificate import relative_gap
@@ -42,7 +42,11 @@ def best_of_every_piece(market: Market, users: UserProblem, gap: float, deadline
     """
     market = within_reach(market)
     best, end, cost = Incumbent(market, users), float(market.price_cap[0]), float(decision_costs(market)[0])
-    margin, width = _margins(market, users), np.broadcast_to(users.width, users.base.shape)[:, users.decided[0]]
+    own = users.decided[0]
+    margin, width = (
+        unit_margins(market, market.price_cap).T[own],
+        np.broadcast_to(users.width, users.base.shape)[:, own],
+    )
     # A slack that is off by 1 moves the profit by no more than the widths times the margins. Beside what could be
     # earned or lost that is nothing, unless slacks have few digits.
     blur, money = (float((np.abs(margin) * size).sum()) for size in (width, users.demand))
@@ -73,8 +77,3 @@ def best_of_every_piece(market: Market, users: UserProblem, gap: float, deadline
             raise ConvergenceError(f"rounding hides what some of {count} pieces earn")
     proven = max(best.profit, bound) if ended is Ended.FINISHED else None
     return Proposal(best.prices, proven, ended, (f"all {count} pieces",), stats={"pieces": count})
-
-
-def _margins(market: Market, users: UserProblem) -> Array:
-    """What each user earns the leader a unit of volume at the cap, shape (n,), or one number for all."""
-    return np.asarray(per_unit(market, all_prices(market, market.price_cap) - market.unit_cost).T[users.decided[0]])

@@ -62,9 +62,8 @@ class Monotone:
 
     def sigma(self, low: Equilibrium | None = None) -> float:
         """How fast the load may fall at most, at all prices or from that of `low` on."""
-        alike = low is not None and self._alike
         width = self._width
-        if low is not None and alike:
+        if low is not None and self._alike:
             width = float(low.laplacian.pairs.column(low.laplacian.weight, self._own).sum())
         return self._fastest / (1 / self._capacity + 1 / width) if width else 0.0
 

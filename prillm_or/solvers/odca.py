@@ -30,7 +30,7 @@ from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.demand_curve import Knots, best_price, knots
 from prillm_or.solvers.protocols import Ended, Proposal
-from prillm_or.users.problem import UserProblem, user_problem
+from prillm_or.users.problem import UserProblem, user_problem, widths
 
 _log = logging.getLogger(__name__)
 _BLOCK = 100_000
@@ -54,7 +54,9 @@ class Odca:
 def propose(market: Market, users: UserProblem, limits: Limits) -> Proposal:
     """See `Odca.solve`; `users` are the market's, by `user_problem`."""
     try:
-        curves = _curves(users, _lonely_widths(market), Deadline(limits.time_limit))
+        # The load of a user alone is its flow, which counts twice at the margin: half the capacity.
+        alone = widths(market, market.capacity / 2, market.provider_dispersion)
+        curves = _curves(users, alone, Deadline(limits.time_limit))
         if curves is None:
             return Proposal(None, None, Ended.TIME_LIMIT, ("no time to build the users' curves",))
         price, expected = best_price(curves, float(market.price_cap[0]), float(market.unit_cost[market.leader[0]]))
@@ -68,16 +70,7 @@ def propose(market: Market, users: UserProblem, limits: Limits) -> Proposal:
     return Proposal(np.array([price]), None, Ended.FINISHED, notes, stats=stats)
 
 
-def _lonely_widths(market: Market) -> Array:
-    """Load per unit of level of each pair, shape (m,) where those of a provider are alike, else (n, m)."""
-    if not market.dispersion.any() and (market.count == 1).all():
-        return market.capacity / 2
-    by_load = 2 / np.multiply.outer(market.count, market.capacity) if market.congested else 0.0
-    scale = market.congestion_weight if market.congested else 1.0
-    return np.asarray(1 / (by_load + market.pair_dispersion / (scale * market.demand)[:, None]))
-
-
-def _curves(users: UserProblem, widths: Array, deadline: Deadline) -> Knots | None:
+def _curves(users: UserProblem, width: Array, deadline: Deadline) -> Knots | None:
     """Knots of all users, in blocks of bounded memory, or None when the time is up."""
     n, m = users.base.shape
     rows = max(1, _BLOCK // m)
@@ -86,8 +79,8 @@ def _curves(users: UserProblem, widths: Array, deadline: Deadline) -> Knots | No
         if deadline.passed():
             return None
         part = slice(first, first + rows)
-        width = widths if widths.ndim == 1 else widths[part]
-        blocks.append(knots(users.base[part], users.leader[0], users.sensitivity[part, 0], width, users.demand[part]))
+        mine = width if width.ndim == 1 else width[part]
+        blocks.append(knots(users.base[part], users.leader[0], users.sensitivity[part, 0], mine, users.demand[part]))
         _log.info("curves of %d of %d users", min(first + rows, n), n)
     return Knots(
         np.concatenate([block.price for block in blocks]),

@@ -35,7 +35,7 @@ class Proposal:
     Parameters
     ----------
     prices
-        Shape (len(leader),), or None where it found none.
+        Shape (k,), or None where it found none.
     upper_bound
         On the full market's best profit, or None.
     notes

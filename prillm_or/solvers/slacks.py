@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prillm_or.market.decisions import all_prices, per_unit
+from prillm_or.market.decisions import unit_margins
 from prillm_or.market.market import Array, Market
 from prillm_or.users.equilibrium import Equilibrium
 from prillm_or.users.problem import UserProblem
@@ -42,15 +42,10 @@ class Slacks:
         least, most = (
             np.minimum(self._width * np.maximum(middle + side * half, 0.0), self._users.demand) for side in (-1, 1)
         )
-        margin = self._margin(high.prices)
+        margin = unit_margins(self._market, high.prices).T[self._own]
         return float(np.sum(margin * np.where(margin > 0, most, least)))
 
     def _slack(self, found: Equilibrium) -> Array:
         own = self._own
         offset = self._users.base[:, own] + self._users.sensitivity[:, 0] * found.prices[0]
         return np.asarray(found.level - offset - found.congestion[own])
-
-    def _margin(self, decisions: Array) -> Array:
-        """What each user earns the leader a unit of volume, shape (n,) or one number for all."""
-        market = self._market
-        return np.asarray(per_unit(market, all_prices(market, decisions) - market.unit_cost).T[self._own])

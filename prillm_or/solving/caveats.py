@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from prillm_or.market.decisions import COMPONENTS, FACTOR, all_prices, per_unit
+from prillm_or.market.decisions import COMPONENTS, FACTOR, all_prices, per_unit, what_is_set
 from prillm_or.market.market import Market, by_decision
 from prillm_or.market.sanity import implausible
 from prillm_or.output.numbers import figure, rounded_percent
@@ -88,7 +88,7 @@ def _cap_binds(market: Market, users: UserProblem, found: Equilibrium, profit: f
         beyond[k] = cap[k] + _NUDGE * scale
         more = profit_of(market, beyond, solve_users(users, beyond, found).billed)
         if more > profit and more - profit > _ROUNDING * turnover(market):
-            name, what = market.decisions[k].name, "factor" if market.decides == FACTOR else "price"
+            name, what = market.decisions[k].name, what_is_set(market)
             whose = f" of {name}" if len(cap) > 1 or market.components else ""
             yield Caveat(
                 "cap-binds", f"the {what} cap{whose}, {figure(cap[k], 4)}, binds: a higher {what} would earn more"
@@ -145,8 +145,9 @@ def _of_lists(market: Market, elasticity: Mapping[str, float | None]) -> Mapping
     if market.components and market.decides == COMPONENTS:
         sums: dict[str, float | None] = {}
         for decision, e in zip(market.decisions, elasticity.values(), strict=False):
-            name = market.provider_ids[decision.provider]
-            sums[name] = None if e is None else (sums.get(name) or 0.0) + e
+            if e is not None:  # a price of 0 answers nothing, whichever component of the list it is
+                name = market.provider_ids[decision.provider]
+                sums[name] = (sums.get(name) or 0.0) + e
         return sums
     return elasticity if not market.components or market.decides == FACTOR else {}
 

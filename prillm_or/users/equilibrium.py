@@ -1,4 +1,4 @@
-r"""The users' equilibrium and how it answers the leader's prices.
+r"""The users' equilibrium at the leader's decisions.
 
 User i, one of n rows that stand for count_i equal users each, splits its demand D_i over providers j until no share of
 it would cost less elsewhere: with c_ij = w_p,i p_ij + w_d,i d_ij - b_ij, p_ij being what a unit of its volume comes to

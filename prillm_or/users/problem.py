@@ -21,12 +21,12 @@ _VISIBLE = 1e-10
 
 @dataclass(frozen=True, eq=False)
 class UserProblem:
-    """The users' side of a market in scaled money, ready to be solved at many prices of the leader.
+    """The users' side of a market in scaled money, ready to be solved at many decisions of the leader.
 
     Parameters
     ----------
     base
-        Shape (n, m): offsets g_ij with the leader's prices at 0, less `shift`.
+        Shape (n, m): offsets g_ij where all decisions are 0, less `shift`.
     shift
         Shape (n,): each user's smallest offset. A cost common to all of a user's choices changes nothing but rounding.
     sensitivity
@@ -69,10 +69,15 @@ class UserProblem:
         """The least slack that counts, in scaled money: a part of the smallest demand at the largest width."""
         return _VISIBLE * float(self.demand.min() / self.width.max())
 
+    @property
+    def congested(self) -> bool:
+        """Whether load makes a provider dearer."""
+        return not np.isinf(self.capacity.item(0))
+
     @cached_property
     def stiffness(self) -> float:
         """How much wider than its provider's capacity a pair may be, >= 1: as much more is rounding in K."""
-        if self.width.ndim == 1 or np.isinf(self.capacity.item(0)):
+        if self.width.ndim == 1 or not self.congested:
             return 1.0
         return max(1.0, float((self.width / self.capacity).max()))
 
@@ -82,7 +87,7 @@ class UserProblem:
 
     def excess(self, load: Array, congestion: Array) -> Array:
         """By how much loads are above those that would congest providers so, shape (m,); 0 without congestion."""
-        if np.isinf(self.capacity.item(0)):
+        if not self.congested:
             return np.zeros_like(load)
         return load - self.capacity * congestion
 
@@ -116,7 +121,7 @@ class UserProblem:
 
 @lru_cache(maxsize=1)
 def user_problem(market: Market) -> UserProblem:
-    """Scale `market`'s users as the module docstring says; that of the market asked for last is kept.
+    """Scale `market`'s users as `equilibrium.py` says; that of the market asked for last is kept.
 
     Raises
     ------
@@ -193,7 +198,7 @@ def ample_provider(users: UserProblem) -> int | None:
     The slack of a pair with it, flow over width, is less than the rounding of levels; `rest` gives its flow.
     """
     capacity, demand = users.capacity, users.demand
-    if np.isinf(capacity.item(0)):
+    if not users.congested:
         return _least_dispersed(users.width)
     largest = int(capacity.argmax())
     # The first demand alone often settles it, without a sum over all users.

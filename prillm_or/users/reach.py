@@ -19,7 +19,7 @@ import numpy as np
 from prillm_or.market.decisions import all_prices, dearest
 from prillm_or.market.market import Array, Market
 from prillm_or.users.equilibrium import solve_users
-from prillm_or.users.problem import UserProblem, user_problem
+from prillm_or.users.problem import UserProblem, bare_users, user_problem
 
 _ROUNDING = 1e-12
 
@@ -48,17 +48,8 @@ def reach(market: Market) -> Array:
     users, rivals = user_problem(market), list(market.rivals)
     offsets = users.base[:, rivals]
     shift = offsets.min(axis=1)  # rivals far worse than the leader are to keep their differences
-    alone = replace(
-        users,
-        base=offsets - shift[:, None],
-        shift=users.shift + shift,
-        sensitivity=users.sensitivity[:, :0],
-        capacity=users.capacity[rivals],
-        width=users.width[..., rivals],
-        leader=(),
-        decided=(),
-        market=None,  # of all providers; its digits beyond the first 16 are within the noise below
-    )
+    # Offsets of all providers have digits beyond the first 16; they are within the noise below.
+    alone = bare_users(offsets - shift[:, None], users.capacity[rivals], users.demand, users.width[..., rivals])
     return reach_from(users, solve_users(alone, np.empty(0)).level, shift)
 
 

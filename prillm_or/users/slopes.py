@@ -40,7 +40,7 @@ def billed_slopes(users: UserProblem, laplacian: Laplacian) -> list[Array]:
 def billed_slope(users: UserProblem, laplacian: Laplacian, k: int, rates: tuple[Array, Array]) -> Array:
     """Derivatives of the billed volumes by decision k, given those of levels and congestion."""
     d_level, d_congestion = rates
-    if users.tariff is None and not np.isinf(users.capacity.item(0)):
+    if users.tariff is None and users.congested:
         return users.capacity * d_congestion
     pairs, weight = laplacian.pairs, laplacian.weight
     rate = weight * (pairs.of_users(d_level) - pairs.of_providers(d_congestion))
