@@ -277,3 +277,17 @@ def test_no_other_list_earns_more_than_the_one_found_by_hand() -> None:
     np.testing.assert_allclose(lists[int(np.argmax(profits))], [2.0, 1.0])
     slopes = load_slopes(users, solve_users(users, [2.0, 1.0]).laplacian)
     np.testing.assert_allclose(slopes, [[-2.0, -1.0], [-1.0, -2.0]])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("own_weights", "expected"), [(True, 3), (False, 0)])
+def test_a_billed_volume_may_rise_with_its_own_price_where_weights_differ(own_weights: bool, expected: int) -> None:
+    rising = lists = 0
+    for seed in range(200):
+        market = sold(seed, own_weights=own_weights)
+        if market.plain:
+            continue
+        pieces = trace(user_problem(market), np.zeros(1), 0, float(market.price_cap[0]))
+        lists += 1
+        rising += any(piece.slope[0] > 1e-9 * market.demand.sum() for piece in pieces)
+    assert (rising, lists) == (expected, 155)
