@@ -182,7 +182,7 @@ def test_a_refused_model_advises_what_the_chosen_solver_can_take(solver: str, le
     else:
         assert ways.startswith("model='kkt-bilinear' or ")
     assert ("solver='path' or solver='bisect'" in ways) == (leaders == 1)
-    assert ("solver='ascent'" in ways) == (leaders == 2)
+    assert ("solver='branch'" in ways) == (leaders == 2)
 
 
 @pytest.mark.slow  # four processes each

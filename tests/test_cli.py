@@ -404,7 +404,6 @@ def test_an_export_that_cannot_work_says_why(
         (["watch"], "the leader sets 2 prices, one can be kept up to date; use `solve`"),
         (["robust", "--draws", "."], "the leader sets 2 prices, robust prices are of one"),
         (["solve", "--solver", "path"], "the leader sets 2 prices, solver path takes one"),
-        (["solve", "--certify"], "the leader sets 2 prices, bisect certifies one"),
         (["curve"], "--provider: expected one of own.input, own.output (the leader's), got None"),
         (["curve", "--provider", "own"], "--provider: expected one of own.input, own.output (the leader's), got own"),
         (["equilibrium", "--price", "own.inptu=1"], "--price own.inptu=1: no component is called 'inptu'"),

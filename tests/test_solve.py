@@ -13,6 +13,7 @@ import pytest
 from helpers.answers import hand_answers
 from helpers.commands import imported_by
 from helpers.markets import draw_market
+from prillm_or import __version__
 from prillm_or.cli.common import model_here, solver_here
 from prillm_or.errors import CombinationError, UnavailableError, UnknownNameError
 from prillm_or.files.markets import MarketFile
@@ -42,7 +43,7 @@ NATIVE = [name for name, entry in SOLVERS.items() if not entry.algebraic]
 ALGEBRAIC = [name for name, entry in SOLVERS.items() if entry.algebraic]
 MODEL_PROFILES = model_profile_names()
 SOLVER_PROFILES = solver_profile_names()
-PROVING = ("path", "bisect", "enumerate")
+PROVING = ("path", "bisect", "branch", "enumerate")
 """Native solvers that prove what they find; `highs` and the like do so with every exact formulation they take."""
 SEARCHING = ("ascent", "spiter", "grid", "odca", "spgce", "ipopt")
 """Solvers of which no proof is asked here: they have tests of their own."""
@@ -89,7 +90,7 @@ def check_answer(answer: Any, solver: str, model: str | None) -> None:
 def test_every_combination_finds_the_hand_answers(solver: str, model: str | None) -> None:
     assert len(hand_answers()) == 15
     for answer in hand_answers().values():
-        if solver in NATIVE and len(answer.prices) > 1:
+        if solver in NATIVE and solver != "branch" and len(answer.prices) > 1:
             with pytest.raises(CombinationError) as caught:
                 solve(answer.market, solver=solver)
             assert all(able in str(caught.value) for able in ALGEBRAIC)
@@ -157,18 +158,16 @@ def test_every_registered_solver_says_who_it_is() -> None:
         assert solver.name == (entry.same_as or name)
         assert solver.version()[0].isdigit()
         assert Capability.ONE_PRICE in solver.capabilities
-        several = entry.algebraic or name in ("ascent", "spiter", "grid")
+        several = entry.algebraic or name in ("branch", "ascent", "spiter", "grid")
         assert (Capability.SEVERAL_PRICES in solver.capabilities) == several
     for name, model in MODELS.items():
         assert model.about
         assert model_options(name)() == model_options(name)()
 
 
-def test_auto_takes_the_exact_path_and_highs_for_several_prices() -> None:
+def test_auto_takes_the_exact_path_and_branch_for_several_prices() -> None:
     assert solve(hand_answers()["kink"].market).method.solver == "path"
-    assert solve(hand_answers()["two-prices"].market).method == Method(
-        "highs", load_algebraic("highs").version(), "kkt-bigm"
-    )
+    assert solve(hand_answers()["two-prices"].market).method == Method("branch", __version__)
     for model, solver in [("kkt-bigm", "highs"), ("kkt-sos1", "scip"), ("kkt-bilinear", "scip"), ("smooth", "ipopt")]:
         assert choose(hand_answers()["kink"].market, "auto", model).solver.solver == solver
 

@@ -55,9 +55,7 @@ def command(
     weights: Annotated[
         str | None, typer.Option(metavar="FILE", help="Weights of a learned abstraction, other than the shipped ones.")
     ] = None,
-    certify: Annotated[
-        bool, typer.Option("--certify", help="Prove a bound by bisect where the method proves none; one price.")
-    ] = False,
+    certify: Annotated[bool, typer.Option("--certify", help="Prove a bound where the method proves none.")] = False,
     gap: Annotated[float | None, typer.Option(min=0.0, help="Relative gap to prove; 1e-4 if not given.")] = None,
     time_limit: Annotated[float | None, typer.Option(min=0.0, help="Seconds for each market.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of an algebraic solver.")] = 1,

@@ -59,6 +59,9 @@ SOLVERS = {
     "enumerate": SolverEntry(
         ("prillm_or.solvers.enumeration", "Enumerate"), "exact: brute force over KKT patterns, small ones", "highspy"
     ),
+    "branch": SolverEntry(
+        ("prillm_or.solvers.branch", "Branch"), "exact: branch and bound over several prices, boxes and pairs", "piqp"
+    ),
     "ascent": SolverEntry(
         ("prillm_or.solvers.ascent", "Ascent"), "local: uphill over several prices, ridges too; one price as path"
     ),

@@ -19,6 +19,7 @@ from prillm_or.solvers.registry import (
 
 _PREFERRED = ("highs", "scip", "gurobi", "ipopt")
 _NOT_CONCAVE = "kkt-bilinear"
+_LOCAL = "ascent"
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
         several = f"the leader sets {len(market.decisions)} prices, solver {solver} takes one"
         lists = f"the leader sets components of a price list or factors, solver {solver} takes plain prices alone"
         able = solvers_with(asked)
-        if Capability.SEVERAL_PRICES in asked:
-            able.sort(key=_proves_nothing)
+        able.sort(key=lambda name: name == _LOCAL)
         why = several if Capability.SEVERAL_PRICES in lacking else lists
         raise CombinationError(f"{market.name}: {why}; use {argument('solver')} with {' or '.join(able)}")
     if SOLVERS[profile.solver].algebraic:
@@ -73,7 +73,7 @@ def _refuse_not_concave(market: Market, solver: str, formulation: str) -> None:
     if Capability.CONVEX_MIQP not in model_needs(formulation) or (kappa := concavity(market)) <= 1:
         return
     able = solvers_for(_NOT_CONCAVE)
-    own = ("path", "bisect") if len(market.decisions) == 1 else ("ascent",)
+    own = ("path", "bisect") if len(market.decisions) == 1 else ("branch",)
     ways = [argument("solver", name) for name in own]
     if able:
         other = "" if solver in able else f" with {argument('solver', able[0])}"
@@ -81,38 +81,14 @@ def _refuse_not_concave(market: Market, solver: str, formulation: str) -> None:
     raise CombinationError(f"{not_concave(market, kappa)}; use {' or '.join(ways)}")
 
 
-def _proves_nothing(solver: str) -> bool:
-    """Of solvers that take several prices: only those of integer programmes prove theirs."""
-    return Capability.MIP not in capabilities(solver)
-
-
 def _automatic(market: Market, model: ModelProfile | None) -> str:
-    """The fastest that proves the gap: `path`; several prices or a model need another."""
+    """The fastest that proves the gap: `path`, or `branch` of several prices; of a model, the first that takes it."""
     if model is not None:
         able = solvers_for(model.formulation)
         return next((name for name in _PREFERRED if name in able), _PREFERRED[0])
-    if len(market.decisions) > 1:
-        return _PREFERRED[0]
-    return "path"
+    return "path" if len(market.decisions) == 1 else "branch"
 
 
 def _default_model(solver: str) -> ModelProfile:
     """The first formulation that the solver can take."""
     return model_profile(next(name for name in MODELS if solver in solvers_for(name)))
-
-
-def refuse_several_prices(market: Market) -> None:
-    """Refuse to have `bisect` certify prices of a leader with several.
-
-    Raises
-    ------
-    CombinationError
-        When there are several; the message names who proves a bound of its own.
-    """
-    if (several := len(market.decisions)) > 1:
-        proving = [name for name in solvers_with({Capability.SEVERAL_PRICES}) if not _proves_nothing(name)]
-        raise CombinationError(
-            f"{market.name}: the leader sets {several} prices, bisect certifies one; leave {argument('certify')} out, "
-            f"or use {argument('solver', flag='--solver')} {' or '.join(proving)} without an abstraction, which prove "
-            "a bound of their own"
-        )

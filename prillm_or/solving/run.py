@@ -18,11 +18,10 @@ from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.registry import model_needs
 from prillm_or.result import Method, Result, Times
-from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.registry import load_algebraic, load_native
 from prillm_or.solvers.starts import starts
-from prillm_or.solving.choose import Choice, choose, refuse_several_prices
+from prillm_or.solving.choose import Choice, choose
 from prillm_or.solving.judge import judge
 from prillm_or.users.problem import user_problem
 
@@ -49,9 +48,9 @@ def solve(
     market
         A market, one with its file, the path of a file, or the name of a shipped one.
     solver
-        Who computes. `auto` is the fastest that proves the gap: `path` for one price, `highs` for several. Native:
-        `path`, `bisect`, `enumerate`, `ascent`, `grid`, `odca`, `spgce`; algebraic: `highs`, `gurobi`, `scip`, `ipopt`,
-        if wanted with a profile (`highs/stock`) or the path of one.
+        Who computes. `auto` is the fastest that proves the gap: `path` for one price, `branch` for several. Native:
+        `path`, `branch`, `bisect`, `enumerate`, `ascent`, `grid`, `odca`, `spgce`; algebraic: `highs`, `gurobi`,
+        `scip`, `ipopt`, if wanted with a profile (`highs/stock`) or the path of one.
     model
         What an algebraic solver gets: `kkt-bigm`, `kkt-sos1`, `kkt-indicator`, `kkt-bilinear`, `strong-duality`,
         `mpec`, `smooth`, or the path of a profile; without one, the first that the solver takes.
@@ -65,7 +64,7 @@ def solve(
         Which rivals to leave out or merge first, as in `learned@2+refine` or `anchored` (which leaves two), or None:
         `capacity`, `anchored`, `learned`, `learned-paper`, `min`, `avg`.
     certify
-        Whether to prove a bound by `bisect` where the method proves none; one price only.
+        Whether to prove a bound where the method proves none: by `bisect`, or `branch` of several prices.
 
     Returns
     -------
@@ -100,8 +99,6 @@ def solve(
     limits = Limits(gap, time_limit, threads, seed)
     deadline = Deadline(limits.time_limit)
     chosen = _abstraction(abstraction)
-    if certify:
-        refuse_several_prices(market)
     abstract_s = 0.0
     if chosen is None:
         method, proposal = _propose(market, choose(market, solver, model), limits)
@@ -210,15 +207,18 @@ def _propose_abstracted(
 
 
 def _proven(market: Market, proposal: Proposal, limits: Limits) -> Proposal:
-    """The proposal with a bound by `bisect`; its prices stay, also where a better one was met.
+    """The proposal with a bound by `bisect` or `branch`; its prices stay, also where better ones were met.
 
-    The price is no head start to `bisect`, which opens the interval of largest bound first, whatever it has seen.
+    The prices are no head start to these: they open what has the largest bound first, whatever they have seen.
     """
-    proof = Bisect().solve(market, limits)
+    prover = "bisect" if len(market.decisions) == 1 else "branch"
+    proof = load_native(prover).solve(market, limits)
     later = proposal.ended is Ended.FINISHED or proof.ended is Ended.INTERRUPTED
     ended = proof.ended if later else proposal.ended
     assert proof.prices is not None
-    notes = (*proposal.notes, f"bound by bisect: {', '.join(proof.notes)}, best price met {proof.prices[0]:.7g}")
-    figures = {**proof.stats, "price": float(proof.prices[0])}
-    stats = {**proposal.stats, **{f"bisect_{name}": figure for name, figure in figures.items()}}
+    best = ", ".join(f"{value:.7g}" for value in proof.prices)
+    notes = (*proposal.notes, f"bound by {prover}: {', '.join(proof.notes)}, best price met {best}")
+    names = ["price"] if prover == "bisect" else [f"price.{decision.name}" for decision in market.decisions]
+    figures = {**proof.stats, **dict(zip(names, proof.prices.tolist(), strict=True))}
+    stats = {**proposal.stats, **{f"{prover}_{name}": figure for name, figure in figures.items()}}
     return replace(proposal, upper_bound=proof.upper_bound, ended=ended, notes=notes, stats=stats)

@@ -103,6 +103,15 @@ class Laplacian:
         a = short(user + pairs.times(weight, provider / self.provider))
         return a, (provider + pairs.times_users(a, weight)) / self.provider
 
+    def solve_all(self, user: Array, provider: Array) -> tuple[Array, Array]:
+        """As `solve`, for many right-hand sides, shapes (n, r) and (m, r), with a matrix of all pairs."""
+        weight, short = self.pairs.matrix(self.weight), self.short
+        if self.by_provider:
+            b = short(provider + weight.T @ (user / self.user[:, None]))
+            return (user + weight @ b) / self.user[:, None], b
+        a = short(user + weight @ (provider / self.provider[:, None]))
+        return a, (provider + weight.T @ a) / self.provider[:, None]
+
 
 class SupportInverse:
     """K's inverse, kept up to date while pairs enter and leave the support.

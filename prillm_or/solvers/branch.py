@@ -1,0 +1,231 @@
+r"""branch: the best of several decisions, proven, by branch and bound on boxes of decisions and on open pairs.
+
+A node is a box of decisions with some pairs of a user and a provider fixed to be used, or not. Slacks at equilibria of
+the box are bounded (below), which leaves pairs open that may be either; `box_relaxation.py` bounds the profit with
+their complementarity relaxed, and proposes decisions, whose equilibrium is a candidate. The node of the largest bound
+is opened first: at the pair that its bound gains most by, used or not, with the box left as it is, or, where the box
+itself costs more or too many pairs are open, by halving a side. The largest bound left may be read at any time.
+
+*Slacks over a box.* From any equilibrium of the box no slack moves by more than sum_k (2 R_k - r_k) |y_k - at_k|
+(`docs/mathematics.md`, L6). Where all users weigh alike, or nothing congests, levels, and what a provider costs with
+its congestion, rise with every decision (L4), so that the equilibria at the box's two corners bound them, too. A slack
+is at most D_i / a_ij, and a child's slacks lie within its parent's.
+
+*It ends* where pairs are fixed or boxes small: a box with no open pair is bounded exactly but for the term that makes
+the profit concave, and that, like McCormick's planes, costs the square of its width at most.
+
+Start: the local maxima of `ascent.py` from today's decisions, and from the caps. Cost of a node with p open pairs: an
+interior point method in p + k variables, and one to three equilibria.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from dataclasses import dataclass, replace
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prillm_or import __version__
+from prillm_or.limits import Deadline, Limits
+from prillm_or.market.decisions import all_prices, dearest
+from prillm_or.market.market import Market, Mask
+from prillm_or.models.capabilities import Capability
+from prillm_or.solvers.ascent import Climb
+from prillm_or.solvers.box_relaxation import Box, Relaxation, Relaxed
+from prillm_or.solvers.incumbent import Incumbent
+from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solvers.starts import starts
+from prillm_or.users.certificate import relative_gap
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import user_problem
+from prillm_or.users.reach import within_reach
+
+_log = logging.getLogger(__name__)
+
+_STARTS = 2
+_MOST_OPEN = 60
+_DOUBT = 1e-12
+_FINEST = 1e-9
+"""The least gap that is worked for: an interior point method comes no nearer."""
+_ALL_DOUBT = 2.0
+
+USED, UNUSED = 1, -1
+"""What a pair may be fixed to be; 0 leaves it open."""
+
+
+class Branch:
+    """Branch and bound on boxes of decisions and open pairs."""
+
+    name = "branch"
+    capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.PRICE_LISTS})
+
+    def version(self) -> str:
+        """Version of this package."""
+        return __version__
+
+    def solve(self, market: Market, limits: Limits) -> Proposal:
+        """Find the best decisions and prove them within `limits.gap`."""
+        deadline, ended = Deadline(limits.time_limit), Ended.FINISHED
+        search = _Search(within_reach(market), limits.gap)
+        try:
+            search.begin(deadline)
+            while search.open:
+                if deadline.passed():
+                    ended = Ended.TIME_LIMIT
+                    break
+                search.step()
+        except KeyboardInterrupt:
+            ended = Ended.INTERRUPTED
+        stats = {"nodes": search.nodes, "nodes_left": len(search.queue)}
+        note = f"{search.nodes} nodes, {len(search.queue)} left"
+        return Proposal(search.best.prices, search.bound, ended, (note,), stats=stats)
+
+
+@dataclass(frozen=True, eq=False)
+class _Node:
+    """A box of decisions with some pairs fixed, shape (n, m), and an equilibrium in it, or near it."""
+
+    box: Box
+    fixed: NDArray[np.int8]
+    near: Equilibrium
+
+
+class _Search:
+    """The queue of nodes, entries (-bound, number, node, its relaxation or None where too many pairs are open)."""
+
+    def __init__(self, market: Market, gap: float) -> None:
+        self._market, self._gap = market, max(gap, _FINEST)
+        self._users = user_problem(market)
+        self._relaxation = Relaxation(market, self._users)
+        self._cornered = market.common_weights or not market.congested
+        rho = self._users.sensitivity
+        self._speed = 2 * rho.max(axis=0) - rho.min(axis=0)
+        self._number = count()
+        self.queue: list[tuple[float, int, _Node, Relaxed | None]] = []
+        # The largest bound of all that was dropped, as it was within the gap of the best profit then.
+        self._dropped = -np.inf
+        # All demand at the margin that is never exceeded, until the first node is bounded.
+        margin = dearest(market, all_prices(market, market.price_cap) - market.unit_cost)
+        self._highest = max(margin, 0.0) * float(market.demand.sum())
+        self.best = Incumbent(market, self._users)
+        self.nodes = 0
+
+    @property
+    def bound(self) -> float:
+        """Proven upper bound on the profit at any decisions."""
+        if not self.nodes:
+            return self._highest
+        return max(self.best.profit, self._dropped, -self.queue[0][0] if self.queue else -np.inf)
+
+    @property
+    def open(self) -> bool:
+        """Whether a node is left that may hold something better than the gap allows."""
+        return bool(self.queue) and relative_gap(-self.queue[0][0], self.best.profit) > self._gap
+
+    def begin(self, deadline: Deadline) -> None:
+        """Climb, and bound the whole box."""
+        for decisions in starts(self._market)[:_STARTS]:
+            climb = Climb(self._market, self._users, decisions, deadline=deadline)
+            try:
+                climb.run()
+            finally:
+                if climb.best.equilibrium is not None and climb.best.profit > self.best.profit:
+                    self.best.keep(climb.best.equilibrium)
+        assert self.best.equilibrium is not None, "the first start was looked at"
+        all_slacks = np.full(self._users.base.shape, np.inf)
+        box = Box(np.zeros_like(self._market.price_cap), self._market.price_cap, -all_slacks, all_slacks)
+        nothing = np.zeros(all_slacks.shape, dtype=np.int8)
+        self._push(_Node(self._narrowed(box, self.best.equilibrium), nothing, self.best.equilibrium), self._highest)
+
+    def step(self) -> None:
+        """Open the node with the largest bound, which counts until all of its parts are bounded."""
+        negative, _, node, relaxed = self.queue[0]
+        _log.info("%d nodes, best %.6g, bound %.6g", self.nodes, self.best.profit, self.bound)
+        if relaxed is not None and len(relaxed.broken) and relaxed.broken.max() > relaxed.bent.max():
+            worst = int(relaxed.broken.argmax())
+            for what in (USED, UNUSED):
+                fixed = node.fixed.copy()
+                fixed[relaxed.pairs[0][worst], relaxed.pairs[1][worst]] = what
+                self._push(replace(node, fixed=fixed), -negative)
+        else:
+            self._halve(node, relaxed, -negative)
+        heapq.heappop(self.queue)  # the node itself: no part of it has a larger bound, or came earlier
+
+    def _halve(self, node: _Node, relaxed: Relaxed | None, bound: float) -> None:
+        """Halve a side of the box: the one that the bound gains most by, or the longest."""
+        low, high = node.box.low, node.box.high
+        length = (high - low) / np.where(self._market.price_cap > 0, self._market.price_cap, 1.0)
+        side = int((length if relaxed is None or not relaxed.bent.any() else relaxed.bent).argmax())
+        middle = (low[side] + high[side]) / 2
+        if not low[side] < middle < high[side]:
+            self._dropped = max(self._dropped, bound)  # neighbouring numbers: there is nothing in between
+            return
+        for ends in ((low[side], middle), (middle, high[side])):
+            corner, other = low.copy(), high.copy()
+            corner[side], other[side] = ends
+            at = np.clip(node.near.prices, corner, other)
+            same = np.array_equal(at, node.near.prices)
+            near = node.near if same else solve_users(self._users, at, node.near)
+            box = self._narrowed(replace(node.box, low=corner, high=other), near)
+            self._push(_Node(box, node.fixed, near), bound)
+
+    def _narrowed(self, box: Box, near: Equilibrium) -> Box:
+        """A box with its slacks, within those that it had."""
+        users, at = self._users, near.prices
+        away = float(self._speed @ np.maximum(np.abs(box.low - at), np.abs(box.high - at)))
+        slack = near.level[:, None] - users.offsets(at) - near.congestion
+        doubt = _DOUBT * users.stiffness * float(np.abs(near.level).max() + np.abs(near.congestion).max())
+        low = np.maximum(box.slack_low, slack - away - doubt)
+        high = np.minimum(np.minimum(box.slack_high, slack + away + doubt), users.demand[:, None] / users.width + doubt)
+        if self._cornered:
+            first, last = (solve_users(users, corner, near) for corner in (box.low, box.high))
+            cheap = users.offsets(box.low) + first.congestion
+            dear = users.offsets(box.high) + last.congestion
+            low = np.maximum(low, first.level[:, None] - dear - doubt)
+            high = np.minimum(high, last.level[:, None] - cheap + doubt)
+        return replace(box, slack_low=low, slack_high=high)
+
+    def _push(self, node: _Node, inherited: float) -> None:
+        """Bound a node and queue it, if it may hold something better."""
+        bounded = self._bounded(node, inherited)
+        self.nodes += 1
+        if bounded is None:
+            return
+        bound, node, relaxed = bounded
+        within = relative_gap(bound, self.best.profit) <= self._gap
+        if within or (relaxed is not None and bound - self.best.profit <= _ALL_DOUBT * relaxed.doubt):
+            self._dropped = max(self._dropped, bound)
+        else:
+            heapq.heappush(self.queue, (-bound, next(self._number), node, relaxed))
+
+    def _bounded(self, node: _Node, inherited: float) -> tuple[float, _Node, Relaxed | None] | None:
+        """A node's bound, the node, and its relaxation if it has one; None where nothing is in it."""
+        support = self._support(node)
+        if support is None:
+            return None
+        box, fixed = node.box, node.fixed != 0
+        undecided = np.where(support, box.slack_low < 0, box.slack_high > 0) & ~fixed
+        if np.count_nonzero(undecided) > _MOST_OPEN:
+            return inherited, node, None
+        relaxed = self._relaxation.bound(box, support, node.near.prices, fixed)
+        if relaxed is None:
+            return None
+        near = self.best.offer(relaxed.decisions, node.near)
+        return min(inherited, relaxed.bound), replace(node, near=near), relaxed
+
+    def _support(self, node: _Node) -> Mask | None:
+        """A support for a node's relaxation; None where its pairs cannot be as they are fixed."""
+        box, fixed = node.box, node.fixed
+        if ((fixed == USED) & (box.slack_high < 0)).any() or ((fixed == UNUSED) & (box.slack_low > 0)).any():
+            return None
+        support = np.where(fixed != 0, fixed == USED, node.near.support)
+        support = np.where(box.slack_low > 0, True, np.where(box.slack_high < 0, False, support))
+        able = (fixed != UNUSED) & (box.slack_high >= 0)
+        if not able.any(axis=1).all():
+            return None
+        for i in np.flatnonzero(~support.any(axis=1)):
+            support[i, np.where(able[i], box.slack_high[i], -np.inf).argmax()] = True
+        return support
