@@ -18,10 +18,11 @@ from benchmarks.report import Document, as_document, show, write_readme
 _HERE = Path(__file__).parent
 _NAMES = (
     *("equilibrium", "kinks", "path", "pricing", "growth", "updates"),
-    *("models", "startup", "agreement", "identity", "local", "matrix", "competition"),
+    *("models", "startup", "agreement", "identity", "local", "matrix", "several", "competition"),
     *("abstraction", "abstraction_time", "calibration", "calibration_recovery", "calibration_real"),
 )
 _OF_TABLES = ("calibration_real",)
+_IN_PARTS = ("several",)
 _SMOKE = "smoke"
 
 
@@ -39,6 +40,8 @@ def main() -> None:
         parser.error(f"no measurement {', '.join(strangers)}; there are {', '.join((*_NAMES, _SMOKE))}")
     if arguments.tables is None and set(arguments.names) & set(_OF_TABLES):
         parser.error(f"{', '.join(_OF_TABLES)}: --tables DIR names the raw tables")
+    if arguments.only and not (arguments.names and set(arguments.names) <= set(_IN_PARTS)):
+        parser.error(f"--only: name what has parts: {', '.join(_IN_PARTS)}")
     if _SMOKE in arguments.names and arguments.json is not None:
         parser.error(f"{_SMOKE}: no results are kept; --references writes what they are compared with")
     _one_thread()
@@ -48,7 +51,7 @@ def main() -> None:
         write_references()
         return
     names = arguments.names or [name for name in _NAMES if arguments.tables is not None or name not in _OF_TABLES]
-    met = _measure(names, arguments.quick, arguments.json, arguments.tables)
+    met = _measure(names, arguments)
     sys.exit(0 if met else 1)
 
 
@@ -57,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     names = f"what to measure: {', '.join(_NAMES)} (default: all), or {_SMOKE}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--tables", type=Path, metavar="DIR", help=f"raw tables, for {', '.join(_OF_TABLES)}")
+    parts = f"parts of {', '.join(_IN_PARTS)} alone: a regular expression for names as 'compared 8x13, 2, heavy'"
+    parser.add_argument("--only", default="", metavar="PATTERN", help=parts)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller markets: a trial of the benchmarks")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there; other measurements in it stay")
     parser.add_argument("--references", action="store_true", help=f"measure and write the references of {_SMOKE}")
@@ -76,18 +81,19 @@ def _one_thread() -> None:
         os.environ[variable] = "1"  # read when numpy is first imported, by the measurements
 
 
-def _measure(names: Sequence[str], quick: bool, file: Path | None, raw: Path | None) -> bool:
+def _measure(names: Sequence[str], asked: argparse.Namespace) -> bool:
     """Measure, show and store; False when the smoke test misses its target."""
     from benchmarks.environment import environment
 
-    console, met = Console(), True
+    console, met, quick, file = Console(), True, asked.quick, asked.json
     console.print(environment(), highlight=False)
     for name in names:
         measurement = import_module(f"benchmarks.{name}")
         console.rule(name)
         began = time.perf_counter()
         tables: list[Document] = []
-        for table in measurement.measure(quick, raw) if name in _OF_TABLES else measurement.measure(quick):
+        more = {"tables": asked.tables} if name in _OF_TABLES else {"only": asked.only} if name in _IN_PARTS else {}
+        for table in measurement.measure(quick, **more):
             tables.append(as_document(table))
             show(tables[-1], console)
             if file is not None:  # after each table, so that an interrupt loses little

@@ -17,7 +17,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.markets import SHAPES, sample, size
+from benchmarks.markets import SHAPES, led_by, sample, size
 from benchmarks.report import Table, Target, target_table
 from prillm_or.competition.competition import Competition
 from prillm_or.competition.rounds import End
@@ -182,7 +182,7 @@ def grid_loads(market: Market, grid: Array) -> Array:
 
 def _several_row(prices: int, each: int) -> SeveralRow:
     losses, alone, highs, false = [], [], [], 0
-    markets = [_led_by(market, prices) for market in sample(8, 5, each)]
+    markets = [led_by(market, prices) for market in sample(8, 5, each)]
     for market in markets:
         users = user_problem(market)
         ours = ascend(market, users, starts(market)).profit
@@ -204,8 +204,3 @@ def _one_at_a_time(market: Market, users: UserProblem, prices: Array) -> float:
         before = climb.best.profit
         climb.one_at_a_time()
     return climb.best.profit
-
-
-def _led_by(market: Market, prices: int) -> Market:
-    leader = tuple(range(market.m - prices, market.m))
-    return replace(market, leader=leader, price_cap=np.full(prices, market.price_cap[0]))

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("benchmarks", reason="benchmarks are no part of the wheel")
 
-from benchmarks import growth, page, pictures, pricing, report, smoke
+from benchmarks import growth, markets, page, pictures, pricing, report, several, smoke
 from benchmarks.alternatives import Found, Grid, OutOfTimeError, at_most, parametric, plain_gurobi, plain_scip
 from benchmarks.peers import HighsQp, Programme
 from prillm_or.market.synthetic import generate
@@ -216,6 +216,29 @@ def test_a_fitted_grid_is_sure_to_come_close(shape: Any, seed: int) -> None:
         found = grid.best(points + more)
         assert found.price is not None
         assert pricing.share_of(market, found.price, best) >= 1 - 1e-4
+
+
+@pytest.mark.slow
+def test_methods_for_several_prices_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = (several.Part("compared", 3, 4, 2, quick=1), several.Part("fine", 3, 4, 2, quick=1))
+    monkeypatch.setattr(several, "PARTS", parts)
+    *tables, targets = several.measure(True, "(compared|fine) 3x4, 2, heavy")
+    compared, (alone,) = tables[0].rows, tables[1].rows
+    assert [row.method for row in compared] == ["branch", "highs", "scip", "gurobi"]  # type: ignore[attr-defined]
+    for row in (*compared, alone):
+        assert isinstance(row, several.Row | several.AloneRow)
+        assert (row.shape, row.markets, row.closed) == ("heavy", 1, 1)
+    assert all(row.false_bounds == 0 for row in compared)  # type: ignore[attr-defined]
+    assert compared[0].ratio == compared[0].least_ratio == 1  # type: ignore[attr-defined]
+    assert len(targets.rows) == 3
+    assert next(iter(several.measure(True, "no such part"))).rows == []
+
+
+def test_leaders_of_price_lists_have_one_cap_at_the_mean_mix() -> None:
+    market = markets.led_by(generate(5, 4, "uniform", 1, components=("input", "output")), 3)
+    mean = market.demand @ market.mix / market.demand.sum()
+    np.testing.assert_allclose(market.price_cap.reshape(3, 2) @ mean, 12.0)
+    np.testing.assert_allclose(markets.led_by(generate(5, 4, "uniform", 1), 2).price_cap, 12.0)
 
 
 def test_time_runs_out() -> None:
