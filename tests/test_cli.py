@@ -401,7 +401,6 @@ def test_an_export_that_cannot_work_says_why(
     [
         (["explain"], "the leader sets 2 prices, explain takes one; `equilibrium` shows who uses whom"),
         (["page", "--out", "x.html"], "the leader sets 2 prices, a page moves one"),
-        (["watch"], "the leader sets 2 prices, one can be kept up to date; use `solve`"),
         (["robust", "--draws", "."], "the leader sets 2 prices, robust prices are of one"),
         (["solve", "--solver", "path"], "the leader sets 2 prices, solver path takes one"),
         (["curve"], "--provider: expected one of own.input, own.output (the leader's), got None"),

@@ -114,10 +114,17 @@ def test_lines_speak_of_price_lists_crowds_and_mixes() -> None:
     assert answers[3]["prices"]["lead"] == pytest.approx({"input": 3.0, "output": 2.0})
 
 
-def test_several_decisions_are_refused_in_a_line() -> None:
-    code, answers, error = fed(b"", "tiny/price-list")
-    assert (code, answers) == (2, [])
-    assert error == "price-list: the leader sets 2 prices, one can be kept up to date; use `solve`\n"
+def test_several_prices_are_kept_up_to_date_line_by_line() -> None:
+    # As in tiny/README.md, and with the rival at 7/2 as in test_pricer.py.
+    lines = [{"providers": {"rival": {"price": 3.5}}}, {"remove": {"providers": ["plain"]}}]
+    code, (first, changed, refused), error = fed(b"".join(map(as_line, lines)), "tiny/two-prices")
+    assert (code, error) == (2, "")
+    assert first["prices"] == pytest.approx({"plain": 3.5, "better": 4.0}, rel=1e-6)
+    assert first["method"]["solver"] == "branch"
+    assert changed["prices"] == pytest.approx({"plain": 3.75, "better": 4.25}, rel=1e-6)
+    assert changed["status"] == "optimal"
+    assert 0 <= changed["gap"] <= 1e-4
+    assert refused["error"] == ['remove.providers[0]: "plain" is the leader\'s; only rivals can leave']
 
 
 def test_line_ends_of_any_system_and_a_last_line_without_one() -> None:
@@ -180,7 +187,7 @@ def test_a_reader_who_leaves_ends_it_without_a_word() -> None:
 
 @pytest.mark.parametrize(
     ("market", "fragment"),
-    [("tiny/two-prices", "use `solve`"), ("codin-13", "coding-13"), ("no/such.json", "no/such.json")],
+    [("codin-13", "coding-13"), ("no/such.json", "no/such.json")],
 )
 def test_a_market_it_cannot_take_gives_one_line_and_2(
     market: str, fragment: str, capsys: pytest.CaptureFixture[str]

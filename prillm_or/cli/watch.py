@@ -27,8 +27,8 @@ def command(instance: OneInstance, outside: Outside = None) -> int:
 
     The first line written is the result for the market as it is; then each change gets one line: the result for the
     changed market, or {"error": [FAULT, ...], "line": N} if the change is refused. A refused change changes nothing.
-    Everything in a line happens together; what an object leaves out stays. One decision only. Results are those of
-    `solve --json`; `instance_sha256` is null after a change, as no file holds that market. Blank lines are skipped.
+    Everything in a line happens together; what an object leaves out stays. Results are those of `solve --json`, proven
+    anew each time; `instance_sha256` is null after a change, as no file holds that market. Blank lines are skipped.
 
     \b
     What a line may hold, ids and units as in the market file:

@@ -14,14 +14,15 @@ is at most D_i / a_ij, and a child's slacks lie within its parent's.
 *It ends* where pairs are fixed or boxes small: a box with no open pair is bounded exactly but for the term that makes
 the profit concave, and that, like McCormick's planes, costs the square of its width at most.
 
-Start: the local maxima of `ascent.py` from today's decisions, and from the caps. Cost of a node with p open pairs: an
-interior point method in p + k variables, and one to three equilibria.
+Start: the local maxima of `ascent.py` from today's decisions and from the caps, or that from given decisions. Cost of a
+node with p open pairs: an interior point method in p + k variables, and one to three equilibria.
 """
 
 from __future__ import annotations
 
 import heapq
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from prillm_or import __version__
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.decisions import all_prices, dearest
-from prillm_or.market.market import Market, Mask
+from prillm_or.market.market import Array, Market, Mask
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.ascent import Climb
 from prillm_or.solvers.box_relaxation import Box, Relaxation, Relaxed
@@ -57,10 +58,20 @@ USED, UNUSED = 1, -1
 
 
 class Branch:
-    """Branch and bound on boxes of decisions and open pairs."""
+    """Branch and bound on boxes of decisions and open pairs.
+
+    Parameters
+    ----------
+    near
+        Shape (k,): decisions near which the best ones are expected, such as those of a market much like the one to be
+        solved. The ascent then starts from them alone; what is proven does not depend on them.
+    """
 
     name = "branch"
     capabilities = frozenset({Capability.ONE_PRICE, Capability.SEVERAL_PRICES, Capability.PRICE_LISTS})
+
+    def __init__(self, near: Array | None = None) -> None:
+        self._near = near
 
     def version(self) -> str:
         """Version of this package."""
@@ -69,9 +80,10 @@ class Branch:
     def solve(self, market: Market, limits: Limits) -> Proposal:
         """Find the best decisions and prove them within `limits.gap`."""
         deadline, ended = Deadline(limits.time_limit), Ended.FINISHED
-        search = _Search(within_reach(market), limits.gap)
+        market = within_reach(market)
+        search = _Search(market, limits.gap)
         try:
-            search.begin(deadline)
+            search.begin(starts(market)[:_STARTS] if self._near is None else [self._near], deadline)
             while search.open:
                 if deadline.passed():
                     ended = Ended.TIME_LIMIT
@@ -125,9 +137,9 @@ class _Search:
         """Whether a node is left that may hold something better than the gap allows."""
         return bool(self.queue) and relative_gap(-self.queue[0][0], self.best.profit) > self._gap
 
-    def begin(self, deadline: Deadline) -> None:
-        """Climb, and bound the whole box."""
-        for decisions in starts(self._market)[:_STARTS]:
+    def begin(self, first: Iterable[Array], deadline: Deadline) -> None:
+        """Climb from each of some decisions, and bound the whole box."""
+        for decisions in first:
             climb = Climb(self._market, self._users, decisions, deadline=deadline)
             try:
                 climb.run()

@@ -1,9 +1,10 @@
-"""Pricer: the best price of a market that changes, proven anew after each change.
+"""Pricer: the best decisions of a market that changes, proven anew after each change.
 
-After a small change most users use whom they used before. So the equilibria of the last search, at today's price, where
-it began and where it leapt, are where those of the next are looked for: mostly one or two Newton steps away. The next
-begins at the price up to which the last best price shows that the profit rose (`solvers/monotone.py`); where that does
-not show it any more it begins lower. It ends with the same proof as a cold one.
+One decision: after a small change most users use whom they used before. So the equilibria of the last search, at
+today's price, where it began and where it leapt, are where those of the next are looked for: mostly one or two Newton
+steps away. The next begins at the price up to which the last best price shows that the profit rose
+(`solvers/monotone.py`); where that does not show it any more it begins lower. Several: `branch` climbs from the last
+best ones alone. Either ends with the same proof as a cold search.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prillm_or import __version__
-from prillm_or.errors import CombinationError, ConvergenceError
+from prillm_or.errors import ConvergenceError
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.limits import Limits
 from prillm_or.market.changes import Change, apply
@@ -28,23 +29,18 @@ from prillm_or.solvers.monotone import Point
 from prillm_or.solvers.path import Path, Search, Start, proposal_of
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.judge import judge
+from prillm_or.solving.recheck import decided_in
 from prillm_or.users.equilibrium import Equilibrium
 from prillm_or.users.problem import UserProblem, user_problem
 
 
 class Pricer:
-    """A market and its best price, both kept up to date.
+    """A market and its best decisions, both kept up to date.
 
     Parameters
     ----------
     market
-        A market whose leader decides one price or factor: itself, with its file, the path of a file, or the name of a
-        shipped one.
-
-    Raises
-    ------
-    CombinationError
-        When the leader decides several.
+        A market, one with its file, the path of a file, or the name of a shipped one.
 
     Examples
     --------
@@ -56,13 +52,8 @@ class Pricer:
     """
 
     def __init__(self, market: AnyMarket) -> None:
-        market = as_market(market)
-        if (several := len(market.decisions)) > 1:
-            raise CombinationError(
-                f"{market.name}: the leader sets {several} prices, one can be kept up to date; use `solve`"
-            )
         # One attribute, so that no interruption can part what belongs together.
-        self._state = _priced(market, None, time.perf_counter())
+        self._state = _priced(as_market(market), None, time.perf_counter())
 
     @property
     def market(self) -> Market:
@@ -71,7 +62,7 @@ class Pricer:
 
     @property
     def result(self) -> Result:
-        """Its best price, and what is proven of it."""
+        """Its best decisions, and what is proven of them."""
         return self._state.result
 
     def update(self, change: Change) -> Result:
@@ -129,11 +120,15 @@ def _priced_after(market: Market, before: _State, began: float) -> _State:
 
 
 def _priced(market: Market, before: _State | None, began: float) -> _State:
-    """Price a market, starting from the equilibria of a market much like it."""
+    """Price a market, starting from what is known of a market much like it."""
     users = user_problem(market)
+    if len(market.decisions) > 1:
+        from prillm_or.solvers.branch import Branch  # and a solver of quadratic programmes, which one price needs not
+
+        near = None if before is None else decided_in(before.market, before.result)
+        return _State(market, _judged(market, users, Branch(near).solve(market, Limits()), (), began), (), 0.0)
     if not market.plain:
-        proposal = Path().solve(market, Limits())
-        return _State(market, _judged(market, users, proposal, (), began), (), 0.0)
+        return _State(market, _judged(market, users, Path().solve(market, Limits()), (), began), (), 0.0)
     search = Search(market, users, () if before is None else _carried_over(before, market, users))
     if before is None:
         search.climb()
@@ -159,7 +154,8 @@ def _judged(
     if proposal.ended is Ended.INTERRUPTED:
         raise KeyboardInterrupt  # half a search is none
     solved = time.perf_counter()
-    result = judge(market, users, proposal, Method("path", __version__), Limits(), known)
+    solver = "path" if len(market.decisions) == 1 else "branch"
+    result = judge(market, users, proposal, Method(solver, __version__), Limits(), known)
     ended = time.perf_counter()
     return replace(result, time_s=Times(total=ended - began, solve=solved - began, verify=ended - solved))
 
