@@ -65,7 +65,7 @@ class LocalMaximum:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ProfitCurve(Answer):
-    """The leader's load and profit over one of its decisions, the others as today.
+    """The leader's load and profit over one of its decisions, the others held, as today if nothing else is said.
 
     Parameters
     ----------
@@ -77,12 +77,15 @@ class ProfitCurve(Answer):
         From `trace`, without holes, prices rising.
     support
         Shape (n, m): the pairs in use where the first piece starts; `moved` of the pieces says how that changes.
+    held
+        Shape (k,): the leader's decisions where the first piece starts, of which the others stay.
     """
 
     market: Market
     decision: int
     pieces: tuple[Piece, ...]
     support: Mask
+    held: Array
 
     @property
     def name(self) -> str:
@@ -149,10 +152,10 @@ class ProfitCurve(Answer):
     def profit(self, prices: ArrayLike) -> Array:
         """Profit of all of the leader's providers, at prices of any shape; NaN where none was traced."""
         prices = _prices(prices)
-        return self._earned(prices, self._loads(prices), self.besides(prices)[0])
+        return np.asarray((prices - self.unit_cost) * self.load(prices) + self.besides(prices)[0])
 
     def besides(self, prices: ArrayLike) -> tuple[Array, Array]:
-        """What is earned besides (decision - its cost) times volumes at prices of any shape, and its slope there."""
+        """What is earned besides (decision - its cost) times its volume at prices of any shape, and its slope there."""
         prices = _prices(prices)
         piece = self._piece(prices)
         rest, slope = self._rest[:, piece]
@@ -190,7 +193,7 @@ class ProfitCurve(Answer):
         Some 300 points, besides two for each piece.
         """
         prices, profits = [], []
-        for piece in self.pieces:
+        for piece, (rest, rest_slope) in zip(self.pieces, self._rest.T, strict=True):
             last = min(piece.end, end)
             if last < piece.start:
                 break
@@ -198,8 +201,8 @@ class ProfitCurve(Answer):
             price = np.linspace(piece.start, last, 2 + int(_POINTS * within))
             prices.append(price)
             h = price - piece.start
-            loads = piece.load[:, None] + piece.slope[:, None] * h
-            profits.append(self._earned(price, loads, piece.rest + piece.rest_slope * h))
+            load = piece.load[self.decision] + piece.slope[self.decision] * h
+            profits.append((price - self.unit_cost) * load + rest + rest_slope * h)
         return np.concatenate(prices), np.concatenate(profits)
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -263,7 +266,8 @@ class ProfitCurve(Answer):
     @cached_property
     def _rest(self) -> Array:
         """What is earned besides where the pieces start, and its slope, shape (2, pieces)."""
-        return np.array([(piece.rest, piece.rest_slope) for piece in self.pieces]).T
+        held = self._margins
+        return np.array([(p.rest + held @ p.load, p.rest_slope + held @ p.slope) for p in self.pieces]).T
 
     @cached_property
     def _costs(self) -> Array:
@@ -272,7 +276,7 @@ class ProfitCurve(Answer):
     @cached_property
     def _margins(self) -> Array:
         """Margins of the leader's decisions that are held, shape (k,); 0 for the one that moves."""
-        margins = self.market.current - self._costs
+        margins = self.held - self._costs
         margins[self.decision] = 0.0
         return margins
 
@@ -288,11 +292,6 @@ class ProfitCurve(Answer):
         # A best price found elsewhere may lie beyond the end by rounding.
         traced = (prices >= low * (1 - SAME)) & (prices <= high * (1 + SAME))
         return np.moveaxis(np.where(traced[..., None], np.maximum(load, 0.0), np.nan), -1, 0)
-
-    def _earned(self, prices: Array, loads: Array, rest: Array) -> Array:
-        """Profit at prices, given the loads of all of the leader's decisions and what is earned besides."""
-        held = np.tensordot(self._margins, loads, axes=1)
-        return np.asarray((prices - self.unit_cost) * loads[self.decision] + held + rest)
 
     def _load_on(self, piece: Piece, price: float) -> float:
         return float(piece.load[self.decision] + piece.slope[self.decision] * (price - piece.start))
@@ -342,12 +341,20 @@ def curve(
 
 
 def curve_between(
-    market: Market, decision: int, low: float, high: float, time_limit: float | None = None
+    market: Market,
+    decision: int,
+    low: float,
+    high: float,
+    time_limit: float | None = None,
+    held: Array | None = None,
 ) -> ProfitCurve:
-    """Trace the part of a curve between two prices; as `curve`, of the decision at that position."""
+    """Trace the part of a curve between two prices; as `curve`, of the decision at that position.
+
+    The others are held as in `held`, shape (k,), or as today.
+    """
     deadline = Deadline(time_limit)
     users = user_problem(market)
-    start = solve_users(users, _held_prices(market, decision, low))
+    start = solve_users(users, _held_prices(market, decision, low, market.current if held is None else held))
     certified(market, start.prices, start.flow)
     pieces: list[Piece] = []
     try:
@@ -358,7 +365,7 @@ def curve_between(
     except ConvergenceError:
         if time_limit is None or not pieces:
             raise
-    return ProfitCurve(market, decision, tuple(pieces), start.support)
+    return ProfitCurve(market, decision, tuple(pieces), start.support, start.prices)
 
 
 def _prices(given: ArrayLike) -> Array:
@@ -379,9 +386,9 @@ def _position(market: Market, name: str | None) -> int:
     return names.index(name)
 
 
-def _held_prices(market: Market, decision: int, low: float) -> Array:
-    """The leader's decisions today, the moving one at `low`."""
-    prices = market.current.copy()
+def _held_prices(market: Market, decision: int, low: float, held: Array) -> Array:
+    """The leader's decisions where they are held, the moving one at `low`."""
+    prices = held.copy()
     prices[decision] = low
     if np.isnan(prices).any():
         absent = market.decisions[int(np.isnan(prices).argmax())]

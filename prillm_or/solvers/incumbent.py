@@ -64,7 +64,7 @@ class Incumbent:
         for _ in range(_MOST_POLISHES):
             assert self.equilibrium is not None, "offer prices before polishing them"
             start, profit = self.equilibrium, self.profit
-            gradient, slopes = self._derivatives(start)
+            gradient, slopes = self.derivatives(start)
             free = ~((start.prices <= 0) & (gradient < 0) | (start.prices >= cap) & (gradient > 0))
             curvature = (slopes + slopes.T)[np.ix_(free, free)]
             step = np.zeros(len(cap))
@@ -78,10 +78,10 @@ class Incumbent:
 
     def gradient(self, found: Equilibrium) -> Array:
         """Derivatives of the profit by the decisions on an equilibrium's support, shape (k,)."""
-        return self._derivatives(found)[0]
+        return self.derivatives(found)[0]
 
-    def _derivatives(self, found: Equilibrium) -> tuple[Array, Array]:
-        """Those of the profit, and of the volumes as of `load_slopes`."""
+    def derivatives(self, found: Equilibrium) -> tuple[Array, Array]:
+        """Those of the profit, shape (k,), and of the volumes as of `load_slopes`, (k, k), on that support."""
         slopes, beside = earning_slopes(self.users, found.laplacian)
         margin = found.prices - decision_costs(self.market)
         return found.by_decision + slopes.T @ margin + beside, slopes
