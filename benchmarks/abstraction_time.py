@@ -1,8 +1,8 @@
 """Time of an abstraction: the same formulation on the same solver with K rivals left, against the full market.
 
 `kkt-bigm` on HiGHS on both sides, gap 1e-4, one thread, by `solve`. With K rivals everything counts: features,
-networks, the anchor's equilibrium, building and solving the small model; imports and the weights' reading do not. Full
-runs stop at a time limit and count as that.
+the network, the anchor's equilibrium, building and solving the small model; imports and the weights' reading do not.
+Full runs stop at a time limit and count as that.
 """
 
 from __future__ import annotations

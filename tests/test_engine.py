@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from helpers.commands import PROGRAM, in_process, running, untimed, wait_for_lines, wait_until, worked
-from prillm_or.abstraction.training.anchor import example
 from prillm_or.abstraction.training.examples import computed
+from prillm_or.abstraction.training.learned import AnchorLesson
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.files.markets import MarketFile, write_market
@@ -187,9 +187,9 @@ def test_compare_on_a_cluster_gives_the_same_whoever_is_killed(tmp_path: Path) -
 @pytest.mark.slow
 def test_a_training_set_computed_on_a_cluster_is_the_same(tmp_path: Path) -> None:
     seeds, large = range(1_000_000, 1_000_006), bytes(2 * 10**7)  # what Dask calls a large graph, and warns of
-    here = computed(example, seeds, tmp_path, "here", Engine())
+    here = computed(AnchorLesson().example, seeds, tmp_path, "here", Engine())
     with cluster(tmp_path) as (address, _):
-        there = computed(example, seeds, tmp_path, "there", Engine(address=address))
+        there = computed(AnchorLesson().example, seeds, tmp_path, "there", Engine(address=address))
         assert list(spread(Engine(address=address), len, [large])) == [(0, len(large))]
     assert len(here) == len(there) == 6
     for one, other in zip(here, there, strict=True):

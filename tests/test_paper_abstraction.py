@@ -19,7 +19,7 @@ from prillm_or.abstraction.paper_network import FEATURES, PaperNetwork, Scores, 
 from prillm_or.abstraction.set_attention import SetAttentionBlock
 from prillm_or.abstraction.training.curves import exact_curve
 from prillm_or.abstraction.training.examples import stack
-from prillm_or.abstraction.training.learned_paper import PRICES, PaperTask, curve_losses, example_of
+from prillm_or.abstraction.training.learned_paper import PRICES, PaperLesson, curve_losses, example_of
 from prillm_or.abstraction.weights import write_weights
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.errors import CombinationError
@@ -247,7 +247,7 @@ def test_market_that_earns_nothing_teaches_nothing() -> None:
 @pytest.mark.slow
 def test_a_few_steps_lower_the_loss(lessons: list[Lesson]) -> None:
     torch.manual_seed(0)
-    task = PaperTask()
+    task = PaperLesson()
     network = task.network()
     batch = batch_of(lessons, np.random.default_rng(2))
     descent = torch.optim.AdamW(network.parameters(), 1e-3)

@@ -15,20 +15,19 @@ from torch import Tensor, nn
 
 from helpers.commands import PROGRAM, interrupted, running, wait_until
 from helpers.markets import in_other_units
-from prillm_or.abstraction.features import GAIN, market_features
-from prillm_or.abstraction.networks import REACHES, SPAN, AnchorNetwork, KeepNetwork, LearnedNetworks
-from prillm_or.abstraction.training import anchor, keep
+from prillm_or.abstraction.anchor_network import SPAN, AnchorNetwork
+from prillm_or.abstraction.features import market_features
 from prillm_or.abstraction.training.course import Course
-from prillm_or.abstraction.training.curves import best_up_to, exact_curve
+from prillm_or.abstraction.training.curves import exact_curve, share_of
 from prillm_or.abstraction.training.examples import Example, computed, pack, single, stack, unpack
 from prillm_or.abstraction.training.fit import Batch, Schedule, fit
+from prillm_or.abstraction.training.learned import POINTS, AnchorLesson
 from prillm_or.abstraction.training.scenarios import REAL, Sizes, kind_of, scenario
 from prillm_or.abstraction.weights import load_network, write_weights
 from prillm_or.cli import run
 from prillm_or.errors import PrillmError
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium_at
-from prillm_or.users.problem import user_problem
 from prillm_or.workers.engine import Engine
 
 SMALL = ("--scenarios", "100", "--epochs", "3", "--jobs", "1")
@@ -73,12 +72,12 @@ def test_curve_is_the_profit_at_equilibrium(seed: int) -> None:
     assert curve.best.profit == pytest.approx(solve(market, solver="path").profit, rel=1e-10)
 
 
-def test_best_below_a_cap_is_the_best_of_the_market_with_that_cap() -> None:
+@pytest.mark.parametrize("cap", [0.4, 1.0, 12.0])
+def test_share_of_a_small_market_is_that_of_its_best_price_up_to_its_cap(cap: float) -> None:
     market = scenario(1)
-    caps = np.array([0.4, 3.0, 1.0, 12.0])
-    capped = [replace(market, price_cap=np.array([cap])) for cap in caps]
-    exact = [next(iter(solve(one, solver="path").prices.values())) for one in capped]
-    np.testing.assert_allclose(best_up_to(market, caps), exact, rtol=1e-9)
+    full, small = exact_curve(market), replace(market, price_cap=np.array([cap]))
+    assert full is not None
+    assert share_of(small, full) == pytest.approx(solve(small, solver="path").profit / full.best.profit, rel=1e-9)
 
 
 def ragged(item: int) -> Example | None:
@@ -202,7 +201,7 @@ def test_a_killed_training_run_ends_as_if_it_had_not_been(tmp_path: Path) -> Non
     straight, killed = tmp_path / "straight.safetensors", tmp_path / "killed.safetensors"
     assert run(["train", "--out", str(straight), *SMALL]) == 0
     with running(*PROGRAM, "train", "--out", str(killed), *SMALL) as process:
-        checkpoint = tmp_path / "killed.safetensors.parts" / "anchor.safetensors"
+        checkpoint = tmp_path / "killed.safetensors.parts" / "learned.safetensors"
         wait_until(checkpoint.exists, process)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -243,9 +242,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
 
 def test_weights_come_back(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    network = LearnedNetworks()
+    network = AnchorNetwork()
     write_weights(tmp_path / "w.safetensors", "learned", network, {})
-    again = load_network("learned", LearnedNetworks, str(tmp_path / "w.safetensors"))
+    again = load_network("learned", AnchorNetwork, str(tmp_path / "w.safetensors"))
     assert all(torch.equal(v, again.state_dict()[name]) for name, v in network.state_dict().items())
     assert not again.training
 
@@ -255,7 +254,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
     def refused(match: str, name: str = str(path)) -> None:
         with pytest.raises(PrillmError, match=match):
-            load_network("learned", LearnedNetworks, name)
+            load_network("learned", AnchorNetwork, name)
 
     refused("no such file|No such file", str(tmp_path / "none.safetensors"))
     refused("there is none of that name", "nobody")
@@ -265,9 +264,12 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     refused("format: expected")
     write_weights(path, "learned-paper", AnchorNetwork(), {})
     refused("kind: expected weights of learned")
-    write_weights(path, "learned", AnchorNetwork(), {})
-    refused("do not fit")
-    broken = LearnedNetworks()
+    # As older versions wrote them: two networks in a file.
+    write_weights(path, "learned", nn.ModuleDict({"anchor": AnchorNetwork(), "keep": nn.Linear(2, 1)}), {})
+    refused(
+        r"w\.safetensors: weights do not fit .* older .*; train it anew, `prillm-or train --kind learned --out w\.s"
+    )
+    broken = AnchorNetwork()
     with torch.no_grad():
         next(broken.parameters()).fill_(torch.nan)
     write_weights(path, "learned", broken, {})
@@ -280,13 +282,7 @@ def batch_of(examples: Sequence[Example]) -> Batch:
 
 @pytest.fixture(scope="module")
 def anchors() -> list[Example]:
-    return [one for seed in range(6) if (one := anchor.example(seed)) is not None]
-
-
-@pytest.fixture(scope="module")
-def choices(anchors: list[Example]) -> list[Example]:
-    found = (keep.example((int(one["seed"]), float(one["guess"]))) for one in anchors)
-    return [one for one in found if one is not None]
+    return [one for seed in range(6) if (one := AnchorLesson().example(seed)) is not None]
 
 
 def awake(network: nn.Module) -> nn.Module:
@@ -316,44 +312,13 @@ def test_anchors_do_not_depend_on_order_or_padding(anchors: list[Example]) -> No
         assert float(network(batch_of([turned]))[0].detach()) == pytest.approx(said, rel=1e-3, abs=1e-5)
 
 
-def test_scores_follow_the_rivals(choices: list[Example]) -> None:
-    network = awake(KeepNetwork())
-    one = {name: value for name, value in choices[0].items() if name not in ("kept", "shares", "set_mask")}
-    order = np.random.default_rng(0).permutation(len(one["rivals"]))
-    turned = dict(one) | {"pairs": one["pairs"][:, order], "rivals": one["rivals"][order]}
-    scores, again = (network(batch_of([which]))[1][0].detach().numpy() for which in (one, turned))
-    np.testing.assert_allclose(again, scores[order], rtol=1e-3, atol=1e-5)
-    assert np.ptp(scores) > 1e-4
-
-
-def test_shares_of_choices_are_those_of_the_prices_they_lead_to(choices: list[Example]) -> None:
-    for one in choices:
-        rivals = one["rivals"].shape[0]
-        assert one["kept"][0].sum() == 0
-        np.testing.assert_array_equal(one["kept"][1 : 1 + rivals], np.eye(rivals, dtype=bool))
-        assert one["shares"].shape == (len(one["kept"]), len(REACHES))
-        assert 0 <= one["shares"].min() <= one["shares"].max() <= 1 + 1e-6
-
-
-def test_keep_loss_is_the_expected_loss(choices: list[Example]) -> None:
-    """An untrained network takes all reaches with equal chance, and keeps a rival by its gain."""
-    task = keep.KeepTask()
-    losses = task.losses(KeepNetwork(), batch_of(choices)).detach().numpy()
-    for one, loss in zip(choices, losses, strict=True):
-        lost = 1000 * np.maximum(1 - np.float64(one["shares"]), 0).mean(axis=1)
-        chance = np.exp(10 * np.clip(one["rivals"][:, GAIN], -1, 2))
-        kept = chance / chance.sum() @ lost[1 : 1 + len(chance)]
-        # Shares near 1 in single precision are 6e-8 apart.
-        assert loss == pytest.approx(kept + lost[0] + lost.mean(), rel=1e-4, abs=3 * 1000 * 6e-8)
-
-
 def test_anchor_loss_at_the_guess(anchors: list[Example]) -> None:
     """An untrained network anchors at the guess: what is lost is read off the curve there."""
-    losses = anchor.AnchorTask().losses(AnchorNetwork(), batch_of(anchors)).detach().numpy()
+    losses = AnchorLesson().losses(AnchorNetwork(), batch_of(anchors)).detach().numpy()
     for one, loss in zip(anchors, losses, strict=True):
         off = abs(float(one["target"]) - min(0.0, float(one["cap"])))
         huber = off**2 / 2 / 0.05 if off <= 0.05 else off - 0.025
-        place = np.linspace(-SPAN, SPAN, anchor.POINTS)
+        place = np.linspace(-SPAN, SPAN, POINTS)
         lost = 1 - np.interp(min(0.0, float(one["cap"])), place, one["shares"])
         assert loss == pytest.approx(lost + 0.1 * huber, abs=1e-4)
 
@@ -361,9 +326,9 @@ def test_anchor_loss_at_the_guess(anchors: list[Example]) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_features_know_no_units_and_no_shift(seed: int) -> None:
     market = scenario(seed)
-    guess, features = market_features(market, user_problem(market))
+    guess, features = market_features(market)
     changed = in_other_units(replace(market, value=market.value + 3.0), money=8.0, volume=0.25)
-    other_guess, others = market_features(changed, user_problem(changed))
+    other_guess, others = market_features(changed)
     assert other_guess == pytest.approx(8 * guess, rel=1e-9)
     for name in ("pairs", "users", "rivals", "market", "share"):
         np.testing.assert_allclose(getattr(others, name), getattr(features, name), rtol=1e-6, atol=1e-6)

@@ -19,7 +19,7 @@ def test_a_folder_of_parts_goes_when_all_went_well(tmp_path: Path) -> None:
     assert [path.name for path in parts_of(out).iterdir()] == ["notes.txt"]
     (parts_of(out) / "notes.txt").unlink()
     with held_parts(out) as parts:
-        (parts / "anchor.safetensors").touch()
+        (parts / "learned.safetensors").touch()
     assert not parts.exists()
 
 

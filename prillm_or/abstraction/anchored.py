@@ -27,7 +27,6 @@ import logging
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from prillm_or.abstraction.anchors import capacity_anchor
@@ -80,28 +79,8 @@ def abstract(
     _log.info("anchored: equilibrium at the anchor")
     found = solve_users(users, anchor, start)
     answer = substitution(users, found.laplacian)
-    kept = np.isin(market.rivals, foremost(market, answer.load[list(market.rivals)], keep - 1))
-    return merge_at(market, users, found, answer, kept, "anchored")
-
-
-def merge_at(
-    market: Market, users: UserProblem, found: Equilibrium, answer: Substitution, kept: NDArray[np.bool_], how: str
-) -> Abstraction:
-    """Merge all rivals but the kept ones at an equilibrium of the full market.
-
-    Parameters
-    ----------
-    market, users
-        The full market, and its users by `user_problem`.
-    found, answer
-        Its equilibrium at the anchor, and `substitution` there.
-    kept
-        Shape (rivals,): who stays; at least two rivals do not.
-    how
-        The abstraction's name, for the small market's.
-    """
-    rivals = np.array(market.rivals)
-    stay, merged = [*market.leader, *rivals[kept].tolist()], rivals[~kept].tolist()
+    kept = foremost(market, answer.load[list(market.rivals)], keep - 1)
+    stay, merged = [*market.leader, *kept], [j for j in market.rivals if j not in kept]
     level = found.multiplier / users.scale - users.shift
     flow = found.flow @ np.isin(np.arange(market.m), merged).astype(float)
     total = float(flow.sum())
@@ -116,7 +95,7 @@ def merge_at(
     price = mean_price(market, merged, np.array(list(weights.values())))
     name = new_name(market, f"{len(merged)} others")
     rival = MergedRival(name, price, size, (offset + users.shift) * users.scale, weights)
-    return compose(market, rivals[kept].tolist(), [rival], how, found)
+    return compose(market, kept, [rival], "anchored", found)
 
 
 def _whole(market: Market, found: Equilibrium, merged: list[int]) -> Size:

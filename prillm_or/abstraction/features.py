@@ -1,4 +1,4 @@
-r"""Features: what the networks read of a market, free of units.
+r"""Features: what the network of `learned` reads of a market, free of units; no equilibrium of it is solved.
 
 Money is measured by qbar = sum D / sum alpha, the congestion if everybody spread evenly, in the scaled form of
 `users/equilibrium.py`; volumes by their means; prices by a guess. Sums and means of alpha leave out rivals of ample
@@ -8,14 +8,10 @@ tails stay in range. Scaling money or volume changes no feature, nor does shifti
 alpha is the capacity where users are one each and have no dispersion. Else it is the capacity with which a provider
 would take as much of as many such users at the same slack: (1 + 1 / n) / (1 / alpha_j + 1 / A_j), A_j the sum of its
 widths.
-
-Two sets: `market_features` before any equilibrium is known, at the best price of the `capacity` merge; and
-`rival_features` at an equilibrium of the full market.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -25,21 +21,16 @@ from numpy.typing import NDArray
 from prillm_or.abstraction import capacity
 from prillm_or.abstraction.anchors import best_prices, merged_anchor, today_anchor
 from prillm_or.abstraction.small_market import ample, least_offset
-from prillm_or.abstraction.substitution import Substitution
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers import odca, spgce
-from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.equilibrium import solve_users
 from prillm_or.users.problem import UserProblem, user_problem
 from prillm_or.users.slopes import load_slopes
 from prillm_or.users.threads import over_blocks
 
-GAIN = 3
-"""Which of a rival's features at an equilibrium is its gain from a dearer leader, as a share of the leader's loss."""
-
 _LARGEST_LOG = 4.0
 _TINY = 1e-12
-_LEAST = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +40,7 @@ class Features:
     Parameters
     ----------
     pairs
-        Shape (n, m, .), in single precision, as networks read it: these are many.
+        Shape (n, m, .), in single precision, as the network reads it: these are many.
     users
         Shape (n, .).
     rivals
@@ -67,20 +58,20 @@ class Features:
     share: Array
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it in single precision, and masks of who is there: what a network is given of one market."""
+        """All of it in single precision, and masks of who is there: what the network is given of one market."""
         n, m = self.pairs.shape[:2]
         read = {field.name: np.asarray(getattr(self, field.name), np.float32) for field in fields(self)}
         return {**read, "user_mask": np.ones(n, dtype=bool), "rival_mask": np.ones(m, dtype=bool)}
 
 
-def market_features(market: Market, users: UserProblem) -> tuple[float, Features]:
-    """A guess at the best price of a leader with one provider, and what a network needs to correct it.
+def market_features(market: Market) -> tuple[float, Features]:
+    """A guess at the best price of a leader with one provider, and what the network needs to correct it.
 
     The guess is the best price of the coarsest `capacity` merge; of its users' equilibrium there come the
     multipliers that offsets are compared with. No equilibrium of the full market is solved, but two surrogates of it
     are: the baselines `spgce` and `odca`. Cost: n m, and theirs.
     """
-    own, rivals = market.leader[0], list(market.rivals)
+    users, own, rivals = user_problem(market), market.leader[0], list(market.rivals)
     merged = capacity.coarsest(market).market
     guess = max(float(merged_anchor(merged)[0]), _TINY * float(market.price_cap[0]))
     small = user_problem(merged)
@@ -95,17 +86,23 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
     cheapest, mean = least_offset(users, rivals), (share @ users.base)[rivals]
     leader = users.base[:, own] + users.sensitivity[:, 0] * guess
 
-    def of_pairs(block: slice) -> tuple[Array, ...]:
+    pairs = np.empty((market.n, len(rivals), 4), dtype=np.float32)
+
+    def fill(block: slice) -> None:  # all in double would be too many
         offsets = users.base[block][:, rivals]
         advantage = np.arcsinh((level[block, None] - offsets) / unit)
         dearer = (offsets - cheapest[block, None]) / unit
-        return advantage, np.arcsinh(dearer), np.maximum(advantage, 0.0), np.exp(-dearer)
+        for feature, values in enumerate((advantage, np.arcsinh(dearer), np.maximum(advantage, 0.0), np.exp(-dearer))):
+            pairs[block, :, feature] = values
+
+    for _ in over_blocks(fill, pairs.shape[:2]):
+        pass
 
     load, slope = float(found.load[small.leader[0]]), float(load_slopes(small, found.laplacian)[0, 0])
     surrogates = (spgce.propose(market, users), odca.propose(market, users, Limits()))
     guesses = [float(best_prices(proposal)[0]) for proposal in surrogates]
     return guess, Features(
-        pairs=_single((market.n, len(rivals), 4), of_pairs),
+        pairs=pairs,
         users=np.stack(
             [
                 _log(users.demand / users.demand.mean()),
@@ -126,7 +123,9 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
         ),
         market=np.array(
             [
-                *_counts(market, float(size[own]), usual),
+                np.log(market.n) / 3,
+                np.log(len(rivals)) / 2,
+                _log(size[own] / usual.mean()),
                 *(_log(price / guess) for price in (*guesses, float(today_anchor(market)[0]), market.price_cap[0])),
                 load / users.demand.sum() * market.m,
                 min(-guess * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
@@ -139,88 +138,12 @@ def market_features(market: Market, users: UserProblem) -> tuple[float, Features
     )
 
 
-def rival_features(market: Market, users: UserProblem, found: Equilibrium, answer: Substitution) -> Features:
-    """What a network needs to say which rivals to keep, at an equilibrium of the full market.
-
-    `answer` holds how loads and multipliers answer the leader's price there. A leader's several providers count as one.
-    """
-    leader, rivals = list(market.leader), list(market.rivals)
-    size = _sizes(users)
-    usual = size[~ample(market)]
-    unit = users.demand.sum() / usual.sum()
-    share = users.demand / users.demand.sum()
-    level = found.multiplier / users.scale - users.shift
-    flow, congestion = found.flow, found.load / users.capacity
-    own = flow[:, leader].sum(axis=1) / users.demand
-    leader_cost = users.base[:, leader] + users.sensitivity * found.prices + congestion[leader]
-    load, slope = float(found.load[leader].sum()), float(answer.load[leader].sum())
-    price = float(found.prices.mean())
-    width = float(size[leader].sum())
-    lost = max(-slope, _TINY * width)
-
-    def of_pairs(block: slice) -> tuple[NDArray[Any], ...]:
-        used = flow[block][:, rivals] / users.demand[block, None]
-        slack = level[block, None] - users.base[block][:, rivals] - congestion[rivals]
-        return used, np.arcsinh(slack / unit), used > 0, (used > 0) & (own[block, None] > 0)
-
-    return Features(
-        pairs=_single((market.n, len(rivals), 4), of_pairs),
-        users=np.stack(
-            [
-                _log(users.demand / users.demand.mean()),
-                own,
-                np.arcsinh((level - leader_cost.min(axis=1)) / unit),
-                answer.level / users.sensitivity[:, 0],
-            ],
-            axis=-1,
-        ),
-        rivals=np.stack(
-            [
-                _log(size[rivals] / usual.mean()),
-                _log(size[rivals] / width),
-                np.arcsinh(congestion[rivals] / unit),
-                answer.load[rivals] / lost,
-                found.load[rivals] / users.demand.sum(),
-            ],
-            axis=-1,
-        ),
-        market=np.array(
-            [
-                *_counts(market, width, usual),
-                load / users.demand.sum() * market.m,
-                min(-price * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
-                np.arcsinh(float(share @ users.sensitivity[:, 0]) * price / unit),
-                _log(float(market.price_cap.mean()) / max(price, _TINY * float(market.price_cap.mean()), _LEAST)),
-            ]
-        ),
-        share=share,
-    )
-
-
-def _single(shape: tuple[int, int, int], of_block: Callable[[slice], Iterable[NDArray[Any]]]) -> NDArray[np.float32]:
-    """Features of all pairs in single precision, made block by block of users: all in double would be too many."""
-    pairs = np.empty(shape, dtype=np.float32)
-
-    def fill(block: slice) -> None:
-        for feature, values in enumerate(of_block(block)):
-            pairs[block, :, feature] = values
-
-    for _ in over_blocks(fill, shape[:2]):
-        pass
-    return pairs
-
-
 def _sizes(users: UserProblem) -> Array:
     """What stands for the capacities, shape (m,); see the module docstring."""
     if users.width.ndim == 1:
         return users.capacity
     n = len(users.demand)
     return np.asarray((1 + 1 / n) / (1 / users.capacity + 1 / users.width.sum(axis=0)))
-
-
-def _counts(market: Market, width: float, usual: Array) -> tuple[float, float, float]:
-    """Of users and rivals, and the leader's width among the usual ones."""
-    return np.log(market.n) / 3, np.log(len(market.rivals)) / 2, float(_log(width / usual.mean()))
 
 
 def _log(ratio: Array | float) -> Array:

@@ -51,7 +51,7 @@ ABSTRACTIONS = {
     ),
     "learned": AbstractionEntry(
         "prillm_or.abstraction.learned",
-        "as anchored; networks say where to anchor and whom to keep",
+        "as anchored, at the price a network says",
         anchored=True,
         weights=True,
         packages=("torch", "safetensors"),

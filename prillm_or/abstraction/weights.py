@@ -76,7 +76,10 @@ def _load(kind: Kind, make: Callable[[], nn.Module], path: Path, _changed: int) 
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     if wanted != found:
         odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-        raise PrillmError(f"{path}: weights do not fit the network of {kind}: {', '.join(odd[:5])}; train it anew")
+        raise PrillmError(
+            f"{path}: weights do not fit the network of {kind}, as older ones do not: {', '.join(odd[:3])}; "
+            f"train it anew, `prillm-or train --kind {kind} --out {path.name}`, or use the weights that are shipped"
+        )
     if any(not value.isfinite().all() for value in tensors.values()):
         raise PrillmError(f"{path}: weights are not all finite; train it anew")
     network.load_state_dict(tensors)

@@ -1,4 +1,4 @@
-"""prillm-or train: train the networks of an abstraction; write weights, their card and the learning curves."""
+"""prillm-or train: train the network of an abstraction; write weights, their card and the learning curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prillm_or.cli.streams import report
 def command(
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the weights: .safetensors.")],
     kind: Annotated[
-        Literal["learned", "learned-paper"], typer.Option(help="Whose networks: ours, or the paper's.")
+        Literal["learned", "learned-paper"], typer.Option(help="Whose network: of learned, or of learned-paper.")
     ] = "learned",
     scenarios: Annotated[
         int | None, typer.Option(min=100, help="Scenarios to learn from; 30000 for learned, 4000 for learned-paper.")
@@ -22,13 +22,13 @@ def command(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over them, at most.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Seed of scenarios and weights.")] = 0,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes, and threads of the networks; all cores if not given.")
+        int | None, typer.Option(min=1, help="Processes, and threads of the network; all cores if not given.")
     ] = None,
     engine: EngineName = "local",
     address: Address = None,
     verbose: Verbose = False,
 ) -> int:
-    """Train the networks that say where to anchor and whom to keep.
+    """Train the network of an abstraction.
 
     Beside the weights come a card (.md) and the learning curves (.svg). A run that was stopped goes on where it was
     when the same command is given again; what it needs for that lies in FILE.parts until it is done.

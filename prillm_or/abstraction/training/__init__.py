@@ -1,1 +1,1 @@
-"""Training of the networks that abstract: scenarios, exact examples, fitting with checkpoints, scores."""
+"""Training of the networks of abstractions: scenarios, exact examples, fitting with checkpoints, scores."""

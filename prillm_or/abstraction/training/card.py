@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from datetime import date
 
 import torch
 
 from prillm_or import __version__
 from prillm_or.abstraction.training.course import Course
-from prillm_or.abstraction.training.fit import Epoch, Schedule
 from prillm_or.abstraction.training.outcome import Trained
 from prillm_or.abstraction.training.scenarios import REAL, Sizes
 
@@ -19,6 +17,8 @@ def card(kind: str, course: Course, trained: Trained, command: str, seconds: flo
     """Markdown text to lie beside a file of weights."""
     sizes = Sizes()
     parameters = sum(value.numel() for value in trained.network.parameters())
+    schedule = trained.schedule
+    best = min(range(len(trained.history)), key=lambda t: trained.history[t].validation)
     sets = ", ".join(f"{len(seeds)} from {seeds[0]}" for seeds in course.seeds())
     lines = [
         f"# Weights of `{kind}`",
@@ -29,8 +29,8 @@ def card(kind: str, course: Course, trained: Trained, command: str, seconds: flo
         "",
         "## Data",
         "",
-        f"* Three sets of scenarios, by seed: {sets}. In this order: {trained.roles}. Scenarios without any profit are "
-        "left out.",
+        f"* Three sets of scenarios, by seed: {sets}. In this order: the network learns; it is stopped; scores are "
+        "taken. Scenarios without any profit are left out.",
         f"* A quarter each of the generator's shapes uniform, heavy and market, with {sizes.users[0]} to "
         f"{sizes.users[1]} users and {sizes.rivals[0]} to {sizes.rivals[1]} rivals, and of the perturbed instances "
         f"{', '.join(REAL)}. No other instance, and no seed below 1000000, was seen.",
@@ -40,14 +40,15 @@ def card(kind: str, course: Course, trained: Trained, command: str, seconds: flo
         "",
         f"{parameters} parameters, in batches of {course.schedule.batch}.",
         "",
-        "| part | learning rate | patience | epochs | best epoch | loss there | held-out loss there |",
-        "|---|---|---|---|---|---|---|",
-        *(_part(name, history, trained.schedules[name]) for name, history in trained.history.items()),
+        "| learning rate | patience | epochs | best epoch | loss there | held-out loss there |",
+        "|---|---|---|---|---|---|",
+        f"| {schedule.rate:g} | {schedule.patience} | {len(trained.history)} | {best + 1} | "
+        f"{trained.history[best].training:.3g} | {trained.history[best].validation:.3g} |",
         "",
         "## Scores on the third set",
         "",
-        "Share of the best profit that the choice earns in the full market. The third set also chose the best epoch of "
-        "a part that it stopped; the benchmark judges on scenarios that did nothing (`benchmarks/README.md`).",
+        "Share of the best profit that the small market's price earns in the full one. The benchmark judges on other "
+        "markets (`benchmarks/README.md`).",
         "",
         "| what | scenarios | mean % | worst % |",
         "|---|---|---|---|",
@@ -55,15 +56,6 @@ def card(kind: str, course: Course, trained: Trained, command: str, seconds: flo
         "",
     ]
     return "\n".join(lines)
-
-
-def _part(name: str, history: Sequence[Epoch], schedule: Schedule) -> str:
-    best = min(range(len(history)), key=lambda t: history[t].validation)
-    epoch = history[best]
-    return (
-        f"| {name} | {schedule.rate:g} | {schedule.patience} | {len(history)} | {best + 1} | {epoch.training:.3g} | "
-        f"{epoch.validation:.3g} |"
-    )
 
 
 def _workers(course: Course) -> str:

@@ -11,7 +11,7 @@ from prillm_or.workers.engine import Engine
 _FIRST_SEED = 1_000_000
 """Seeds below are never trained on; the benchmark judges with them."""
 
-_KEEP_SHARE, _JUDGE_SHARE = 0.3, 0.06
+_STOP_SHARE, _JUDGE_SHARE = 0.3, 0.06
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Course:
     Parameters
     ----------
     scenarios
-        Number that the first network learns from; the other sets are in proportion.
+        Number that the network learns from; the other sets are in proportion.
     schedule
         Epochs, patience, batch, rate and seed.
     engine
         Where exact curves are computed.
     threads
-        Of the networks.
+        Of the network.
     """
 
     scenarios: int
@@ -37,7 +37,7 @@ class Course:
 
     def seeds(self) -> tuple[range, range, range]:
         """Seeds of the three sets; another seed of the schedule gives other scenarios."""
-        sizes = (self.scenarios, math.ceil(_KEEP_SHARE * self.scenarios), math.ceil(_JUDGE_SHARE * self.scenarios))
+        sizes = (self.scenarios, math.ceil(_STOP_SHARE * self.scenarios), math.ceil(_JUDGE_SHARE * self.scenarios))
         begin = _FIRST_SEED * (1 + self.schedule.seed)
         ends = [begin + sum(sizes[: t + 1]) for t in range(3)]
         return range(begin, ends[0]), range(ends[0], ends[1]), range(ends[1], ends[2])

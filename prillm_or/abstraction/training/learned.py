@@ -1,87 +1,84 @@
-"""Training of `learned`: first where to anchor, then, at the anchors it would choose, whom to keep.
+"""Learning where to anchor: the share of the best profit that the anchor itself earns, read off the exact curve.
 
-Three sets of scenarios, no seed in two of them: the anchor network learns from the first; the second says when it has
-learned enough, and teaches the keep network, whose anchors are then as good or bad as they will be in use; the third
-says when that one has learned enough, and is what the scores on the card come from.
+An example is a scenario's features and its exact profit curve, traced by `path`, tabulated over log(price / guess), and
+divided by the best profit. The loss of an anchor is what it leaves of that, plus a robust distance to the best price,
+which still teaches where the curve is flat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from prillm_or.abstraction.learned import abstract_with
-from prillm_or.abstraction.networks import SPAN, LearnedNetworks
-from prillm_or.abstraction.training import anchor, keep
-from prillm_or.abstraction.training.course import Course
-from prillm_or.abstraction.training.curves import exact_curve, share_of
-from prillm_or.abstraction.training.examples import Example, computed, stack
-from prillm_or.abstraction.training.fit import fit
-from prillm_or.abstraction.training.outcome import Score, Trained, score
+from prillm_or.abstraction import anchored
+from prillm_or.abstraction.anchor_network import SPAN, AnchorNetwork
+from prillm_or.abstraction.features import market_features
+from prillm_or.abstraction.learned import learned_anchor
+from prillm_or.abstraction.small_market import Abstraction
+from prillm_or.abstraction.training.curves import exact_curve
+from prillm_or.abstraction.training.examples import Example, single
+from prillm_or.abstraction.training.fit import Batch, Schedule
 from prillm_or.abstraction.training.scenarios import scenario
-from prillm_or.market.market import Array
+from prillm_or.market.market import Market
+
+POINTS = 401
+_NEAR = 0.05
+_DISTANCE_WEIGHT = 0.1
 
 
-def train(course: Course, folder: Path) -> Trained:
-    """Train both networks; `folder` keeps examples and checkpoints, from which a run that was killed goes on."""
-    torch.set_num_threads(course.threads)
-    networks = LearnedNetworks()
-    learning, teaching, judging = (
-        computed(anchor.example, seeds, folder, f"anchor-{purpose}", course.engine)
-        for purpose, seeds in zip(("learn", "teach", "judge"), course.seeds(), strict=True)
-    )
-    anchor_fit = fit(anchor.AnchorTask(), learning, teaching, course.schedule, folder, "anchor")
-    networks.anchor.load_state_dict(anchor_fit.weights)
-    choices, judged = (
-        computed(keep.example, _anchored(networks, examples), folder, f"keep-{purpose}", course.engine)
-        for purpose, examples in (("teach", teaching), ("judge", judging))
-    )
-    # The second network has fewer examples to learn from, and less to learn.
-    second = replace(course.schedule, rate=course.schedule.rate / 2)
-    keep_fit = fit(keep.KeepTask(), choices, judged, second, folder, "keep")
-    networks.keep.load_state_dict(keep_fit.weights)
-    return Trained(
-        networks.eval(),
-        {"anchor": anchor_fit.history, "keep": keep_fit.history},
-        {"anchor": course.schedule, "keep": second},
-        _scores(networks, judging),
-        "the anchor network learns; it is stopped, and the keep network learns; that is stopped, and scores are taken",
-    )
+@dataclass(frozen=True)
+class AnchorLesson:
+    """See the module docstring."""
+
+    def example(self, seed: int) -> Example | None:
+        """Features, curve, best log ratio and cap of the scenario of a seed; None where no price earns anything."""
+        market = scenario(seed)
+        curve = exact_curve(market)
+        if curve is None:
+            return None
+        guess, features = market_features(market)
+        # No anchor lies beyond the cap.
+        prices = np.minimum(guess * np.exp(np.linspace(-SPAN, SPAN, POINTS)), curve.cap)
+        return {
+            **features.arrays(),
+            "shares": single(np.clip(curve.profit(prices) / curve.best.profit, 0.0, 1.0)),
+            "target": _log_ratio(curve.best.price, guess),
+            "cap": _log_ratio(float(market.price_cap[0]), guess),
+        }
+
+    def schedule(self, asked: Schedule) -> Schedule:
+        """As asked."""
+        return asked
+
+    def network(self) -> nn.Module:
+        """New network."""
+        return AnchorNetwork()
+
+    def losses(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Loss of each market, shape (B,)."""
+        shift = torch.minimum(network(batch), batch["cap"])
+        lost = 1.0 - _read_off(batch["shares"], shift)
+        distance = nn.functional.huber_loss(shift, batch["target"], delta=_NEAR, reduction="none") / _NEAR
+        return lost + _DISTANCE_WEIGHT * distance
+
+    def abstract(self, network: nn.Module, market: Market, keep: int) -> Abstraction:
+        """Leave `keep` rivals of a market with one price, by this network."""
+        return anchored.abstract(market, keep, anchor=learned_anchor(cast("AnchorNetwork", network), market))
 
 
-def _shifts(networks: LearnedNetworks, examples: Sequence[Example]) -> Array:
-    """Logarithms of anchor / guess, shape (len(examples),)."""
-    with torch.no_grad():
-        batches = (stack(examples[t : t + 64]) for t in range(0, len(examples), 64))
-        parts = [networks.anchor({key: torch.from_numpy(value) for key, value in b.items()}) for b in batches]
-    caps = [float(example["cap"]) for example in examples]
-    return np.asarray(np.minimum(torch.cat(parts).double().numpy(), caps))
+def _log_ratio(price: float, guess: float) -> NDArray[np.float32]:
+    return single(np.clip(np.log(max(price, 1e-300) / guess), -SPAN, SPAN))
 
 
-def _anchored(networks: LearnedNetworks, examples: Sequence[Example]) -> list[tuple[int, float]]:
-    networks.anchor.cpu().eval()
-    anchors = np.exp(_shifts(networks, examples)) * [float(example["guess"]) for example in examples]
-    return [(int(example["seed"]), float(price)) for example, price in zip(examples, anchors, strict=True)]
-
-
-def _scores(networks: LearnedNetworks, judging: Sequence[Example]) -> list[Score]:
-    """Profit shares on the third set: of the anchors themselves, and of `learned` with these networks."""
-    networks.cpu().eval()
-    place = np.linspace(-SPAN, SPAN, anchor.POINTS)
-    anchors = [
-        float(np.interp(shift, place, example["shares"]))
-        for shift, example in zip(_shifts(networks, judging), judging, strict=True)
-    ]
-    markets = [scenario(int(example["seed"])) for example in judging]
-    curves = [(market, curve) for market in markets if (curve := exact_curve(market)) is not None]
-    return [
-        score("anchor alone", anchors),
-        *(
-            score(f"K = {k}", [share_of(abstract_with(networks, market, k).market, curve) for market, curve in curves])
-            for k in (1, 2)
-        ),
-    ]
+def _read_off(shares: Tensor, shift: Tensor) -> Tensor:
+    """Linear interpolation of each row at its shift."""
+    place = (shift.clamp(-SPAN, SPAN) + SPAN) / (2 * SPAN) * (POINTS - 1)
+    left = place.detach().floor().long().clamp(0, POINTS - 2)
+    part = place - left
+    rows = torch.arange(len(shift), device=shift.device)
+    return shares[rows, left] * (1 - part) + shares[rows, left + 1] * part

@@ -14,7 +14,6 @@ merged, and ranks the rivals to keep by what it learned there: who counts for mu
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -23,11 +22,11 @@ from torch import Tensor, nn
 
 from prillm_or.abstraction.learned_paper import abstract_with
 from prillm_or.abstraction.paper_network import PaperNetwork, Plan, plan, rival_features
-from prillm_or.abstraction.training.course import Course
-from prillm_or.abstraction.training.curves import exact_curve, share_of
-from prillm_or.abstraction.training.examples import Example, computed, single
-from prillm_or.abstraction.training.fit import Batch, fit
-from prillm_or.abstraction.training.outcome import Trained, score
+from prillm_or.abstraction.small_market import Abstraction
+from prillm_or.abstraction.training.curves import exact_curve
+from prillm_or.abstraction.training.examples import Example, single
+from prillm_or.abstraction.training.fit import Batch, Schedule
+from prillm_or.abstraction.training.learn import KEEP
 from prillm_or.abstraction.training.scenarios import scenario
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Market
@@ -37,51 +36,15 @@ from prillm_or.users.problem import user_problem
 PRICES = 32
 """Number L of prices at which the curves are compared."""
 
-KEEP = (1, 2)
-"""Rivals of the small markets, K, that the loss is taken for."""
 
-
-def train(course: Course, folder: Path) -> Trained:
-    """Train the network; `folder` keeps examples and the checkpoint, from which a run that was killed goes on."""
-    torch.set_num_threads(course.threads)
-    learning, teaching, judging = course.seeds()
-    lessons, held_out = (
-        computed(example, seeds, folder, f"paper-{purpose}", course.engine)
-        for purpose, seeds in (("learn", learning), ("teach", teaching))
-    )
-    # Kept rivals get no gradient, so the loss is noisy: less patience would end the run before the rate has fallen.
-    schedule = replace(course.schedule, rate=course.schedule.rate / 3, patience=course.schedule.epochs)
-    fitted = fit(PaperTask(), lessons, held_out, schedule, folder, "paper")
-    network = PaperNetwork()
-    network.load_state_dict(fitted.weights)
-    markets = [(market, curve) for market in map(scenario, judging) if (curve := exact_curve(market)) is not None]
-    network.eval()
-    scores = [
-        score(
-            f"K = {keep}", [share_of(abstract_with(network, market, keep).market, curve) for market, curve in markets]
-        )
-        for keep in KEEP
-    ]
-    roles = "it learns; it is stopped; scores are taken"
-    return Trained(network, {"scores": fitted.history}, {"scores": schedule}, scores, roles)
-
-
-def example(seed: int) -> Example | None:
-    """What `PaperTask` needs of the scenario of a seed; None where no price earns anything.
+def example_of(market: Market, curve: ProfitCurve, rng: np.random.Generator) -> Example:
+    """Example of a market of a leader with one provider, its prices drawn by `rng`.
 
     Float64 but for `features`; money is scaled (`users/equilibrium.py`). With n users and r rivals: `features` (r,
     FEATURES), `is_rival` (r,), `is_user` (n,); `offsets` (n, r) of the rivals, `own_offsets` (n,) of the leader at
     price 0, `sensitivity` (n,), `capacity` (r,), `own_capacity` (1,), `demand` (n,); and at the sampled prices `price`
     (L,), what is left of them after the unit cost `margin` (L,), and the full market's profit over `scale`, `profit`
     (L,).
-    """
-    market = scenario(seed)
-    curve = exact_curve(market)
-    return None if curve is None else example_of(market, curve, np.random.default_rng(seed))
-
-
-def example_of(market: Market, curve: ProfitCurve, rng: np.random.Generator) -> Example:
-    """Example of a market of a leader with one provider, its prices drawn by `rng`.
 
     Prices are spread over [0, min(cap, 2 x best price)], one drawn from each of L equal parts.
     """
@@ -108,8 +71,18 @@ def example_of(market: Market, curve: ProfitCurve, rng: np.random.Generator) -> 
 
 
 @dataclass(frozen=True)
-class PaperTask:
+class PaperLesson:
     """See the module docstring."""
+
+    def example(self, seed: int) -> Example | None:
+        """What `losses` needs of the scenario of a seed, by `example_of`; None where no price earns anything."""
+        market = scenario(seed)
+        curve = exact_curve(market)
+        return None if curve is None else example_of(market, curve, np.random.default_rng(seed))
+
+    def schedule(self, asked: Schedule) -> Schedule:
+        """Slow and patient: kept rivals get no gradient, and the noise would end a run before the rate has fallen."""
+        return replace(asked, rate=asked.rate / 3, patience=asked.epochs)
 
     def network(self) -> nn.Module:
         """New network."""
@@ -120,6 +93,10 @@ class PaperTask:
         scores = cast("PaperNetwork", network)(batch["features"], batch["is_rival"])
         losses = [curve_losses(batch, plan(scores, batch["is_rival"], keep)) for keep in KEEP]
         return torch.stack(losses).mean(0)
+
+    def abstract(self, network: nn.Module, market: Market, keep: int) -> Abstraction:
+        """Leave `keep` rivals, scored by this network."""
+        return abstract_with(cast("PaperNetwork", network), market, keep)
 
 
 def curve_losses(batch: Batch, chosen: Plan) -> Tensor:

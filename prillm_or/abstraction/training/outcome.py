@@ -1,12 +1,11 @@
-"""Outcome of a training run: the networks, how the losses fell, and scores on the third set of scenarios."""
+"""Outcome of a training run: the network, how its losses fell, and scores on the third set of scenarios."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import nn
 
 from prillm_or.abstraction.training.fit import Epoch, Schedule
@@ -30,24 +29,16 @@ class Score:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trained(Answer):
-    """A trained network, the history of each of its parts with the schedule it had, and its scores.
-
-    Parameters
-    ----------
-    roles
-        For people: what each of the three sets of scenarios was for.
-    """
+    """A trained network, its losses by epoch, the schedule it had, and its scores."""
 
     network: nn.Module
-    history: Mapping[str, Sequence[Epoch]]
-    schedules: Mapping[str, Schedule]
+    history: Sequence[Epoch]
+    schedule: Schedule
     scores: Sequence[Score]
-    roles: str
 
     def to_dict(self) -> dict[str, Any]:
         """Scores, and how the losses fell; the weights are in the file that was written."""
-        history = {name: [asdict(epoch) for epoch in epochs] for name, epochs in self.history.items()}
-        return {"roles": self.roles, "scores": [asdict(each) for each in self.scores], "history": history}
+        return {"scores": [asdict(one) for one in self.scores], "history": [asdict(epoch) for epoch in self.history]}
 
     def to_frame(self) -> DataFrame:
         """A row for each score."""
@@ -61,8 +52,3 @@ class Trained(Answer):
         rows = [(s.what, str(s.count), f"{100 * s.mean:.3f}", f"{100 * s.worst:.2f}") for s in self.scores]
         columns = ("third set", "scenarios", "mean %", "worst %")
         yield Table(f"profit shares{note}", columns, rows, columns[1:])
-
-
-def score(what: str, shares: Sequence[float]) -> Score:
-    """Mean and worst of some profit shares."""
-    return Score(what, len(shares), float(np.mean(shares)), float(np.min(shares)))

@@ -1,4 +1,4 @@
-"""train: the networks of an abstraction, from scenarios to a file of weights with its card and learning curves."""
+"""train: the network of an abstraction, from scenarios to a file of weights with its card and learning curves."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from prillm_or.workers.ctrl_c import without_ctrl_c
 from prillm_or.workers.engine import Engine, engine_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from prillm_or.abstraction.training.course import Course
+    from prillm_or.abstraction.training.learn import Lesson
     from prillm_or.abstraction.training.outcome import Trained
 
 _SCENARIOS = {"learned": 30_000, "learned-paper": 4_000}
@@ -36,7 +34,7 @@ def train(
     engine: Literal["local", "dask"] = "local",
     address: str | None = None,
 ) -> Trained:
-    """Train the networks that say where to anchor and whom to keep, and write their weights.
+    """Train the network of an abstraction, and write its weights.
 
     Beside the weights come a card (.md) and the learning curves (.svg). A run that was stopped goes on where it was
     when it is asked for again; what it needs for that lies in the folder `OUT.parts` until it is done.
@@ -46,7 +44,7 @@ def train(
     out
         Where to write the weights: .safetensors.
     kind
-        Whose networks: ours, or the paper's.
+        Whose network: of `learned`, or of `learned-paper`.
     scenarios
         To learn from, at least 100; None for 30000 of `learned` and 4000 of `learned-paper`.
     epochs
@@ -54,7 +52,7 @@ def train(
     seed
         Of scenarios and weights.
     jobs
-        Processes, and threads of the networks; None for all cores.
+        Processes, and threads of the network; None for all cores.
     engine, address
         Who computes the examples: this machine, or the Dask cluster of that scheduler.
 
@@ -66,10 +64,11 @@ def train(
         When torch or safetensors is missing.
     """
     out = _checked(checked_path("out", out), kind, scenarios, epochs, seed, jobs)
-    run = _trainer(kind)
+    lesson = _lesson(kind)
     from prillm_or.abstraction.training.card import card
     from prillm_or.abstraction.training.course import Course
     from prillm_or.abstraction.training.fit import Schedule
+    from prillm_or.abstraction.training.learn import learn
     from prillm_or.abstraction.training.learning_picture import learning_picture
     from prillm_or.abstraction.training.parts import held_parts
     from prillm_or.abstraction.weights import write_weights
@@ -79,7 +78,7 @@ def train(
     asked = f"prillm-or train --kind {kind} --scenarios {scenarios} --epochs {epochs} --seed {seed} --out {out.name}"
     with held_parts(out) as parts:
         began = time.perf_counter()
-        trained = run(course, parts)
+        trained = learn(kind, lesson, course, parts)
         text = card(kind, course, trained, asked, time.perf_counter() - began)
         replace_file(out.with_suffix(".md"), text.encode())
         replace_file(out.with_suffix(".svg"), learning_picture(trained.history, out.stem).encode())
@@ -104,19 +103,19 @@ def _checked(out: Path, kind: str, scenarios: int | None, epochs: int, seed: int
 
 
 def _engine(name: str, jobs: int | None, address: str | None) -> Engine:
-    """Where examples are computed; `jobs` counts the networks' threads, too, which stay on this machine."""
+    """Where examples are computed; `jobs` counts the network's threads, too, which stay on this machine."""
     return engine_of(name, (jobs or cores()) if name == "local" else 1, address)
 
 
-def _trainer(kind: str) -> Callable[[Course, Path], Trained]:
-    """The training function of a kind; torch is imported here."""
+def _lesson(kind: str) -> Lesson:
+    """What the network of a kind learns; torch is imported here."""
     need_packages("train", "torch", "safetensors", extra="learn")
     need_pictures("train")
     with without_ctrl_c():
         if kind == "learned":
-            from prillm_or.abstraction.training.learned import train as train_learned
+            from prillm_or.abstraction.training.learned import AnchorLesson
 
-            return train_learned
-        from prillm_or.abstraction.training.learned_paper import train as train_paper
+            return AnchorLesson()
+        from prillm_or.abstraction.training.learned_paper import PaperLesson
 
-        return train_paper
+        return PaperLesson()

@@ -1,4 +1,4 @@
-"""Encoder: a market of any size, read by a network in which no user and no rival has a place of its own.
+"""The network of `learned`: reads a market of any size, in which no user and no rival has a place of its own.
 
 Every pair of a user and a rival is embedded; a rival is what its pairs add up to, the rivals look at each other in a
 stack of Set Attention Blocks, and a user is what its pairs say once they know what their rivals have become:
@@ -7,10 +7,10 @@ stack of Set Attention Blocks, and a user is what its pairs say once they know w
     r_j    = SAB(... SAB(W [sum_i share_i phi_ij, mean_i phi_ij, rival_j, market]))
     mu_ij  = relu(U phi_ij + V r_j)
     u_i    = MLP(mean_j mu_ij, max_j mu_ij, sum_j a_ij mu_ij, user_i, market),     a_i = softmax of w . mu_i
-    market = [sum_i share_i u_i, mean_i u_i, mean_j r_j, market]
+    shift  = MLP([sum_i share_i u_i, mean_i u_i, mean_j r_j, market])
 
-Permuting users or rivals permutes the tokens and leaves the market's alone, and any number of either will do. Cost:
-n m h^2 for the pairs and m^2 h for the attention, with h the width.
+Permuting users or rivals changes nothing, and any number of either will do. Cost: n m h^2 for the pairs and m^2 h for
+the attention, with h the width.
 
 phi and mu have n m h numbers, too many to keep of a large market. Users are therefore read in blocks: phi is added up
 block by block, and computed once more where the users' sums over rivals are taken. Blocks fit a processor's cache,
@@ -23,7 +23,6 @@ al., "Deep Sets", NeurIPS 2017, arXiv 1703.06114.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -32,6 +31,13 @@ from torch.nn.functional import linear
 
 from prillm_or.abstraction.set_attention import SetAttentionBlock
 
+SPAN = 2.5
+"""Largest correction of a guess, as a logarithm."""
+
+_PAIR, _USER, _RIVAL, _MARKET = 4, 5, 3, 12
+"""Number of features of each, as in `features.py`."""
+
+_HIDDEN = 48
 _BLOCKS = 2
 _HEADS = 4
 _UNUSED = -1e9
@@ -39,48 +45,28 @@ _PAIRS = 1 << 14
 """Of one block, in all markets of the batch."""
 
 
-@dataclass(frozen=True)
-class Widths:
-    """Number of features of a pair, a user, a rival and the market, and of hidden units."""
+class AnchorNetwork(nn.Module):
+    """Reads `market_features`; returns the logarithm of anchor / guess; see the module docstring."""
 
-    pair: int
-    user: int
-    rival: int
-    market: int
-    hidden: int = 48
-
-    @property
-    def token(self) -> int:
-        """Width of the market's token."""
-        return 3 * self.hidden + self.market
-
-
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """Tokens of a batch: rivals (B, m, hidden), zero where padded, and markets (B, `Widths.token`)."""
-
-    rivals: Tensor
-    market: Tensor
-
-
-class Encoder(nn.Module):
-    """Reads a batch of markets; see the module docstring."""
-
-    def __init__(self, widths: Widths) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        h = widths.hidden
-        self._widths = widths
-        self.pair = _perceptron(widths.pair + widths.user + widths.rival, h, h)
-        self.rival = nn.Linear(2 * h + widths.rival + widths.market, h)
+        h = _HIDDEN
+        self.pair = nn.Sequential(*_layers(_PAIR + _USER + _RIVAL, h, h))
+        self.rival = nn.Linear(2 * h + _RIVAL + _MARKET, h)
         self.blocks = nn.ModuleList(SetAttentionBlock(h, _HEADS) for _ in range(_BLOCKS))
         self.from_pair = nn.Linear(h, h)
         self.from_rival = nn.Linear(h, h)
         self.attention = nn.Linear(h, 1)
-        self.user = _perceptron(3 * h + widths.user + widths.market, h, h)
+        self.user = nn.Sequential(*_layers(3 * h + _USER + _MARKET, h, h))
+        last = nn.Linear(h, 1)  # at zero: an untrained network corrects nothing
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.head = nn.Sequential(*_layers(3 * h + _MARKET, h, h), last)
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Encoded:
-        """Read `Features` stacked and padded to common sizes, with `user_mask` (B, n) and `rival_mask` (B, m).
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Correct the guesses of a batch of B markets, shape (B,).
 
+        The batch holds `Features` stacked and padded to common sizes, with `user_mask` (B, n) and `rival_mask` (B, m).
         What stands in the place of padding gets no weight: rivals in sums over rivals, users in sums over users.
         """
         users, rivals, market = batch["users"], batch["rivals"], batch["market"]
@@ -100,13 +86,14 @@ class Encoder(nn.Module):
         token = token * is_rival.unsqueeze(-1)
 
         of_rivals = self.from_rival(token).masked_fill(~is_rival.unsqueeze(-1), _UNUSED)
-        pooled = users.new_empty(*users.shape[:2], 3 * self._widths.hidden)  # pieces of it would leave gaps in memory
+        pooled = users.new_empty(*users.shape[:2], 3 * _HIDDEN)  # pieces of it would leave gaps in memory
         for block in blocks:
             pooled[:, block] = self._pooled(embedded(block) if block.start else phi, of_rivals, is_rival)
         by_user = self.user(torch.cat((pooled, users, market[:, None].expand(-1, n, -1)), -1))
 
         parts = ((by_share @ by_user).flatten(1), token.sum(1) / is_rival.sum(1, keepdim=True), market)
-        return Encoded(token, torch.cat(parts, -1))
+        shift: Tensor = self.head(torch.cat(parts, -1)).squeeze(-1)
+        return shift
 
     def _embedding(self, batch: Mapping[str, Tensor]) -> Callable[[slice], Tensor]:
         """Phi of the pairs of a block of users, shape (B, block, m, hidden).
@@ -115,8 +102,7 @@ class Encoder(nn.Module):
         of which are made once for all pairs.
         """
         first, second = cast("nn.Linear", self.pair[0]), cast("nn.Linear", self.pair[2])
-        widths = [self._widths.pair, self._widths.user, self._widths.rival]
-        of_pair, of_user, of_rival = torch.split(first.weight, widths, 1)
+        of_pair, of_user, of_rival = torch.split(first.weight, [_PAIR, _USER, _RIVAL], 1)
         by_user, by_rival = linear(batch["users"], of_user, first.bias), linear(batch["rivals"], of_rival)
 
         def embedded(block: slice) -> Tensor:
@@ -149,5 +135,5 @@ def _blocks(shape: torch.Size) -> list[slice]:
     return [slice(first, first + rows) for first in range(0, n, rows)]
 
 
-def _perceptron(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs), nn.ReLU())
+def _layers(inputs: int, hidden: int, outputs: int) -> tuple[nn.Module, ...]:
+    return nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs), nn.ReLU()
