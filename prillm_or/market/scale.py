@@ -43,8 +43,9 @@ def beyond_precision(market: Market) -> Iterator[str]:
 
 def _is_tame(market: Market) -> bool:
     """Whether no figure is so large, or as a divisor so small, that a second look is worth its time."""
+    if market.components or market.user_values.size:
+        return False
     divisors = np.concatenate([market.demand, market.capacity, market.price_weight, market.congestion_weight])
-    others = np.concatenate([market.value, market.price_cap, market.delay_weight, market.price.ravel()])
-    costs = max(market.unit_cost.max(), market.delay.max(), np.nanmax(np.abs(others)))
-    plain = not (market.components or market.user_values.size)
-    return bool(plain and divisors.min() >= 1 / _TAME and divisors.max() <= _TAME and costs <= _TAME)
+    costs = (market.price, market.unit_cost, market.price_cap, market.delay_weight, market.value)
+    most = np.fmax.reduce(np.abs(np.concatenate([divisors, *costs])))  # leaves out a price that is absent
+    return bool(most <= _TAME and np.minimum.reduce(divisors) >= 1 / _TAME and market.delay.max() <= _TAME)

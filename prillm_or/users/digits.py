@@ -178,7 +178,8 @@ def settle(
 
 def serve_all(support: Mask, offsets: Array, congestion: Array) -> Mask:
     """Give each user that a support leaves without a provider its cheapest one, in place; the support."""
-    alone = np.flatnonzero(~support.any(axis=1))
-    if len(alone):
+    served = np.logical_or.reduce(support, axis=1)
+    if np.count_nonzero(served) < len(served):
+        alone = np.flatnonzero(~served)
         support[alone, (offsets[alone] + congestion).argmin(axis=1)] = True
     return support

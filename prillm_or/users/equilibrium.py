@@ -39,6 +39,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -186,6 +187,8 @@ def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | N
     except ConvergenceError as failure:
         raise ConvergenceError(f"{users.name}: {failure.args[0]}") from None
     noise = _noise(level, congestion)
+    if not isfinite(noise):
+        raise ConvergenceError(f"{users.name}: the users' equilibrium is beyond double precision: scales too far apart")
     if noise <= users.finest:
         return Equilibrium(users, prices, level, congestion, laplacian)
     settled = settle(users, prices, laplacian, level, congestion, noise * users.stiffness)
@@ -200,7 +203,7 @@ def _softened(users: UserProblem) -> UserProblem:
 
 def _noise(level: Array, congestion: Array) -> float:
     """The largest slack that may be rounding."""
-    return ROUNDING * float(np.abs(level).max() + np.abs(congestion).max())
+    return ROUNDING * float(np.maximum.reduce(np.abs(level)) + np.maximum.reduce(np.abs(congestion)))
 
 
 def nearest(equilibria: Sequence[Equilibrium], decisions: Array) -> Equilibrium | None:
@@ -242,11 +245,11 @@ def _first_guess(users: UserProblem, offsets: Array) -> Mask:
 
 def _fill(floor: Array, width: Array, volume: float) -> float:
     """Water level l with sum_j width_j max(0, l - floor_j) = volume."""
-    order = np.argsort(floor)
+    order = floor.argsort()
     floor, width = floor[order], width[order]
-    levels = (volume + np.cumsum(width * floor)) / np.cumsum(width)
+    levels = (volume + (width * floor).cumsum()) / width.cumsum()
     # Entry k is the level if the k + 1 lowest floors take part; the first that stays below the next floor is right.
-    return float(levels[np.searchsorted(levels[:-1] < floor[1:], True)])
+    return float(levels[(levels[:-1] < floor[1:]).searchsorted(True)])
 
 
 def _newton(users: UserProblem, offsets: Array, laplacian: Laplacian) -> tuple[tuple[Array, Array], Laplacian]:
@@ -264,8 +267,6 @@ def _newton(users: UserProblem, offsets: Array, laplacian: Laplacian) -> tuple[t
         all_stay = ample is None or _leave_ample(offsets, demand, laplacian, target, ample, after)
         after = serve_all(after, offsets, target[1])
         if all_stay and _settled(offsets, laplacian.support, after, target, users.stiffness):
-            if not (np.isfinite(target[0]).all() and np.isfinite(target[1]).all()):
-                raise ConvergenceError("the users' equilibrium is beyond double precision: scales too far apart")
             return target, laplacian
         # Psi may fall along a full step. From the first damped step on it only rises, and the method converges.
         if number >= _FULL_STEPS and point is not None:
@@ -306,7 +307,7 @@ def _settled(offsets: Array, support: Mask, after: Mask, point: tuple[Array, Arr
     changed = support != after
     if not np.count_nonzero(changed):
         return True
-    i, j = np.divmod(np.flatnonzero(changed), support.shape[1])
+    i, j = np.divmod(changed.ravel().nonzero()[0], support.shape[1])
     noise = stiffness * _noise(*point)
     return bool(np.abs(point[0][i] - offsets[i, j] - point[1][j]).max() <= noise)
 

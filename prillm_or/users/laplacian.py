@@ -24,6 +24,7 @@ right-hand side, and what is left of K is diag(s).
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isinf
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Laplacian:
         self.weight: Array = self.pairs.take(support) * self.pairs.spread(capacity if width is None else width)
         self.user, provider = self.pairs.sums(self.weight)
         self.provider = capacity + provider
-        self._grounded = bool(np.isinf(capacity.item(0)))
+        self._grounded = isinf(capacity.item(0))
         self.by_provider = self._grounded or len(capacity) <= len(support)
         self._short: Solver | None = None
 

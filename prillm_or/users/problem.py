@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import isinf
 
 import numpy as np
 
@@ -67,12 +68,12 @@ class UserProblem:
     @cached_property
     def finest(self) -> float:
         """The least slack that counts, in scaled money: a part of the smallest demand at the largest width."""
-        return _VISIBLE * float(self.demand.min() / self.width.max())
+        return _VISIBLE * float(np.minimum.reduce(self.demand) / np.maximum.reduce(self.width, axis=None))
 
     @property
     def congested(self) -> bool:
         """Whether load makes a provider dearer."""
-        return not np.isinf(self.capacity.item(0))
+        return not isinf(self.capacity.item(0))
 
     @cached_property
     def stiffness(self) -> float:
@@ -178,8 +179,8 @@ def widths(market: Market, capacity: Array, dispersion: Array) -> Array:
     """
     if not market.congested:
         return market.demand[:, None] / np.multiply.outer(market.dispersion, dispersion)
-    crowd = (market.count > 1).any()
-    if not market.dispersion.any():
+    crowd = np.count_nonzero(market.count > 1)
+    if not np.count_nonzero(market.dispersion):
         return np.multiply.outer(market.count, capacity) if crowd else capacity
     tastes = np.multiply.outer(market.dispersion, dispersion)
     by_taste = tastes / (market.congestion_weight * market.demand)[:, None]
