@@ -326,9 +326,9 @@ def test_anchor_loss_at_the_guess(anchors: list[Example]) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_features_know_no_units_and_no_shift(seed: int) -> None:
     market = scenario(seed)
-    guess, features = market_features(market)
+    guesses, features = market_features(market)
     changed = in_other_units(replace(market, value=market.value + 3.0), money=8.0, volume=0.25)
-    other_guess, others = market_features(changed)
-    assert other_guess == pytest.approx(8 * guess, rel=1e-9)
+    other_guesses, others = market_features(changed)
+    np.testing.assert_allclose(other_guesses, 8 * np.array(guesses), rtol=1e-9)
     for name in ("pairs", "users", "rivals", "market", "share"):
         np.testing.assert_allclose(getattr(others, name), getattr(features, name), rtol=1e-6, atol=1e-6)

@@ -64,12 +64,12 @@ class Features:
         return {**read, "user_mask": np.ones(n, dtype=bool), "rival_mask": np.ones(m, dtype=bool)}
 
 
-def market_features(market: Market) -> tuple[float, Features]:
-    """A guess at the best price of a leader with one provider, and what the network needs to correct it.
+def market_features(market: Market) -> tuple[tuple[float, ...], Features]:
+    """Guesses at the best price of a leader with one provider, and what the network needs to correct the first.
 
-    The guess is the best price of the coarsest `capacity` merge; of its users' equilibrium there come the
-    multipliers that offsets are compared with. No equilibrium of the full market is solved, but two surrogates of it
-    are: the baselines `spgce` and `odca`. Cost: n m, and theirs.
+    The first is the best price of the coarsest `capacity` merge; of its users' equilibrium there come the multipliers
+    that offsets are compared with. No equilibrium of the full market is solved, but two surrogates of it are: the
+    baselines `spgce` and `odca`, whose prices are the other guesses. Cost: n m, and theirs.
     """
     users, own, rivals = user_problem(market), market.leader[0], list(market.rivals)
     merged = capacity.coarsest(market).market
@@ -100,8 +100,8 @@ def market_features(market: Market) -> tuple[float, Features]:
 
     load, slope = float(found.load[small.leader[0]]), float(load_slopes(small, found.laplacian)[0, 0])
     surrogates = (spgce.propose(market, users), odca.propose(market, users, Limits()))
-    guesses = [float(best_prices(proposal)[0]) for proposal in surrogates]
-    return guess, Features(
+    others = [float(best_prices(proposal)[0]) for proposal in surrogates]
+    return (guess, *others), Features(
         pairs=pairs,
         users=np.stack(
             [
@@ -126,7 +126,7 @@ def market_features(market: Market) -> tuple[float, Features]:
                 np.log(market.n) / 3,
                 np.log(len(rivals)) / 2,
                 _log(size[own] / usual.mean()),
-                *(_log(price / guess) for price in (*guesses, float(today_anchor(market)[0]), market.price_cap[0])),
+                *(_log(price / guess) for price in (*others, float(today_anchor(market)[0]), market.price_cap[0])),
                 load / users.demand.sum() * market.m,
                 min(-guess * slope / max(load, _TINY * float(users.demand.sum())), 5.0),
                 np.arcsinh(sensitivity * guess / unit),

@@ -4,6 +4,9 @@ The network reads the market, in which no equilibrium is solved, and corrects th
 It also reads the best prices of two surrogates, the baselines `spgce` and `odca`, in which users are one crowd or
 ignore each other. What it learned from is in `training/`.
 
+For K = 1, where nobody is kept, the small market is trusted up to the highest of those three prices, or `_REACH` times
+the anchor: its leader has no higher cap. It is exact at the anchor, and what it promises far above counts for less.
+
 It knows one plain price: markets with price lists or factors, and leaders of several providers, are merged as by
 `anchored`, from its anchor. Crowds and tastes it reads as widths, though it learned from none.
 """
@@ -25,6 +28,8 @@ from prillm_or.market.market import Array, Market
 from prillm_or.users.equilibrium import Equilibrium
 
 _log = logging.getLogger(__name__)
+
+_REACH = 1.2
 
 
 def abstract(
@@ -59,19 +64,30 @@ def abstract(
     if not market.plain or len(market.leader) > 1:
         made = anchored.abstract(market, keep, anchor=anchor, start=start)
         return replace(made, remark="as `anchored`: the network knows one plain price")
-    if anchor is None:
-        anchor = learned_anchor(network, market)
-    return anchored.abstract(market, keep, anchor=anchor, start=start)
+    if anchor is not None:
+        return anchored.abstract(market, keep, anchor=anchor, start=start)
+    return abstract_with(network, market, keep, start)
 
 
-def learned_anchor(network: AnchorNetwork, market: Market) -> Array:
-    """Price at which to anchor, shape (1,), at most the cap."""
+def abstract_with(network: AnchorNetwork, market: Market, keep: int, start: Equilibrium | None = None) -> Abstraction:
+    """Leave `keep` rivals of a market of one plain price, by this network; see `abstract`."""
+    anchor, most = _read(network, market)
+    made = anchored.abstract(market, keep, anchor=anchor, start=start)
+    if keep > 1 or most >= market.price_cap:
+        return made
+    remark = f"its price cap is {most[0]:.7g}, beyond which it is not to be trusted"
+    return replace(made, market=replace(made.market, price_cap=most), remark=remark)
+
+
+def _read(network: AnchorNetwork, market: Market) -> tuple[Array, Array]:
+    """The price at which to anchor, and up to which to trust who keeps nobody; shape (1,), at most the cap."""
     if market.price_cap[0] == 0:
-        return market.price_cap
+        return market.price_cap, market.price_cap
     _log.info("learned: features of the market")
-    guess, features = market_features(market)
+    guesses, features = market_features(market)
     _log.info("learned: where to anchor")
     with torch.no_grad():
         batch = {name: torch.from_numpy(value)[None] for name, value in features.arrays().items()}
         shift = float(network(batch)[0].clamp(-SPAN, SPAN))
-    return np.asarray(np.minimum(guess * np.exp(shift), market.price_cap))
+    anchor = np.minimum(guesses[0] * np.exp(shift), market.price_cap)
+    return anchor, np.minimum(np.maximum(_REACH * anchor, max(guesses)), market.price_cap)

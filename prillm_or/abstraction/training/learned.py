@@ -15,10 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prillm_or.abstraction import anchored
 from prillm_or.abstraction.anchor_network import SPAN, AnchorNetwork
 from prillm_or.abstraction.features import market_features
-from prillm_or.abstraction.learned import learned_anchor
+from prillm_or.abstraction.learned import abstract_with
 from prillm_or.abstraction.small_market import Abstraction
 from prillm_or.abstraction.training.curves import exact_curve
 from prillm_or.abstraction.training.examples import Example, single
@@ -41,7 +40,7 @@ class AnchorLesson:
         curve = exact_curve(market)
         if curve is None:
             return None
-        guess, features = market_features(market)
+        (guess, *_), features = market_features(market)
         # No anchor lies beyond the cap.
         prices = np.minimum(guess * np.exp(np.linspace(-SPAN, SPAN, POINTS)), curve.cap)
         return {
@@ -68,7 +67,7 @@ class AnchorLesson:
 
     def abstract(self, network: nn.Module, market: Market, keep: int) -> Abstraction:
         """Leave `keep` rivals of a market with one price, by this network."""
-        return anchored.abstract(market, keep, anchor=learned_anchor(cast("AnchorNetwork", network), market))
+        return abstract_with(cast("AnchorNetwork", network), market, keep)
 
 
 def _log_ratio(price: float, guess: float) -> NDArray[np.float32]:
