@@ -19,7 +19,7 @@ from benchmarks.report import Table, Target, span, target_table
 from prillm_or.errors import PrillmError
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import Shape, generate
-from prillm_or.models.concave import concavity
+from prillm_or.models.curvature import concavity
 from prillm_or.result import Status
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import solve_users

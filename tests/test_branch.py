@@ -126,10 +126,16 @@ def test_a_relaxation_bounds_all_of_its_box(
             support = np.where(box.slack_low > 0, True, np.where(box.slack_high < 0, False, support))
             if not support.any(axis=1).all():
                 continue
-            found = relaxation.bound(box, support, near.prices, fixed != 0)
             profit = earned(market, inside)
+            target = profit - rng.choice([1e-9, 1e-3, 1.0]) * abs(profit) - 1e-12
+            found = relaxation.bound(box, support, near.prices, fixed != 0, target)
             assert found is not None
             assert found.bound >= profit - 1e-9 * max(abs(profit), 1.0)
+            at, left = solve_users(users, inside), found.box
+            slack = at.level[:, None] - users.offsets(inside) - at.congestion
+            off = 1e-9 * users.stiffness * np.abs(slack).max()
+            assert (left.low <= inside).all() and (inside <= left.high).all()  # noqa: PT018 - one thing
+            assert ((left.slack_low - off <= slack) & (slack <= left.slack_high + off)).all()
 
 
 def test_it_tells_what_it_has_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 from prillm_or.models.capabilities import Capability
-from prillm_or.models.concave import concavity
+from prillm_or.models.curvature import concavity
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt_bigm import KktBigmOptions, build
 from prillm_or.result import Status

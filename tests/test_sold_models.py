@@ -17,7 +17,7 @@ from prillm_or.errors import CombinationError
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, derive_bounds, slopes
-from prillm_or.models.concave import concavity, curvatures
+from prillm_or.models.curvature import concavity, curvatures
 from prillm_or.models.export import export_model
 from prillm_or.models.formulation import Formulation, scaled_market
 from prillm_or.models.kkt import kkt_core

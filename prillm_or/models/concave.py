@@ -34,7 +34,8 @@ import pyomo.environ as pyo
 from prillm_or.errors import CombinationError, argument
 from prillm_or.market.decisions import per_unit
 from prillm_or.market.market import Array, Market
-from prillm_or.models.bounds import own_costs, slopes, weight_ratio
+from prillm_or.models.bounds import own_costs, slopes
+from prillm_or.models.curvature import curvatures
 
 _TOUCHED = 1e-10
 
@@ -237,21 +238,6 @@ def not_concave(market: Market, kappa: float) -> str:
         f"{market.name}: the users' weights differ too much for a concave profit (kappa = {kappa:.3g} > 1, see "
         "docs/mathematics.md)"
     )
-
-
-def concavity(market: Market) -> float:
-    """The largest kappa of the module docstring: at most 1 makes the profit concave."""
-    return float(curvatures(market).max())
-
-
-def curvatures(market: Market) -> Array:
-    """The number kappa of each provider, shape (m,); 0 where all users have one r = w_q / w_p."""
-    ratio = weight_ratio(market)
-    if (ratio == ratio[0]).all():
-        return np.zeros(market.m)
-    by_load, own = slopes(market)
-    root = np.sqrt((by_load**2 / own).sum(axis=0) * (1 / own).sum(axis=0))
-    return np.asarray(np.maximum(0.0, (root - (by_load / own).sum(axis=0)) / 2))
 
 
 def _ratio_of_means(by_load: Array, own: Array) -> Array:

@@ -13,24 +13,27 @@ u_p / u_high + w_p / w_high <= 1 between what slacks over the box allow, for one
 every equilibrium:
 
 * profit - sum_p theta_p u_p w_p, theta_p = w_q,i / (w_p,i a_p), which pays for broken complementarity. By the identity
-  of `docs/mathematics.md`, 8, it is concave where users weigh alike; else a term is added (`concave_bound.py`);
+  of `docs/mathematics.md`, 8, it is concave where kappa <= 1; else a term is added (`concave_bound.py`);
 * sum_k v_k + what is earned besides, v_k below McCormick's two planes over y_k B_k: where the term would cost more than
   these, as with crowds whose users weigh differently.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prillm_or.market.decisions import all_prices, per_unit, rises
 from prillm_or.market.market import Array, Market, Mask
-from prillm_or.solvers.concave_bound import Quadratic, concave_bound, made_concave
+from prillm_or.models.curvature import concavity
+from prillm_or.solvers.concave_bound import Quadratic, Rows, Solved, concave_bound, shift_of
 from prillm_or.users.laplacian import Laplacian
 from prillm_or.users.problem import UserProblem
 from prillm_or.users.slopes import price_pull
+
+_WIDER = 1e-9
 
 Places = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Users and providers of some pairs."""
@@ -44,6 +47,11 @@ class Box:
     high: Array
     slack_low: Array
     slack_high: Array
+
+    @property
+    def length(self) -> Array:
+        """Its sides, shape (k,)."""
+        return self.high - self.low
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +70,8 @@ class Relaxed:
         Shape (k,): what it gains by the width of the box in each decision.
     pairs
         The open pairs.
+    box
+        The part of the box, and of its slacks, that is left of those that earn the target.
     """
 
     bound: float
@@ -70,20 +80,17 @@ class Relaxed:
     broken: Array
     bent: Array
     pairs: Places
+    box: Box
 
 
 @dataclass(frozen=True, eq=False)
-class _Affine:
-    """Values constant + slope s, shapes (r,) and (r, size), of s in the unit box."""
+class _Opened:
+    """The open pairs of a node: their places, whether they are in S, and the most that u and w may be."""
 
-    constant: Array
-    slope: Array
-
-    def at(self, point: Array) -> Array:
-        return self.constant + self.slope @ point
-
-    def rows(self, which: NDArray[np.intp]) -> _Affine:
-        return _Affine(self.constant[which], self.slope[which])
+    places: Places
+    used: Mask
+    most_u: Array
+    most_w: Array
 
 
 class Relaxation:
@@ -98,6 +105,7 @@ class Relaxation:
     def __init__(self, market: Market, users: UserProblem) -> None:
         self._users = users
         self._k = len(users.decided)
+        self._concave = concavity(market) <= 1
         self._width = np.ascontiguousarray(np.broadcast_to(users.width, users.base.shape))
         self._decided = np.array(users.decided)
         self._rise = rises(market)
@@ -107,7 +115,7 @@ class Relaxation:
         self._leads = np.zeros(users.base.shape, dtype=np.bool_)
         self._leads[:, list(users.leader)] = True
 
-    def bound(self, box: Box, support: Mask, at: Array, fixed: Mask) -> Relaxed | None:
+    def bound(self, box: Box, support: Mask, at: Array, fixed: Mask, target: float) -> Relaxed | None:
         """Bound the profit over a box; None where it is proven that no equilibrium is in it with the pairs so fixed.
 
         Parameters
@@ -118,142 +126,209 @@ class Relaxation:
             Shape (k,): any decisions, near which S is right.
         fixed
             Shape (n, m): pairs that are used where S has them, and unused elsewhere, by decree.
+        target
+            Decisions that earn less are of no interest.
         """
         doubtful = np.where(support, box.slack_low < 0, box.slack_high > 0)
-        checked, free = _places(doubtful), _places(doubtful & ~fixed)
+        opened, decreed = self._opened(box, support, doubtful & ~fixed), _places(doubtful & fixed)
+        affine = _AffineSlacks(self._users, self._width, support, at, opened, box)
+        paired = affine.flows(opened.places, np.where(opened.used, 1.0, -1.0), np.arange(len(opened.used)))
+        held = affine.flows(decreed, np.where(support[decreed], 1.0, -1.0))
         number = np.full(support.shape, -1)
-        number[free] = np.arange(len(free[0]))
-        # As far as slacks of the box go, and a flow no further than its demand.
-        flow_high = np.clip(self._width * box.slack_high, 0.0, self._users.demand[:, None])[free]
-        reduced_high = np.maximum(self._width * -box.slack_low, 0.0)[free]
-        span_u, span_w = np.where(support[free], (reduced_high, flow_high), (flow_high, reduced_high))
-        slacks = _Slacks(self, support, at, free, box, span_u)
-        kept = slacks.flows(checked, number, np.where(support, 1.0, -1.0))
-        paired = kept.rows(np.flatnonzero(number[checked] >= 0)[np.argsort(number[checked][number[checked] >= 0])])
-        used = _places(self._leads & (support | (number >= 0)))
-        flow = slacks.flows(used, number, support.astype(float))
-        chords = _chords(paired, span_w, self._k)
-        least = np.concatenate([kept.constant, chords.constant])
-        rows = np.vstack([kept.slope, chords.slope])
-        theta = self._ratio[free[0]] / self._width[free]
-        objective = self._paid(flow, used, box, paired, theta * span_u)
-        sold = [self._sold(flow, used, k, box) for k in range(self._k)]
-        planes = sum(width * (most - fewest) for width, (_, fewest, most) in zip(box.high - box.low, sold, strict=True))
-        if objective.penalty > planes:
-            return self._enveloped(box, flow, used, sold, least, rows, paired, theta * span_u, free)
-        found = concave_bound(objective, least, rows, self._users.stiffness)
+        number[opened.places] = np.arange(len(opened.used))
+        sellers = _places(self._leads & (support | (number >= 0)))
+        flow = affine.flows(sellers, support[sellers].astype(float), number[sellers])
+        rows = _stacked(paired, held, _chords(paired, opened.most_w, self._k))
+        theta = self._ratio[opened.places[0]] / self._width[opened.places] * opened.most_u
+        objective = self._paid(flow, sellers, box, paired, theta)
+        if objective.penalty > 0:
+            sold = [self._sold(flow, sellers, k, box) for k in range(self._k)]
+            if objective.penalty > sum(one.penalty for one in sold):
+                return self._enveloped(box, flow, sellers, sold, rows, paired, theta, opened, target)
+        found = concave_bound(objective, rows, self._users.stiffness, target)
         if found is None:
             return None
         extra = objective.shift * found.point * (1 - found.point)
-        broken = theta * span_u * found.point[self._k :] * np.maximum(paired.at(found.point), 0.0) + extra[self._k :]
-        decisions = box.low + found.point[: self._k] * (box.high - box.low)
-        return Relaxed(found.bound, found.doubt, decisions, broken, extra[: self._k], free)
+        return self._relaxed(box, opened, found, paired, theta, extra[: self._k], extra[self._k :])
 
-    def _margin(self, used: Places, box: Box, size: int) -> _Affine:
-        """What a unit of volume earns on some pairs, affine in the decisions."""
-        i, j = used
-        rate = np.where(self._decided[None, :] == j[:, None], self._rise[i], 0.0)
-        slope = np.zeros((len(i), size))
-        slope[:, : self._k] = rate * (box.high - box.low)
-        return _Affine(self._held[used] + rate @ box.low, slope)
+    def _opened(self, box: Box, support: Mask, free: Mask) -> _Opened:
+        places = _places(free)
+        # As far as slacks of the box go, and a flow no further than its demand.
+        width, used = self._width[places], support[places]
+        flow = np.clip(width * box.slack_high[places], 0.0, self._users.demand[places[0]])
+        reduced = np.maximum(width * -box.slack_low[places], 0.0)
+        return _Opened(places, used, np.where(used, reduced, flow), np.where(used, flow, reduced))
 
-    def _paid(self, flow: _Affine, used: Places, box: Box, paired: _Affine, weight: Array) -> Quadratic:
+    def _relaxed(
+        self, box: Box, opened: _Opened, found: Solved, paired: Rows, theta: Array, bent: Array, extra: Array
+    ) -> Relaxed:
+        """What a solution says of the box: how much is broken where, and what is left."""
+        count = len(opened.used)
+        share = slice(self._k, self._k + count)
+        point = found.point[: self._k + count]
+        broken = theta * point[self._k :] * np.maximum(paired.at(point), 0.0) + extra
+        wider = _WIDER * opened.most_u
+        u_low, u_high = (end[share] * opened.most_u for end in (found.low, found.high))
+        u_low, u_high = np.maximum(u_low - wider, 0.0), u_high + wider
+        w_low, w_high = np.maximum(found.row_low[:count], 0.0), np.maximum(found.row_high[:count], 0.0)
+        flow_low, flow_high = np.where(opened.used, (w_low, w_high), (u_low, u_high))
+        reduced_low, reduced_high = np.where(opened.used, (u_low, u_high), (w_low, w_high))
+        slack_low, slack_high = box.slack_low.copy(), box.slack_high.copy()
+        # Where one of the two is above 0 the other is not: slacks are a flow, or less a reduced cost, over the width.
+        low = np.where(flow_low > 0, flow_low, -reduced_high) / self._width[opened.places]
+        high = np.where(reduced_low > 0, -reduced_low, flow_high) / self._width[opened.places]
+        slack_low[opened.places] = np.maximum(slack_low[opened.places], low)
+        slack_high[opened.places] = np.minimum(slack_high[opened.places], high)
+        first, last = (box.low + end[: self._k] * box.length for end in (found.low - _WIDER, found.high + _WIDER))
+        left = Box(np.maximum(first, box.low), np.minimum(last, box.high), slack_low, slack_high)
+        decisions = box.low + point[: self._k] * box.length
+        return Relaxed(found.bound, found.doubt, decisions, broken, bent, opened.places, left)
+
+    def _paid(self, flow: Rows, sellers: Places, box: Box, paired: Rows, theta: Array) -> Quadratic:
         """Profit less what broken complementarity pays."""
-        size = flow.slope.shape[1]
-        margin = self._margin(used, box, size)
-        linear = flow.slope.T @ margin.constant + margin.slope.T @ flow.constant
-        linear[self._k :] -= weight * paired.constant
-        bend = flow.slope.T @ margin.slope
-        bend[self._k :] -= weight[:, None] * paired.slope
-        return made_concave(float(flow.constant @ margin.constant), linear, bend + bend.T, self._k)
+        k, (i, j) = self._k, sellers
+        rate = np.where(self._decided[None, :] == j[:, None], self._rise[i], 0.0)
+        margin, rise = self._held[sellers] + rate @ box.low, rate * box.length
+        linear = flow.slope.T @ margin
+        linear[:k] += rise.T @ flow.constant
+        linear[k:] -= theta * paired.constant
+        bend = np.zeros((len(linear), len(linear)))
+        bend[:, :k] = flow.slope.T @ rise
+        bend[k:] -= theta[:, None] * paired.slope
+        bend = bend + bend.T
+        constant = float(flow.constant @ margin)
+        size = float(flow.size @ (np.abs(self._held[sellers]) + rate @ box.high)) + float(theta @ paired.size)
+        shift = np.zeros(len(linear)) if self._concave else shift_of(bend, k)
+        return Quadratic(constant, linear, bend, shift, size)
 
-    def _sold(self, flow: _Affine, used: Places, k: int, box: Box) -> tuple[_Affine, float, float]:
-        """What decision k is the price of, and bounds on it over the box."""
-        i, j = used
+    def _sold(self, flow: Rows, sellers: Places, k: int, box: Box) -> _Sold:
+        """What decision k is the price of."""
+        i, j = sellers
         own = np.where(self._decided[k] == j, self._rise[i, k], 0.0)
-        low, high = (
-            np.clip(self._width[used] * of[used], 0.0, self._users.demand[i]) for of in (box.slack_low, box.slack_high)
+        fewest, most = (
+            float(own @ np.clip(self._width[sellers] * of[sellers], 0.0, self._users.demand[i]))
+            for of in (box.slack_low, box.slack_high)
         )
-        volume = _Affine((own @ flow.constant)[None], (own @ flow.slope)[None])
-        return volume, float(own @ low), float(own @ high)
+        volume = Rows(own @ flow.constant, own @ flow.slope, own @ flow.size)
+        return _Sold(float(box.low[k]), float(box.high[k]), volume, fewest, most)
 
     def _enveloped(
         self,
         box: Box,
-        flow: _Affine,
-        used: Places,
-        sold: list[tuple[_Affine, float, float]],
-        least: Array,
-        rows: Array,
-        paired: _Affine,
-        weight: Array,
-        free: Places,
+        flow: Rows,
+        sellers: Places,
+        sold: list[_Sold],
+        rows: Rows,
+        paired: Rows,
+        theta: Array,
+        opened: _Opened,
+        target: float,
     ) -> Relaxed | None:
         """The bound of the second objective: v_k, in shares of its span, are variables behind all others."""
-        size, k = rows.shape[1], self._k
-        held = self._held[used]
-        constant, linear = float(held @ flow.constant), np.concatenate([held @ flow.slope, np.zeros(k)])
-        planes, offsets = [], []
-        spans, starts = np.empty(k), np.empty(k)
-        for c, (volume, fewest, most) in enumerate(sold):
-            low, high = box.low[c], box.high[c]
-            starts[c], spans[c] = low * fewest, high * most - low * fewest
-            for price, quantity, edge in ((low, most, low * most), (high, fewest, high * fewest)):
-                plane = np.zeros(size + k)
-                plane[:size] = price * volume.slope[0]
-                plane[c] += quantity * (high - low)
-                plane[size + c] = -spans[c]
-                planes.append(plane)
-                offsets.append(price * volume.constant[0] + quantity * low - edge - starts[c])
-        linear[size:] = spans
-        wide = np.vstack([np.column_stack([rows, np.zeros((len(rows), k))]), *planes])
-        flat = np.zeros((size + k, size + k))
-        objective = made_concave(constant + float(starts.sum()), linear, flat, k)
-        found = concave_bound(objective, np.concatenate([least, offsets]), wide, self._users.stiffness)
+        k, size = self._k, rows.slope.shape[1]
+        held = self._held[sellers]
+        span, start = np.array([one.span for one in sold]), np.array([one.least for one in sold])
+        planes = [plane for c, one in enumerate(sold) for plane in one.envelope(c, size, k)]
+        constant = float(held @ flow.constant) + float(start.sum())
+        worth = float(np.abs(held) @ flow.size) + float((start + span).sum())
+        linear = np.concatenate([held @ flow.slope, span])
+        nothing = np.zeros(len(linear))
+        objective = Quadratic(constant, linear, np.diag(nothing), nothing, worth)
+        wide = replace(rows, slope=np.column_stack([rows.slope, np.zeros((len(rows.slope), k))]))
+        found = concave_bound(objective, _stacked(wide, *planes), self._users.stiffness, target)
         if found is None:
             return None
         point = found.point[:size]
-        decisions = box.low + point[:k] * (box.high - box.low)
-        true = np.array([decisions[c] * volume.at(point)[0] for c, (volume, _, _) in enumerate(sold)])
-        bent = np.maximum(starts + spans * found.point[size:] - true, 0.0)
-        broken = weight * point[k:] * np.maximum(paired.at(point), 0.0)
-        return Relaxed(found.bound, found.doubt, decisions, broken, bent, free)
+        decisions = box.low + point[:k] * box.length
+        true = np.array([y * float(one.volume.at(point)) for y, one in zip(decisions, sold, strict=True)])
+        bent = np.maximum(start + span * found.point[size:] - true, 0.0)
+        return self._relaxed(box, opened, found, paired, theta, bent, np.zeros(len(theta)))
 
 
-class _Slacks:
+@dataclass(frozen=True, eq=False)
+class _Sold:
+    """What a decision is the price of: a single row, between two volumes over the box."""
+
+    low: float
+    high: float
+    volume: Rows
+    fewest: float
+    most: float
+
+    @property
+    def penalty(self) -> float:
+        """By how much McCormick's planes may lie above what it earns."""
+        return (self.high - self.low) * (self.most - self.fewest) / 4
+
+    @property
+    def least(self) -> float:
+        """What it earns at least."""
+        return self.low * self.fewest
+
+    @property
+    def span(self) -> float:
+        """How much more it may earn."""
+        return self.high * self.most - self.least
+
+    def envelope(self, c: int, size: int, k: int) -> list[Rows]:
+        """The two planes above what it earns, less that, as rows of all variables."""
+        planes = []
+        for price, quantity in ((self.low, self.most), (self.high, self.fewest)):
+            edge = price * quantity
+            slope = np.zeros((1, size + k))
+            slope[0, :size] = price * self.volume.slope
+            slope[0, c] += quantity * (self.high - self.low)
+            slope[0, size + c] = -self.span
+            constant = price * self.volume.constant + quantity * self.low - edge - self.least
+            worth = price * self.volume.size + quantity * self.high + edge + self.least + self.span
+            planes.append(Rows(np.array([constant]), slope, np.array([worth])))
+        return planes
+
+
+class _AffineSlacks:
     """Slacks on a support, affine in the decisions and in the u of its open pairs, all scaled into the unit box."""
 
-    def __init__(self, frame: Relaxation, support: Mask, at: Array, free: Places, box: Box, span_u: Array) -> None:
-        users = frame._users  # noqa: SLF001 - two halves of one thing
-        self._frame, self._k = frame, len(at)
+    def __init__(self, users: UserProblem, width: Array, support: Mask, at: Array, opened: _Opened, box: Box) -> None:
+        self._users, self._width = users, width
+        self._decided = np.array(users.decided)
         laplacian = users.laplacian(support)
-        offsets = users.offsets(at)
-        user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(offsets))
+        self._offsets = users.offsets(at)
+        user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(self._offsets))
         self._level, self._congestion = laplacian.solve(users.demand + user, -provider)
-        self._offsets = offsets
-        self._rates = _rates(users, laplacian, free)
-        self._start = np.concatenate([box.low - at, np.zeros(len(span_u))])
-        self._span = np.concatenate([box.high - box.low, span_u])
+        self._rates = _rates(users, laplacian, opened.places)
+        self._start = box.low - at
+        self._span = np.concatenate([box.length, opened.most_u])
 
-    def flows(self, pairs: Places, number: NDArray[np.int_], sign: Array) -> _Affine:
-        """Sign a t, and u of pairs that have one: w of open pairs, or flows where the sign is 0 off the support."""
-        frame = self._frame
-        users = frame._users  # noqa: SLF001
-        i, j = pairs
+    def flows(self, places: Places, sign: Array, number: NDArray[np.int_] | None = None) -> Rows:
+        """Sign a t, and the u of pairs that have one: w of open pairs, or flows, where signs are 1 on S and 0 off."""
+        (i, j), k, users = places, len(self._start), self._users
         d_level, d_congestion = self._rates
         slope = d_level[i] - d_congestion[j]
-        slope[:, : self._k] -= np.where(np.array(users.decided)[None, :] == j[:, None], users.sensitivity[i], 0.0)
-        width = (sign * frame._width)[pairs]  # noqa: SLF001
-        slope = width[:, None] * slope
-        own = np.flatnonzero(number[pairs] >= 0)
-        slope[own, self._k + number[pairs][own]] += 1.0
-        constant = width * (self._level[i] - self._offsets[pairs] - self._congestion[j]) + slope @ self._start
-        return _Affine(constant, slope * self._span)
+        slope[:, :k] -= np.where(self._decided[None, :] == j[:, None], users.sensitivity[i], 0.0)
+        width = sign * self._width[places]
+        slope *= width[:, None]
+        if number is not None:
+            own = np.flatnonzero(number >= 0)
+            slope[own, k + number[own]] += 1.0
+        level, offset, congestion = self._level[i], self._offsets[places], self._congestion[j]
+        moved = slope[:, :k] * self._start
+        constant = width * (level - offset - congestion) + moved.sum(axis=1)
+        slope *= self._span
+        size = np.abs(width) * (np.abs(level) + np.abs(offset) + np.abs(congestion)) + np.abs(moved).sum(axis=1)
+        return Rows(constant, slope, size + np.abs(slope).sum(axis=1))
 
 
 def _places(mask: Mask) -> Places:
     i, j = np.nonzero(mask)
     return i, j
+
+
+def _stacked(*rows: Rows) -> Rows:
+    return Rows(
+        np.concatenate([one.constant for one in rows]),
+        np.vstack([one.slope for one in rows]),
+        np.concatenate([one.size for one in rows]),
+    )
 
 
 def _rates(users: UserProblem, laplacian: Laplacian, free: Places) -> tuple[Array, Array]:
@@ -267,9 +342,9 @@ def _rates(users: UserProblem, laplacian: Laplacian, free: Places) -> tuple[Arra
     return laplacian.solve_all(user, provider)
 
 
-def _chords(paired: _Affine, span_w: Array, k: int) -> _Affine:
+def _chords(paired: Rows, most_w: Array, k: int) -> Rows:
     """1 - u / u_high - w / w_high of the open pairs whose w may be above 0; u / u_high is a variable itself."""
-    tight = np.flatnonzero(span_w > 0)
-    slope = -paired.slope[tight] / span_w[tight, None]
+    tight = np.flatnonzero(most_w > 0)
+    slope = -paired.slope[tight] / most_w[tight, None]
     slope[np.arange(len(tight)), k + tight] -= 1.0
-    return _Affine(1.0 - paired.constant[tight] / span_w[tight], slope)
+    return Rows(1.0 - paired.constant[tight] / most_w[tight], slope, 2.0 + paired.size[tight] / most_w[tight])

@@ -47,11 +47,14 @@ from prillm_or.users.reach import within_reach
 _log = logging.getLogger(__name__)
 
 _STARTS = 2
-_MOST_OPEN = 60
+_MOST_OPEN = 400
 _DOUBT = 1e-12
 _FINEST = 1e-9
 """The least gap that is worked for: an interior point method comes no nearer."""
 _ALL_DOUBT = 2.0
+_MUCH = 0.7
+_ALMOST = 0.99
+
 
 USED, UNUSED = 1, -1
 """What a pair may be fixed to be; 0 leaves it open."""
@@ -117,20 +120,17 @@ class _Search:
         self._speed = 2 * rho.max(axis=0) - rho.min(axis=0)
         self._number = count()
         self.queue: list[tuple[float, int, _Node, Relaxed | None]] = []
-        # The largest bound of all that was dropped, as it was within the gap of the best profit then.
-        self._dropped = -np.inf
-        # All demand at the margin that is never exceeded, until the first node is bounded.
+        # The bound of all that is not in the queue: what was dropped, as it was within the gap of the best profit then;
+        # before the first node is bounded, all demand at a margin that is never exceeded.
         margin = dearest(market, all_prices(market, market.price_cap) - market.unit_cost)
-        self._highest = max(margin, 0.0) * float(market.demand.sum())
+        self._rest = max(margin, 0.0) * float(market.demand.sum())
         self.best = Incumbent(market, self._users)
         self.nodes = 0
 
     @property
     def bound(self) -> float:
         """Proven upper bound on the profit at any decisions."""
-        if not self.nodes:
-            return self._highest
-        return max(self.best.profit, self._dropped, -self.queue[0][0] if self.queue else -np.inf)
+        return max(self.best.profit, self._rest, -self.queue[0][0] if self.queue else -np.inf)
 
     @property
     def open(self) -> bool:
@@ -150,7 +150,12 @@ class _Search:
         all_slacks = np.full(self._users.base.shape, np.inf)
         box = Box(np.zeros_like(self._market.price_cap), self._market.price_cap, -all_slacks, all_slacks)
         nothing = np.zeros(all_slacks.shape, dtype=np.int8)
-        self._push(_Node(self._narrowed(box, self.best.equilibrium), nothing, self.best.equilibrium), self._highest)
+        highest, self._rest = self._rest, -np.inf
+        try:
+            self._push(_Node(self._narrowed(box, self.best.equilibrium), nothing, self.best.equilibrium), highest)
+        except KeyboardInterrupt:
+            self._rest = highest
+            raise
 
     def step(self) -> None:
         """Open the node with the largest bound, which counts until all of its parts are bounded."""
@@ -173,7 +178,7 @@ class _Search:
         side = int((length if relaxed is None or not relaxed.bent.any() else relaxed.bent).argmax())
         middle = (low[side] + high[side]) / 2
         if not low[side] < middle < high[side]:
-            self._dropped = max(self._dropped, bound)  # neighbouring numbers: there is nothing in between
+            self._rest = max(self._rest, bound)  # neighbouring numbers: there is nothing in between
             return
         for ends in ((low[side], middle), (middle, high[side])):
             corner, other = low.copy(), high.copy()
@@ -203,30 +208,53 @@ class _Search:
     def _push(self, node: _Node, inherited: float) -> None:
         """Bound a node and queue it, if it may hold something better."""
         bounded = self._bounded(node, inherited)
-        self.nodes += 1
+        self._rest = max(self._rest, self._enough)
         if bounded is None:
             return
         bound, node, relaxed = bounded
-        within = relative_gap(bound, self.best.profit) <= self._gap
-        if within or (relaxed is not None and bound - self.best.profit <= _ALL_DOUBT * relaxed.doubt):
-            self._dropped = max(self._dropped, bound)
+        if bound <= self._enough or (relaxed is not None and bound - self.best.profit <= _ALL_DOUBT * relaxed.doubt):
+            self._rest = max(self._rest, bound)
         else:
             heapq.heappush(self.queue, (-bound, next(self._number), node, relaxed))
 
-    def _bounded(self, node: _Node, inherited: float) -> tuple[float, _Node, Relaxed | None] | None:
-        """A node's bound, the node, and its relaxation if it has one; None where nothing is in it."""
-        support = self._support(node)
-        if support is None:
-            return None
-        box, fixed = node.box, node.fixed != 0
-        undecided = np.where(support, box.slack_low < 0, box.slack_high > 0) & ~fixed
-        if np.count_nonzero(undecided) > _MOST_OPEN:
-            return inherited, node, None
-        relaxed = self._relaxation.bound(box, support, node.near.prices, fixed)
-        if relaxed is None:
-            return None
-        near = self.best.offer(relaxed.decisions, node.near)
-        return min(inherited, relaxed.bound), replace(node, near=near), relaxed
+    def _bounded(self, node: _Node, bound: float) -> tuple[float, _Node, Relaxed | None] | None:
+        """A node's bound, the node, and its relaxation if it has one; None where nothing is in it.
+
+        What the relaxation cuts off narrows the next one: it is solved again as long as that is much.
+        """
+        while True:
+            support = self._support(node)
+            if support is None:
+                return None
+            box, fixed = node.box, node.fixed != 0
+            if np.count_nonzero(_open(box, support) & ~fixed) > _MOST_OPEN:
+                return bound, node, None
+            relaxed = self._relaxation.bound(box, support, node.near.prices, fixed, self._enough)
+            self.nodes += 1
+            if relaxed is None:
+                return None
+            near, left = self._look(relaxed.decisions, node.near), relaxed.box
+            bound = min(bound, relaxed.bound)
+            node = replace(node, near=near, box=left)
+            if bound <= self._enough or (left.low > left.high).any() or (left.slack_low > left.slack_high).any():
+                return min(bound, self._enough), node, None
+            if (left.length < _MUCH * box.length).any():
+                node = replace(node, box=self._narrowed(left, near))
+            elif np.count_nonzero(_open(left, support)[relaxed.pairs]) > _MUCH * len(relaxed.broken):
+                return bound, node, relaxed
+
+    def _look(self, decisions: Array, near: Equilibrium) -> Equilibrium:
+        """The equilibrium at some decisions; where it is the best so far, climbed from."""
+        before = self.best.profit
+        found = self.best.offer(decisions, near)
+        if self.best.profit > before:
+            self.best.polish()
+        return found
+
+    @property
+    def _enough(self) -> float:
+        """The profit that what is looked for must exceed: nothing better than that is left out."""
+        return self.best.profit + _ALMOST * self._gap * abs(self.best.profit)
 
     def _support(self, node: _Node) -> Mask | None:
         """A support for a node's relaxation; None where its pairs cannot be as they are fixed."""
@@ -241,3 +269,8 @@ class _Search:
         for i in np.flatnonzero(~support.any(axis=1)):
             support[i, np.where(able[i], box.slack_high[i], -np.inf).argmax()] = True
         return support
+
+
+def _open(box: Box, support: Mask) -> Mask:
+    """Pairs that may be used where the support has them not, or unused where it has them."""
+    return np.where(support, box.slack_low < 0, box.slack_high > 0)

@@ -68,7 +68,8 @@ def choose(market: Market, solver: str, model: str | None) -> Choice:
 
 def _refuse_not_concave(market: Market, solver: str, formulation: str) -> None:
     """Refuse a model with a concave profit where users' weights make it not concave, and name what the solver takes."""
-    from prillm_or.models.concave import concavity, not_concave
+    from prillm_or.models.concave import not_concave
+    from prillm_or.models.curvature import concavity
 
     if Capability.CONVEX_MIQP not in model_needs(formulation) or (kappa := concavity(market)) <= 1:
         return
