@@ -100,6 +100,15 @@ def test_nobody_kept_the_small_market_is_trusted_as_far_as_any_guess(seed: int) 
         assert earned[2] <= 0.89 * earned[0]
 
 
+def test_a_leader_whom_no_trusted_price_pays_may_ask_any_other() -> None:
+    market = scenario(2008)
+    assert learned.abstract(market, 1).market.price_cap[0] < 0.7 * market.price_cap[0]
+    cost = market.unit_cost.copy()
+    cost[market.leader[0]] = 0.99 * market.price_cap[0]
+    made = learned.abstract(replace(market, unit_cost=cost), 1)
+    np.testing.assert_array_equal(made.market.price_cap, market.price_cap)
+
+
 def profit_at_best_price_of(small: Market, market: Market) -> float:
     (price,) = solve(small).prices.values()
     return float((price - market.unit_cost[market.leader[0]]) * equilibrium_at(market, [price]).load[market.leader[0]])

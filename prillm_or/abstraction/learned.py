@@ -61,19 +61,19 @@ def abstract(
     if len(market.rivals) <= keep:
         return unreduced(market)
     network = load_network("learned", AnchorNetwork, weights)
-    if not market.plain or len(market.leader) > 1:
-        made = anchored.abstract(market, keep, anchor=anchor, start=start)
-        return replace(made, remark="as `anchored`: the network knows one plain price")
-    if anchor is not None:
-        return anchored.abstract(market, keep, anchor=anchor, start=start)
-    return abstract_with(network, market, keep, start)
+    known = market.plain and len(market.leader) == 1
+    if known and anchor is None:
+        return abstract_with(network, market, keep, start)
+    made = anchored.abstract(market, keep, anchor=anchor, start=start)
+    return made if known else replace(made, remark="as `anchored`: the network knows one plain price")
 
 
 def abstract_with(network: AnchorNetwork, market: Market, keep: int, start: Equilibrium | None = None) -> Abstraction:
     """Leave `keep` rivals of a market of one plain price, by this network; see `abstract`."""
     anchor, most = _read(network, market)
     made = anchored.abstract(market, keep, anchor=anchor, start=start)
-    if keep > 1 or most >= market.price_cap:
+    # Where no price up to there would earn anything, a cap would make the leader sell at a loss.
+    if keep > 1 or not market.unit_cost[market.leader[0]] < most < market.price_cap:
         return made
     remark = f"its price cap is {most[0]:.7g}, beyond which it is not to be trusted"
     return replace(made, market=replace(made.market, price_cap=most), remark=remark)
