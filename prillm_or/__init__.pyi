@@ -18,6 +18,7 @@ from .errors import UnavailableError as UnavailableError
 from .errors import UnknownNameError as UnknownNameError
 from .explanation.derive import explain as explain
 from .explanation.explanation import Explanation as Explanation
+from .explanation.prices_explanation import PricesExplanation as PricesExplanation
 from .files.markets import MarketFile as MarketFile
 from .files.markets import load as load
 from .files.markets import read_market as read_market

@@ -399,7 +399,6 @@ def test_an_export_that_cannot_work_says_why(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["explain"], "the leader sets 2 prices, explain takes one; `equilibrium` shows who uses whom"),
         (["page", "--out", "x.html"], "the leader sets 2 prices, a page moves one"),
         (["robust", "--draws", "."], "the leader sets 2 prices, robust prices are of one"),
         (["solve", "--solver", "path"], "the leader sets 2 prices, solver path takes one"),

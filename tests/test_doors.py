@@ -265,6 +265,7 @@ def answers(market: po.Market) -> dict[str, Any]:
         "equilibrium": po.equilibrium(market),
         "curve": po.curve(market),
         "explanation": po.explain(market),
+        "prices": po.explain(replace(market, leader=(2, 3), price_cap=np.array([12.0, 12.0]))),
         "game": po.compete(market, merge={"big": ["p1", "p2"]}, starts=1),
         "robust": po.robust(market, [market]),
     }

@@ -14,7 +14,7 @@ from helpers.plots import labelled, laid_out, odd_market, rectangles
 from prillm_or.curves.profit_curve import curve
 from prillm_or.curves.support_plot import MOST_ROWS, plot_support, uses
 from prillm_or.curves.turns import using
-from prillm_or.explanation.derive import explain
+from prillm_or.explanation.derive import explain_price
 from prillm_or.explanation.effects_plot import MOST_BARS, effects_height, largest_bars, plot_effects
 from prillm_or.explanation.explanation import Explanation
 from prillm_or.market.market import Market
@@ -25,7 +25,7 @@ from prillm_or.users.equilibrium import equilibrium_at
 
 @pytest.fixture(scope="module")
 def coding_explained(coding: Market) -> Explanation:
-    return explain(coding)
+    return explain_price(coding)
 
 
 def test_bars_are_the_largest_effects(axes: Axes, coding: Market, coding_explained: Explanation) -> None:
@@ -51,7 +51,7 @@ def test_bars_are_the_largest_effects(axes: Axes, coding: Market, coding_explain
 @pytest.mark.parametrize("sides", [1, 2])
 def test_effects_are_written_clear_of_bars_and_names(sides: int) -> None:
     market = odd_market()
-    explanation = explain(market)
+    explanation = explain_price(market)
     if sides == 1:
         explanation = replace(explanation, rivals=())
     with new_axes(7.2, effects_height(explanation), "test") as axes:
@@ -77,7 +77,7 @@ def test_effects_that_are_but_rounding_or_unknown_are_left_out(coding_explained:
 
 def test_nothing_to_show_is_said(axes: Axes) -> None:
     market = shipped("tiny/nobody")
-    plot_effects(axes, explain(market))
+    plot_effects(axes, explain_price(market))
     assert axes.get_ylabel() == "no effect"
     assert not axes.patches
 
@@ -97,7 +97,7 @@ def test_rows_are_coloured_by_whom_the_user_uses(axes: Axes, coding: Market) -> 
     for bar in bars:
         lengths[round(bar.get_y() + bar.get_height() / 2)] += bar.get_width()
     assert lengths == pytest.approx(np.full(coding.n, coding.price_cap[0]))
-    assert labelled(axes, "best price").get_xdata()[0] == pytest.approx(explain(coding).price)
+    assert labelled(axes, "best price").get_xdata()[0] == pytest.approx(explain_price(coding).price)
 
 
 def test_users_who_use_the_leader_are_those_of_the_explanation(kind: str) -> None:

@@ -19,7 +19,7 @@ from helpers.markets import draw_market, make_market, shipped
 from helpers.sold import price_list, sold
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError
-from prillm_or.explanation.derive import explain
+from prillm_or.explanation.derive import explain_price
 from prillm_or.explanation.effects import RIVAL_KEYS, profit_gradient, worth_more
 from prillm_or.explanation.explanation import Explanation, State, UserPart
 from prillm_or.explanation.words import sentences
@@ -40,7 +40,7 @@ def uses(market: Market, user: str, price: float) -> bool:
 
 def test_a_kink_by_hand() -> None:
     """See tiny/README.md: below p = 3 the load is (8 - p)/2, above it (52 - 9 p)/10; at it 5/2."""
-    found = explain(shipped("tiny/kink"))
+    found = explain_price(shipped("tiny/kink"))
     assert found.price == pytest.approx(3)
     # elasticity p x'/x: 3 (-1/2) / (5/2) = -3/5, and 3 (-9/10) / (5/2) = -27/25
     assert (found.elasticity.left, found.elasticity.right) == pytest.approx((-3 / 5, -27 / 25))
@@ -67,7 +67,7 @@ def test_a_kink_by_hand() -> None:
 def test_what_it_takes_to_flip_by_hand() -> None:
     """See tiny/README.md: user a's load makes a maximum at 8, user b's one at 20."""
     market = shipped("tiny/two-maxima")
-    found = explain(market)
+    found = explain_price(market)
     assert [(one.price, one.load, one.profit) for one in found.local_maxima] == [
         pytest.approx((20, 1, 20)),
         pytest.approx((8, 2, 16)),
@@ -89,7 +89,7 @@ def test_a_flip_at_the_end_of_what_there_is() -> None:
     """With demands 1.6 times as large and a unit cost of 9 the best price is 22.4, at no cost 12.5."""
     market = shipped("tiny/two-maxima")
     costly = replace(market, demand=1.6 * market.demand, unit_cost=np.array([9.0, 0.0]))
-    found = explain(costly)
+    found = explain_price(costly)
     (flip,) = [flip for flip in found.flips if flip.what == "unit_cost"]
     assert found.price == pytest.approx(16 + 4 * 1.6)
     # As above with d = 1.6: (25 - k)^2 / 16 = 1.6 (22.4 - k), k^2 - 24.4 k + 51.56 = 0
@@ -98,17 +98,17 @@ def test_a_flip_at_the_end_of_what_there_is() -> None:
 
 
 def test_a_cap_that_binds() -> None:
-    found = explain(shipped("tiny/cap-binds"))
+    found = explain_price(shipped("tiny/cap-binds"))
     # Load (6 - p)/2, profit rising up to 3; the cap is 2.
     assert (found.cap_binds, found.price) == (True, 2)
     # Elasticity 2 (-1/2) / 2 on both sides: a price above the cap is not allowed, but there is a load.
     assert (found.elasticity.left, found.elasticity.right) == pytest.approx((-1 / 2, -1 / 2))
     assert "cap of 2 binds" in " ".join(sentences(found))
-    assert not explain(shipped("tiny/one-rival")).cap_binds
+    assert not explain_price(shipped("tiny/one-rival")).cap_binds
 
 
 def said(market: Market) -> str:
-    return " ".join(sentences(explain(market)))
+    return " ".join(sentences(explain_price(market)))
 
 
 def capped(name: str, cap: float) -> Market:
@@ -118,12 +118,12 @@ def capped(name: str, cap: float) -> Market:
 def test_a_cap_at_the_best_price_does_not_bind() -> None:
     """Without it the price would be the same: a kink at 3, a kink at 20, the top of a parabola at 3."""
     for name, cap, kink in (("kink", 3.0, True), ("two-maxima", 20.0, True), ("one-rival", 3.0, False)):
-        found = explain(capped(name, cap))
+        found = explain_price(capped(name, cap))
         assert found.price == pytest.approx(cap)
         assert not found.cap_binds
         assert ("sits on a kink" in said(capped(name, cap))) == kink
         assert "binds" not in said(capped(name, cap))
-    nothing = explain(capped("one-rival", 0.0))
+    nothing = explain_price(capped("one-rival", 0.0))
     # At 0 the load is 3 and the profit 0; any price above earns more.
     assert nothing.load == pytest.approx(3)
     assert (nothing.cap_binds, nothing.elasticity.left) == (True, None)
@@ -133,7 +133,7 @@ def test_a_cap_at_the_best_price_does_not_bind() -> None:
 def test_a_cap_without_meaning_changes_nothing_but_the_cap() -> None:
     market = shipped("coding-13")
     for free in (market, shipped("tiny/own-weights")):
-        one, other = (explain(replace(free, price_cap=np.array([cap]))) for cap in (20.0, 1e10))
+        one, other = (explain_price(replace(free, price_cap=np.array([cap]))) for cap in (20.0, 1e10))
         assert (other.kink, len(other.local_maxima)) == (one.kink, len(one.local_maxima))
         assert other.price == pytest.approx(one.price)
         assert other.elasticity.left == pytest.approx(one.elasticity.left, rel=1e-6)
@@ -143,31 +143,31 @@ def test_a_cap_without_meaning_changes_nothing_but_the_cap() -> None:
 def test_a_price_inside_a_flat_piece_is_no_kink() -> None:
     """See tiny/README.md: from 12 to 20 user b alone stays, with all of its demand."""
     market = shipped("tiny/two-maxima")
-    flat = explain(market, replace(solve(market), prices={"lead": 15.0}, profit=15.0))
+    flat = explain_price(market, replace(solve(market), prices={"lead": 15.0}, profit=15.0))
     assert flat.kink == ()
     assert "does not answer small changes" in " ".join(sentences(flat))
 
 
 def test_loads_near_the_price_are_those_of_equilibria() -> None:
-    found = explain(shipped("tiny/kink"))
+    found = explain_price(shipped("tiny/kink"))
     # 1 % above: (52 - 9 * 3.03)/10, and below: (8 - 2.97)/2; the load is 2.5.
     assert (found.load_near.left, found.load_near.right) == pytest.approx(((8 - 2.97) / 2, (52 - 9 * 3.03) / 10))
     assert "1 % higher loses 1.08 % of the load, one 1 % lower wins 0.6 %" in said(shipped("tiny/kink"))
 
 
 def test_nothing_to_earn_and_a_tie() -> None:
-    nobody = explain(shipped("tiny/nobody"))
+    nobody = explain_price(shipped("tiny/nobody"))
     assert (nobody.load, nobody.elasticity.left, nobody.elasticity.right, nobody.local_maxima) == (0, None, None, ())
     assert nobody.users[0].state is State.AWAY
     assert "earns nothing" in " ".join(sentences(nobody))
-    tie = explain(shipped("tiny/tie"))
+    tie = explain_price(shipped("tiny/tie"))
     assert [one.profit for one in tie.local_maxima] == pytest.approx([16, 16])
     assert "16 earns as much" in " ".join(sentences(tie))
 
 
 def test_figures_are_those_of_the_market_solved_anew(kind: str) -> None:
     market = draw_market(kind, 6, 5, 2)
-    found, best = explain(market), solve(market)
+    found, best = explain_price(market), solve(market)
     assert found.price == pytest.approx(best.prices[found.provider], rel=1e-9, abs=1e-12)
     assert found.profit == pytest.approx(best.profit, rel=1e-9, abs=1e-12)
     assert sum(user.load for user in found.users) == pytest.approx(found.load)
@@ -195,7 +195,7 @@ def assert_effect(changed: Market, found: Explanation, price: Any, profit: Any, 
 def test_elasticities_are_one_sided_derivatives(kind: str) -> None:
     for seed in range(4):
         market = draw_market(kind, 6, 5, seed)
-        found, s = explain(market), market.leader[0]
+        found, s = explain_price(market), market.leader[0]
         if found.load <= 0:
             continue
         h = 1e-5 * found.price
@@ -213,7 +213,7 @@ def test_users_come_and_go_where_it_says(kind: str) -> None:
     seen = set()
     for seed in range(3):
         market = draw_market(kind, 6, 5, seed)
-        found = explain(market)
+        found = explain_price(market)
         for user in found.users:
             assert_turns(market, found, user)
             seen.add(user.state)
@@ -240,7 +240,7 @@ def assert_turns(market: Market, found: Explanation, user: UserPart) -> None:
 
 def test_local_maxima_are_those_of_a_grid() -> None:
     market = generate(20, 20, "heavy", 6)
-    found, s = explain(market), market.leader[0]
+    found, s = explain_price(market), market.leader[0]
     grid = np.linspace(0, found.cap, 2001)
     profit = np.array([price * equilibrium_at(market, [price]).load[s] for price in grid])
     inside = [k for k in range(1, len(grid) - 1) if profit[k] > max(profit[k - 1], profit[k + 1])]
@@ -257,7 +257,7 @@ def test_local_maxima_are_those_of_a_grid() -> None:
 @pytest.mark.parametrize("seed", [4, 6, 8, 22])
 def test_a_change_that_flips_makes_the_best_price_jump(seed: int) -> None:
     market = generate(20, 20, "heavy", seed)
-    found = explain(market)
+    found = explain_price(market)
     best, second = (one.price for one in found.local_maxima[:2])
     (demand,) = [flip for flip in found.flips if flip.what == "demand"]
     assert demand.change is not None
@@ -290,7 +290,7 @@ def test_a_flip_is_known_to_four_digits_however_small_it_is() -> None:
             [1.1023992803218077, 0.7672826413242118, 2.792280045838657, 2.6713334556645765],
         ],
     )
-    found = explain(market)
+    found = explain_price(market)
     (value,) = [flip for flip in found.flips if flip.what == "value"]
     assert value.change is not None
     assert value.change < 1e-3
@@ -312,7 +312,7 @@ def test_a_kink_at_the_cap_itself_is_the_end_and_no_kink() -> None:
         value=[3, 1, 3],
         delay=[[0, 0, 2], [1, 0, 1]],
     )
-    found = explain(market)
+    found = explain_price(market)
     assert [one.price for one in found.local_maxima] == pytest.approx([1.75])
     assert [user.leaves_at for user in found.users] == [None, None]
 
@@ -347,7 +347,7 @@ def test_the_gradient_of_the_profit_is_that_of_equilibria(seed: int) -> None:
 
 def test_the_price_of_a_component_and_a_factor_by_hand() -> None:
     """P = 1 + y / 2, x = (7 - P) / 2; the output billed is B = x / 2, the input earns R = 0.75 x besides."""
-    found = explain(price_list(decides=("output",)))
+    found = explain_price(price_list(decides=("output",)))
     assert (found.decision, found.component) == ("own.output", "output")
     assert [found.price, found.load, found.sold, found.profit] == pytest.approx([5.5, 1.625, 0.8125, 5.28125])
     assert [found.elasticity.left, found.elasticity.right] == pytest.approx([-5.5 / 8 / 0.8125] * 2)
@@ -357,7 +357,7 @@ def test_the_price_of_a_component_and_a_factor_by_hand() -> None:
     (user,) = found.users
     assert (user.mix, user.count) == ({"input": 1.0, "output": 0.5}, None)
     assert user.pays == pytest.approx(3.75)
-    factor = explain(price_list(decides="factor"))
+    factor = explain_price(price_list(decides="factor"))
     assert factor.factors == {"own": factor.price}
     assert factor.price == pytest.approx(1.875)
     assert [part.price for part in factor.components] == pytest.approx([1.875, 3.75])
@@ -373,7 +373,7 @@ def test_the_price_of_a_component_and_a_factor_by_hand() -> None:
 def test_what_is_said_of_price_lists_crowds_and_tastes_is_so(seed: int) -> None:
     """Against equilibria near the price, and the changed market solved anew."""
     market = sold(seed, 5, 4)
-    found = explain(market)
+    found = explain_price(market)
     (decision,) = market.decisions
     state = equilibrium_at(market, [found.price])
     sold_here = float(state.by_decision[0])
@@ -434,7 +434,7 @@ def test_what_is_said_of_price_lists_crowds_and_tastes_is_so(seed: int) -> None:
 def test_an_explanation_of_a_list_fits_every_width(width: int, decides: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     market = sold(3, 4, 4, decides=decides)
-    found = explain(market)
+    found = explain_price(market)
     assert max(map(len, str(found).splitlines())) <= width
     document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert document["decision"] == found.decision
@@ -442,7 +442,7 @@ def test_an_explanation_of_a_list_fits_every_width(width: int, decides: Any, mon
 
 
 def test_an_explanation_of_one_plain_price_has_no_fields_of_lists() -> None:
-    document = explain(shipped("tiny/kink")).to_dict()
+    document = explain_price(shipped("tiny/kink")).to_dict()
     assert not {"component", "factors", "sold", "net_cost", "components"} & set(document)
     assert set(document["users"][0]) == {
         *("id", "load", "profit", "state", "leaves_at", "joins_at", "price_effect", "profit_effect"),
@@ -458,14 +458,14 @@ def test_without_congestion_users_tie_only_rivals_that_they_use_themselves() -> 
         delay=[[0.0, 0.0, 9.0], [9.0, 0.0, 0.0]],
         price=[0.5, 0.5, 0.5],
     )
-    near, far = explain(market).rivals
+    near, far = explain_price(market).rivals
     assert near.chain == ("p1", "u1", "p2")
     assert not far.connected  # though u2 uses it beside p2
 
 
 def test_a_leader_of_ample_capacity_is_tied_through_its_users() -> None:
     market = make_market(capacity=[1e6, 3.0, 4.0], price=[1.0, 1.0, 1.0], delay=np.zeros((2, 3)))
-    assert all(rival.connected for rival in explain(market).rivals)
+    assert all(rival.connected for rival in explain_price(market).rivals)
 
 
 def test_rivals_apart_have_no_influence_and_those_tied_a_chain_of_users() -> None:
@@ -486,7 +486,7 @@ def test_rivals_apart_have_no_influence_and_those_tied_a_chain_of_users() -> Non
         leader=(0,),
         price_cap=np.array([10.0]),
     )
-    found = explain(market)
+    found = explain_price(market)
     near, far = found.rivals
     assert (near.connected, near.chain, far.connected, far.chain) == (True, ("lead", "a", "near"), False, ())
     assert far.profit_effect == pytest.approx(dict.fromkeys(RIVAL_KEYS, 0.0), abs=1e-12)
@@ -506,7 +506,7 @@ def test_an_outside_option_passes_no_influence_on() -> None:
         leader=(0,),
         price_cap=np.array([10.0]),
     )
-    found = explain(with_outside(market, -6.0))
+    found = explain_price(with_outside(market, -6.0))
     rival, outside = found.rivals
     assert (rival.connected, rival.chain, outside.chain) == (False, (), ("us", "a", "outside"))
     assert rival.profit_effect == dict.fromkeys(RIVAL_KEYS, 0.0)
@@ -517,7 +517,7 @@ def test_an_outside_option_passes_no_influence_on() -> None:
 
 def test_chains_go_from_provider_to_user_along_flows() -> None:
     market = generate(20, 20, "uniform", 3)
-    found = explain(market)
+    found = explain_price(market)
     flow = equilibrium_at(market, [found.price]).flow
     assert any(len(rival.chain) > 3 for rival in found.rivals)
     for rival in found.rivals:
@@ -529,9 +529,9 @@ def test_chains_go_from_provider_to_user_along_flows() -> None:
 
 def test_in_a_large_market_only_the_greatest_effects_are_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
     market = generate(20, 20, "heavy", 6)
-    every = explain(market)
+    every = explain_price(market)
     monkeypatch.setattr("prillm_or.explanation.effects._LARGE", 100)
-    some = explain(market)
+    some = explain_price(market)
     assert (some.flips, some.local_maxima) == ((), every.local_maxima)
     for parts, of_all in ((some.users, every.users), (some.rivals, every.rivals)):
         known = [part for part in parts if part.profit_effect is not None]
@@ -545,9 +545,9 @@ def test_in_a_large_market_only_the_greatest_effects_are_worked_out(monkeypatch:
 
 def test_a_curve_too_long_is_looked_at_near_the_price(monkeypatch: pytest.MonkeyPatch) -> None:
     market = generate(20, 20, "heavy", 6)
-    whole = explain(market)
-    monkeypatch.setattr("prillm_or.explanation.derive.PATIENCE_S", 0.0)
-    near = explain(market)
+    whole = explain_price(market)
+    monkeypatch.setattr("prillm_or.explanation.beside.PATIENCE_S", 0.0)
+    near = explain_price(market)
     assert whole.searched == (0.0, 12.0)
     assert near.searched == pytest.approx((0.99 * whole.price, 1.01 * whole.price))
     assert (near.elasticity.left, near.profit) == pytest.approx((whole.elasticity.left, whole.profit))
@@ -559,25 +559,21 @@ def test_a_curve_too_long_is_looked_at_near_the_price(monkeypatch: pytest.Monkey
 
 def test_a_price_that_is_not_the_best_is_explained_and_called_so() -> None:
     market = shipped("tiny/two-maxima")
-    found = explain(market, solve(market, solver="spgce"))
+    found = explain_price(market, solve(market, solver="spgce"))
     worse = replace(solve(market), prices={"lead": 8.0}, profit=16.0)
-    other = explain(market, worse)
+    other = explain_price(market, worse)
     assert (other.price, other.profit, other.local_maxima[0].price) == pytest.approx((8, 16, 20))
     assert "It is not the best price: 20 earns 20." in sentences(other)
-    assert "It is not the best price" not in " ".join(sentences(explain(market)))
+    assert "It is not the best price" not in " ".join(sentences(explain_price(market)))
     assert found.local_maxima == other.local_maxima
 
 
-def test_refusals(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CombinationError, match="sets 2 prices, explain takes one"):
-        explain(shipped("tiny/two-prices"))
+def test_refusals() -> None:
     with pytest.raises(CombinationError, match=r"has a price of step-3\.7-flash, not of lead"):
-        explain(shipped("tiny/kink"), solve(shipped("coding-13")))
+        explain_price(shipped("tiny/kink"), solve(shipped("coding-13")))
     for price in (-1.0, 10.1, math.nan):
         with pytest.raises(CombinationError, match="not between 0 and the cap 10"):
-            explain(shipped("tiny/kink"), replace(solve(shipped("tiny/kink")), prices={"lead": price}))
-    assert run(["explain", "tiny/two-prices"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+            explain_price(shipped("tiny/kink"), replace(solve(shipped("tiny/kink")), prices={"lead": price}))
 
 
 def test_the_command_prints_it_and_writes_the_format(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -585,7 +581,7 @@ def test_the_command_prints_it_and_writes_the_format(tmp_path: Any, capsys: pyte
     assert run(["explain", "tiny/two-maxima", "--json", str(out)]) == 0
     assert "The next-best local maximum is 8" in capsys.readouterr().out
     document = json.loads(out.read_text(encoding="utf-8"))
-    assert document == json.loads(json.dumps(explain(shipped("tiny/two-maxima")).to_dict()))
+    assert document == json.loads(json.dumps(explain_price(shipped("tiny/two-maxima")).to_dict()))
     assert document["format"] == "prillm-or/explanation@1"
     assert set(document["elasticity"]) == {"left", "right"}
     assert {"id", "load", "profit", "state"} <= set(document["users"][0])

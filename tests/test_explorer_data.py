@@ -14,7 +14,7 @@ from helpers.markets import draw_market, shipped
 from helpers.sold import sold
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError
-from prillm_or.explanation.derive import explain
+from prillm_or.explanation.derive import explain_price
 from prillm_or.files.markets import write_market
 from prillm_or.market.decisions import all_prices
 from prillm_or.report.explorer import explorer_page
@@ -26,7 +26,7 @@ ROOM = 250_000
 
 def test_between_its_prices_everything_is_linear(kind: str) -> None:
     market = draw_market(kind, 9, 6, 3)
-    moved = movement(market, explain(market), ROOM)
+    moved = movement(market, explain_price(market), ROOM)
     shown = np.ix_(moved.users.named, moved.providers.named)
     assert moved.flow.shape == (len(moved.price), 9, 6)
     for k in range(len(moved.price) - 1):
@@ -40,7 +40,7 @@ def test_between_its_prices_everything_is_linear(kind: str) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_what_price_lists_earn_is_linear_in_parts(seed: int) -> None:
     market = sold(seed, 5, 4, decides="factor" if seed % 2 else ("output",))
-    explanation = explain(market)
+    explanation = explain_price(market)
     moved = movement(market, explanation, ROOM)
     for k in range(len(moved.price) - 1):
         value = float(moved.price[k : k + 2].mean())
@@ -57,7 +57,7 @@ def test_what_price_lists_earn_is_linear_in_parts(seed: int) -> None:
 
 def test_with_little_room_the_largest_are_named_and_the_rest_is_one() -> None:
     market = draw_market("uniform", 30, 12, 1)
-    explanation = explain(market)
+    explanation = explain_price(market)
     whole = movement(market, explanation, ROOM)
     moved = movement(market, explanation, 100 * len(whole.price))
     users, providers = moved.users, moved.providers

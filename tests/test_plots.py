@@ -23,7 +23,7 @@ from prillm_or.curves.profit_curve import curve
 from prillm_or.curves.profit_plot import plot_profit
 from prillm_or.curves.support_plot import plot_support, support_height
 from prillm_or.errors import PrillmError
-from prillm_or.explanation.derive import explain
+from prillm_or.explanation.derive import explain_price
 from prillm_or.explanation.effects_plot import effects_height, plot_effects
 from prillm_or.files.markets import write_market
 from prillm_or.market.market import Market
@@ -43,7 +43,7 @@ def _all(market: Market) -> Iterator[tuple[Draw, float]]:
     yield partial(plot_support, curve=traced), support_height(traced)
     yield partial(plot_flows, market=market, found=equilibrium_at(market, best)), flows_height(market)
     if market.n * market.m < 500 and len(market.leader) == 1:
-        explanation = explain(market)
+        explanation = explain_price(market)
         yield partial(plot_effects, explanation=explanation), effects_height(explanation)
 
 

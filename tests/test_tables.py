@@ -26,6 +26,7 @@ COMMANDS = (
     "compare premium-4 --method path --method bisect --repeat 1",
     "compare tiny/two-prices --method ascent --repeat 1",
     "explain premium-4",
+    "explain premium-4-two-prices",
     "curve premium-4",
     "equilibrium premium-4",
     "compete tiny/kink --starts 1",

@@ -23,6 +23,7 @@ from prillm_or.cli.streams import report
 
 if TYPE_CHECKING:
     from prillm_or.explanation.explanation import Explanation
+    from prillm_or.explanation.prices_explanation import PricesExplanation
 
 
 def command(
@@ -35,7 +36,8 @@ def command(
     """Explain the best price: what it earns and from whom, who would come or go, which rivals matter and by how much.
 
     Effects are exact: the market is solved anew with each user's demand and each rival's price, capacity and value 1 %
-    higher; --plot draws the largest.
+    higher; --plot draws the largest. Of several prices each is moved alone, too: which substitute and which complement
+    one another; there effects are those of following the best uphill.
 
     \b
     Example:
@@ -55,7 +57,7 @@ def command(
     return 0
 
 
-def _draw(path: Path, found: Explanation) -> None:
+def _draw(path: Path, found: Explanation | PricesExplanation) -> None:
     from prillm_or.explanation.effects_plot import effects_height
     from prillm_or.output.plots import save_plot
 

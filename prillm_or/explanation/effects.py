@@ -1,7 +1,8 @@
 r"""Effects: what 1 % more of a rival's prices, capacity or value, or of a user's demand, does to the best price.
 
-Each is the difference of two proven optima: that of the changed market, solved anew from where the market's own was
-found, and that of the market as it is. So kinks, and jumps to another local maximum, are in it.
+Each is the difference of two optima: that of the changed market, solved anew from where the market's own was found, and
+that of the market as it is. Of one decision both are proven, so that kinks, and jumps to another local maximum, are in
+it; of several, the best is followed uphill, and a jump is not seen.
 
 In a large market only those that move the profit most are worked out, as its derivatives on the support say; the
 decision's own move has no effect of first order. With m_i what a unit of user i's volume earns at the leader's s, 0
@@ -17,14 +18,13 @@ t_ij = y_i - z_j - m_ij, a change of offsets, widths, demands and capacities cha
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from prillm_or.market.decisions import all_prices, per_unit
 from prillm_or.market.market import Array, Market
-from prillm_or.solving.pricer import Pricer
 from prillm_or.users.equilibrium import Equilibrium
 
 _log = logging.getLogger(__name__)
@@ -33,32 +33,42 @@ STEP = 0.01
 """The relative change."""
 
 _ROUNDING = 1e-9
-_LARGE = 50_000
+_LARGE, _LARGE_OF_SEVERAL = 50_000, 5_000
 _MOST_IN_LARGE = 10
 
 RIVAL_KEYS = ("price", "capacity", "value")
 
 
 @dataclass(frozen=True)
-class Effects:
-    """Changes of the best price and of its profit, by what was raised."""
+class Best:
+    """The best decisions of a market, shape (k,), and their profit."""
 
-    price: Mapping[str, float]
+    decisions: Array
+    profit: float
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Changes of the best decisions, shape (k,), and of their profit, by what was raised."""
+
+    price: Mapping[str, Array]
     profit: Mapping[str, float]
 
 
 def is_large(market: Market) -> bool:
     """Whether a market has so many pairs that not every effect is worked out."""
-    return market.n * market.m > _LARGE
+    return market.n * market.m > (_LARGE if len(market.decisions) == 1 else _LARGE_OF_SEVERAL)
 
 
-def effects(market: Market, pricer: Pricer, found: Equilibrium) -> tuple[dict[int, Effects], dict[int, Effects], bool]:
+def effects(
+    market: Market, best: Best, solved: Callable[[Market], Best], found: Equilibrium
+) -> tuple[dict[int, Effects], dict[int, Effects], bool]:
     """Of users and of rivals, by position, and whether Ctrl-C left some out; in a large market those that matter most.
 
     Parameters
     ----------
-    pricer
-        Of the same market.
+    best, solved
+        The best of the market, and what finds that of a market much like it.
     found
         The equilibrium at the price explained.
     """
@@ -70,20 +80,23 @@ def effects(market: Market, pricer: Pricer, found: Equilibrium) -> tuple[dict[in
     of_rivals: dict[int, Effects] = {}
     try:
         for i in users:
-            of_users[i] = _effects(pricer, {"demand": _more_demand(market, i)})
+            of_users[i] = _effects(best, solved, {"demand": _more_demand(market, i)})
         for j in rivals:
-            of_rivals[j] = _effects(pricer, {key: _more(market, j, key, unit) for key in RIVAL_KEYS})
+            of_rivals[j] = _effects(best, solved, {key: _more(market, j, key, unit) for key in RIVAL_KEYS})
     except KeyboardInterrupt:
         return of_users, of_rivals, True
     return of_users, of_rivals, False
 
 
 def unit_price(market: Market, found: Equilibrium) -> float:
-    """What a unit of volume comes to at the leader's first provider, currency: by the mixes of its users, or of all."""
-    j = market.leader[0]
-    price = per_unit(market, all_prices(market, found.prices))[..., j]
-    served = found.flow[:, j] if found.load[j] > 0 else market.demand
-    return float(price if price.ndim == 0 else np.average(price, weights=served))
+    """What a unit of volume comes to at the leader's providers, currency: by who uses them, or by all."""
+    own = list(market.leader)
+    price, served = per_unit(market, all_prices(market, found.prices))[..., own], found.flow[:, own]
+    if price.shape == (1,):
+        return price.item()
+    if not served.any():
+        served = np.broadcast_to(market.demand[:, None], served.shape)
+    return float(np.average(np.broadcast_to(price, served.shape), weights=served))
 
 
 def _more_demand(market: Market, i: int) -> Market:
@@ -109,19 +122,16 @@ def worth_more(market: Market, j: int, by: float) -> Market:
     return replace(market, value=value, user_values=own)
 
 
-def _effects(pricer: Pricer, changed: Mapping[str, Market]) -> Effects:
+def _effects(best: Best, solved: Callable[[Market], Best], changed: Mapping[str, Market]) -> Effects:
     price, profit = {}, {}
-    now, earned = pricer.result.price, pricer.result.profit
     for key, market in changed.items():
-        after = pricer.result if key == "capacity" and not market.congested else pricer.what_if(market)
-        price[key] = _above_rounding(after.price - now, now)
-        profit[key] = _above_rounding(after.profit - earned, earned)
+        after = best if key == "capacity" and not market.congested else solved(market)
+        change = after.decisions - best.decisions
+        price[key] = np.where(np.abs(change) > _ROUNDING * np.abs(best.decisions), change, 0.0)
+        more = after.profit - best.profit
+        profit[key] = more if abs(more) > _ROUNDING * abs(best.profit) else 0.0
         _log.info("effect of %s", key)
     return Effects(price, profit)
-
-
-def _above_rounding(change: float, of: float) -> float:
-    return change if abs(change) > _ROUNDING * abs(of) else 0.0
 
 
 def _chosen(market: Market, found: Equilibrium) -> tuple[list[int], list[int]]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from prillm_or.explanation.explanation import Explanation
+    from prillm_or.explanation.prices_explanation import PricesExplanation
 
 MOST_BARS = 15
 _AXIS, _ROW = 1.0, 0.22
@@ -36,7 +37,7 @@ class Bar:
     effect: float
 
 
-def plot_effects(ax: Axes, explanation: Explanation) -> None:
+def plot_effects(ax: Axes, explanation: Explanation | PricesExplanation) -> None:
     """Draw how much the best profit changes with 1 % more of everything, the largest 15 effects, largest on top.
 
     Effects that are but rounding are left out. `ax.legend()` says what the colours mean.
@@ -60,12 +61,12 @@ def plot_effects(ax: Axes, explanation: Explanation) -> None:
     ax.set_ylabel(_shown(explanation, len(bars)))
 
 
-def effects_height(explanation: Explanation) -> float:
+def effects_height(explanation: Explanation | PricesExplanation) -> float:
     """Inches that the bars need."""
     return _AXIS + _ROW * max(len(largest_bars(explanation)), 5)
 
 
-def largest_bars(explanation: Explanation) -> list[Bar]:
+def largest_bars(explanation: Explanation | PricesExplanation) -> list[Bar]:
     """The effects drawn, largest first."""
     least = _NOTHING * abs(explanation.profit)
     bars = [bar for bar in _known(explanation) if abs(bar.effect) > least]
@@ -79,7 +80,7 @@ def _write(ax: Axes, row: int, effect: float) -> None:
     ax.annotate(text, (0.0, row), (place, 0), textcoords="offset points", ha=side, va="center", fontsize=8)
 
 
-def _known(explanation: Explanation) -> Iterator[Bar]:
+def _known(explanation: Explanation | PricesExplanation) -> Iterator[Bar]:
     effects = [(user.id, user.profit_effect) for user in explanation.users]
     effects += [(rival.id, rival.profit_effect) for rival in explanation.rivals]
     for name, known in effects:
@@ -87,7 +88,7 @@ def _known(explanation: Explanation) -> Iterator[Bar]:
             yield Bar(what, name, effect)
 
 
-def _shown(explanation: Explanation, shown: int) -> str:
+def _shown(explanation: Explanation | PricesExplanation, shown: int) -> str:
     known = len(list(_known(explanation)))
     if shown == known:
         return ""

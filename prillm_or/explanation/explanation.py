@@ -71,7 +71,7 @@ class Switch:
 
 @dataclass(frozen=True)
 class Change:
-    """What a change of a price does: to the profit, and to the volume billed of each component."""
+    """What a change of a price does: to the profit, and to the volumes billed, by component or by decision."""
 
     profit: float
     billed: Mapping[str, float]
@@ -152,14 +152,14 @@ class RivalPart:
         The shortest way from the leader to it, providers and users in turn; empty where there is none.
     price_effect, profit_effect
         What 1 % more of its `price`, all of a list, or `capacity`, or a `value` raised by 1 % of the leader's price,
-        does to the best price and to its profit; None where that was not worked out.
+        does to the best price, or to each of several by name, and to its profit; None where that was not worked out.
     """
 
     id: str
     load: float
     connected: bool
     chain: tuple[str, ...]
-    price_effect: Mapping[str, float] | None
+    price_effect: Mapping[str, Any] | None
     profit_effect: Mapping[str, float] | None
 
     @property
@@ -327,10 +327,10 @@ class Explanation(Answer):
         yield from (f"* {sentence}" for sentence in sentences(self))
         lists = [prices_table(self)] if self.components else []
         for table in (*lists, users_table(self), rivals_table(self), maxima_table(self)):
-            yield _cut(table)
+            yield first_rows(table)
 
 
-def _cut(table: Table) -> Table:
+def first_rows(table: Table) -> Table:
     """The first rows, and how many are left out."""
     more = len(table.rows) - _MOST_ROWS
     if more <= 0:

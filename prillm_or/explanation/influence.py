@@ -20,14 +20,14 @@ def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:
     Parameters
     ----------
     market
-        Its leader has one provider.
+        The market.
     used
         Shape (n, m): the pairs in use; at a kink those on either side.
 
     Returns
     -------
     ways
-        Ids, a provider's and a user's in turn, beginning with the leader's.
+        Ids, a provider's and a user's in turn, beginning with one of the leader's.
     """
     import networkx as nx
 
@@ -37,6 +37,9 @@ def chains(market: Market, used: Mask) -> Mapping[int, tuple[str, ...]]:
     graph.add_nodes_from(("provider", j) for j in range(market.m))
     graph.add_edges_from((("user", i), ("provider", j)) for i, j in np.argwhere(used).tolist())
     graph.add_edges_from((("provider", j), ("user", i)) for i, j in np.argwhere(used & ~ample).tolist())
-    ways = nx.single_source_shortest_path(graph, ("provider", market.leader[0]))
+    graph.add_edges_from((("leader", 0), ("provider", j)) for j in market.leader)
+    ways = nx.single_source_shortest_path(graph, ("leader", 0))
     ids = {"user": market.user_ids, "provider": market.provider_ids}
-    return {j: tuple(ids[kind][k] for kind, k in ways["provider", j]) for j in market.rivals if ("provider", j) in ways}
+    return {
+        j: tuple(ids[kind][k] for kind, k in ways["provider", j][1:]) for j in market.rivals if ("provider", j) in ways
+    }

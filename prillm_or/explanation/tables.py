@@ -12,6 +12,7 @@ from prillm_or.output.words import TIE
 
 if TYPE_CHECKING:
     from prillm_or.explanation.explanation import Explanation
+    from prillm_or.explanation.prices_explanation import PricesExplanation
 
 
 def prices_table(explanation: Explanation) -> Table:
@@ -50,7 +51,7 @@ def users_table(explanation: Explanation) -> Table:
         (
             user.id,
             *([str(user.count)] if crowds else []),
-            *([_mix(user.mix or {}), figure(user.pays, 4)] if mixed else []),
+            *([mix_in_words(user.mix or {}), figure(user.pays, 4)] if mixed else []),
             figure(user.load, 4),
             figure(user.profit, 4),
             str(user.state),
@@ -72,7 +73,7 @@ def users_table(explanation: Explanation) -> Table:
     )
 
 
-def _mix(mix: Mapping[str, float]) -> str:
+def mix_in_words(mix: Mapping[str, float]) -> str:
     """What a user asks for, the most first."""
     most = sorted(mix.items(), key=lambda part: -part[1])
     return ", ".join(f"{name}{TIE}{figure(units, 3)}" for name, units in most if units)
@@ -97,6 +98,28 @@ def rivals_table(explanation: Explanation) -> Table:
         ("load", *effects),
         ("tied by",),
         ("load", *effects[1::2], "tied by"),
+    )
+
+
+def rivals_of_prices_table(explanation: PricesExplanation) -> Table:
+    """Rivals, who matters most first; what they do to each decision is in the file alone."""
+    effects = [f"+1 % {key}" for key in RIVAL_KEYS]
+    rows = [
+        (
+            rival.id,
+            figure(rival.load, 4),
+            " - ".join(rival.chain[:-1]) or "-",
+            *(_effect(rival.profit_effect, key) for key in RIVAL_KEYS),
+        )
+        for rival in sorted(explanation.rivals, key=lambda rival: -rival.largest_effect)
+    ]
+    return Table(
+        "rivals; last: change of the best profit with 1 % more of each",
+        ("rival", "load", "tied by", *effects),
+        rows,
+        ("load", *effects),
+        ("tied by",),
+        ("load", *effects, "tied by"),
     )
 
 

@@ -10,10 +10,10 @@ from prillm_or.output.numbers import figure, rounded_percent, signed
 if TYPE_CHECKING:
     from prillm_or.explanation.explanation import Explanation, Flip, UserPart
 
-_MOST_NAMED = 5
+MOST_NAMED = 5
 _SAME_SIDES = 1e-6
-_SAME_PROFIT = 1e-9
-_RAISED = {"price": "1 % higher", "capacity": "1 % larger", "value": "higher by 1 % of the price"}
+SAME_PROFIT = 1e-9
+RAISED = {"price": "1 % higher", "capacity": "1 % larger", "value": "higher by 1 % of the price"}
 
 
 def sentences(explanation: Explanation) -> tuple[str, ...]:
@@ -121,9 +121,9 @@ def _other_prices(explanation: Explanation) -> Iterator[str]:
     """What the other prices of the list would bring, the most first."""
     others = [part for part in explanation.components if part.component != explanation.component]
     told = sorted(others, key=lambda part: -max(part.higher.profit, part.lower.profit))
-    for part in told[:_MOST_NAMED]:
+    for part in told[:MOST_NAMED]:
         way, change = max((("higher", part.higher), ("lower", part.lower)), key=lambda one: one[1].profit)
-        if change.profit > _SAME_PROFIT * abs(explanation.profit):
+        if change.profit > SAME_PROFIT * abs(explanation.profit):
             alone = "alone " if explanation.factors is not None else ""
             yield f"The {part.component} price {alone}1 % {way} would bring {signed(change.profit)}."
 
@@ -133,16 +133,16 @@ def _users(explanation: Explanation) -> Iterator[str]:
     what = "profit" if explanation.profit > 0 else "load"
     by_profit = explanation.profit > 0 and explanation.net_cost is not None
     shares = [user.profit / explanation.profit if by_profit else user.load / explanation.load for user in using]
-    parts = list(zip(using, shares, strict=True))[:_MOST_NAMED]
+    parts = list(zip(using, shares, strict=True))[:MOST_NAMED]
     named = ", ".join(f"{user.id} {rounded_percent(share)}" for user, share in parts)
-    yield f"Its {what} comes from {_count(using, 'user')} of {len(explanation.users)}: {named}{_more(using)}."
+    yield f"Its {what} comes from {counted(using, 'user')} of {len(explanation.users)}: {named}{and_more(using)}."
     captive = [user.id for user in using if user.state == "captive"]
     if captive:
-        yield f"Using no one else: {_listed(captive)}."
+        yield f"Using no one else: {listed(captive)}."
     leaving = [user for user in using if user.leaves_at is not None]
     if leaving:
         first = min(leaving, key=lambda user: user.leaves_at or 0.0)
-        at = _at(first.leaves_at, explanation.price)
+        at = at_price(first.leaves_at, explanation.price)
         yield f"The first to leave as the {explanation.what} rises is {first.id}, at {at}."
     yield from _joining(explanation)
 
@@ -154,7 +154,7 @@ def _joining(explanation: Explanation) -> Iterator[str]:
     joining = [user for user in explanation.users if user.joins_at is not None]
     if joining:
         first = max(joining, key=last)
-        yield f"The first to join as it falls is {first.id}, at {_at(first.joins_at, explanation.price)}."
+        yield f"The first to join as it falls is {first.id}, at {at_price(first.joins_at, explanation.price)}."
 
 
 def _rivals(explanation: Explanation) -> Iterator[str]:
@@ -164,14 +164,14 @@ def _rivals(explanation: Explanation) -> Iterator[str]:
         of = len(explanation.rivals)
         yield f"{tied} of {of} {'rival is' if of == 1 else 'rivals are'} tied to it through users they share."
     if apart:
-        yield f"Without influence while everyone uses whom they use now: {_listed(apart)}."
+        yield f"Without influence while everyone uses whom they use now: {listed(apart)}."
 
     strongest = max(explanation.rivals, key=lambda rival: rival.largest_effect)
     if strongest.price_effect and strongest.profit_effect and strongest.largest_effect > 0:
         profits = strongest.profit_effect
         key = max(profits, key=lambda key: abs(profits[key]))
         yield (
-            f"The rival that matters most is {strongest.id}: with its {_key(explanation, key)} {_RAISED[key]} the best "
+            f"The rival that matters most is {strongest.id}: with its {_key(explanation, key)} {RAISED[key]} the best "
             f"{explanation.what} would change by {signed(strongest.price_effect[key])} and the profit by "
             f"{signed(profits[key])}."
         )
@@ -193,14 +193,14 @@ def _others(explanation: Explanation) -> Iterator[str]:
     if not maxima:
         return
     best = maxima[0]
-    if best.profit > explanation.profit * (1 + _SAME_PROFIT):
+    if best.profit > explanation.profit * (1 + SAME_PROFIT):
         yield f"It is not the best {what}: {figure(best.price, 4)} earns {figure(best.profit, 4)}."
     if len(maxima) == 1:
         among = "" if explanation.searched == (0.0, explanation.cap) else " among them"
         yield f"The profit has no local maximum{among} but at {figure(best.price, 4)}."
         return
     second = maxima[1]
-    if second.profit >= best.profit * (1 - _SAME_PROFIT):
+    if second.profit >= best.profit * (1 - SAME_PROFIT):
         yield f"The {what} {figure(second.price, 4)} earns as much."
         return
     share = rounded_percent(second.profit / best.profit)
@@ -228,21 +228,25 @@ def _flip(flip: Flip, lists: bool) -> str:
 
 def _zeroed(value: float, price: float) -> float:
     """Rounding is no figure."""
-    return 0.0 if abs(value) <= _SAME_PROFIT * price else value
+    return 0.0 if abs(value) <= SAME_PROFIT * price else value
 
 
-def _at(price: float | None, now: float) -> str:
+def at_price(price: float | None, now: float) -> str:
+    """A price, and how far it is from now."""
     assert price is not None
     return f"{figure(price, 4)} ({rounded_percent(price / now - 1, sign=True)})" if now > 0 else figure(price, 4)
 
 
-def _count(things: Sequence[object], what: str) -> str:
+def counted(things: Sequence[object], what: str) -> str:
+    """How many of what."""
     return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"
 
 
-def _more(things: Sequence[object]) -> str:
-    return f" and {len(things) - _MOST_NAMED} more" if len(things) > _MOST_NAMED else ""
+def and_more(things: Sequence[object]) -> str:
+    """How many are not named."""
+    return f" and {len(things) - MOST_NAMED} more" if len(things) > MOST_NAMED else ""
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST_NAMED]) + _more(names)
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:MOST_NAMED]) + and_more(names)

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from prillm_or import __version__
 from prillm_or.errors import CombinationError, ConvergenceError
-from prillm_or.explanation.derive import explain
+from prillm_or.explanation.derive import explain_price
 from prillm_or.explanation.explanation import Explanation
 from prillm_or.explanation.tables import maxima_table, prices_table, rivals_table, users_table
 from prillm_or.explanation.words import sentences
@@ -90,7 +90,7 @@ def explore(market: AnyMarket, outside: float | None = None) -> Explored:
         raise KeyboardInterrupt
     if result.status is Status.ERROR:
         raise ConvergenceError(f"{market.name}: no price could be proven: {'; '.join(result.notes)}")
-    return Explored(market, result, explain(market, result), outside)
+    return Explored(market, result, explain_price(market, result), outside)
 
 
 def explorer_page(explored: Sequence[Explored]) -> str:

@@ -18,7 +18,7 @@ from prillm_or.curves.price_axis import last_shown
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.curves.turns import using
 from prillm_or.errors import CombinationError
-from prillm_or.explanation.derive import curve_around
+from prillm_or.explanation.beside import curve_around
 from prillm_or.explanation.explanation import Explanation
 from prillm_or.market.decisions import FACTOR, all_prices, in_words
 from prillm_or.market.market import Array, Market
@@ -98,7 +98,7 @@ def movement(market: Market, explanation: Explanation, room: int) -> Movement:
         When the curve has so many pieces that they do not fit, however few users and rivals are named.
     """
     users = user_problem(market)
-    curve = curve_around(market, explanation.price)
+    curve = curve_around(market, 0, np.array([explanation.price]))
     price, bends = _ends(market, explanation, curve)
     size = next((size for size in _SIZES if len(price) * _cells(market, size) <= room), None)
     if size is None:

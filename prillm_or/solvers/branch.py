@@ -37,6 +37,7 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.ascent import Climb
 from prillm_or.solvers.box_relaxation import Box, Relaxation, Relaxed
 from prillm_or.solvers.incumbent import Incumbent
+from prillm_or.solvers.nearest import nearest_to_today
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.starts import starts
 from prillm_or.users.certificate import relative_gap
@@ -83,10 +84,10 @@ class Branch:
     def solve(self, market: Market, limits: Limits) -> Proposal:
         """Find the best decisions and prove them within `limits.gap`."""
         deadline, ended = Deadline(limits.time_limit), Ended.FINISHED
-        market = within_reach(market)
-        search = _Search(market, limits.gap)
+        within = within_reach(market)
+        search = _Search(within, limits.gap)
         try:
-            search.begin(starts(market)[:_STARTS] if self._near is None else [self._near], deadline)
+            search.begin(starts(within)[:_STARTS] if self._near is None else [self._near], deadline)
             while search.open:
                 if deadline.passed():
                     ended = Ended.TIME_LIMIT
@@ -96,7 +97,7 @@ class Branch:
             ended = Ended.INTERRUPTED
         stats = {"nodes": search.nodes, "nodes_left": len(search.queue)}
         note = f"{search.nodes} nodes, {len(search.queue)} left"
-        return Proposal(search.best.prices, search.bound, ended, (note,), stats=stats)
+        return Proposal(nearest_to_today(market, search.best), search.bound, ended, (note,), stats=stats)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from prillm_or.market.market import Market, by_decision
 from prillm_or.market.sanity import implausible
 from prillm_or.output.numbers import figure, rounded_percent
 from prillm_or.result import Caveat
+from prillm_or.solving.one_of_many import many_in_words
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, solve_users
 from prillm_or.users.problem import UserProblem
@@ -58,6 +59,7 @@ def caveats(
         *_far_from_today(market, found),
         *_odd_elasticity(market, elasticity),
         *_captive(market, found, profit),
+        *_one_of_many(market, found),
         *_abstracted(abstracted),
         *implausible(market),
     )
@@ -170,6 +172,12 @@ def _captive(market: Market, found: Equilibrium, profit: float) -> Iterator[Cave
             f"{rounded_percent(min(earned / profit, 1.0))} of the profit comes from users who use no rival at this "
             "price: would they stay?",
         )
+
+
+def _one_of_many(market: Market, found: Equilibrium) -> Iterator[Caveat]:
+    """Decisions that no bill tells from others; where nobody is served, that is said already."""
+    if len(market.decisions) > 1 and found.load[list(market.leader)].any():
+        yield from (Caveat("one-of-many", text) for text in many_in_words(market, found))
 
 
 def _abstracted(abstracted: bool) -> Iterator[Caveat]:
