@@ -400,7 +400,6 @@ def test_an_export_that_cannot_work_says_why(
     ("arguments", "said"),
     [
         (["page", "--out", "x.html"], "the leader sets 2 prices, a page moves one"),
-        (["robust", "--draws", "."], "the leader sets 2 prices, robust prices are of one"),
         (["solve", "--solver", "path"], "the leader sets 2 prices, solver path takes one"),
         (["curve"], "--provider: expected one of own.input, own.output (the leader's), got None"),
         (["curve", "--provider", "own"], "--provider: expected one of own.input, own.output (the leader's), got own"),

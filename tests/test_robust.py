@@ -60,6 +60,11 @@ def test_two_parabolas_of_which_one_is_below_the_other() -> None:
     # Users leave at 6 and 8: pieces 0..6, 6..8, 8..20; below 2 + b the rival is not used (f = 4 up to p = b - 2 = 0).
     assert found.pieces == 3
     assert found.draws == 2
+    # Best alone: 9/2 at 3 and 8 at 4. The regrets are (p - 3)^2 / 2 and (p - 4)^2 / 2, alike at 7/2: 1/8.
+    assert found.least_regret.price == pytest.approx(7 / 2, rel=1e-9)
+    assert found.least_regret.worst_regret == pytest.approx(1 / 8, rel=1e-9)
+    assert found.best_worst.worst_regret == pytest.approx(1 / 2, rel=1e-6)
+    assert (found.mean_bound, found.worst_bound) == (found.best_mean.mean_profit, found.best_worst.worst_profit)
 
 
 def steep() -> Market:
@@ -95,7 +100,7 @@ def test_the_cap_binds() -> None:
     # Profits p (6 - p)/2 and p (8 - p)/2 rise up to 3 and 4: with a cap of 2 both prices are 2, 4 and 6.
     cap = {"price_cap": [2.0]}
     found = robust(worth(1.0, **cap), [worth(0.0, **cap), worth(2.0, **cap)])
-    assert [price.price for price in found.by_name.values()] == [2.0, 2.0, 2.0]
+    assert [price.price for price in found.by_name.values()] == [2.0] * 4
     assert found.best_mean.mean_profit == pytest.approx(5)
     assert found.best_worst.worst_profit == pytest.approx(4)
 
@@ -103,7 +108,7 @@ def test_the_cap_binds() -> None:
 def test_a_cap_of_zero_leaves_one_price() -> None:
     cap = {"price_cap": [0.0]}
     found = robust(worth(1.0, **cap), [worth(0.0, **cap), worth(2.0, **cap)])
-    assert [price.price for price in found.by_name.values()] == [0.0, 0.0, 0.0]
+    assert [price.price for price in found.by_name.values()] == [0.0] * 4
     assert found.best_mean.mean_profit == 0.0
     assert found.best_mean.central_share is None
 
@@ -139,6 +144,8 @@ def test_no_price_of_a_dense_grid_is_better(kind: str, seed: int) -> None:
     earned = profits(curves, prices)
     size = np.abs(earned).max()
     means, worst = earned.mean(axis=0), earned.min(axis=0)
+    regret = (np.array([[one.best.profit] for one in curves]) - earned).max(axis=0)
+    assert found.least_regret.worst_regret <= regret.min() + 1e-12 * size
     assert means.max() <= found.best_mean.mean_profit + 1e-12 * size
     assert worst.max() <= found.best_worst.worst_profit + 1e-12 * size
     # The grid comes near: a step of it changes a profit by no more than its steepest slope.
@@ -180,8 +187,8 @@ def test_draws_of_another_decision_are_refused() -> None:
         robust(market, [price_list(decides=("input",))])
     with pytest.raises(CombinationError, match="another list of components: expected input, output, got in, out"):
         robust(market, [price_list(decides=("out",), components=("in", "out"))])
-    with pytest.raises(CombinationError, match="the leader sets 2 prices, robust prices are of one"):
-        robust(price_list(), [price_list()])
+    with pytest.raises(CombinationError, match="another price cap"):
+        robust(price_list(), [price_list(price_cap=np.array([10.0, 9.0]))])
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -212,6 +219,63 @@ def test_many_draws_of_a_larger_market() -> None:
     price, worst = best_worst(curves, cap_of(market))
     assert 0 <= worst / earned.min(axis=0).max() - 1 < 1e-5
     assert profits(curves, np.array([price])).min() == pytest.approx(worst, rel=1e-12)
+
+
+# Several decisions
+
+
+def several(market: Market, count: int = 2) -> Market:
+    return replace(market, leader=tuple(range(count)), price_cap=np.full(count, cap_of(market)))
+
+
+@pytest.mark.parametrize("kind", ["uniform", "weights", "costs"])
+def test_no_pair_of_prices_on_a_grid_is_better_and_none_exceeds_the_bounds(kind: str) -> None:
+    market = several(draw_market(kind, 4, 5, 2))
+    draws = drawn(market, 3, 2, spread=0.1)
+    found = robust(market, draws)
+    near = [price.decisions.values() for price in found.by_name.values()]
+    steps = np.linspace(0.9, 1.1, 4)
+    grid = [np.array([a, b]) for a in np.linspace(0, cap_of(market), 7) for b in np.linspace(0, cap_of(market), 7)]
+    grid += [np.array(list(prices)) * [a, b] for prices in near for a in steps for b in steps]
+    earned = np.array([[profit_at(draw, np.minimum(prices, draw.price_cap)) for draw in draws] for prices in grid])
+    size = abs(earned).max()
+    assert earned.mean(axis=1).max() <= found.best_mean.mean_profit + 1e-9 * size <= found.mean_bound + 2e-9 * size
+    assert earned.min(axis=1).max() <= found.best_worst.worst_profit + 1e-9 * size <= found.worst_bound + 2e-9 * size
+    # Regrets are told against bounds: a ten-thousandth above the best profits at most.
+    best = np.array([solve(draw).profit for draw in draws])
+    regrets = (best - earned).max(axis=1)
+    assert found.least_regret.worst_regret <= regrets.min() + 1e-4 * size
+    for price in found.by_name.values():
+        here = np.array([profit_at(draw, list(price.decisions.values())) for draw in draws])
+        assert [price.mean_profit, price.worst_profit] == pytest.approx([here.mean(), here.min()], rel=1e-9)
+        assert (best - here).max() - 1e-9 * size <= price.worst_regret <= (best - here).max() + 1e-4 * size
+
+
+@pytest.mark.parametrize("decides", ["plain", "factor", "components"])
+def test_draws_alike_with_several_decisions_give_the_optimum_itself(decides: str) -> None:
+    market = sold(10, 4, 4, leaders=1 if decides == "components" else 2, decides=decides, own_weights=False)
+    found, best = robust(market, [market] * 3), solve(market)
+    for price in found.by_name.values():
+        assert list(price.decisions) == [decision.name for decision in market.decisions]
+        assert [price.mean_profit, price.worst_profit] == pytest.approx([best.profit] * 2, rel=1e-4)
+        assert price.worst_regret <= 1e-4 * best.profit * (1 + 1e-9)
+    assert best.upper_bound is not None
+    assert found.mean_bound == pytest.approx(best.upper_bound, rel=1e-4)
+    document = found.to_dict()
+    assert document["decisions"] == [decision.name for decision in market.decisions]
+    assert document["prices"]["central"]["prices"] == dict(found.central.decisions)
+    assert "not proven best" in str(found)
+    assert list(found.to_frame().columns[:2]) == document["decisions"][:2]
+
+
+def test_one_draw_with_several_decisions_gives_the_optimum_of_that_draw() -> None:
+    market = several(draw_market("uniform", 5, 5, 7))
+    (draw,) = drawn(market, 1, 7)
+    found, best = robust(market, [draw]), solve(draw)
+    for price in (found.best_mean, found.best_worst, found.least_regret):
+        assert price.mean_profit == price.worst_profit == pytest.approx(best.profit, rel=1e-9)
+    with pytest.raises(ValueError, match="the leader decides 2 numbers"):
+        _ = found.best_mean.price
 
 
 # The top of the minimum of concave parabolas on one interval

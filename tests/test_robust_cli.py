@@ -65,6 +65,24 @@ def test_users_may_leave_in_every_draw(tmp_path: Path) -> None:
     assert document["prices"] != robust(market, draws[:3]).to_dict()["prices"]
 
 
+def test_several_prices_over_given_markets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    market, draws = market_and_draws()
+    market, *draws = (replace(one, leader=(0, 1), price_cap=np.full(2, 12.0)) for one in (market, *draws[:3]))
+    write_market(market, tmp_path / "market.json")
+    given, out = folder_of(draws, tmp_path / "given"), tmp_path / "out.json"
+    command = ["robust", str(tmp_path / "market.json"), "--draws", str(given)]
+    assert run([*command, "--json", str(out)]) == 0
+    document = json.loads(out.read_text())
+    assert document["decisions"] == ["p1", "p2"]
+    assert document["prices"]["best_mean"]["mean_profit"] <= document["bounds"]["mean_profit"]
+    assert document["prices"]["best_worst"]["worst_profit"] <= document["bounds"]["worst_profit"]
+    capsys.readouterr()
+    assert run(command) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "not proven best" in shown
+
+
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     market, draws = market_and_draws()
     path = str(tmp_path / "market.json")
@@ -87,7 +105,7 @@ def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "--robust takes one market at a time" in refusal(path, *with_draws)
     assert run(["solve", *with_draws, "--solver", "path"]) == 0
     write_market(replace(market, leader=(0, 1), price_cap=np.ones(2)), path)
-    assert "the leader sets 2 prices" in refusal(*with_draws)
+    assert "has another leader: expected p1, p2, got p6" in refusal(*with_draws)
     write_market(replace(market, price_cap=np.ones(1)), path)
     assert "has another price cap: expected [1.0], got [12.0]" in refusal(*with_draws)
     write_market(replace(market, leader=(0,)), path)
@@ -114,7 +132,7 @@ def test_from_observed_flows_to_robust(
         assert words in shown
     assert run([*command, "--json", "-"]) == 0
     prices = json.loads(capsys.readouterr().out)["prices"]
-    assert list(prices) == ["central", "best_mean", "best_worst"]
+    assert list(prices) == ["central", "best_mean", "best_worst", "least_regret"]
     best = solve(read_market(tmp_path / "fitted" / "known-2026-07-04.json").market)
     assert prices["central"]["central_profit"] == pytest.approx(best.profit, rel=1e-12)
     assert prices["best_mean"]["mean_profit"] >= prices["central"]["mean_profit"]

@@ -41,7 +41,10 @@ def command(
     json: Json = None,
     verbose: Verbose = False,
 ) -> int:
-    """Find the prices with the best mean profit and the best worst case over draws of what users want.
+    """Find the prices of best mean profit, best worst case and least regret over draws of what users want.
+
+    One price, or factor: exact. Several: each draw's best profit is proven, and with it what no mean, no worst case and
+    no regret exceeds; the prices are the best that were found.
 
     \b
     Example:

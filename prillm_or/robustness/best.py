@@ -41,11 +41,14 @@ def best_mean(curves: Sequence[ProfitCurve], cap: float) -> tuple[float, float]:
     return _cheapest_best(np.concatenate(prices), np.concatenate(profits))
 
 
-def best_worst(curves: Sequence[ProfitCurve], cap: float) -> tuple[float, float]:
-    """Price from 0 to the cap with the highest smallest profit, and that profit."""
+def best_worst(curves: Sequence[ProfitCurve], cap: float, less: Array | None = None) -> tuple[float, float]:
+    """Price from 0 to the cap with the highest smallest profit, and that profit.
+
+    With `less`, shape (N,), it is the highest smallest amount by which profits exceed that.
+    """
     points = breakpoints(curves, cap)
     bounds, prices, profits = [], [], []
-    for block in blocks(curves, points):
+    for block in blocks(curves, points, less):
         bounds.append(block.at(block.tops()).min(axis=0))
         for h in (np.zeros_like(block.length), block.length):
             prices.append(block.start + h)
@@ -55,7 +58,7 @@ def best_worst(curves: Sequence[ProfitCurve], cap: float) -> tuple[float, float]
     for k in np.argsort(-bound, kind="stable").tolist():
         if not is_better(float(bound[k]), profit):
             break
-        inside, top = top_of_lowest(parabolas(curves, points[k : k + 1], np.diff(points[k : k + 2])))
+        inside, top = top_of_lowest(parabolas(curves, points[k : k + 1], np.diff(points[k : k + 2]), less))
         if is_better(top, profit):
             price, profit = float(points[k]) + inside, top
     return price, profit

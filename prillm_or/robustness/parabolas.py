@@ -62,21 +62,25 @@ def profits(curves: Sequence[ProfitCurve], prices: Array) -> Array:
     return np.array([one.profit(prices) for one in curves])
 
 
-def blocks(curves: Sequence[ProfitCurve], points: Array) -> Iterator[Parabolas]:
-    """The parabolas on the intervals between points, from cheap to dear, in blocks of bounded memory."""
+def blocks(curves: Sequence[ProfitCurve], points: Array, less: Array | None = None) -> Iterator[Parabolas]:
+    """The parabolas on the intervals between points, from cheap to dear, in blocks of bounded memory.
+
+    Each is that of how far a profit exceeds `less`, shape (N,), where that is given.
+    """
     start, length = points[:-1], np.diff(points)
     size = max(1, _BLOCK // len(curves))
     for begin in range(0, len(start), size):
         block = slice(begin, begin + size)
-        yield parabolas(curves, start[block], length[block])
+        yield parabolas(curves, start[block], length[block], less)
 
 
-def parabolas(curves: Sequence[ProfitCurve], start: Array, length: Array) -> Parabolas:
-    """The parabolas on some intervals."""
+def parabolas(curves: Sequence[ProfitCurve], start: Array, length: Array, less: Array | None = None) -> Parabolas:
+    """The parabolas on some intervals, as of `blocks`."""
     load, slope = (np.array([of(one, start) for one in curves]) for of in (ProfitCurve.load, ProfitCurve.slope))
     if all(one.market.plain for one in curves):
         # No load rises with its own price; a slope that is positive is zero but for rounding.
         slope = np.minimum(slope, 0.0)
     margin = start - np.array([[one.unit_cost] for one in curves])
     rest, beside = np.array([one.besides(start) for one in curves]).transpose(1, 0, 2)
-    return Parabolas(start, length, margin * load + rest, load + margin * slope + beside, slope)
+    value = margin * load + rest - (0.0 if less is None else less[:, None])
+    return Parabolas(start, length, value, load + margin * slope + beside, slope)

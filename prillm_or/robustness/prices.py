@@ -1,4 +1,4 @@
-"""The nouns: prices over draws, what each earns in them, and what it costs if the market itself is right."""
+"""The nouns: prices over draws, what they earn in them, and what they cost if the market itself is right."""
 
 from __future__ import annotations
 
@@ -18,86 +18,125 @@ if TYPE_CHECKING:
 
 ROBUST_FORMAT = "prillm-or/robust@1"
 
-_ROWS = {"central": "of the market itself", "best_mean": "best mean", "best_worst": "best worst case"}
+_ROWS = {
+    "central": "of the market itself",
+    "best_mean": "best mean",
+    "best_worst": "best worst case",
+    "least_regret": "least regret",
+}
 
 
 @dataclass(frozen=True)
 class RobustPrice:
-    """One price, and what it earns.
+    """One price, or one value of each of several decisions, and what it earns.
 
     Parameters
     ----------
-    price
-        Currency per volume unit, or a factor.
+    decisions
+        By name: currency per volume unit, or factors.
     mean_profit, worst_profit
         Over the draws, currency per period; each profit at an equilibrium solved and certified afresh.
     worst_draw
         The first draw in which it earns the least, counted from 1.
+    worst_regret
+        The most by which it falls short of the best profit of any draw; of several decisions, of the bound proven on
+        it, so that no regret is larger.
     central_profit
         Profit in the market itself: what it earns if the central estimate is right.
     central_share
         `central_profit` over the best profit of the market itself; None where that is not positive.
     """
 
-    price: float
+    decisions: Mapping[str, float]
     mean_profit: float
     worst_profit: float
     worst_draw: int
+    worst_regret: float
     central_profit: float
     central_share: float | None
+
+    @property
+    def price(self) -> float:
+        """The price, or factor, of a leader that decides one.
+
+        Raises
+        ------
+        ValueError
+            When it decides several: they are in `decisions`.
+        """
+        if len(self.decisions) > 1:
+            raise ValueError(f"the leader decides {len(self.decisions)} numbers: see `decisions`")
+        return next(iter(self.decisions.values()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the file format: `price`, or of several decisions `prices` by name, and the figures."""
+        figures = asdict(self)
+        decided = figures.pop("decisions")
+        return ({"price": self.price} if len(decided) == 1 else {"prices": decided}) | figures
 
 
 @dataclass(frozen=True, repr=False)
 class RobustPrices(Answer):
-    """Three prices over draws of a market.
+    """Four prices, or sets of prices, over draws of a market.
+
+    Of one decision `best_mean`, `best_worst` and `least_regret` are exact. Of several they are the best that was found,
+    and not proven best; the bounds are proven.
 
     Parameters
     ----------
     instance, instance_sha256
         Name of the market, and of its file, as in a result.
-    provider, decision
-        The leader's provider, and the name of what is decided: a price, that of a component, or a factor.
+    providers, decisions
+        The leader's providers, and the names of what is decided: prices, those of components, or factors.
     draws
         How many there are.
     central
-        The best price of the market itself.
-    best_mean, best_worst
-        The price with the highest mean profit over the draws, and the one with the highest smallest profit.
+        The best prices of the market itself.
+    best_mean, best_worst, least_regret
+        The prices with the highest mean profit over the draws, with the highest smallest profit, and with the smallest
+        largest shortfall of what is best in a draw.
+    mean_bound, worst_bound
+        Proven: no prices have a higher mean profit, or a higher smallest one. Of one decision what is attained.
     pieces
-        Intervals of prices that no breakpoint of any draw divides.
+        Intervals of prices that no breakpoint of any draw divides; None of several decisions.
     certificate
-        The largest figures over all draws, the market itself, and the three prices.
+        The largest figures over all draws, the market itself, and the prices.
     time_s
         Wall-clock seconds.
     """
 
     instance: str
     instance_sha256: str | None
-    provider: str
-    decision: str
+    providers: tuple[str, ...]
+    decisions: tuple[str, ...]
     draws: int
     central: RobustPrice
     best_mean: RobustPrice
     best_worst: RobustPrice
-    pieces: int
+    least_regret: RobustPrice
+    mean_bound: float
+    worst_bound: float
+    pieces: int | None
     certificate: Certificate
     time_s: float
 
     @property
     def by_name(self) -> Mapping[str, RobustPrice]:
-        """The three prices by the names they have in the file format."""
-        return {"central": self.central, "best_mean": self.best_mean, "best_worst": self.best_worst}
+        """The four by the names they have in the file format."""
+        return {name: getattr(self, name) for name in _ROWS}
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in their order."""
+        one = len(self.decisions) == 1
+        decided = {"provider": self.providers[0], "decision": self.decisions[0]}
         return {
             "format": ROBUST_FORMAT,
             "instance": self.instance,
             "instance_sha256": self.instance_sha256,
-            "provider": self.provider,
-            "decision": self.decision,
+            **(decided if one else {"providers": list(self.providers), "decisions": list(self.decisions)}),
             "draws": self.draws,
-            "prices": {name: asdict(price) for name, price in self.by_name.items()},
+            "prices": {name: price.to_dict() for name, price in self.by_name.items()},
+            "bounds": {"mean_profit": self.mean_bound, "worst_profit": self.worst_bound},
             "pieces": self.pieces,
             "certificate": asdict(self.certificate),
             "time_s": self.time_s,
@@ -105,29 +144,44 @@ class RobustPrices(Answer):
         }
 
     def to_frame(self) -> DataFrame:
-        """A row for each of the three prices."""
+        """A row for each of the four."""
         need_packages("to_frame", "pandas")
         import pandas as pd
 
-        return pd.DataFrame.from_dict({name: asdict(price) for name, price in self.by_name.items()}, orient="index")
+        rows = {name: dict(price.decisions) | price.to_dict() for name, price in self.by_name.items()}
+        return pd.DataFrame.from_dict(rows, orient="index").drop(columns="prices", errors="ignore")
 
     def parts(self, note: str = "") -> Iterable[Part]:
-        """A table of the three prices."""
-        figures = ("mean profit", "worst profit", "in draw", "profit if it is right", "costs then")
-        columns = ("price", self.decision, *figures)
+        """A table of the four, and of several decisions what is proven of them."""
+        figures = ("mean profit", "worst profit", "in draw", "worst regret", "profit if it is right", "costs then")
+        columns = ("price" if len(self.decisions) == 1 else "prices", *self.decisions, *figures)
         rows = [_row(_ROWS[name], price) for name, price in self.by_name.items()]
         draws = f"{self.draws} {'draw' if self.draws == 1 else 'draws'}"
         yield Table(f"{self.instance}{note}: prices over {draws}", columns, rows, columns[1:], columns[:1])
+        if len(self.decisions) > 1:
+            mean, worst = self.best_mean.mean_profit, self.best_worst.worst_profit
+            yield (
+                "The last three are the best that were found, not proven best. Proven: no prices have a mean profit "
+                f"above {_bound(self.mean_bound, mean)}, nor a worst profit above {_bound(self.worst_bound, worst)}; "
+                "no regret is larger than told."
+            )
+
+
+def _bound(bound: float, found: float) -> str:
+    """A bound, and by how much it exceeds what was found."""
+    more = f" ({max(bound / found - 1, 0.0):.2%} more than found)" if found > 0 else ""
+    return f"{figure(bound)}{more}"
 
 
 def _row(name: str, price: RobustPrice) -> tuple[str, ...]:
     share = price.central_share
     return (
         name,
-        figure(price.price),
+        *map(figure, price.decisions.values()),
         figure(price.mean_profit),
         figure(price.worst_profit),
         str(price.worst_draw),
+        figure(price.worst_regret),
         figure(price.central_profit),
         "-" if share is None else f"{max(1 - share, 0.0):.2%}",
     )

@@ -1,22 +1,26 @@
-"""robust: the prices with the best mean and the best worst case over draws of a market."""
+"""robust: the prices with the best mean, the best worst case and the least regret over draws of a market."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from prillm_or.curves.profit_curve import ProfitCurve, curve
 from prillm_or.errors import CombinationError, ConvergenceError, checked_list
 from prillm_or.files.markets import AnyMarket, as_market, opened
+from prillm_or.limits import Limits
 from prillm_or.market.decisions import in_words
 from prillm_or.market.market import Array, Market
 from prillm_or.result import Certificate
 from prillm_or.robustness.best import best_mean, best_worst, is_better
 from prillm_or.robustness.parabolas import breakpoints, profits
 from prillm_or.robustness.prices import RobustPrice, RobustPrices
+from prillm_or.solvers.protocols import Ended
+from prillm_or.solving.recheck import decided_in
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certified, profit_of
 from prillm_or.users.equilibrium import Equilibrium, solve_users
@@ -27,22 +31,29 @@ _log = logging.getLogger(__name__)
 
 _AGREED = 1e-9
 _ROUNDING = 1e-12
+_MOST_STARTS = 16
+_CLIMBS = 2
 
 
 def robust(market: AnyMarket, draws: Sequence[AnyMarket]) -> RobustPrices:
-    """Find the prices with the best mean and the best worst case, and what they cost if `market` is right.
+    """Find prices of the best mean, the best worst case and the least regret, and what they cost if `market` is right.
 
-    Exact: every curve is traced from price 0 to the cap. Where the price of the best mean has the best worst case too,
-    it is the answer to both.
+    The regret of prices in a draw is how far they fall short of its best profit. One decision: exact, as every curve is
+    traced from price 0 to the cap. Several: each draw's best profit is proven by `branch`, so that no mean exceeds the
+    mean of these bounds, no worst case the least of them, and no regret the one told. The prices are the best that
+    climbs found (`climb.py`), from the best of the market, of some draws, and their mean, and not proven best.
 
-    Cost: N traces; with P pieces in all, N P to look at each interval of the union.
+    Where the prices of the best mean are as good in another respect, they are the answer to that, too.
+
+    Cost: N traces; with P pieces in all, N P to look at each interval of the union. Of k decisions N proofs by
+    `branch`, and some k N traces for each round of a climb.
 
     Parameters
     ----------
     market
-        The central market, whose leader decides one price or factor: itself, with its file, a path, or a name.
+        The central market: itself, with its file, a path, or a name.
     draws
-        Markets with the same leader, cap and units, of which each may be the right one. They may differ from `market`
+        Markets with the same leader, caps and units, of which each may be the right one. They may differ from `market`
         in all else, such as values and weights.
 
     Raises
@@ -50,9 +61,9 @@ def robust(market: AnyMarket, draws: Sequence[AnyMarket]) -> RobustPrices:
     ArgumentError
         When `draws` is no list of markets.
     CombinationError
-        When the leader decides several, there is no draw, or one is of another leader, cap or unit.
+        When there is no draw, or one is of another leader, cap or unit.
     ConvergenceError
-        When a profit cannot be certified.
+        When a profit cannot be certified, or a draw's best one not be proven.
     KeyboardInterrupt
         When it comes before the end: there are no robust prices of some of the draws.
     """
@@ -61,50 +72,110 @@ def robust(market: AnyMarket, draws: Sequence[AnyMarket]) -> RobustPrices:
     return _priced(central, markets, None if file is None else file.sha256)
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What was found over N draws.
+
+    Parameters
+    ----------
+    decisions
+        Shape (3, k): of the best mean, the best worst case and the least regret.
+    most
+        Shape (N,): what each draw earns at most.
+    bounds
+        On any mean and any worst case, where they are not what is attained.
+    pieces
+        As of `RobustPrices`.
+    """
+
+    decisions: Array
+    most: Array
+    bounds: tuple[float, float] | None
+    pieces: int | None
+
+
 def _priced(market: Market, draws: Sequence[Market], sha256: str | None) -> RobustPrices:
     began = time.perf_counter()
     _check(market, draws)
-    cap = float(market.price_cap[0])
     central = solve(market)
     if central.interrupted:
         raise KeyboardInterrupt
-    curves = []
-    for number, draw in enumerate(draws, start=1):
-        curves.append(curve(draw))
-        _log.info("draw %d of %d: %d pieces", number, len(draws), len(curves[-1].pieces))
-    mean_price, _ = best_mean(curves, cap)
-    worst_price, worst = best_worst(curves, cap)
-    if not is_better(worst, float(profits(curves, np.array([mean_price])).min())):
-        worst_price = mean_price
-    prices = np.array([central.price, mean_price, worst_price])
-    earned, certificate = _certified([market, *draws], prices)
-    _check_agreement(draws, curves, prices, earned[1:])
-    of_central, of_mean, of_worst = (
-        _price(price, earned[0, k], earned[1:, k], central.profit) for k, price in enumerate(prices.tolist())
+    here = decided_in(market, central)
+    found = _of_one(draws) if len(here) == 1 else _of_several(draws, here)
+    decisions = np.vstack([here, found.decisions])
+    earned, certificate = _certified([market, *draws], decisions)
+    names = [decision.name for decision in market.decisions]
+    of_central, of_mean, of_worst, of_regret = (
+        _price(dict(zip(names, values, strict=True)), earned[0, k], earned[1:, k], found.most, central.profit)
+        for k, values in enumerate(decisions.tolist())
     )
+    mean_bound, worst_bound = found.bounds or (of_mean.mean_profit, of_worst.worst_profit)
     return RobustPrices(
         instance=market.name,
         instance_sha256=sha256,
-        provider=market.leader_ids[0],
-        decision=market.decisions[0].name,
+        providers=market.leader_ids,
+        decisions=tuple(names),
         draws=len(draws),
         central=of_central,
         best_mean=of_mean,
         best_worst=of_worst,
-        pieces=len(breakpoints(curves, cap)) - 1,
+        least_regret=of_regret,
+        mean_bound=max(mean_bound, of_mean.mean_profit),
+        worst_bound=max(worst_bound, of_worst.worst_profit),
+        pieces=found.pieces,
         certificate=certificate,
         time_s=time.perf_counter() - began,
     )
 
 
+def _of_one(draws: Sequence[Market]) -> _Found:
+    """By the curves of all draws, exactly."""
+    curves = []
+    for number, draw in enumerate(draws, start=1):
+        curves.append(curve(draw))
+        _log.info("draw %d of %d: %d pieces", number, len(draws), len(curves[-1].pieces))
+    cap, most = float(draws[0].price_cap[0]), np.array([one.best.profit for one in curves])
+    mean_price, _ = best_mean(curves, cap)
+    prices, at_mean = [mean_price], profits(curves, np.array([mean_price]))[:, 0]
+    for less in (np.zeros(len(draws)), most - most.max()):  # a regret is the largest of the best profits less the rest
+        price, least = best_worst(curves, cap, less)
+        prices.append(price if is_better(least, float((at_mean - less).min())) else mean_price)
+    _check_agreement(draws, curves, np.array(prices))
+    return _Found(np.array(prices)[:, None], most, None, len(breakpoints(curves, cap)) - 1)
+
+
+def _of_several(draws: Sequence[Market], near: Array) -> _Found:
+    """By the proven best of each draw, and climbs."""
+    from prillm_or.robustness.climb import Climb
+    from prillm_or.solvers.branch import Branch
+
+    best, most = [], np.empty(len(draws))
+    for number, draw in enumerate(draws):
+        proposal = Branch(near).solve(draw, Limits())
+        if proposal.ended is Ended.INTERRUPTED:
+            raise KeyboardInterrupt
+        if proposal.prices is None or proposal.upper_bound is None:
+            raise ConvergenceError(f"draw {number + 1} ({draw.name}): no bound on its best profit was proven")
+        best.append(proposal.prices)
+        most[number] = proposal.upper_bound
+        _log.info("draw %d of %d: %s", number + 1, len(draws), proposal.notes[0])
+    starts = [near, np.mean(best, axis=0), *best[:: 1 + len(best) // _MOST_STARTS]]
+    tops: list[Array] = []
+    for less in (None, np.zeros(len(draws)), most - most.max()):
+        climb = Climb(draws, less)
+        begin = sorted([*tops, *starts], key=climb.height)[-_CLIMBS:]
+        top = max((climb.top(decisions) for decisions in begin), key=climb.height)
+        tops.append(top if not tops or is_better(climb.height(top), climb.height(tops[0])) else tops[0])
+        _log.info("climbed to %s", tops[-1])
+    return _Found(np.array(tops), most, (float(most.mean()), float(most.min())), None)
+
+
 def _check(market: Market, draws: Sequence[Market]) -> None:
-    if (several := len(market.decisions)) > 1:
-        raise CombinationError(f"{market.name}: the leader sets {several} prices, robust prices are of one")
     if not draws:
         raise CombinationError(f"{market.name}: no draws; give at least one market that may be the right one")
     for number, draw in enumerate(draws, start=1):
         for what, has, wanted in (
-            ("leader", ", ".join(draw.leader_ids), market.leader_ids[0]),
+            ("leader", ", ".join(draw.leader_ids), ", ".join(market.leader_ids)),
             ("list of components", _listed(draw.components), _listed(market.components)),
             ("decision", _decisions(draw), _decisions(market)),
             ("price cap", draw.price_cap.tolist(), market.price_cap.tolist()),
@@ -124,22 +195,23 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def _certified(markets: Sequence[Market], prices: Array) -> tuple[Array, Certificate]:
-    """Profits of each price in each market, shape (markets, prices), and the largest figures of their certificates."""
-    earned, worst = np.zeros((len(markets), len(prices))), Certificate(0.0, 0.0)
+def _certified(markets: Sequence[Market], decisions: Array) -> tuple[Array, Certificate]:
+    """Profits in each market at each row of decisions, shape (markets, rows), and the largest of the certificates."""
+    earned, worst = np.zeros((len(markets), len(decisions))), Certificate(0.0, 0.0)
     for place, market in enumerate(markets):
         users = user_problem(market)
         found: Equilibrium | None = None
-        for k, price in enumerate(prices.tolist()):
-            found = solve_users(users, [price], found)
-            earned[place, k] = profit_of(market, [price], found.billed)
-            seen = certified(market, [price], found.flow)
+        for k, values in enumerate(decisions):
+            found = solve_users(users, values, found)
+            earned[place, k] = profit_of(market, values, found.billed)
+            seen = certified(market, values, found.flow)
             worst = Certificate(max(worst.kkt_residual, seen.kkt_residual), max(worst.max_regret, seen.max_regret))
     return earned, worst
 
 
-def _check_agreement(draws: Sequence[Market], curves: Sequence[ProfitCurve], prices: Array, earned: Array) -> None:
+def _check_agreement(draws: Sequence[Market], curves: Sequence[ProfitCurve], prices: Array) -> None:
     """What the pieces say must be what the equilibria earn, but for rounding."""
+    earned, _ = _certified(draws, prices[:, None])
     apart = np.abs(profits(curves, prices) - earned)
     for number, k in np.argwhere(apart > _AGREED * np.abs(earned)).tolist():
         if apart[number, k] <= _ROUNDING * turnover(draws[number]):
@@ -150,12 +222,13 @@ def _check_agreement(draws: Sequence[Market], curves: Sequence[ProfitCurve], pri
         )
 
 
-def _price(price: float, central: float, drawn: Array, best: float) -> RobustPrice:
+def _price(decisions: Mapping[str, float], central: float, drawn: Array, most: Array, best: float) -> RobustPrice:
     return RobustPrice(
-        price=price,
+        decisions=decisions,
         mean_profit=float(drawn.mean()),
         worst_profit=float(drawn.min()),
         worst_draw=int(drawn.argmin()) + 1,
+        worst_regret=max(float((most - drawn).max()), 0.0),
         central_profit=float(central),
         central_share=float(central) / best if best > 0 else None,
     )
