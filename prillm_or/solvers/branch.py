@@ -241,7 +241,7 @@ class _Search:
                 return min(bound, self._enough), node, None
             if (left.length < _MUCH * box.length).any():
                 node = replace(node, box=self._narrowed(left, near))
-            elif np.count_nonzero(_open(left, support)[relaxed.pairs]) > _MUCH * len(relaxed.broken):
+            elif np.count_nonzero(_open(left, support)[relaxed.pairs]) >= _MUCH * len(relaxed.broken):
                 return bound, node, relaxed
 
     def _look(self, decisions: Array, near: Equilibrium) -> Equilibrium:
