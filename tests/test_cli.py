@@ -399,7 +399,6 @@ def test_an_export_that_cannot_work_says_why(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["page", "--out", "x.html"], "the leader sets 2 prices, a page moves one"),
         (["solve", "--solver", "path"], "the leader sets 2 prices, solver path takes one"),
         (["curve"], "--provider: expected one of own.input, own.output (the leader's), got None"),
         (["curve", "--provider", "own"], "--provider: expected one of own.input, own.output (the leader's), got own"),

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from helpers.answers import profit_at
 from helpers.browser import assert_needs_no_network, complaints, cut_off, too_wide
-from helpers.explorer import explored, opened, page_of
+from helpers.explorer import Part, explored, opened, page_of, why
 from helpers.markets import draw_market, shipped
 from helpers.sold import sold
 from prillm_or.market.decisions import all_prices
 from prillm_or.market.market import Array, Market
 from prillm_or.report.explorer import Explored
+from prillm_or.solving.recheck import decided_in
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import equilibrium_at
 
@@ -59,7 +61,7 @@ def test_it_opens_at_the_best_price_with_the_profit_reported(
         assert part.script("return find('.profit').textContent") == f"{one.result.profit:.5g}"
         shown = part.script("return article.innerText")
         assert f"Why {price:.4g} is best" in shown
-        assert f"{one.explanation.provider} has a load of {load:.4g}" in " ".join(shown.split())
+        assert f"{why(one).provider} has a load of {load:.4g}" in " ".join(shown.split())
 
 
 @pytest.mark.parametrize("place", range(len(NAMES)))
@@ -81,7 +83,7 @@ def test_at_any_price_it_shows_what_an_equilibrium_solved_afresh_gives(
         loads = dict(zip(market.provider_ids, flow.sum(axis=0).tolist(), strict=True))
         for provider, cells in part.table("providers").items():
             assert float(cells[1]) == pytest.approx(loads[provider], rel=1e-3)
-        best = equilibrium_at(market, [markets[place].explanation.price])
+        best = equilibrium_at(market, [why(markets[place]).price])
         for provider, cells in part.table("providers").items():
             change = loads[provider] - best.load[market.provider_ids.index(provider)]
             assert float(cells[4]) == pytest.approx(change, rel=1e-2, abs=1e-8)
@@ -97,7 +99,7 @@ def test_the_states_and_the_next_change_are_those_of_the_explanation(
 ) -> None:
     part = opened(browser, page)
     for place, one in enumerate(markets):
-        part, explanation = part.switch(place), one.explanation
+        part, explanation = part.switch(place), why(one)
         states = {user: cells[3] for user, cells in part.table("users").items()}
         assert states == {user.id: str(user.state) for user in explanation.users}
         leaves, first = min((user.leaves_at, user.id) for user in explanation.users if user.leaves_at is not None)
@@ -163,7 +165,7 @@ def test_bands_fill_what_they_run_between(page: Path, browser: Chrome) -> None:
 def test_keys_buttons_and_the_field_move_the_price(page: Path, browser: Chrome, markets: Sequence[Explored]) -> None:
     keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
     part, one = opened(browser, page), markets[0]
-    today, best, cap = float(one.market.price[one.market.leader[0]]), one.explanation.price, one.explanation.cap
+    today, best, cap = float(one.market.price[one.market.leader[0]]), why(one).price, why(one).cap
     for query in (".slider", ".price"):  # steps of 0.0005
         part.move(best)
         part.press(query, keys.ARROW_UP)
@@ -294,7 +296,7 @@ def test_a_page_of_a_price_list_shows_its_profit_and_prices(
     part, market = opened(browser, page_of([one], tmp_path)), one.market
     assert part.value(".profit") == pytest.approx(one.result.profit, rel=1e-9)
     what = "factor" if decides == "factor" else "price"
-    assert f"Best {what} {one.explanation.price:.4g}" in part.script("return find('.jumps').textContent")
+    assert f"Best {what} {why(one).price:.4g}" in part.script("return find('.jumps').textContent")
     high = float(part.script("return find('.slider').max"))
     for value in np.random.default_rng(seed).uniform(0, high, 4).tolist():
         part.move(value)
@@ -314,11 +316,11 @@ def test_local_maxima_have_buttons_and_odd_markets_have_pages(name: str, tmp_pat
     part = opened(browser, page_of([one], tmp_path))
     assert part.value(".profit") == pytest.approx(one.result.profit, rel=1e-9)
     buttons = part.script("return all('.jumps button').map((button) => button.textContent)")
-    others = [f"Local maximum {other.price:.4g}" for other in one.explanation.local_maxima[1:]]
+    others = [f"Local maximum {other.price:.4g}" for other in why(one).local_maxima[1:]]
     assert [text for text in buttons if text.startswith("Local")] == others
     if others:
         part.script("all('.jumps button').at(-1).click()")
-        assert part.value(".profit") == pytest.approx(one.explanation.local_maxima[-1].profit, rel=1e-9)
+        assert part.value(".profit") == pytest.approx(why(one).local_maxima[-1].profit, rel=1e-9)
     assert complaints(part.browser) == []
 
 
@@ -340,6 +342,80 @@ def test_a_page_of_a_market_with_many_users_says_who_is_not_named(tmp_path: Path
     assert "Shown as one: the 5 rivals" in text
     assert "of 40 shown" in text
     assert part.value(".profit") == pytest.approx(one.result.profit, rel=1e-9)
-    price = 0.9 * one.explanation.price
+    price = 0.9 * why(one).price
     part.move(price)
     assert part.value(".profit") == pytest.approx(at(market, price)[0], rel=1e-9)
+
+
+@pytest.fixture(scope="module")
+def several() -> list[Explored]:
+    return [explored(shipped("premium-4-two-prices")), explored(shipped("premium-4-lists"))]
+
+
+def test_each_of_several_prices_has_a_slider_that_moves_it_alone(
+    several: Sequence[Explored], tmp_path: Path, browser: Chrome
+) -> None:
+    part = opened(browser, page_of(several, tmp_path))
+    for place, one in enumerate(several):
+        part, market, today = part.switch(place), one.market, one.market.today
+        best = decided_in(market, one.result)
+        assert today is not None
+        assert part.value(".profit") == pytest.approx(one.result.profit, rel=1e-9)
+        assert part.value(".share") == 1
+        for button, base in ((1, best), (2, today)):
+            part.press(f".jumps button:nth-child({button})", " ")
+            assert _values(part) == pytest.approx(base.tolist(), rel=1e-9)
+            assert part.value(".profit") == pytest.approx(profit_at(market, base), rel=1e-9)
+            pressed = part.script("return all('.jumps button').map((button) => button.ariaPressed)")
+            assert pressed == [str(button == which).lower() for which in (1, 2)]
+            for k, decision in enumerate(market.decisions):
+                high = float(part.script("return all('.slider')[arguments[0]].max", k))
+                value = float(np.random.default_rng(k).uniform(0.1, 0.9)) * high
+                _type(part, k, value)
+                decisions = base.copy()
+                decisions[k] = value
+                found = equilibrium_at(market, decisions)
+                assert _values(part) == pytest.approx(decisions.tolist(), rel=1e-9)
+                assert part.value(".profit") == pytest.approx(profit_at(market, decisions), rel=1e-9)
+                load = found.load[list(market.leader)].sum()
+                assert part.value(".load") == pytest.approx(load, rel=1e-9)
+                loads = dict(zip(market.provider_ids, found.load.tolist(), strict=True))
+                for provider, cells in part.table("providers").items():
+                    assert float(cells[1]) == pytest.approx(loads[provider], rel=1e-3, abs=1e-9)
+                to_leader = dict(zip(market.user_ids, found.flow[:, list(market.leader)].sum(axis=1), strict=True))
+                for user, cells in part.table("users").items():
+                    assert float(cells[1]) == pytest.approx(to_leader[user], rel=1e-3, abs=1e-9)
+                held = part.script("return find('.held').textContent")
+                assert held.startswith(f"Along {decision.name}; held as {'at the best' if button == 1 else 'today'}: ")
+                assert decision.name in part.script("return find('.curves').parentElement.innerText")
+    assert complaints(browser) == []
+
+
+def _values(part: Part) -> list[float]:
+    return [float(value) for value in part.script("return all('.slider').map((slider) => slider.value)")]
+
+
+def _type(part: Part, which: int, value: float) -> None:
+    part.script(
+        "const field = all('.price')[arguments[0]]; field.value = arguments[1];"
+        "field.dispatchEvent(new Event('change'))",
+        which,
+        repr(value),
+    )
+
+
+@pytest.mark.parametrize("width", [1200, 768, 320])
+def test_a_page_of_several_prices_needs_no_network_and_fits(
+    several: Sequence[Explored], width: int, tmp_path: Path, browser: Chrome
+) -> None:
+    page = page_of(several, tmp_path)
+    part = opened(browser, page, width)
+    assert_needs_no_network(browser, page)
+    for place in range(len(several)):
+        part = part.switch(place)
+        part.script("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert too_wide(browser) <= 0
+        assert cut_off(browser, TEXTS) == []
+        unnamed = "return all('input').filter((one) => !(one.labels || []).length && !one.ariaLabel).length"
+        assert part.script(unnamed) == 0
+    assert complaints(browser) == []

@@ -15,10 +15,13 @@ from helpers.sold import sold
 from prillm_or.cli import run
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.derive import explain_price
+from prillm_or.explanation.explanation import Explanation
 from prillm_or.files.markets import write_market
-from prillm_or.market.decisions import all_prices
-from prillm_or.report.explorer import explorer_page
+from prillm_or.market.decisions import all_prices, decision_costs
 from prillm_or.report.explorer_data import Movement, document, movement
+from prillm_or.report.explorer_slices import decision_slices
+from prillm_or.solving.recheck import decided_in
+from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium_at
 
 ROOM = 250_000
@@ -77,18 +80,50 @@ def _uses_leader(moved: Movement) -> set[int]:
     return {i for place, i in enumerate(moved.users.named) if moved.flow[:, place, 0].max() > 1e-9}
 
 
-def test_several_prices_and_too_many_pieces_are_refused() -> None:
+def test_too_many_pieces_are_refused() -> None:
     one = explored(shipped("coding-13"))
+    assert isinstance(one.explanation, Explanation)
     with pytest.raises(CombinationError, match="14 pieces, too many for a page"):
         movement(one.market, one.explanation, 100)
-    several = replace(one, market=shipped("premium-4-two-prices"))
-    with pytest.raises(CombinationError, match="sets 2 prices, a page moves one"):
-        explorer_page([several])
+
+
+@pytest.mark.parametrize("decides", ["plain", "factor", "components"])
+def test_every_slice_is_exact_with_the_others_where_it_says(decides: str) -> None:
+    market = sold(10, 4, 4, leaders=1 if decides == "components" else 2, decides=decides, own_weights=False)
+    result = solve(market)
+    best = decided_in(market, result)
+    slices = decision_slices(market, best, [1.0] * len(market.rivals), ROOM)
+    assert [(one.base, one.decision) for one in slices] == [(base, k) for base in ("best", "today") for k in (0, 1)]
+    own, cost = list(market.leader), decision_costs(market)
+    for one in slices:
+        moved, shown = one.moved, one.document(market)
+        base = dict(shown["others"])
+        assert list(base) == [decision.name for decision in market.decisions]
+        wanted = best if one.base == "best" else market.today
+        assert list(base.values()) == pytest.approx(list(wanted if wanted is not None else []))
+        assert shown["best"] in shown["price"]
+        for k in range(len(moved.price) - 1):
+            decisions = np.array(list(base.values()))
+            decisions[one.decision] = value = float(moved.price[k : k + 2].mean())
+            found = equilibrium_at(market, decisions)
+            load, volume, rest = (float(part[k : k + 2].mean()) for part in (moved.load, moved.sold, moved.rest))
+            assert load == pytest.approx(found.load[own].sum(), abs=1e-9 * market.demand.sum())
+            earned = (value - cost[one.decision]) * volume + rest
+            assert earned == pytest.approx(profit_at(market, decisions), abs=1e-9 * result.profit)
+    names = [provider["name"] for provider in slices[0].document(market)["providers"]]
+    assert names[: len(own)] == list(market.leader_ids)
+
+
+def test_without_prices_of_today_slices_are_those_of_the_best() -> None:
+    market = shipped("tiny/two-prices")
+    for other in (replace(market, price=np.array([np.nan, 3.0, 3.0])), replace(market, price_cap=np.array([2.0, 9.0]))):
+        best = decided_in(other, solve(other))
+        assert [one.base for one in decision_slices(other, best, [1.0], ROOM)] == ["best", "best"]
 
 
 def test_the_command_writes_the_page_or_says_why_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "page.html"
-    assert run(["page", "tiny/kink", "tiny/tie", "--out", str(out)]) == 0
+    assert run(["page", "tiny/kink", "tiny/two-prices", "--out", str(out)]) == 0
     assert capsys.readouterr().out.split() == ["written:", str(out)]
     text = out.read_text(encoding="utf-8")
     assert text.count("<article") == 2
@@ -99,7 +134,6 @@ def test_the_command_writes_the_page_or_says_why_not(tmp_path: Path, capsys: pyt
     assert "outside is a rival of value -0.5" in out.read_text(encoding="utf-8")
     before = out.read_bytes()
     for instances, target, said in (
-        (["tiny/kink", "tiny/two-prices"], out, "a page moves one"),
         (["nothing-like-it"], out, "there is none of that name"),
         (["tiny/kink"], tmp_path / "page.htm", "ends in .html"),
         (["tiny/kink"], tmp_path / "none" / "page.html", "does not exist"),

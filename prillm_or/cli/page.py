@@ -20,19 +20,18 @@ def command(
 ) -> int:
     """Write a page on which a slider for the leader's price moves flows, loads and profit, with the explanation.
 
-    It is one file that needs no network and no server; with several instances it switches between them.
+    Of several prices each has a slider, which moves it alone, the others held at the best, or as today. The page is one
+    file that needs no network and no server; with several instances it switches between them.
 
     \b
     Example:
       prillm-or page coding-13 premium-4 --out prices.html
     """
     checked_output(out, (".html",))
-    from prillm_or.report.explorer import check_one_price, explore, explorer_page
+    from prillm_or.report.explorer import explore, explorer_page
 
     files = [read_instance(name, outside) for name in instances]
     check_files(out, reads=[file.path for file in files])
-    for file in files:
-        check_one_price(file.market)
     explored = []
     for file in files:
         with progress(file.market.name, verbose=verbose):

@@ -26,11 +26,11 @@
     return found;
   }
 
-  /** A market at every price. */
+  /** A market along one decision, at each value of it; the leader's providers come first. */
   class Market {
     constructor(data) {
       // Of a price list: the volume sold is not the load, and the rest of the list earns, too.
-      Object.assign(this, { sold: data.load, rest: data.price.map(() => 0) }, data);
+      Object.assign(this, { own: 1, sold: data.load, rest: data.price.map(() => 0) }, data);
       this.low = this.price[0];
       this.high = this.price[this.price.length - 1];
       this.step = this.high > this.low ? round((this.high - this.low) / 400) : 0;
@@ -59,9 +59,20 @@
       const flow = this.users.map(() => this.providers.map(() => 0));
       for (const [i, j, shares] of this.flows) flow[i][j] = between(shares) * this.users[i].demand;
       const loads = this.providers.map((_, j) => sum(flow.map((row) => row[j])));
-      loads[0] = load;
+      if (this.own === 1) loads[0] = load;
       const profit = (price - this.unitCost) * between(this.sold) + between(this.rest);
       return { price, load, profit, flow, loads };
+    }
+
+    /** What a user routes to the leader. */
+    toLeader(row) {
+      return sum(row.slice(0, this.own));
+    }
+
+    /** The values of all decisions at one of this one, for a heading. */
+    told(price) {
+      if (!this.others) return figure(price);
+      return this.others.map(([name, value], k) => `${name} ${figure(k === this.decision ? price : value)}`).join(", ");
     }
 
     /** What a provider asks while the leader asks a price: a number, or one for each component. */
@@ -76,9 +87,9 @@
       const cheaper = this.at(Math.max((1 - NEAR) * now.price, this.low));
       return this.users.map((user, i) => {
         if (!user.named) return "-";
-        if (!(now.flow[i][0] > 0)) return cheaper.flow[i][0] > 0 ? "joining" : "away";
-        if (!(dearer.flow[i][0] > 0)) return "leaving";
-        return now.flow[i].some((flow, j) => j > 0 && flow > 0) ? "shared" : "captive";
+        if (!(this.toLeader(now.flow[i]) > 0)) return this.toLeader(cheaper.flow[i]) > 0 ? "joining" : "away";
+        if (!(this.toLeader(dearer.flow[i]) > 0)) return "leaving";
+        return now.flow[i].some((flow, j) => j >= this.own && flow > 0) ? "shared" : "captive";
       });
     }
 
@@ -109,7 +120,7 @@
       };
       const next = [...this.users, ...this.providers].every((one) => one.named) ? "Next" : "Next of those named,";
       return [
-        above ? `${next} as the ${this.what} rises: ${told(above, true)}.` : "",
+        above ? `${next} as ${this.moves || `the ${this.what}`} rises: ${told(above, true)}.` : "",
         below ? `${next} as it falls: ${told(below, false)}.` : "",
       ].filter(Boolean).join(" ");
     }
@@ -265,12 +276,12 @@
       this.labels = [market.users, market.providers].map((all) => this.longest(all.map((one) => one.name), 0.28 * width));
       this.sides = [this.labels[0] + 6, width - this.labels[1] - this.figures - 6 - NODE];
       this.bands = market.flows.map(([i, j]) => {
-        const band = make(this.svg, "path", { class: j === 0 ? "band own" : "band" });
+        const band = make(this.svg, "path", { class: j < market.own ? "band own" : "band" });
         make(band, "title");
         return { band, i, j };
       });
       this.userNodes = market.users.map((user, i) => this.node(user.name, "user", i, width));
-      this.providerNodes = market.providers.map((provider, j) => this.node(provider.name, j === 0 ? "own" : "", j, width));
+      this.providerNodes = market.providers.map((provider, j) => this.node(provider.name, j < market.own ? "own" : "", j, width));
       this.users = this.placed(users);
       this.userNodes.forEach((node, i) => this.put(node, this.users[i]));
       this.listen();
@@ -348,7 +359,7 @@
           ? `M${from} ${a}C${middle} ${a} ${middle} ${b} ${to} ${b}v${tall}C${middle} ${b + tall} ${middle} ${a + tall} ${from} ${a + tall}z` : "");
         band.firstChild.textContent = `${market.users[i].name} to ${market.providers[j].name}: ${figure(now.flow[i][j])}, ${percent(now.flow[i][j], market.users[i].demand)} of its demand`;
       }
-      this.holder.setAttribute("aria-label", `Flows from users to providers. At ${figure(now.price)} the leader has ${percent(now.load, market.demand)} of all demand; the tables below hold every figure.`);
+      this.holder.setAttribute("aria-label", `Flows from users to providers. At ${market.told(now.price)} the leader has ${percent(now.load, market.demand)} of all demand; the tables below hold every figure.`);
     }
   }
 
@@ -384,65 +395,121 @@
     return Math.min(Math.max(clean(Math.round(price / step) * step), market.low), market.high);
   }
 
-  /** One market's part of the page. */
+  /** One market's part of the page: along one decision, or along each of several, the others held. */
   class Part {
     constructor(article, place) {
       const find = (query) => article.querySelector(query);
-      this.market = new Market(JSON.parse(find("script[type='application/json']").textContent));
+      const data = JSON.parse(find("script[type='application/json']").textContent);
+      this.slices = (data.slices || [data]).map((slice) => new Market(slice));
+      this.market = this.slices[0];
+      // What is best is so of all decisions together: that of a curve through today's is not.
+      for (const slice of this.slices) slice.bestState = this.market.bestState;
       this.article = article;
       this.find = find;
       const go = (price) => this.go(price);
       this.pictures = [new Curves(find(".curves"), this.market, go, `m${place}`), new Flows(find(".flows"), this.market)];
       this.controls();
       this.tables();
-      find(".has-today").hidden = this.market.today === null;
       article.querySelectorAll(".live").forEach((element) => { element.hidden = false; });
+      this.turn(this.market);
       this.go(this.market.best);
       this.watch();
     }
 
+    /** One slider and one field for each decision; moving one shows the curve along it through where the others are held. */
     controls() {
-      const { market } = this;
-      this.slider = this.find(".slider");
-      this.field = this.find(".price");
-      for (const input of [this.slider, this.field]) set(input, { min: market.low, max: market.high });
-      this.slider.disabled = this.field.disabled = !(market.high > market.low);
-      this.slider.addEventListener("input", () => this.go(snapped(market, Number(this.slider.value))));
-      this.field.addEventListener("input", () => {
-        const price = this.field.valueAsNumber;
-        if (price >= market.low && price <= market.high) this.go(price, true);
+      const all = (query) => [...this.article.querySelectorAll(query)], fields = all(".price");
+      this.rows = all(".slider").map((slider, k) => ({ slider, field: fields[k] }));
+      this.rows.forEach(({ slider, field }, k) => {
+        const mine = () => this.slice(k, this.market.base);
+        const to = (price, typing = false) => {
+          this.turn(mine());
+          this.go(price, typing);
+        };
+        slider.addEventListener("input", () => to(snapped(mine(), Number(slider.value))));
+        field.addEventListener("input", () => {
+          const price = field.valueAsNumber;
+          if (price >= mine().low && price <= mine().high) to(price, true);
+        });
+        field.addEventListener("change", () => {
+          const price = field.valueAsNumber, market = mine();
+          if (Number.isFinite(price)) to(Math.min(Math.max(price, market.low), market.high));
+          else this.go(this.now.price);
+        });
+        for (const input of [slider, field]) input.addEventListener("keydown", (event) => this.key(event, k));
       });
-      this.field.addEventListener("change", () => {
-        const price = this.field.valueAsNumber;
-        if (Number.isFinite(price)) this.go(Math.min(Math.max(price, market.low), market.high));
-        else this.go(this.now.price);
-      });
-      for (const input of [this.slider, this.field]) input.addEventListener("keydown", (event) => this.key(event));
       this.jumps();
+    }
+
+    /** The curve along a decision, the others as at a base. */
+    slice(decision, base) {
+      return this.slices.find((slice) => (slice.decision || 0) === decision && slice.base === base);
+    }
+
+    /** Show another curve from now on. */
+    turn(market) {
+      const before = this.market;
+      this.market = market;
+      this.rows.forEach(({ slider, field }, k) => {
+        const { low, high, base } = this.slice(k, market.base);
+        for (const input of [slider, field]) set(input, { min: low, max: high });
+        slider.disabled = field.disabled = !(high > low);
+        const held = market.others && market.others[k][1];
+        if (held !== undefined && k !== market.decision) this.place(k, held, false);
+      });
+      this.find(".has-today").hidden = market.today === null;
+      if (market.others) {
+        const others = market.others.filter((_, k) => k !== market.decision).map(([name, value]) => `${name} ${figure(value)}`);
+        this.find(".held").textContent = `Along ${market.moves}; held as ${market.base === "best" ? "at the best" : "today"}: ${others.join(", ")}.`;
+        this.find(".moves").textContent = market.moves;
+      }
+      for (const picture of this.pictures) {
+        picture.market = market;
+        if (picture.width && market !== before) picture.draw(picture.width);
+      }
+    }
+
+    /** Put a slider and its field at a value; while someone types it, the field is left alone. */
+    place(k, price, typing) {
+      const { slider, field } = this.rows[k];
+      if (!typing) field.value = figure(price, 6);
+      slider.value = price;
+      slider.setAttribute("aria-valuetext", figure(price, 6));
     }
 
     jumps() {
       const { market } = this;
       const apart = (price) => Math.abs(price - market.best) > SAME * market.high;
-      const wanted = [[`Best ${market.what}`, market.best]];
-      if (market.today !== null) wanted.push(["Today", market.today]);
-      for (const price of market.maxima.filter(apart).slice(0, MOST_MAXIMA)) wanted.push(["Local maximum", price]);
-      this.buttons = wanted.map(([name, price]) => {
-        const button = make(this.find(".jumps"), "button", { type: "button" }, `${name} ${figure(price)}`);
-        button.addEventListener("click", () => this.go(price));
-        return [button, price];
+      const wanted = [];
+      if (market.others) {
+        wanted.push([`Best ${market.what}s`, market.best, market]);
+        const today = this.slice(0, "today");
+        if (today) wanted.push(["Today", today.today, today]);
+      } else {
+        wanted.push([`Best ${market.what} ${figure(market.best)}`, market.best, market]);
+        if (market.today !== null) wanted.push([`Today ${figure(market.today)}`, market.today, market]);
+        for (const price of market.maxima.filter(apart).slice(0, MOST_MAXIMA)) wanted.push([`Local maximum ${figure(price)}`, price, market]);
+      }
+      this.buttons = wanted.map(([name, price, slice]) => {
+        const button = make(this.find(".jumps"), "button", { type: "button" }, name);
+        button.addEventListener("click", () => {
+          this.turn(slice);
+          this.go(price);
+        });
+        return [button, price, slice];
       });
     }
 
     /** Arrows move by a small round step, with Page Up and Page Down by ten. */
-    key(event) {
+    key(event, k) {
       const steps = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
-      if (event.target === this.slider) Object.assign(steps, { ArrowRight: 1, ArrowLeft: -1 });
-      const by = steps[event.key], { market } = this;
+      if (event.target === this.rows[k].slider) Object.assign(steps, { ArrowRight: 1, ArrowLeft: -1 });
+      const by = steps[event.key], market = this.slice(k, this.market.base);
       if (by === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
-      const at = this.now.price / market.step;
+      const at = (market === this.market ? this.now.price : market.others[k][1]) / market.step;
       const next = by > 0 ? Math.floor(at + 1e-6) + by : Math.ceil(at - 1e-6) + by;
+      this.turn(market);
       this.go(Math.min(Math.max(clean(next * market.step), market.low), market.high));
     }
 
@@ -450,7 +517,7 @@
       const { market } = this;
       this.providers = new Table(this.find("table.providers"), ["provider", "price", "load", "% of all", "congestion", "vs best"], market.providers.map((one) => one.name), [], [1, 4]);
       this.users = new Table(this.find("table.users"), ["user", "demand", "to leader", "% of own", "state", "vs best"], market.users.map((one) => one.name), [4], [1, 3]);
-      this.providers.rows[0][0].parentElement.classList.add("own");
+      for (const row of this.providers.rows.slice(0, market.own)) row[0].parentElement.classList.add("own");
     }
 
     /** Pictures are drawn as wide as they can be, once they can be seen. */
@@ -468,19 +535,23 @@
       this.pictures.forEach(({ holder }) => observer.observe(holder));
     }
 
-    /** Show the market at a price; while someone types it, the field is left alone. */
+    /** Show the market at a value of the decision that moves; while someone types it, the field is left alone. */
     go(price, typing = false) {
       const now = this.now = this.market.at(price);
-      if (!typing) this.field.value = figure(price, 6);
-      this.slider.value = price;
-      this.slider.setAttribute("aria-valuetext", figure(price, 6));
-      for (const [button, at] of this.buttons) button.setAttribute("aria-pressed", String(at === price));
+      this.place(this.market.decision || 0, price, typing);
+      for (const [button, at, slice] of this.buttons) button.setAttribute("aria-pressed", String(this.rests(at, slice, price)));
       this.tiles(now);
       this.cells(now);
-      this.article.querySelectorAll(".at").forEach((element) => { element.textContent = figure(price); });
+      this.article.querySelectorAll(".at").forEach((element) => { element.textContent = this.market.told(price); });
       this.find(".next").textContent = this.market.nextChanges(price);
       this.pictures.forEach((picture) => picture.show(now));
       this.say(now);
+    }
+
+    /** Whether all decisions are where a button puts them. */
+    rests(at, slice, price) {
+      const { market } = this;
+      return market.base === slice.base && price === (market.others ? market.others[market.decision][1] : at);
     }
 
     tiles(now) {
@@ -494,7 +565,7 @@
       tell(".share", best > 0 ? now.profit / best : "", percent(now.profit, best));
       tell(".load", now.load, figure(now.load, 5));
       const named = market.users.filter((user) => user.named).length;
-      const using = market.users.filter((user, i) => user.named && now.flow[i][0] > 0).length;
+      const using = market.users.filter((user, i) => user.named && market.toLeader(now.flow[i]) > 0).length;
       tell(".using", using, String(using));
       this.find(".of-demand").textContent = `${percent(now.load, market.demand)} of all`;
       this.find(".of-users").textContent = `of ${named}${named < market.users.length ? " shown" : ""}`;
@@ -515,9 +586,9 @@
         bar(this.providers.rows[j][2], load / market.largest);
       });
       market.users.forEach((user, i) => {
-        const flow = now.flow[i][0];
+        const flow = market.toLeader(now.flow[i]);
         this.users.show(i, [
-          figure(user.demand), figure(flow), percent(flow, user.demand).replace(" %", ""), states[i], signed(flow - before.flow[i][0], least),
+          figure(user.demand), figure(flow), percent(flow, user.demand).replace(" %", ""), states[i], signed(flow - market.toLeader(before.flow[i]), least),
         ]);
         bar(this.users.rows[i][2], flow / user.demand);
       });
@@ -526,7 +597,7 @@
     /** Tell who listens, once the price rests. */
     say(now) {
       clearTimeout(this.timer);
-      const text = `At ${figure(now.price)}: profit ${figure(now.profit)}, ${percent(now.profit, this.market.bestState.profit)} of the best; load ${figure(now.load)}.`;
+      const text = `At ${this.market.told(now.price)}: profit ${figure(now.profit)}, ${percent(now.profit, this.market.bestState.profit)} of the best; load ${figure(now.load)}.`;
       this.timer = setTimeout(() => { this.find(".said").textContent = text; }, 500);
     }
   }

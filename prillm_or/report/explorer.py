@@ -1,4 +1,4 @@
-"""Explorer: a page on which the leader's price moves flows, loads and profit, with the best price explained."""
+"""Explorer: a page on which the leader's decisions move flows, loads and profit, with the best ones explained."""
 
 from __future__ import annotations
 
@@ -10,20 +10,36 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from prillm_or import __version__
-from prillm_or.errors import CombinationError, ConvergenceError
-from prillm_or.explanation.derive import explain_price
+from prillm_or.errors import ConvergenceError
+from prillm_or.explanation.derive import explain
 from prillm_or.explanation.explanation import Explanation
-from prillm_or.explanation.tables import maxima_table, prices_table, rivals_table, users_table
+from prillm_or.explanation.prices_explanation import PricesExplanation
+from prillm_or.explanation.prices_tables import (
+    decisions_table,
+    elasticities_table,
+    turns_table,
+    users_of_prices_table,
+)
+from prillm_or.explanation.prices_words import sentences_of_prices
+from prillm_or.explanation.tables import (
+    maxima_table,
+    prices_table,
+    rivals_of_prices_table,
+    rivals_table,
+    users_table,
+)
 from prillm_or.explanation.words import sentences
 from prillm_or.files.markets import AnyMarket, as_market
-from prillm_or.market.decisions import FACTOR, in_words
+from prillm_or.market.decisions import FACTOR, Decision, in_words
 from prillm_or.market.market import Market
 from prillm_or.market.outside import OUTSIDE
 from prillm_or.output.numbers import figure, rounded_percent
 from prillm_or.output.tables import Table
 from prillm_or.report.explorer_data import Movement, document, movement
+from prillm_or.report.explorer_slices import Slice, decision_slices
 from prillm_or.report.templates import fill
 from prillm_or.result import Result, Status
+from prillm_or.solving.recheck import decided_in
 from prillm_or.solving.run import solve
 
 _ROOM = 250_000
@@ -38,7 +54,7 @@ _FLIPS = {
 
 @dataclass(frozen=True, eq=False)
 class Explored:
-    """A market, the result found for it, and the explanation of that result's price.
+    """A market, the result found for it, and the explanation of that result's decisions.
 
     Parameters
     ----------
@@ -48,23 +64,8 @@ class Explored:
 
     market: Market
     result: Result
-    explanation: Explanation
+    explanation: Explanation | PricesExplanation
     outside: float | None = None
-
-
-def check_one_price(market: Market) -> None:
-    """Refuse a leader whose prices one slider cannot set.
-
-    Raises
-    ------
-    CombinationError
-        When the leader decides several.
-    """
-    if (several := len(market.decisions)) > 1:
-        raise CombinationError(
-            f"{market.name}: the leader sets {several} prices, a page moves one; `equilibrium` shows who "
-            "uses whom at given prices"
-        )
 
 
 def explore(market: AnyMarket, outside: float | None = None) -> Explored:
@@ -90,7 +91,7 @@ def explore(market: AnyMarket, outside: float | None = None) -> Explored:
         raise KeyboardInterrupt
     if result.status is Status.ERROR:
         raise ConvergenceError(f"{market.name}: no price could be proven: {'; '.join(result.notes)}")
-    return Explored(market, result, explain_price(market, result), outside)
+    return Explored(market, result, explain(market, result), outside)
 
 
 def explorer_page(explored: Sequence[Explored]) -> str:
@@ -101,10 +102,8 @@ def explorer_page(explored: Sequence[Explored]) -> str:
     Raises
     ------
     CombinationError
-        When a leader decides several prices, or a market has too many pieces for a page.
+        When a market has too many pieces for a page.
     """
-    for one in explored:
-        check_one_price(one.market)
     script = files("prillm_or.report").joinpath("explorer.js").read_text(encoding="utf-8")
     return fill(
         "explorer.html.jinja",
@@ -117,23 +116,54 @@ def explorer_page(explored: Sequence[Explored]) -> str:
 
 def _part(explored: Explored, room: int) -> dict[str, object]:
     market, explanation = explored.market, explored.explanation
-    moved = movement(market, explanation, room)
-    units, what = market.units, in_words(market, market.decisions[0])
-    lists = [_prices(explanation)] if explanation.components else []
+    if isinstance(explanation, PricesExplanation):
+        shown = _of_several(explored, explanation, room)
+    else:
+        shown = _of_one(explored, explanation, room)
     return {
         "name": market.name,
-        "provider": explanation.provider,
         "what": explanation.what,
-        "set": f"{what[0].upper()}{what[1:]}",
-        "unit": "" if market.decides == FACTOR else units.of_prices,
-        "price": figure(explanation.price, 4),
-        "about": _about(explored, moved),
+        "sliders": [_slider(market, decision) for decision in market.decisions],
         "description": market.description,
-        "units": units,
+        "units": market.units,
+        **shown,
+    }
+
+
+def _slider(market: Market, decision: Decision) -> dict[str, str]:
+    """What a slider sets, and in what unit."""
+    what = in_words(market, decision)
+    return {"set": f"{what[0].upper()}{what[1:]}", "unit": "" if market.decides == FACTOR else market.units.of_prices}
+
+
+def _of_one(explored: Explored, explanation: Explanation, room: int) -> dict[str, object]:
+    """What is shown of a market with one decision."""
+    market, moved = explored.market, movement(explored.market, explanation, room)
+    lists = [_prices(explanation)] if explanation.components else []
+    return {
+        "why": f"Why {figure(explanation.price, 4)} is best",
+        "leader": f"{explanation.provider}, the leader",
+        "about": _about(explored, f"{explanation.what} cap: {figure(explanation.cap, 5)}", [moved]),
         "sentences": sentences(explanation),
         "notes": list(_notes(explored, moved)),
         "tables": [*lists, _users(explanation), _rivals(explanation), _maxima(explanation), *_flips(explanation)],
         "data": _script_safe(document(market, explanation, moved)),
+    }
+
+
+def _of_several(explored: Explored, explanation: PricesExplanation, room: int) -> dict[str, object]:
+    """What is shown of a market with several: a curve along each, the others at the best, and as today."""
+    market, what = explored.market, explanation.what
+    loads = [rival.load for rival in explanation.rivals]
+    slices = decision_slices(market, decided_in(market, explored.result), loads, room)
+    return {
+        "why": f"Why these {what}s are best",
+        "leader": f"the leader's: {', '.join(market.leader_ids)}",
+        "about": _about(explored, f"{what}s set: {len(market.decisions)}", [one.moved for one in slices]),
+        "sentences": sentences_of_prices(explanation),
+        "notes": list(_notes_of_several(explored, slices)),
+        "tables": list(_tables_of_several(explanation)),
+        "data": _script_safe({"slices": [one.document(market) for one in slices]}),
     }
 
 
@@ -142,23 +172,22 @@ def _script_safe(data: Mapping[str, object]) -> str:
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _about(explored: Explored, moved: Movement) -> str:
-    market, result = explored.market, explored.result
-    what = explored.explanation.what
+def _about(explored: Explored, set_by: str, moved: Sequence[Movement]) -> str:
+    market, result, what = explored.market, explored.result, explored.explanation.what
     proven = "no gap proven" if result.gap is None else f"proven gap {figure(max(result.gap, 0.0), 2)}"
+    several = "s" if len(market.decisions) > 1 else ""
     return (
-        f"Users: {market.n}; providers: {market.m}; leader: {explored.explanation.provider}; {what} cap: "
-        f"{figure(explored.explanation.cap, 5)}; best {what} found by {result.method.solver}, {proven}; "
-        f"users' equilibria solved: {len(moved.price)}, largest KKT residual {figure(moved.kkt_residual, 2)}."
+        f"Users: {market.n}; providers: {market.m}; leader: {', '.join(market.leader_ids)}; {set_by}; "
+        f"best {what}{several} found by {result.method.solver}, {proven}; "
+        f"users' equilibria solved: {sum(len(one.price) for one in moved)}, "
+        f"largest KKT residual {figure(max(one.kkt_residual for one in moved), 2)}."
     )
 
 
 def _notes(explored: Explored, moved: Movement) -> Iterator[str]:
-    """What was added, and what is left out and why."""
+    """What was added, and what is left out and why, where one decision moves."""
     market, what = explored.market, explored.explanation.what
-    if explored.outside is not None:
-        value = figure(explored.outside, 5)
-        yield f"Users may leave: {OUTSIDE} is a rival of value {value}, price 0 and no congestion."
+    yield from _added(explored)
     low, high = (figure(float(moved.price[end]), 5) for end in (0, -1))
     cap = float(market.price_cap[0])
     if moved.cap_profit is None:
@@ -170,10 +199,60 @@ def _notes(explored: Explored, moved: Movement) -> Iterator[str]:
         )
     if market.today is not None and not moved.price[0] <= market.today[0] <= moved.price[-1]:
         yield f"Today's {what}, {figure(market.today.item(), 5)}, is not among the {what}s shown."
+    yield from _left_out(moved)
+
+
+def _notes_of_several(explored: Explored, slices: Sequence[Slice]) -> Iterator[str]:
+    """The same where several do, and how they move."""
+    market, what = explored.market, explored.explanation.what
+    yield from _added(explored)
+    then = ", or, after “Today”, as today" if slices[-1].base == "today" else ""
+    yield (
+        f"A slider moves one {what} alone, exactly, with all others held at the best{then}; another slider puts it "
+        f"back there. At the dear end {what}s at which little happens are left out."
+    )
+    if parts := [one.name(market) for one in slices if one.moved.cap_profit is None]:
+        yield f"Curves of very many pieces, of which a part was traced: {', '.join(dict.fromkeys(parts))}."
+    yield from _left_out(slices[0].moved)
+
+
+def _added(explored: Explored) -> Iterator[str]:
+    if explored.outside is not None:
+        value = figure(explored.outside, 5)
+        yield f"Users may leave: {OUTSIDE} is a rival of value {value}, price 0 and no congestion."
+
+
+def _left_out(moved: Movement) -> Iterator[str]:
     if users := len(moved.users.others):
         yield f"Shown as one: {users} users, of least demand, first of those that never use the leader."
     if rivals := len(moved.providers.others):
         yield f"Shown as one: the {rivals} rivals with the least load at the best price."
+
+
+def _tables_of_several(explanation: PricesExplanation) -> Iterator[dict[str, object]]:
+    what = explanation.what
+    yield _table(
+        f"The best {what}s", "Last two: the profit with 1 % more or less of each alone.", decisions_table(explanation)
+    )
+    yield _table(
+        "Elasticities",
+        f"Change of the {explanation.sold} of each row with 1 % more of the {what} of each column, in %; of two "
+        "figures at a kink the first is for a lower one.",
+        elasticities_table(explanation),
+    )
+    yield _table("Who comes and goes", f"The nearest along each {what}, all others held.", turns_table(explanation))
+    yield _table(
+        f"Users at the best {what}s",
+        f"Captive: uses the leader alone. Shared: uses rivals too. Away: does not use it. Last: what 1 % more of the "
+        f"user's demand does to the best profit and {what}s.",
+        users_of_prices_table(explanation),
+    )
+    yield _table(
+        f"Rivals at the best {what}s",
+        f"Tied by: the users, and rivals between, through which it feels the leader's {what}s. Then what 1 % more of "
+        f"its price or capacity does to the best profit and {what}s.",
+        rivals_of_prices_table(explanation),
+    )
 
 
 def _prices(explanation: Explanation) -> dict[str, object]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.browser import open_page
-from prillm_or.explanation.derive import explain_price
+from prillm_or.explanation.derive import explain
+from prillm_or.explanation.explanation import Explanation
 from prillm_or.market.market import Market
 from prillm_or.report.explorer import Explored, explorer_page
 from prillm_or.solving.run import solve
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 def explored(market: Market) -> Explored:
     """A market with its best price and why it is best."""
     result = solve(market)
-    return Explored(market, result, explain_price(market, result))
+    return Explored(market, result, explain(market, result))
+
+
+def why(one: Explored) -> Explanation:
+    """The explanation of a market with one price."""
+    assert isinstance(one.explanation, Explanation)
+    return one.explanation
 
 
 def page_of(markets: Sequence[Explored], folder: Path) -> Path:
