@@ -13,6 +13,7 @@ import pytest
 from helpers.answers import profit_at
 from helpers.commands import imported_by, in_process
 from helpers.markets import draw_market
+from helpers.sold import sold
 from prillm_or.abstraction.refine import MOST_EQUILIBRIA, refine
 from prillm_or.abstraction.registry import ABSTRACTIONS, AbstractionChoice
 from prillm_or.cli import run
@@ -227,13 +228,17 @@ def test_any_method_that_proves_none_can_be_certified(coding: Market) -> None:
     assert solve(coding, solver="path", certify=True).upper_bound == solve(coding, solver="path").upper_bound
 
 
-def test_several_prices_are_certified_by_branch() -> None:
-    market = draw_market("uniform", 4, 6, 0, leaders=2)
+@pytest.mark.parametrize("decides", ["plain", "factor", "components"])
+def test_several_decisions_are_certified_by_branch(decides: str) -> None:
+    market = sold(10, 4, 5, leaders=1 if decides == "components" else 2, decides=decides, own_weights=False)
     found, best = solve(market, abstraction=ANCHORED, certify=True), solve(market)
     assert found.upper_bound is not None
     assert found.profit <= best.profit * (1 + 1e-9) <= found.upper_bound * (1 + 1e-4)
     assert found.upper_bound <= best.profit * (1 + 1e-4)
+    assert (found.method.solver, found.method.abstraction) == ("branch", "anchored")
     assert found.stats["branch_nodes"] >= 1
+    names = [decision.name for decision in market.decisions]
+    assert [f"branch_price.{name}" in found.stats for name in names] == [True, True]
 
 
 # Command line

@@ -134,6 +134,20 @@ def test_a_method_that_does_not_fit_gives_a_row_and_the_others_go_on() -> None:
     assert section.messages == [f"path: {bad['message']}"]
 
 
+def test_abstractions_of_several_prices_are_measured_by_what_branch_proves() -> None:
+    methods = ["branch", "branch:anchored@1", "branch:anchored@1+refine", "ascent"]
+    done = compare(plan(["premium-4-two-prices"], methods))
+    best, *others = done.rows
+    assert (best["status"], best["method"]["solver"], best["profit_share"]) == ("optimal", "branch", 1)
+    for row in others:
+        assert (row["status"], row["upper_bound"]) == ("heuristic", None)
+        assert list(row["prices"]) == list(best["prices"])
+        assert row["profit"] <= best["upper_bound"] * (1 + 1e-12)
+        assert 0.99 <= row["profit_share"] == row["profit"] / best["profit"] <= 1 + 1e-4
+    assert [row["method"]["abstraction"] for row in others] == ["anchored", "anchored+refine", None]
+    assert all(row["time_share"] > 0 for row in others[:2])  # of `branch` in the full market
+
+
 def test_a_run_that_breaks_gives_a_row_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(market: AnyMarket, **how: Any) -> Result:
         if how["solver"] == "bisect":

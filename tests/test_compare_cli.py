@@ -37,6 +37,20 @@ def test_compare_writes_a_report(
     assert "| path | " in (folder / "report.md").read_text(encoding="utf-8")
 
 
+def test_several_prices_stand_one_below_the_other_within_eighty_columns(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    methods = ("--method", "branch", "--repeat", "1")
+    assert run(["compare", "premium-4-lists", *methods, "--report", "out"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for component in ("input", "output", "cached"):
+        assert sum(f"gpt-5.5.{component}=" in line for line in lines) == 1
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "it is drawn for a leader with one price" in page
+
+
 def test_standard_output_holds_nothing_but_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run(["compare", "tiny/tie", "--method", "path", "--report", str(tmp_path), "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"][0]["instance"] == "tie"
