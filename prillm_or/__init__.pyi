@@ -23,6 +23,10 @@ from .files.markets import MarketFile as MarketFile
 from .files.markets import load as load
 from .files.markets import read_market as read_market
 from .files.markets import write_market as write_market
+from .landscape.envelope import Envelope as Envelope
+from .landscape.envelope import envelope as envelope
+from .landscape.profit_map import ProfitMap as ProfitMap
+from .landscape.profit_map import profit_map as profit_map
 from .market.market import Market as Market
 from .market.market import Units as Units
 from .market.synthetic import generate as generate

@@ -266,6 +266,8 @@ def answers(market: po.Market) -> dict[str, Any]:
         "curve": po.curve(market),
         "explanation": po.explain(market),
         "prices": po.explain(replace(market, leader=(2, 3), price_cap=np.array([12.0, 12.0]))),
+        "envelope": po.envelope(both := replace(market, leader=(2, 3), price_cap=np.array([12.0, 12.0])), "p3"),
+        "map": po.profit_map(both, "p3", "p4"),
         "game": po.compete(market, merge={"big": ["p1", "p2"]}, starts=1),
         "robust": po.robust(market, [market]),
     }

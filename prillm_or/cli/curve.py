@@ -1,7 +1,8 @@
-"""prillm-or curve: the whole profit curve of one of the leader's prices, exact pieces."""
+"""prillm-or curve: the whole profit curve of one of the leader's prices, exact pieces; the map of two."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -20,18 +21,28 @@ from prillm_or.cli.common import (
     progress,
     read_instance,
 )
+from prillm_or.cli.streams import report
 from prillm_or.errors import CombinationError
+from prillm_or.market.market import Market
 
 if TYPE_CHECKING:
     from prillm_or.curves.profit_curve import ProfitCurve
+    from prillm_or.landscape.envelope import Envelope
+    from prillm_or.landscape.profit_map import ProfitMap
 
 
 def command(
     instance: OneInstance,
     provider: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help="The leader's provider whose price or factor moves; ID.COMPONENT of a list."),
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="The leader's provider whose price or factor moves; ID.COMPONENT of a list. Twice: a map of two.",
+        ),
     ] = None,
+    best_others: Annotated[
+        bool, typer.Option("--best-others", help="Decide all others anew at each of 41 values of the one that moves.")
+    ] = False,
     plot: Plot = None,
     of: Annotated[
         Literal["profit", "support"] | None,
@@ -43,31 +54,70 @@ def command(
     """Trace the load and profit of a leader's provider over all of its prices.
 
     A leader with several providers names one of them, with a price list one of its components, as in ID.COMPONENT; its
-    other prices stay as today. Of a component the load is the volume billed.
+    other prices stay as today, or with --best-others are the best ones at each price. Of a component the load is the
+    volume billed. Two of them give the profit over both, and --plot its map.
 
     \b
-    Example:
+    Examples:
       prillm-or curve coding-13 --json curve.json
       prillm-or curve coding-13 --plot support.svg --of support
+      prillm-or curve premium-4-two-prices --provider claude-opus-4.8 --best-others
     """
-    from prillm_or.curves.profit_curve import curve
-
-    if of is not None and plot is None:
-        raise CombinationError(f"--of {of}: it says what --plot draws; give --plot FILE")
+    names = provider or []
+    _check(names, best_others, of, plot)
     file = read_instance(instance, outside)
     check_files(json, plot=plot, reads=[file.path])
     with progress(instance, verbose=False):
-        found = curve(file.market, provider)
+        found = _found(file.market, names, best_others)
     draw = None if plot is None else partial(_draw, plot, of, found)
     finish(found.parts(outside_note(outside)), found.to_dict() | outside_field(outside), json, draw)
+    if getattr(found, "interrupted", False):
+        report("interrupted: the best of all is known, and the points so far")
+        return 130
     return 0
 
 
-def _draw(path: Path, of: str | None, found: ProfitCurve) -> None:
-    from prillm_or.curves.support_plot import support_height
+def _check(names: Sequence[str], best_others: bool, of: str | None, plot: Path | None) -> None:
+    """Refuse flags that do not go together."""
+    if of is not None and plot is None:
+        raise CombinationError(f"--of {of}: it says what --plot draws; give --plot FILE")
+    if len(names) > 2:
+        raise CombinationError(f"--provider: one moves, or two for a map, got {len(names)}")
+    for flag, given in ((f"--of {of}", of is not None), ("--best-others", best_others)):
+        if given and len(names) == 2:
+            raise CombinationError(f"{flag}: of one price; leave it out, or give --provider once")
+    if best_others and of == "support":
+        raise CombinationError("--of support: whom users use is drawn with the other prices as today; no --best-others")
+
+
+def _found(market: Market, names: Sequence[str], best_others: bool) -> ProfitCurve | Envelope | ProfitMap:
+    """What was asked for."""
+    if len(names) == 2:
+        from prillm_or.landscape.profit_map import profit_map
+
+        return profit_map(market, names[0], names[1])
+    name = names[0] if names else None
+    if best_others:
+        from prillm_or.landscape.envelope import envelope
+
+        return envelope(market, name)
+    from prillm_or.curves.profit_curve import curve
+
+    return curve(market, name)
+
+
+def _draw(path: Path, of: str | None, found: ProfitCurve | Envelope | ProfitMap) -> None:
+    from prillm_or.curves.profit_curve import ProfitCurve
+    from prillm_or.landscape.profit_map import ProfitMap
     from prillm_or.output.plots import save_plot
 
-    if of == "support":
+    if isinstance(found, ProfitMap):
+        from prillm_or.landscape.map_plot import HEIGHT
+
+        save_plot(path, found.plot, HEIGHT)
+    elif of == "support" and isinstance(found, ProfitCurve):
+        from prillm_or.curves.support_plot import support_height
+
         save_plot(path, found.plot_support, support_height(found))
     else:
         save_plot(path, found.plot)

@@ -11,7 +11,7 @@ Of the price of a component the load is the volume that is billed of it; of a fa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -336,7 +336,7 @@ def curve(
     if time_limit is not None:
         check_number("time_limit", time_limit)
     market = as_market(market)
-    moving = _position(market, decision)
+    moving = position_of(market, decision)
     return curve_between(market, moving, 0.0, float(market.price_cap[moving]), time_limit)
 
 
@@ -354,7 +354,7 @@ def curve_between(
     """
     deadline = Deadline(time_limit)
     users = user_problem(market)
-    start = solve_users(users, _held_prices(market, decision, low, market.current if held is None else held))
+    start = solve_users(users, known_held(market, market.current if held is None else held, {decision: low}))
     certified(market, start.prices, start.flow)
     pieces: list[Piece] = []
     try:
@@ -375,7 +375,7 @@ def _prices(given: ArrayLike) -> Array:
         raise ArgumentError(f"{argument('prices')}: expected numbers, got {type(given).__name__}") from None
 
 
-def _position(market: Market, name: str | None) -> int:
+def position_of(market: Market, name: str | None) -> int:
     """Position among the leader's decisions; None names the only one."""
     names = [decision.name for decision in market.decisions]
     if name is None and len(names) == 1:
@@ -386,10 +386,17 @@ def _position(market: Market, name: str | None) -> int:
     return names.index(name)
 
 
-def _held_prices(market: Market, decision: int, low: float, held: Array) -> Array:
-    """The leader's decisions where they are held, the moving one at `low`."""
+def known_held(market: Market, held: Array, moving: Mapping[int, float]) -> Array:
+    """The leader's decisions where they are held, those that move, by position, at their values.
+
+    Raises
+    ------
+    CombinationError
+        When one to be held is absent.
+    """
     prices = held.copy()
-    prices[decision] = low
+    for decision, value in moving.items():
+        prices[decision] = value
     if np.isnan(prices).any():
         absent = market.decisions[int(np.isnan(prices).argmax())]
         whose = f"provider {absent.name}" if absent.component is None else absent.name

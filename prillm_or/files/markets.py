@@ -137,9 +137,12 @@ def write_market(market: AnyMarket, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     PrillmError
-        When the name does not end in .json or .json.gz, or the file cannot be written.
+        When the name does not end in .json or .json.gz, the file cannot be written, or decisions of the market are
+        held, for which it has no place.
     """
     market, path = as_market(market), checked_path("path", path)
+    if market.held:
+        raise PrillmError(f"{market.name}: decisions are held, {', '.join(market.held)}: a market file cannot say so")
     stem = path.name.removesuffix(".gz").removesuffix(".json")
     if not path.name.endswith((".json", ".json.gz")):
         raise PrillmError(f"{path}: expected a name that ends in .json or .json.gz")

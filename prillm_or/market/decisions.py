@@ -13,7 +13,8 @@ price_jc(0) is 0 there). With X_jc = sum_i a_ic f_ij, the billed volumes, the pr
     B_k = sum_jc U_kjc X_jc,      R = sum_jc (price_jc(0) - cost_jc + sum_k cost_k U_kjc) X_jc,
 
 with cost_k the cost of what a decision is the price of, and 0 for a factor. A market without components is one with a
-single component, of which each user asks for 1: then X is the load, and R is 0 unless factors are decided.
+single component, of which each user asks for 1: then X is the load, and R is 0 unless factors are decided, or a price
+is held.
 """
 
 from __future__ import annotations
@@ -125,8 +126,8 @@ def rises(market: Market) -> Array:
         return np.ones((market.n, len(market.decisions)))
     columns = []
     for decision in market.decisions:
-        if decision.component is not None:
-            columns.append(market.mix[:, decision.component])
+        if market.decides != FACTOR:
+            columns.append(np.ones(market.n) if decision.component is None else market.mix[:, decision.component])
         else:
             columns.append(np.broadcast_to(per_unit(market, market.price[[decision.provider]]).T, (1, market.n))[0])
     return np.column_stack(columns)
@@ -145,9 +146,10 @@ def decision_costs(market: Market) -> Array:
     """Unit cost of what each decision is the price of, shape (k,); 0 for a factor."""
     if market.plain:
         return market.unit_cost[list(market.leader)]
-    return np.array(
-        [0.0 if d.component is None else market.unit_cost[d.provider, d.component] for d in market.decisions]
-    )
+    if market.decides == FACTOR:
+        return np.zeros(len(market.decisions))
+    places = [d.provider if d.component is None else (d.provider, d.component) for d in market.decisions]
+    return np.array([market.unit_cost[place] for place in places])
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +192,7 @@ def tariff_of(market: Market) -> Tariff | None:
     rest[own] = table[own] - cost[own]
     for k, decision in enumerate(market.decisions):
         where = (decision.provider, slice(None) if decision.component is None else decision.component)
-        sets[(k, *where)] = table[where] if decision.component is None else 1.0
-        rest[where] = -cost[where] if decision.component is None else 0.0
+        factor = market.decides == FACTOR
+        sets[(k, *where)] = table[where] if factor else 1.0
+        rest[where] = -cost[where] if factor else 0.0
     return Tariff(mix, sets, rest)

@@ -128,6 +128,9 @@ class Market:
         Shape (k,), >= 0: the highest value of each of `decisions`, currency per volume unit of prices.
     units, description
         Labels and free text.
+    held
+        Names of decisions that the leader does not take, whose prices stay as they are while their profit counts: see
+        `hold`. Not part of the file format.
     fit
         What `calibrate` notes of the fit that the market comes from, for warnings: `elasticity_range`,
         `best_price_range` and `scores`; None of others.
@@ -161,6 +164,7 @@ class Market:
     price_cap: Array
     units: Units = field(default_factory=Units)
     description: str = ""
+    held: tuple[str, ...] = ()
     fit: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -256,12 +260,13 @@ class Market:
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
         """The numbers that the leader sets, k of them, in the order of their arrays."""
-        return decisions_of(self.leader, self.provider_ids, self.components, self.decides)
+        every = decisions_of(self.leader, self.provider_ids, self.components, self.decides)
+        return tuple(decision for decision in every if decision.name not in self.held)
 
     @property
     def plain(self) -> bool:
-        """Whether each decision is the one price of a provider, for all users."""
-        return not self.components and self.decides != FACTOR
+        """Whether each decision is the one price of a provider, for all users, and none is held."""
+        return not self.components and self.decides != FACTOR and not self.held
 
     @cached_property
     def current(self) -> Array:
@@ -271,7 +276,7 @@ class Market:
         elif self.components:
             values = np.array([self.price[decision.provider, decision.component] for decision in self.decisions])
         else:
-            values = self.price[list(self.leader)]
+            values = self.price[[decision.provider for decision in self.decisions]]
         values.flags.writeable = False
         return values
 

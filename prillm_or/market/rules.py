@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prillm_or.market.checks import meant
-from prillm_or.market.decisions import COMPONENTS, FACTOR
+from prillm_or.market.decisions import COMPONENTS, FACTOR, decisions_of
 from prillm_or.market.faults import MOST
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def shape_problems(market: Market) -> list[str]:
     problems += [f"leader.providers: no provider number {j}" for j in market.leader if not 0 <= j < m]
     if not problems and not market.rivals:
         problems.append("leader.providers: the leader owns every provider; at least one rival is needed")
+    if not problems:
+        problems += held_problems(market)
     if not problems and market.price_cap.shape != (k := (len(market.decisions),)):
         problems.append(f"price_cap: expected shape {k}, got {market.price_cap.shape}")
     return problems
@@ -84,6 +86,14 @@ def decides_problems(given: str | Sequence[str], components: Sequence[str]) -> l
     unknown = [name for name in given if name not in components]
     problems += [f"leader.decides: no component is called {name!r}{meant(name, list(components))}" for name in unknown]
     return problems
+
+
+def held_problems(market: Market) -> list[str]:
+    """What is wrong with the decisions that are held."""
+    names = [one.name for one in decisions_of(market.leader, market.provider_ids, market.components, market.decides)]
+    unknown = [name for name in market.held if name not in names]
+    problems = [f"held: the leader has no decision {name!r}{meant(name, names)}" for name in unknown]
+    return problems if problems or market.decisions else ["held: all decisions are; at least one is needed"]
 
 
 def _repeated(what: str, names: Sequence[Hashable]) -> list[str]:

@@ -1,0 +1,1 @@
+"""What the leader earns over one of several decisions with the others at their best, and over two at once."""
