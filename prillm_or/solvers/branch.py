@@ -23,6 +23,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -30,12 +31,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prillm_or import __version__
+from prillm_or.errors import ConvergenceError
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.decisions import all_prices, dearest
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.ascent import Climb
 from prillm_or.solvers.box_relaxation import Box, Relaxation, Relaxed
+from prillm_or.solvers.each_alone import each_alone
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.nearest import nearest_to_today
 from prillm_or.solvers.protocols import Ended, Proposal
@@ -48,7 +51,7 @@ from prillm_or.users.reach import within_reach
 _log = logging.getLogger(__name__)
 
 _STARTS = 2
-_MOST_OPEN = 400
+_MOST_OPEN = 250
 _DOUBT = 1e-12
 _FINEST = 1e-9
 """The least gap that is worked for: an interior point method comes no nearer."""
@@ -148,10 +151,16 @@ class _Search:
                 if climb.best.equilibrium is not None and climb.best.profit > self.best.profit:
                     self.best.keep(climb.best.equilibrium)
         assert self.best.equilibrium is not None, "the first start was looked at"
+        low, high = np.zeros_like(self._market.price_cap), self._market.price_cap
+        if self._cornered and self._market.plain:
+            with suppress(ConvergenceError):  # then nothing is cut off
+                low, high = each_alone(self._market, self._users, high, self._enough)
+        highest, self._rest = self._rest, self._enough
+        if (low > high).any():
+            return
         all_slacks = np.full(self._users.base.shape, np.inf)
-        box = Box(np.zeros_like(self._market.price_cap), self._market.price_cap, -all_slacks, all_slacks)
         nothing = np.zeros(all_slacks.shape, dtype=np.int8)
-        highest, self._rest = self._rest, -np.inf
+        box = Box(low, high, -all_slacks, all_slacks)
         try:
             self._push(_Node(self._narrowed(box, self.best.equilibrium), nothing, self.best.equilibrium), highest)
         except KeyboardInterrupt:
