@@ -11,11 +11,17 @@ itself costs more or too many pairs are open, by halving a side. The largest bou
 its congestion, rise with every decision (L4), so that the equilibria at the box's two corners bound them, too. A slack
 is at most D_i / a_ij, and a child's slacks lie within its parent's.
 
+*What is cut off.* Only decisions that earn more than the gap allows, T, are looked for. The first box is what is left
+when each price is asked for what it earns at most by itself (`each_alone.py`); and each relaxation says how far from its
+point decisions and slacks may be that earn T (`concave_bound.py`). Where that is much less than the box it is narrowed,
+and bounded anew. So every proven gap is about the one asked for, and no closer.
+
 *It ends* where pairs are fixed or boxes small: a box with no open pair is bounded exactly but for the term that makes
 the profit concave, and that, like McCormick's planes, costs the square of its width at most.
 
-Start: the local maxima of `ascent.py` from today's decisions and from the caps, or that from given decisions. Cost of a
-node with p open pairs: an interior point method in p + k variables, and one to three equilibria.
+Start: the best of today's decisions, the caps, half of them and unit costs, or given decisions, and Newton steps from
+there; a climb of `ascent.py` once the search turns out long. Cost of a node with p open pairs: an interior point method
+in p + k variables, and one to three equilibria. The whole proof is in `docs/mathematics.md`, 16.
 """
 
 from __future__ import annotations
@@ -50,15 +56,16 @@ from prillm_or.users.reach import within_reach
 
 _log = logging.getLogger(__name__)
 
-_STARTS = 2
+_EASY = 30
+"""So many nodes that a search with a good start does with; after these it is worth a climb."""
 _MOST_OPEN = 250
+_MOST_OPEN_UNCORNERED = 400
 _DOUBT = 1e-12
 _FINEST = 1e-9
 """The least gap that is worked for: an interior point method comes no nearer."""
 _ALL_DOUBT = 2.0
 _MUCH = 0.7
 _ALMOST = 0.99
-
 
 USED, UNUSED = 1, -1
 """What a pair may be fixed to be; 0 leaves it open."""
@@ -71,7 +78,7 @@ class Branch:
     ----------
     near
         Shape (k,): decisions near which the best ones are expected, such as those of a market much like the one to be
-        solved. The ascent then starts from them alone; what is proven does not depend on them.
+        solved. The search then starts from them alone; what is proven does not depend on them.
     """
 
     name = "branch"
@@ -90,12 +97,12 @@ class Branch:
         within = within_reach(market)
         search = _Search(within, limits.gap)
         try:
-            search.begin(starts(within)[:_STARTS] if self._near is None else [self._near], deadline)
+            search.begin(starts(within) if self._near is None else [self._near])
             while search.open:
                 if deadline.passed():
                     ended = Ended.TIME_LIMIT
                     break
-                search.step()
+                search.step(deadline)
         except KeyboardInterrupt:
             ended = Ended.INTERRUPTED
         stats = {"nodes": search.nodes, "nodes_left": len(search.queue)}
@@ -120,6 +127,7 @@ class _Search:
         self._users = user_problem(market)
         self._relaxation = Relaxation(market, self._users)
         self._cornered = market.common_weights or not market.congested
+        self._most_open = _MOST_OPEN if self._cornered else _MOST_OPEN_UNCORNERED
         rho = self._users.sensitivity
         self._speed = 2 * rho.max(axis=0) - rho.min(axis=0)
         self._number = count()
@@ -129,6 +137,7 @@ class _Search:
         margin = dearest(market, all_prices(market, market.price_cap) - market.unit_cost)
         self._rest = max(margin, 0.0) * float(market.demand.sum())
         self.best = Incumbent(market, self._users)
+        self._climbed = False
         self.nodes = 0
 
     @property
@@ -141,15 +150,11 @@ class _Search:
         """Whether a node is left that may hold something better than the gap allows."""
         return bool(self.queue) and relative_gap(-self.queue[0][0], self.best.profit) > self._gap
 
-    def begin(self, first: Iterable[Array], deadline: Deadline) -> None:
-        """Climb from each of some decisions, and bound the whole box."""
+    def begin(self, first: Iterable[Array]) -> None:
+        """Look at some decisions, climb a little from the best of them, and bound the whole box."""
         for decisions in first:
-            climb = Climb(self._market, self._users, decisions, deadline=deadline)
-            try:
-                climb.run()
-            finally:
-                if climb.best.equilibrium is not None and climb.best.profit > self.best.profit:
-                    self.best.keep(climb.best.equilibrium)
+            self.best.offer(decisions)
+        self.best.polish()
         assert self.best.equilibrium is not None, "the first start was looked at"
         low, high = np.zeros_like(self._market.price_cap), self._market.price_cap
         if self._cornered and self._market.plain:
@@ -167,8 +172,10 @@ class _Search:
             self._rest = highest
             raise
 
-    def step(self) -> None:
+    def step(self, deadline: Deadline) -> None:
         """Open the node with the largest bound, which counts until all of its parts are bounded."""
+        if self.nodes > _EASY and not self._climbed:
+            self._climb(deadline)
         negative, _, node, relaxed = self.queue[0]
         _log.info("%d nodes, best %.6g, bound %.6g", self.nodes, self.best.profit, self.bound)
         if relaxed is not None and len(relaxed.broken) and relaxed.broken.max() > relaxed.bent.max():
@@ -180,6 +187,17 @@ class _Search:
         else:
             self._halve(node, relaxed, -negative)
         heapq.heappop(self.queue)  # the node itself: no part of it has a larger bound, or came earlier
+
+    def _climb(self, deadline: Deadline) -> None:
+        """Climb from the best decisions to a point that nothing around it improves on: what is not easy may need it."""
+        self._climbed, at = True, self.best.equilibrium
+        assert at is not None, "the search has begun"
+        climb = Climb(self._market, self._users, at.prices, at, deadline)
+        try:
+            climb.run()
+        finally:
+            if climb.best.equilibrium is not None and climb.best.profit > self.best.profit:
+                self.best.keep(climb.best.equilibrium)
 
     def _halve(self, node: _Node, relaxed: Relaxed | None, bound: float) -> None:
         """Halve a side of the box: the one that the bound gains most by, or the longest."""
@@ -237,7 +255,7 @@ class _Search:
             if support is None:
                 return None
             box, fixed = node.box, node.fixed != 0
-            if np.count_nonzero(_open(box, support) & ~fixed) > _MOST_OPEN:
+            if np.count_nonzero(_open(box, support) & ~fixed) > self._most_open:
                 return bound, node, None
             relaxed = self._relaxation.bound(box, support, node.near.prices, fixed, self._enough)
             self.nodes += 1
