@@ -21,7 +21,7 @@ the profit concave, and that, like McCormick's planes, costs the square of its w
 
 Start: the best of today's decisions, the caps, half of them and unit costs, or given decisions, and Newton steps from
 there; a climb of `ascent.py` once the search turns out long. Cost of a node with p open pairs: an interior point method
-in p + k variables, and one to three equilibria. The whole proof is in `docs/mathematics.md`, 16.
+in p + k variables, and one to three equilibria. The whole proof is in `docs/mathematics.md`, 17.
 """
 
 from __future__ import annotations
