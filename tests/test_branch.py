@@ -138,6 +138,18 @@ def test_a_relaxation_bounds_all_of_its_box(
             assert ((left.slack_low - off <= slack) & (slack <= left.slack_high + off)).all()
 
 
+@pytest.mark.parametrize("near", [[0.0, 0.0], [12.0, 1.0], [100.0, 100.0]])
+def test_what_is_proven_does_not_depend_on_where_it_starts(near: list[float]) -> None:
+    market = several("uniform", 6, 6, 2, 1)
+    cold, found = Branch().solve(market, Limits()), Branch(np.array(near)).solve(market, Limits())
+    check(market, found, 1, probes=20)
+    assert found.prices is not None
+    assert found.upper_bound is not None
+    assert cold.prices is not None
+    assert earned(market, cold.prices) <= found.upper_bound * (1 + 1e-9)
+    assert (found.prices <= market.price_cap).all()
+
+
 def test_it_tells_what_it_has_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
     market = several("uniform", 12, 12, 3, 0)
     found = Branch().solve(market, Limits(gap=1e-9, time_limit=0.05))

@@ -172,7 +172,7 @@ def changes(draw: st.DrawFn, market: Market, new: str) -> Change:
             st.fixed_dictionaries({"demand": numbers, "weights": st.fixed_dictionaries(weights), "delays": numbers}),
         ),
     ]
-    if market.m > 2:
+    if market.m > len(market.leader) + 1:
         kinds.append(st.builds(lambda name: {"remove": {"providers": [name]}}, rivals))
     if market.n > 1:
         kinds.append(st.builds(lambda name: {"remove": {"users": [name]}}, users))
@@ -187,6 +187,18 @@ def test_any_sequence_of_changes_ends_where_solve_does(data: st.DataObject, seed
         change = data.draw(changes(pricer.market, f"new{step}"))
         market = apply(market, change)
         assert_same_answer(pricer.update(change), solve(market, solver="path"))
+
+
+@pytest.mark.slow
+@given(st.data(), st.integers(0, 20))
+def test_any_sequence_of_changes_of_several_prices_ends_where_solve_does(data: st.DataObject, seed: int) -> None:
+    market = generate(4, 4, "uniform", seed)
+    market = replace(market, leader=(2, 3), price_cap=np.full(2, market.price_cap[0]))
+    pricer = Pricer(market)
+    for step in range(data.draw(st.integers(1, 4))):
+        change = data.draw(changes(pricer.market, f"new{step}"))
+        market = apply(market, change)
+        assert_as_good(pricer.update(change), solve(market))
 
 
 @pytest.mark.parametrize("decides", ["plain", "factor", ("output",)])
