@@ -16,7 +16,9 @@ from helpers.commands import in_process
 from helpers.markets import draw_market, in_other_units, one_rival
 from prillm_or.errors import CombinationError
 from prillm_or.market.market import Market
+from prillm_or.models.formulation import Formulation
 from prillm_or.models.registry import model_profile
+from prillm_or.models.window import whole_window
 from prillm_or.solvers.programme import compile_model, normalised
 from prillm_or.solving.run import solve
 
@@ -67,11 +69,15 @@ def test_units_of_many_orders_change_no_answer(solver: str, leaders: int) -> Non
         assert_alike(market, solver, (10 ** orders[0], 10 ** orders[1], 10 ** orders[2]))
 
 
+def built(market: Market) -> Formulation:
+    return model_profile("kkt-bigm").build(market, whole_window(market))
+
+
 def test_a_programme_of_any_units_holds_the_same_numbers() -> None:
     market = hungry(2, 2)
     programmes = []
     for units in [(1.0, 1.0, 1.0), *UNITS]:
-        formulation = model_profile("kkt-bigm").build(in_other_units(market, *units), 0.0)
+        formulation = built(in_other_units(market, *units))
         programmes.append(normalised(compile_model(formulation.model), formulation.upper_bound))
     first = programmes[0]
     for other in programmes[1:]:
@@ -81,7 +87,7 @@ def test_a_programme_of_any_units_holds_the_same_numbers() -> None:
 
 
 def test_a_normalised_programme_is_the_same_programme() -> None:
-    formulation = model_profile("kkt-bigm").build(hungry(3), 0.0)
+    formulation = built(hungry(3))
     formulation.profit.use_squares()  # type: ignore[union-attr]
     plain = compile_model(formulation.model)
     other = normalised(plain, formulation.upper_bound)

@@ -11,6 +11,7 @@ from helpers.markets import draw_market, one_rival
 from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, _propagated, costs, derive_bounds, loose_bounds, slopes
 from prillm_or.models.formulation import scaled_market
+from prillm_or.models.window import plain_window
 from prillm_or.users.equilibrium import equilibrium_at
 
 BOXES = [(0.0, 1.0), (0.1, 0.5), (0.3, 0.31), (0.25, 0.25), (0.0, 0.0)]
@@ -45,7 +46,7 @@ def test_one_price(kind: str, size: tuple[int, int], box: tuple[float, float]) -
     for seed in range(3):
         market, *_ = scaled_market(draw_market(kind, *size, seed))
         low, high = (share * market.price_cap for share in box)
-        bounds = derive_bounds(market, low, high)
+        bounds = derive_bounds(market, plain_window(market, low, high))
         for share in np.linspace(0, 1, 9):
             check_bounds(market, bounds, np.minimum(low + share * (high - low), high))
 
@@ -56,7 +57,7 @@ def test_several_prices(kind: str, leaders: int, box: tuple[float, float]) -> No
     for seed in range(3):
         market, *_ = scaled_market(draw_market(kind, 4, 5, seed, leaders))
         low, high = (share * market.price_cap for share in box)
-        bounds = derive_bounds(market, low, high)
+        bounds = derive_bounds(market, plain_window(market, low, high))
         for shares in itertools.product(np.linspace(0, 1, 4), repeat=leaders):
             check_bounds(market, bounds, np.minimum(low + np.array(shares) * (high - low), high))
 
@@ -65,14 +66,14 @@ def test_a_long_box(kind: str) -> None:
     # One price nearly settled, the other free: the box that branching would leave.
     market, *_ = scaled_market(draw_market(kind, 4, 5, 7, 2))
     low, high = np.array([0.3, 0.0]), np.array([0.32, 1.0]) * market.price_cap
-    bounds = derive_bounds(market, low, high)
+    bounds = derive_bounds(market, plain_window(market, low, high))
     for shares in itertools.product(np.linspace(0, 1, 6), repeat=2):
         check_bounds(market, bounds, np.minimum(low + np.array(shares) * (high - low), high))
 
 
 def test_bounds_in_the_users_own_units_hold_too(kind: str) -> None:
     market = draw_market(kind, 4, 4, 3)
-    bounds = derive_bounds(market, np.zeros(1), market.price_cap)
+    bounds = derive_bounds(market, plain_window(market, np.zeros(1), market.price_cap))
     for share in np.linspace(0, 1, 21):
         check_bounds(market, bounds, share * market.price_cap)
 
@@ -80,8 +81,8 @@ def test_bounds_in_the_users_own_units_hold_too(kind: str) -> None:
 def test_a_narrower_box_has_narrower_bounds(kind: str) -> None:
     for seed, leaders in itertools.product(range(4), (1, 2)):
         market, *_ = scaled_market(draw_market(kind, 5, 5, seed, leaders))
-        wide = derive_bounds(market, 0 * market.price_cap, market.price_cap)
-        near = derive_bounds(market, 0.2 * market.price_cap, 0.4 * market.price_cap)
+        wide = derive_bounds(market, plain_window(market, 0 * market.price_cap, market.price_cap))
+        near = derive_bounds(market, plain_window(market, 0.2 * market.price_cap, 0.4 * market.price_cap))
         slack = 2e-6 * max(1.0, market.demand.sum())  # the propagated bounds stop short by 1e-6
         for low in ("level_low", "load_low", "flow_low"):
             assert (getattr(near, low) >= getattr(wide, low) - slack).all()
@@ -96,7 +97,7 @@ def test_common_weights_are_widened_by_the_margin_only(margin: float) -> None:
     for kind, seed in itertools.product(("uniform", "heavy", "costs", "degenerate"), range(4)):
         market, *_ = scaled_market(draw_market(kind, 5, 4, seed))
         low, high = 0.1 * market.price_cap, 0.6 * market.price_cap
-        bounds = derive_bounds(market, low, high)
+        bounds = derive_bounds(market, plain_window(market, low, high))
         cheap, dear, own = equilibrium_at(market, low), equilibrium_at(market, high), market.leader[0]
         least, most = cheap.multiplier / market.price_weight, dear.multiplier / market.price_weight
         spread = margin * (most - least + high.max())
@@ -116,9 +117,9 @@ def test_propagated_bounds_contain_the_monotone_ones(monkeypatch: pytest.MonkeyP
     for seed in range(5):
         market, *_ = scaled_market(draw_market("uniform", 5, 4, seed))
         low, high = 0 * market.price_cap, market.price_cap
-        exact = derive_bounds(market, low, high)
+        exact = derive_bounds(market, plain_window(market, low, high))
         monkeypatch.setattr("prillm_or.models.bounds._monotone", _propagated)
-        loose = derive_bounds(market, low, high)
+        loose = derive_bounds(market, plain_window(market, low, high))
         monkeypatch.undo()
         assert (loose.level_low <= exact.level_low + 1e-6).all()
         assert (loose.level_high >= exact.level_high - 1e-6).all()
@@ -130,7 +131,7 @@ def test_propagated_bounds_contain_the_monotone_ones(monkeypatch: pytest.MonkeyP
 def test_loose_bounds_hold_with_a_proven_m(kind: str) -> None:
     for seed, leaders in itertools.product(range(3), (1, 2)):
         market, *_ = scaled_market(draw_market(kind, 4, 4, seed, leaders))
-        derived = derive_bounds(market, 0 * market.price_cap, market.price_cap)
+        derived = derive_bounds(market, plain_window(market, 0 * market.price_cap, market.price_cap))
         big_m = max(float(derived.reduced_high.max()), float(derived.level_high.max()))
         bounds = loose_bounds(market, big_m)
         assert bounds.possible.all()
@@ -143,7 +144,7 @@ def test_bounds_of_the_hand_market_one_rival() -> None:
     # D = 4, alpha = 2 at both, rival at 2, p in [1, 3]: f = (6 - p)/2 falls from 5/2 to 3/2, lambda = p + f rises from
     # 7/2 to 9/2, and both providers are always used.
     market = one_rival()
-    bounds = derive_bounds(market, np.array([1.0]), np.array([3.0]))
+    bounds = derive_bounds(market, plain_window(market, np.array([1.0]), np.array([3.0])))
     np.testing.assert_allclose(bounds.level_low, [3.5], atol=1e-6)
     np.testing.assert_allclose(bounds.level_high, [4.5], atol=1e-6)
     np.testing.assert_allclose(bounds.load_low, [1.5, 1.5], atol=1e-6)

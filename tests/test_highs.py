@@ -14,6 +14,7 @@ from prillm_or.limits import Limits
 from prillm_or.market.synthetic import generate
 from prillm_or.models.kkt_bigm import KktBigmOptions, build
 from prillm_or.models.registry import model_profile
+from prillm_or.models.window import whole_window
 from prillm_or.solvers.algebraic import solve_algebraic
 from prillm_or.solvers.highs import Highs
 from prillm_or.solvers.protocols import Ended
@@ -25,7 +26,7 @@ def test_ctrl_c_ends_a_long_solve_at_once() -> None:
     # Freed while it ran, HiGHS took the process with it (SIGABRT) in one of five such runs.
     profile = model_profile("kkt-bigm-naive")
     market = shipped("coding-13")
-    formulation = profile.build(market, 0.0)
+    formulation = profile.build(market, whole_window(market))
     timer = Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     began = time.perf_counter()
     timer.start()
@@ -40,7 +41,7 @@ def test_the_bound_covers_what_the_tolerance_lets_slip() -> None:
     wide = {"mip_feasibility_tolerance": 1e-7, "small_matrix_value": 1e-9}
     options = {**solver_profile("highs").options, **wide}
     best = solve(market, solver="path").profit
-    answer = solve_algebraic(market, lambda m, p: build(m, KktBigmOptions(), p), Highs(), Limits(gap=1e-4), options)
+    answer = solve_algebraic(market, lambda m, w: build(m, KktBigmOptions(), w), Highs(), Limits(gap=1e-4), options)
     assert answer.upper_bound is not None
     assert answer.upper_bound >= best * (1 - 1e-9)
     assert answer.upper_bound <= best * (1 + 1e-4)

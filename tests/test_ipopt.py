@@ -27,6 +27,7 @@ from prillm_or.models.mpec import MpecOptions
 from prillm_or.models.mpec import build as build_mpec
 from prillm_or.models.smooth import SmoothOptions
 from prillm_or.models.smooth import build as build_smooth
+from prillm_or.models.window import whole_window
 from prillm_or.result import Status
 from prillm_or.solvers import ipopt
 from prillm_or.solvers.ipopt import Functions, Ipopt
@@ -43,7 +44,7 @@ def run(small_market: Market) -> Solve:
     """Hand a Pyomo model to Ipopt, whatever the market it is said to be of."""
 
     def solve(model: pyo.ConcreteModel, limits: Limits | None = None, **options: object) -> Answer:
-        bounds = derive_bounds(small_market, np.zeros(1), small_market.price_cap)
+        bounds = derive_bounds(small_market, whole_window(small_market))
         formulation = Formulation(
             "toy", small_market, 1.0, 1.0, np.ones(1), model, bounds, needs=frozenset({Capability.NLP}), profit=None
         )
@@ -149,7 +150,8 @@ def test_derivatives_of_a_programme_of_every_kind_of_term() -> None:
 @pytest.mark.parametrize("leaders", [1, 2])
 def test_derivatives_of_the_models(leaders: int) -> None:
     market, rng = draw_market("weights", 3, 4, 1, leaders), np.random.default_rng(1)
-    for formulation in (build_mpec(market, MpecOptions(), 0.0), build_smooth(market, SmoothOptions(), 0.0)):
+    whole = whole_window(market)
+    for formulation in (build_mpec(market, MpecOptions(), whole), build_smooth(market, SmoothOptions(), whole)):
         functions = Functions(compile_model(formulation.model))
         check_derivatives(functions, rng.normal(size=len(functions.programme.columns)), rng)
 

@@ -17,6 +17,7 @@ from prillm_or.models.formulation import Formulation
 from prillm_or.models.mpec import MpecOptions, assert_transformed, build
 from prillm_or.models.registry import model_profile
 from prillm_or.models.relaxed import Relaxed
+from prillm_or.models.window import Window, whole_window
 from prillm_or.solvers.programme import compile_model
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.run import solve
@@ -27,13 +28,17 @@ from prillm_or.users.reach import reach
 _CLOSE = 1e-4
 
 
+def built(market: Market, options: MpecOptions) -> Formulation:
+    return build(market, options, whole_window(market))
+
+
 def propose(market: Market, options: MpecOptions | None = None, limits: Limits | None = None) -> Proposal:
     pytest.importorskip("ipyopt", reason="ipyopt is not installed")
     from prillm_or.solvers.ipopt import Ipopt
     from prillm_or.solvers.relaxation import solve_relaxed
 
-    def model(market: Market, best_profit: float) -> Formulation:
-        return build(market, options or MpecOptions(), best_profit)
+    def model(market: Market, window: Window) -> Formulation:
+        return build(market, options or MpecOptions(), window)
 
     return solve_relaxed(market, model, Ipopt(), limits or Limits(), {})
 
@@ -78,7 +83,7 @@ def test_two_prices(kind: str) -> None:
 @pytest.mark.parametrize("leaders", [1, 2])
 def test_every_equilibrium_is_feasible_and_earns_the_objective(kind: str, leaders: int) -> None:
     market = draw_market(kind, 4, 4, 2, leaders)
-    formulation = build(market, MpecOptions(), 0.0)
+    formulation = built(market, MpecOptions())
     model, unit = formulation.model, formulation.money * formulation.volume
     for share in (0.0, 0.2, 0.5, 1.0):
         prices = share * market.price_cap
@@ -94,7 +99,7 @@ def test_every_equilibrium_is_feasible_and_earns_the_objective(kind: str, leader
 
 
 def test_no_complementarity_condition_is_left() -> None:
-    formulation = build(draw_market("uniform", 4, 5, 0), MpecOptions(epsilon=1e-5), 0.0)
+    formulation = built(draw_market("uniform", 4, 5, 0), MpecOptions(epsilon=1e-5))
     model = formulation.model
     assert not list(model.component_objects(Complementarity))
     programme = compile_model(model)
@@ -103,7 +108,7 @@ def test_no_complementarity_condition_is_left() -> None:
 
 
 def test_the_compiler_leaves_the_products_in_the_model() -> None:
-    formulation = build(draw_market("uniform", 4, 5, 0), MpecOptions(), 0.0)
+    formulation = built(draw_market("uniform", 4, 5, 0), MpecOptions())
     first, second = compile_model(formulation.model), compile_model(formulation.model)
     assert first.quadratic_rows == second.quadratic_rows
     assert all(row.active for row in formulation.model.nonlinear.values())
@@ -149,11 +154,11 @@ def test_the_builder_asks(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(pyo, "TransformationFactory", lambda name: Nothing())
     with pytest.raises(RuntimeError, match="complementary"):
-        build(draw_market("uniform", 3, 3, 0), MpecOptions(), 0.0)
+        built(draw_market("uniform", 3, 3, 0), MpecOptions())
 
 
 def test_it_starts_in_the_middle_of_its_bounds() -> None:
-    formulation = build(draw_market("uniform", 3, 3, 0), MpecOptions(), 0.0)
+    formulation = built(draw_market("uniform", 3, 3, 0), MpecOptions())
     assert isinstance(formulation, Relaxed)
     assert formulation.starts == ()
     formulation.start_in_the_middle()
@@ -167,7 +172,7 @@ def test_a_market_without_a_free_pair_is_a_plain_quadratic() -> None:
     # cap-binds with ten times the demand: p + f = 2 + (40 - f), f = (42 - p)/2, both providers are always used, and
     # the profit rises up to the cap: 2 * 20.
     market = replace(hand_answers()["cap-binds"].market, demand=np.array([40.0]))
-    formulation = build(market, MpecOptions(), 0.0)
+    formulation = built(market, MpecOptions())
     assert len(formulation.model.free) == 0
     assert compile_model(formulation.model).quadratic_rows == ()
     assert earned(market) == pytest.approx(40, rel=1e-7)

@@ -20,6 +20,7 @@ from prillm_or.models.kkt_bigm import KktBigmOptions
 from prillm_or.models.kkt_bigm import build as build_bigm
 from prillm_or.models.registry import model_profile
 from prillm_or.models.smooth import SmoothOptions, build
+from prillm_or.models.window import Window, whole_window
 from prillm_or.solvers.protocols import AlgebraicSolver, Answer, Ended, Proposal
 from prillm_or.solvers.relaxation import solve_relaxed
 from prillm_or.solving.run import solve
@@ -35,8 +36,8 @@ def propose(
     limits: Limits | None = None,
     solver: AlgebraicSolver | None = None,
 ) -> Proposal:
-    def model(market: Market, best_profit: float) -> Formulation:
-        return build(market, options or SmoothOptions(), best_profit)
+    def model(market: Market, window: Window) -> Formulation:
+        return build(market, options or SmoothOptions(), window)
 
     return solve_relaxed(market, model, solver or ipopt(), limits or Limits(), {})
 
@@ -87,7 +88,7 @@ def test_two_prices(kind: str) -> None:
 @pytest.mark.parametrize("leaders", [1, 2])
 def test_every_equilibrium_is_feasible_and_earns_the_objective(kind: str, leaders: int) -> None:
     market = draw_market(kind, 4, 4, 2, leaders)
-    formulation = build(market, SmoothOptions(epsilon_first=1e-8), 0.0)
+    formulation = build(market, SmoothOptions(epsilon_first=1e-8), whole_window(market))
     model, unit = formulation.model, formulation.money * formulation.volume
     for share in (0.0, 0.2, 0.5, 1.0):
         prices = share * market.price_cap
@@ -247,7 +248,9 @@ def test_a_solver_of_integer_programmes_is_refused(one_rival: Market) -> None:
 
 def test_an_exact_formulation_is_none_of_its_business(one_rival: Market) -> None:
     with pytest.raises(TypeError, match="kkt-bigm is not a relaxed formulation"):
-        solve_relaxed(one_rival, lambda market, _: build_bigm(market, KktBigmOptions(), 0.0), Scripted(), Limits(), {})
+        solve_relaxed(
+            one_rival, lambda market, window: build_bigm(market, KktBigmOptions(), window), Scripted(), Limits(), {}
+        )
 
 
 def test_solve_adds_nothing_to_it() -> None:

@@ -23,6 +23,7 @@ from prillm_or.models.formulation import Formulation, scaled_market
 from prillm_or.models.kkt import kkt_core
 from prillm_or.models.kkt_bilinear import add_profit
 from prillm_or.models.registry import model_profile
+from prillm_or.models.window import plain_window, whole_window
 from prillm_or.solvers.algebraic import solve_algebraic
 from prillm_or.solvers.enumeration import Enumerate
 from prillm_or.solvers.path import Path as SolvePath
@@ -190,7 +191,7 @@ def test_bounds_hold_at_every_equilibrium(seed: int) -> None:
     market, *_ = scaled_market(sold(seed, n=5, m=5, leaders=leaders, decides=decides))
     for low, high in ((0.0, 1.0), (0.2, 0.5)):
         box = low * market.price_cap, high * market.price_cap
-        bounds = derive_bounds(market, *box)
+        bounds = derive_bounds(market, plain_window(market, *box))
         for decisions in decisions_to_try(market, seed):
             check_bounds(market, bounds, np.clip(decisions, *box))
 
@@ -230,7 +231,7 @@ def test_the_identity_is_the_profit_and_rows_hold(seed: int) -> None:
     if concavity(market) > 1:
         market = replace(market, price_weight=np.ones(4), congestion_weight=np.sign(market.congestion_weight))
     for squares in (False, True):
-        formulation = model_profile("kkt-bigm").build(market, 0.0)
+        formulation = model_profile("kkt-bigm").build(market, whole_window(market))
         assert formulation.profit is not None
         if squares:
             formulation.profit.use_squares()
@@ -255,7 +256,7 @@ def check_profit(formulation: Formulation, market: Market, decisions: Array) -> 
 def test_the_product_form_is_the_profit(seed: int) -> None:
     leaders, decides = SEVERAL[seed % len(SEVERAL)]
     market, *_ = scaled_market(sold(seed, n=4, m=4, leaders=leaders, decides=decides))
-    bounds = derive_bounds(market, 0 * market.price_cap, market.price_cap)
+    bounds = derive_bounds(market, whole_window(market))
     model = kkt_core(market, bounds)
     add_profit(model, market)
     for decisions in decisions_to_try(market, seed):
@@ -368,7 +369,7 @@ def test_a_written_model_has_the_same_optimum(tmp_path: Path) -> None:
         market, file = sold(seed, n=3, m=3, decides="factor"), tmp_path / f"{seed}{suffix}"
         build = model_profile("kkt-bigm").build
         export_model(market, build, file)
-        formulation = build(market, 0.0)
+        formulation = build(market, whole_window(market))
         with gp.Env(params={"OutputFlag": 0}) as quiet, gp.read(str(file), quiet) as model:
             model.optimize()
             best = model.ObjVal * formulation.money * formulation.volume

@@ -43,6 +43,7 @@ import numpy as np
 
 from prillm_or.market.decisions import all_prices, per_unit, rises
 from prillm_or.market.market import Array, Market, Mask
+from prillm_or.models.window import Window
 from prillm_or.users.equilibrium import equilibrium_at
 
 _MARGIN = 1e-7
@@ -100,8 +101,9 @@ class Bounds:
         }
 
 
-def derive_bounds(market: Market, price_low: Array, price_high: Array) -> Bounds:
-    """Bounds that hold at all decisions of the box, shape (k,) each, as the module docstring derives."""
+def derive_bounds(market: Market, window: Window) -> Bounds:
+    """Bounds that hold at all decisions of a window, as the module docstring derives, and what is known there."""
+    price_low, price_high = window.low, window.high
     cornered = market.common_weights or not market.congested
     find = _monotone if cornered else _propagated
     level_low, level_high, load_low, load_high = find(market, price_low, price_high)
@@ -119,6 +121,10 @@ def derive_bounds(market: Market, price_low: Array, price_high: Array) -> Bounds
         flow_high[:, s] = np.minimum(flow_high[:, s], cheap + margin)
         flow_low[:, s] = np.maximum(flow_low[:, s], dear - margin)
     reduced_high = np.maximum(cost_high + by_load * load_high - level_low[:, None], 0.0)
+    margin = _MARGIN * market.demand[:, None]
+    flow_high = np.minimum(flow_high, window.flow_high + margin)
+    flow_low = np.maximum(flow_low, window.flow_low - margin)
+    reduced_high = np.minimum(reduced_high, window.reduced_high + _MARGIN * charged)
     return Bounds(price_low, price_high, level_low, level_high, load_low, load_high, flow_low, flow_high, reduced_high)
 
 

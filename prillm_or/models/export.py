@@ -8,6 +8,7 @@ from pathlib import Path
 from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.market.market import Market
 from prillm_or.models.formulation import Build
+from prillm_or.models.window import whole_window
 
 ENDINGS = (".lp", ".mps", ".nl")
 
@@ -18,7 +19,7 @@ def export_model(market: Market, build: Build, path: Path) -> None:
     Parameters
     ----------
     build
-        Builds the formulation; the profit it is given is 0, so that no price is left out.
+        Builds the formulation, for all decisions.
     path
         Ends in .lp, .mps or .nl; written whole or not at all.
 
@@ -30,7 +31,7 @@ def export_model(market: Market, build: Build, path: Path) -> None:
     """
     if path.suffix not in ENDINGS:
         raise PrillmError(f"{path}: expected a name that ends in {', '.join(ENDINGS)}")
-    formulation = build(market, 0.0)
+    formulation = build(market, whole_window(market))
     if getattr(formulation.model, "indicators", None):
         raise CombinationError(f"{formulation.name}: no file format of Pyomo's holds indicator rows; export kkt-bigm")
     if formulation.profit is not None:

@@ -13,6 +13,7 @@ from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import Bounds, costs, slopes, weight_ratio
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import ConcaveProfit
+from prillm_or.models.window import Window
 from prillm_or.users.equilibrium import Equilibrium
 
 _LEAST = 1e-9
@@ -121,8 +122,8 @@ class Formulation:
         return (f"bounds of flows and reduced costs that bind at the answer: {', '.join(names) or 'none'}",)
 
 
-Build = Callable[[Market, float], Formulation]
-"""Builds a formulation, given the market and the profit of an equilibrium already found."""
+Build = Callable[[Market, Window], Formulation]
+"""Builds a formulation, given the market and the decisions considered."""
 
 
 def scaled_market(market: Market, highest: Array | None = None) -> tuple[Market, float, float, Array]:

@@ -13,7 +13,7 @@ flow_high and reduced_high are proven in `bounds.py`, where their derivation sta
 mu_ij = 0 and u_ij = 0 forces f_ij = 0, so the feasible points are exactly the equilibria, and at these the concave
 profit is the true one; no bound cuts off an equilibrium of the prices considered.
 
-The prices considered are those of `window.py`.
+The prices considered are those of a window (`window.py`).
 
 Reference: Fortuny-Amat, McCarl (1981), doi 10.1057/jors.1981.156.
 """
@@ -31,6 +31,7 @@ from prillm_or.models.concave import ConcaveProfit
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt import kkt_core
 from prillm_or.models.prepared import formulate, prepare
+from prillm_or.models.window import Window
 
 NEEDS = frozenset({Capability.MIP, Capability.CONVEX_MIQP})
 
@@ -52,7 +53,7 @@ class KktBigmOptions:
     seeds: int = 5
 
 
-def build(market: Market, options: KktBigmOptions, best_profit: float) -> Formulation:
+def build(market: Market, options: KktBigmOptions, window: Window) -> Formulation:
     """Build the model.
 
     Parameters
@@ -61,15 +62,15 @@ def build(market: Market, options: KktBigmOptions, best_profit: float) -> Formul
         In the user's units.
     options
         From a profile.
-    best_profit
-        Profit of an equilibrium already found, in the user's units: what prices must beat to be considered.
+    window
+        The decisions considered, in the user's units.
 
     Raises
     ------
     CombinationError
         When the profit is not concave (see `concave.py`), or a given M is not proven.
     """
-    prepared = prepare(market, best_profit, options.big_m)
+    prepared = prepare(market, window, options.big_m)
     model = kkt_core(prepared.market, prepared.bounds)
     profit = ConcaveProfit(model, prepared.market)
     add_binaries(model, prepared.bounds)

@@ -7,7 +7,7 @@ r"""kkt-bilinear: the leader's revenue as it is, products of decisions and volum
 B_k is the volume that y_k is the price of, the load of a single price, and m_ij what a unit of user i earns at j where
 all decisions are 0: what is not decided of its price, less its cost. What is exact: the feasible points are the
 equilibria, for any users' weights and mixes, since no identity is used. A product is not concave, so the solver must
-branch on it, too: this is what `concave.py` saves. The prices considered are those of `window.py`.
+branch on it, too: this is what `concave.py` saves. The prices considered are those of a window.
 
 Reference: McCormick, Mathematical Programming 10 (1976) 147-175, doi 10.1007/BF01580665 (the relaxation solvers use).
 """
@@ -25,6 +25,7 @@ from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt import kkt_core, revenue
 from prillm_or.models.kkt_bigm import add_binaries
 from prillm_or.models.prepared import formulate, prepare
+from prillm_or.models.window import Window
 
 NEEDS = frozenset({Capability.MIP, Capability.NONCONVEX})
 
@@ -34,9 +35,9 @@ class KktBilinearOptions:
     """Options of a profile `models/*.toml`: none."""
 
 
-def build(market: Market, options: KktBilinearOptions, best_profit: float) -> Formulation:
+def build(market: Market, options: KktBilinearOptions, window: Window) -> Formulation:
     """Build the model; parameters as in `kkt_bigm.build`."""
-    prepared = prepare(market, best_profit)
+    prepared = prepare(market, window)
     model = kkt_core(prepared.market, prepared.bounds)
     add_binaries(model, prepared.bounds)
     add_profit(model, prepared.market)

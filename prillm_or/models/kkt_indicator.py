@@ -12,7 +12,7 @@ Variables          name      unit    shape
 
 Pyomo has no component for indicators: the rows lie in `model.implied`, and `model.indicators` lists the (binary, row)
 pairs, each row holding where its binary is 0; the back ends post them natively (`solvers/programme.py`). The prices
-considered are those of `window.py`. What is exact: as in kkt-bigm, the feasible points are the equilibria.
+considered are those of a window (`window.py`). What is exact: as in kkt-bigm, the feasible points are the equilibria.
 
 Reference: Belotti et al., Computational Optimization and Applications 65 (2016) 545-566, doi 10.1007/s10589-016-9847-8.
 """
@@ -29,6 +29,7 @@ from prillm_or.models.concave import ConcaveProfit
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt import kkt_core
 from prillm_or.models.prepared import formulate, prepare
+from prillm_or.models.window import Window
 
 NEEDS = frozenset({Capability.MIP, Capability.INDICATOR, Capability.CONVEX_MIQP})
 
@@ -46,9 +47,9 @@ class KktIndicatorOptions:
     seeds: int = 5
 
 
-def build(market: Market, options: KktIndicatorOptions, best_profit: float) -> Formulation:
+def build(market: Market, options: KktIndicatorOptions, window: Window) -> Formulation:
     """Build the model; parameters and errors as in `kkt_bigm.build`."""
-    prepared = prepare(market, best_profit)
+    prepared = prepare(market, window)
     model = kkt_core(prepared.market, prepared.bounds)
     profit = ConcaveProfit(model, prepared.market)
     _add_indicators(model)

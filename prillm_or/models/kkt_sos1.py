@@ -8,8 +8,8 @@ r"""kkt-sos1: the leader's problem as a convex QP with special ordered sets; com
 Variables          name     unit            shape
   mu_ij            slack    money/volume    free pairs, 0 <= mu_ij <= reduced_high_ij
 
-The prices considered are those of `window.py`, the bounds those of `bounds.py`; they help the solver's own presolve,
-and nothing rests on a big-M value. What is exact: as in kkt-bigm, the feasible points are the equilibria.
+The prices considered are those of a window (`window.py`), the bounds those of `bounds.py`; they help the solver's own
+presolve, and nothing rests on a big-M value. What is exact: as in kkt-bigm, the feasible points are the equilibria.
 
 Reference: Siddiqui, Gabriel, Networks and Spatial Economics 13 (2013) 205-227, doi 10.1007/s11067-012-9178-y.
 """
@@ -26,6 +26,7 @@ from prillm_or.models.concave import ConcaveProfit
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt import add_slack, kkt_core
 from prillm_or.models.prepared import formulate, prepare
+from prillm_or.models.window import Window
 
 NEEDS = frozenset({Capability.SOS1, Capability.CONVEX_MIQP})
 
@@ -43,9 +44,9 @@ class KktSos1Options:
     seeds: int = 5
 
 
-def build(market: Market, options: KktSos1Options, best_profit: float) -> Formulation:
+def build(market: Market, options: KktSos1Options, window: Window) -> Formulation:
     """Build the model; parameters and errors as in `kkt_bigm.build`."""
-    prepared = prepare(market, best_profit)
+    prepared = prepare(market, window)
     model = kkt_core(prepared.market, prepared.bounds)
     profit = ConcaveProfit(model, prepared.market)
     add_slack(model, prepared.bounds)

@@ -40,6 +40,7 @@ from pyomo.mpec.complementarity import ComplementarityData
 from prillm_or.market.market import Market
 from prillm_or.models.formulation import scaled_market
 from prillm_or.models.relaxed import NEEDS, Relaxed, relaxed_core
+from prillm_or.models.window import Window
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class MpecOptions:
             raise ValueError(f"epsilon: expected > 0, got {self.epsilon}")
 
 
-def build(market: Market, options: MpecOptions, best_profit: float) -> Relaxed:
+def build(market: Market, options: MpecOptions, window: Window) -> Relaxed:
     """Build the model.
 
     Parameters
@@ -68,8 +69,8 @@ def build(market: Market, options: MpecOptions, best_profit: float) -> Relaxed:
         In the user's units.
     options
         From a profile.
-    best_profit
-        Ignored: a local method gets no profit already found.
+    window
+        Ignored: a local method looks everywhere.
     """
     scaled, money, volume, decision = scaled_market(market)
     model, bounds = relaxed_core(scaled)

@@ -14,7 +14,7 @@ from prillm_or.models.bounds import Bounds, derive_bounds, loose_bounds
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.concave import ConcaveProfit
 from prillm_or.models.formulation import Formulation, scaled_market
-from prillm_or.models.window import price_window
+from prillm_or.models.window import Window, whole_window
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +43,15 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(market: Market, best_profit: float, big_m: float | None = None) -> Prepared:
+def prepare(market: Market, window: Window, big_m: float | None = None) -> Prepared:
     """Scale a market and bound its variables.
 
     Parameters
     ----------
     market
         In the user's units.
-    best_profit
-        Profit of an equilibrium already found, in the user's units: what prices must beat to be considered.
+    window
+        The decisions considered, in the user's units.
     big_m
         One M for every pair instead of the derived ones, and no other bound; currency per volume unit.
 
@@ -60,12 +60,10 @@ def prepare(market: Market, best_profit: float, big_m: float | None = None) -> P
     CombinationError
         When `big_m` is below the largest derived value.
     """
-    # The window rests on a profit of margin times load; a given M is to be compared without its help.
-    low, high = np.zeros(len(market.decisions)), market.price_cap
-    if big_m is None and market.plain and len(market.decisions) == 1:
-        low, high = price_window(market, best_profit)
-    scaled, money, volume, decision = scaled_market(market, high)  # a cap far above all useful prices is no measure
-    bounds = derive_bounds(scaled, low / decision, high / decision)
+    window = window if big_m is None else whole_window(market)  # a given M is to be compared without other help
+    # A cap far above all useful prices is no measure.
+    scaled, money, volume, decision = scaled_market(market, window.high)
+    bounds = derive_bounds(scaled, window.in_units(money, volume, decision))
     if big_m is not None:
         bounds = _checked(loose_bounds(scaled, big_m / money), bounds, money)
     notes = _notes(bounds, money, decision)

@@ -16,6 +16,7 @@ from prillm_or.models.capabilities import Capability
 if TYPE_CHECKING:
     from prillm_or.market.market import Market
     from prillm_or.models.formulation import Formulation
+    from prillm_or.models.window import Window
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ class ModelProfile:
     formulation: str
     options: Any
 
-    def build(self, market: Market, best_profit: float) -> Formulation:
-        """The formulation of a market; `best_profit` is that of an equilibrium already found."""
-        made: Formulation = import_module(MODELS[self.formulation].module).build(market, self.options, best_profit)
+    def build(self, market: Market, window: Window) -> Formulation:
+        """The formulation of a market, for the decisions of a window."""
+        made: Formulation = import_module(MODELS[self.formulation].module).build(market, self.options, window)
         return made
 
 

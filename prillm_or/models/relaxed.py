@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pyomo.environ as pyo
 
 from prillm_or.market.market import Array, Market
@@ -13,6 +12,7 @@ from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt import kkt_core
 from prillm_or.models.kkt_bilinear import add_profit
+from prillm_or.models.window import whole_window
 
 NEEDS = frozenset({Capability.NLP})
 
@@ -53,7 +53,7 @@ def relaxed_core(market: Market) -> tuple[pyo.ConcreteModel, Bounds]:
     market
         In the model's units.
     """
-    bounds = derive_bounds(market, np.zeros(len(market.decisions)), market.price_cap)
+    bounds = derive_bounds(market, whole_window(market))
     model = kkt_core(market, bounds)
     model.del_component(model.stationary)
     add_profit(model, market)

@@ -46,6 +46,7 @@ from prillm_or.models.bounds import Bounds
 from prillm_or.models.formulation import scaled_market
 from prillm_or.models.kkt import add_slack
 from prillm_or.models.relaxed import NEEDS, Relaxed, relaxed_core
+from prillm_or.models.window import Window
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class SmoothOptions:
         return (*(self.epsilon_first * self.factor**k for k in range(steps)), self.epsilon_last)
 
 
-def build(market: Market, options: SmoothOptions, best_profit: float) -> Relaxed:
+def build(market: Market, options: SmoothOptions, window: Window) -> Relaxed:
     """Build the model.
 
     Parameters
@@ -93,8 +94,8 @@ def build(market: Market, options: SmoothOptions, best_profit: float) -> Relaxed
         In the user's units.
     options
         From a profile.
-    best_profit
-        Ignored: a local method gets no profit already found.
+    window
+        Ignored: a local method looks everywhere.
     """
     scaled, money, volume, decision = scaled_market(market)
     model, bounds = relaxed_core(scaled)

@@ -28,6 +28,7 @@ from prillm_or.models.formulation import Formulation
 from prillm_or.models.kkt import kkt_core
 from prillm_or.models.kkt_bilinear import add_profit
 from prillm_or.models.prepared import formulate, prepare
+from prillm_or.models.window import Window
 
 NEEDS = frozenset({Capability.NONCONVEX})
 
@@ -37,9 +38,9 @@ class StrongDualityOptions:
     """Options of a profile `models/*.toml`: none."""
 
 
-def build(market: Market, options: StrongDualityOptions, best_profit: float) -> Formulation:
+def build(market: Market, options: StrongDualityOptions, window: Window) -> Formulation:
     """Build the model; parameters as in `kkt_bigm.build`."""
-    prepared = prepare(market, best_profit)
+    prepared = prepare(market, window)
     model = kkt_core(prepared.market, prepared.bounds)
     earned = add_profit(model, prepared.market)
     model.nonlinear = pyo.Constraint(expr=_duality_gap(model, prepared.market, earned) <= 0)

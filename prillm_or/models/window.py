@@ -1,35 +1,50 @@
-"""Prices that can still be optimal, for models of one price.
+r"""Window: the decisions that can still be optimal, and what is proven of flows and reduced costs there.
 
-Let best be the profit of an equilibrium already found. Since x_s never rises with p (`docs/mathematics.md`, L2), p in
-(k, p-) earns at most (p - k) x_s(k) < best for p- = k + best / x_s(k), and p > p+ earns at most (cap - k) x_s(p+) <
-best for any p+ with x_s(p+) < best / (cap - k): we halve the range a few times for such a p+. Every optimum lies in
-[p-, p+], where the bounds of `bounds.py` are tighter. The range is narrowed once at each end, not until it closes:
-that would be `bisect`, and the models are to be a second, independent proof.
+An exact formulation is written for a window. Whoever drives it finds one from the best profit so far
+(`solvers/windows.py`), so that the bounds of `bounds.py`, and those of big-M values, are those of a small box.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from prillm_or.market.market import Array, Market
-from prillm_or.users.equilibrium import solve_users
-from prillm_or.users.problem import user_problem
-
-_HALVINGS = 10
 
 
-def price_window(market: Market, best: float) -> tuple[Array, Array]:
-    """Lowest and highest price that may earn `best` or more, shape (1,) each, all in the market's units."""
-    users, own = user_problem(market), market.leader[0]
-    unit_cost, cap = float(market.unit_cost[own]), float(market.price_cap[0])
-    if best <= 0 or cap <= unit_cost:
-        return np.zeros(1), market.price_cap
-    low = min(unit_cost + best / float(solve_users(users, [unit_cost]).load[own]), cap)
-    safe, high = low, cap  # at `high` and above, profit is below `best`; `safe` may be an optimum
-    for _ in range(_HALVINGS):
-        middle = (safe + high) / 2
-        if (cap - unit_cost) * float(solve_users(users, [middle]).load[own]) < best:
-            high = middle
-        else:
-            safe = middle
-    return np.array([low * (1 - 1e-9)]), np.array([high])
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Decisions low <= y <= high, and bounds at all equilibria there, in the market's units.
+
+    Parameters
+    ----------
+    low, high
+        Shape (k,).
+    flow_low, flow_high
+        Shape (n, m).
+    reduced_high
+        Shape (n, m): on the reduced costs of pairs without flow, currency per volume unit over the price weight.
+    """
+
+    low: Array
+    high: Array
+    flow_low: Array
+    flow_high: Array
+    reduced_high: Array
+
+    def in_units(self, money: float, volume: float, decision: Array) -> Window:
+        """The window where a unit of money, of volume and of each decision, shape (k,), is so much of this one's."""
+        flows = self.flow_low / volume, self.flow_high / volume
+        return Window(self.low / decision, self.high / decision, *flows, self.reduced_high / money)
+
+
+def plain_window(market: Market, low: Array, high: Array) -> Window:
+    """A range of decisions of which no more is known."""
+    shape = (market.n, market.m)
+    return Window(low, high, np.zeros(shape), np.full(shape, np.inf), np.full(shape, np.inf))
+
+
+def whole_window(market: Market) -> Window:
+    """All decisions."""
+    return plain_window(market, np.zeros(len(market.decisions)), market.price_cap)

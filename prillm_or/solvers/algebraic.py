@@ -16,6 +16,7 @@ from prillm_or.models.formulation import Build, Formulation
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.outer import outer_approximation
 from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
+from prillm_or.solvers.windows import narrowed_window
 from prillm_or.users.certificate import relative_gap
 from prillm_or.users.reach import within_reach
 
@@ -33,7 +34,7 @@ def solve_algebraic(
     Parameters
     ----------
     build
-        Builds the formulation, given the market and the profit of an equilibrium already found.
+        Builds the formulation, given the market and a window.
     options
         Of the solver's profile.
 
@@ -48,7 +49,7 @@ def solve_algebraic(
     began = time.perf_counter()
     first = _first_prices(market)
     try:
-        formulation = build(market, first.profit)
+        formulation = build(market, narrowed_window(market, first, deadline))
         best = Incumbent(formulation.market)
         assert first.prices is not None
         best.offer(first.prices / formulation.decision)

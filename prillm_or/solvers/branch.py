@@ -31,7 +31,7 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,7 @@ _FINEST = 1e-9
 _ALL_DOUBT = 2.0
 _MUCH = 0.7
 _ALMOST = 0.99
+_LARGEST_SLICE, _LEAST_SLICE, _SHORTEST, _MOST_OPEN_IN_SLICES = 0.5, 0.1, 0.02, 200
 
 USED, UNUSED = 1, -1
 """What a pair may be fixed to be; 0 leaves it open."""
@@ -172,6 +173,42 @@ class _Search:
             self._rest = highest
             raise
 
+    def trimmed(self, deadline: Deadline) -> Box:
+        """The whole box without slices at its sides that earn less than the best, each side in its turn."""
+        near, cap = self.best.equilibrium, self._market.price_cap
+        assert near is not None, "there is a profit to beat"
+        slacks, nothing = np.full(near.support.shape, np.inf), np.zeros(near.support.shape, dtype=np.int8)
+        node = _Node(self._narrowed(Box(np.zeros_like(cap), cap, -slacks, slacks), near), nothing, near)
+        sides, shortest = np.arange(len(node.box.low)), _SHORTEST * node.box.length
+        for side, upper in product(sides, (False, True)):
+            share = _LARGEST_SLICE
+            while share >= _LEAST_SLICE and node.box.length[side] > shortest[side] and not deadline.passed():
+                cut = node.box.low + (1 - share if upper else share) * node.box.length
+                below = replace(node.box, high=np.where(sides == side, cut, node.box.high))
+                above = replace(node.box, low=np.where(sides == side, cut, node.box.low))
+                slice_, rest = (above, below) if upper else (below, above)
+                if self._earns_less(self._inside(node, slice_)):
+                    node = self._inside(node, rest)
+                else:
+                    share /= 2
+        return node.box
+
+    def _earns_less(self, node: _Node) -> bool:
+        """Whether one relaxation proves that a node, of which no pair is fixed, earns less than the best."""
+        support = self._support(node)
+        if support is None or np.count_nonzero(_open(node.box, support)) > _MOST_OPEN_IN_SLICES:
+            return support is None
+        relaxed = self._relaxation.bound(node.box, support, node.near.prices, node.fixed != 0, self.best.profit)
+        if relaxed is not None:
+            self._look(relaxed.decisions, node.near)
+        return relaxed is None or relaxed.bound < self.best.profit
+
+    def _inside(self, node: _Node, box: Box) -> _Node:
+        """A node for a part of its box."""
+        at = np.clip(node.near.prices, box.low, box.high)
+        near = node.near if np.array_equal(at, node.near.prices) else solve_users(self._users, at, node.near)
+        return replace(node, box=self._narrowed(box, near), near=near)
+
     def step(self, deadline: Deadline) -> None:
         """Open the node with the largest bound, which counts until all of its parts are bounded."""
         if self.nodes > _EASY and not self._climbed:
@@ -211,11 +248,7 @@ class _Search:
         for ends in ((low[side], middle), (middle, high[side])):
             corner, other = low.copy(), high.copy()
             corner[side], other[side] = ends
-            at = np.clip(node.near.prices, corner, other)
-            same = np.array_equal(at, node.near.prices)
-            near = node.near if same else solve_users(self._users, at, node.near)
-            box = self._narrowed(replace(node.box, low=corner, high=other), near)
-            self._push(_Node(box, node.fixed, near), bound)
+            self._push(self._inside(node, replace(node.box, low=corner, high=other)), bound)
 
     def _narrowed(self, box: Box, near: Equilibrium) -> Box:
         """A box with its slacks, within those that it had."""
@@ -302,3 +335,18 @@ class _Search:
 def _open(box: Box, support: Mask) -> Mask:
     """Pairs that may be used where the support has them not, or unused where it has them."""
     return np.where(support, box.slack_low < 0, box.slack_high > 0)
+
+
+def trimmed(market: Market, best: Incumbent, deadline: Deadline) -> Box:
+    """The box of all decisions, with its slacks, without what is easily proven to earn less than the best so far.
+
+    It is not narrowed until it closes: that leaves a search to do, by branch or by another method.
+
+    Parameters
+    ----------
+    best
+        The best decisions of `market` so far, one at least; better ones that are met on the way are kept there.
+    """
+    search = _Search(market, 0.0)
+    search.best = best
+    return search.trimmed(deadline)

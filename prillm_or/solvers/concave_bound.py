@@ -137,6 +137,12 @@ def concave_bound(objective: Quadratic, rows: Rows, amplified: float, target: fl
     shift = objective.shift + precision * count * float(np.abs(objective.bend).max(initial=0.0))
     linear, curvature = objective.linear, 2 * np.diag(shift) - objective.bend
     money = max(objective.size, _NOTHING)
+    flat = max(_FLAT, precision * count) * max(float(np.abs(curvature).max(initial=0.0)), _FLAT * money)
+    try:
+        np.linalg.cholesky(curvature + flat * np.eye(count))
+    except np.linalg.LinAlgError:  # a crowd large beside a capacity: by more roundings than that
+        shift = shift + max(-float(np.linalg.eigvalsh(curvature)[0]), 0.0)
+        curvature = 2 * np.diag(shift) - objective.bend
     point, lam = _solved(curvature / money, -(linear + shift) / money, slopes, -least)
     lam = lam * money
     pull, rounding = lam @ slopes, float(lam @ blur)
@@ -147,7 +153,6 @@ def concave_bound(objective: Quadratic, rows: Rows, amplified: float, target: fl
     value = objective.constant + (linear + shift) @ point - point @ curvature @ point / 2 + lam @ least + pull @ point
     doubt = rounding + precision * (money + float(shift.sum()))
     bound = float(value + ends.sum()) + doubt
-    flat = max(_FLAT, precision * count) * max(float(np.abs(curvature).max(initial=0.0)), _FLAT * money)
     inverse = np.asarray(np.linalg.inv(curvature + flat * np.eye(count)) / _SAFE, dtype=np.float64)
     room = max(bound - target, 0.0) + flat * count
     low, high = _roots(inverse.diagonal(), slope, np.maximum(room - ends, 0.0))

@@ -22,7 +22,7 @@ from scipy.sparse import csr_array, diags_array
 
 from prillm_or.market.market import Array
 
-_DIGITS = 1e-7
+_DIGITS = 1e-6
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from prillm_or.errors import CombinationError
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.models.formulation import Build
 from prillm_or.models.relaxed import Relaxed
+from prillm_or.models.window import whole_window
 from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
 from prillm_or.users.certificate import profit_of
@@ -41,7 +40,7 @@ def solve_relaxed(
     Parameters
     ----------
     build
-        Builds the formulation, a `Relaxed`; no profit already found is handed to it.
+        Builds the formulation, a `Relaxed`.
     options
         Of the solver's profile.
 
@@ -51,7 +50,8 @@ def solve_relaxed(
         When the solver cannot take the model.
     """
     deadline, began = Deadline(limits.time_limit), time.perf_counter()
-    formulation = build(within_reach(market), -np.inf)
+    market = within_reach(market)
+    formulation = build(market, whole_window(market))
     if not isinstance(formulation, Relaxed):
         raise TypeError(f"{formulation.name} is not a relaxed formulation")
     if missing := formulation.needs - solver.capabilities:
