@@ -195,16 +195,17 @@ def test_effects_are_those_of_the_changed_market(which: int) -> None:
 
 
 def test_every_two_decisions_are_a_pair_and_tables_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    market = sold(21, n=4, m=5, leaders=3, decides="components")
-    found = explain_prices(market, result_at(market, np.full(len(market.decisions), 0.4)))
-    names = [decision.name for decision in market.decisions]
-    assert len(names) > 5
-    assert {pair.decisions for pair in found.pairs} == set(combinations(names, 2))
+    market = draw_market("common", 5, 6, 2, leaders=3)
+    names = tuple(f"a-service-whose-name-is-rather-long-{j}" for j in range(market.m))
+    market = replace(market, provider_ids=names)
+    found = explain_prices(market, result_at(market, np.full(3, 0.8)))
+    own = [decision.name for decision in market.decisions]
+    assert {pair.decisions for pair in found.pairs} == set(combinations(own, 2))
     monkeypatch.setenv("COLUMNS", "80")
     lines = as_text(found.parts()).splitlines()
     assert max(map(letters, lines)) <= 80
     assert any(line.startswith("hidden for want of width") for line in lines)
-    assert any("more" in line for line in lines)
+    assert all(name in found.to_dict()["elasticities"][own[0]] for name in own)
 
 
 def test_what_is_not_the_best_is_called_so() -> None:

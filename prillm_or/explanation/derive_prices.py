@@ -36,6 +36,7 @@ from prillm_or.market.decisions import decision_costs, unit_margins
 from prillm_or.market.market import Array, Market, by_component, by_decision, by_leader
 from prillm_or.result import Result
 from prillm_or.solvers.ascent import ascend
+from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solving.one_of_many import many_in_words
 from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certified, profit_of
@@ -176,7 +177,11 @@ def _effects(market: Market, found: Equilibrium) -> tuple[dict[int, Effects], di
     """Of users and rivals, on the local maximum that is reached from the decisions."""
 
     def followed(changed: Market) -> Best:
-        best = ascend(changed, user_problem(changed), [start])
+        near = Incumbent(changed)
+        near.offer(start)
+        near.polish()  # most often that is all, and no price has to be moved alone
+        assert near.prices is not None
+        best = ascend(changed, near.users, [near.prices], near.equilibrium)
         assert best.equilibrium is not None
         return Best(nearest_same(changed, best.equilibrium, start), best.profit)
 

@@ -11,6 +11,8 @@ from prillm_or.output.numbers import figure, rounded_percent, signed
 if TYPE_CHECKING:
     from prillm_or.explanation.prices_explanation import DecisionPart, Pair, PricesExplanation, UserOfPrices
 
+_MOST_PAIRS = 2
+
 
 def sentences_of_prices(explanation: PricesExplanation) -> tuple[str, ...]:
     """Say why the decisions are the best ones; figures with four digits, the exact ones are in the explanation."""
@@ -40,7 +42,9 @@ def _each(explanation: PricesExplanation) -> Iterator[str]:
     ranked = sorted(explanation.decisions, key=lambda part: -part.profit)
     for part in ranked[:MOST_NAMED]:
         own = explanation.elasticities[part.name][part.name].right
-        told = [] if own is None else [f"1 % more costs it {rounded_percent(-own / 100)} of its {explanation.sold}"]
+        told = []
+        if own is not None and part.value > 0:
+            told.append(f"1 % more changes its {explanation.sold} by {rounded_percent(own / 100, sign=True)}")
         if part.cap_binds:
             told.append(f"its cap of {figure(part.cap, 4)} binds: a higher {explanation.what} would earn more")
         told += [
@@ -51,7 +55,7 @@ def _each(explanation: PricesExplanation) -> Iterator[str]:
         if told:
             yield f"{part.name}: {'; '.join(told)}."
     if len(ranked) > MOST_NAMED:
-        yield f"The other {counted(ranked[MOST_NAMED:], explanation.what)} are in the tables."
+        yield f"What else 1 % does is in the tables, of all {len(ranked)}."
 
 
 def _better(explanation: PricesExplanation, part: DecisionPart) -> Iterator[str]:
@@ -67,8 +71,9 @@ def _pairs(explanation: PricesExplanation) -> Iterator[str]:
         pairs = [pair for pair in explanation.pairs if pair.relation == relation]
         if not pairs:
             continue
-        told = "; ".join(_answers(explanation, pair) for pair in pairs[:MOST_NAMED])
-        yield f"{relation.capitalize()}: {told}{and_more(pairs)}."
+        told = "; ".join(_answers(explanation, pair) for pair in pairs[:_MOST_PAIRS])
+        more = f"; and {len(pairs) - _MOST_PAIRS} more, see the elasticities" if len(pairs) > _MOST_PAIRS else ""
+        yield f"{relation.capitalize()}: {told}{more}."
 
 
 def _answers(explanation: PricesExplanation, pair: Pair) -> str:

@@ -34,7 +34,7 @@ def _of_one(market: Market, same: SameBills) -> Iterator[str]:
     if len(told) == 1:
         name = names[int(moving.argmax())]
         span = f"{figure(float(low[moving][0]), 4)} to {figure(float(high[moving][0]), 4)}"
-        yield f"{name} is one of many {what}s that earn the same: nobody pays it, from {span}"
+        yield f"nobody pays {name}: it is one of many {what}s that earn the same, from {span}"
     elif same.steps.shape[1] == 1:
         step = same.steps[:, 0] / same.steps[int(moving.argmax()), 0]
         one, *others = [(name, by) for name, by, moves in zip(names, step.tolist(), moving, strict=True) if moves]
