@@ -20,6 +20,7 @@ from prillm_or.robustness.best import best_mean, best_worst, top_of_lowest
 from prillm_or.robustness.parabolas import Parabolas, breakpoints, profits
 from prillm_or.robustness.prices import RobustPrices
 from prillm_or.robustness.pricing import robust
+from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import equilibrium_at
 
@@ -387,3 +388,25 @@ def test_ctrl_c_during_the_search_of_the_market_itself_ends_it(monkeypatch: pyte
     monkeypatch.setattr(robust_module, "solve", lambda market: replace(solve(market), interrupted=True))
     with pytest.raises(KeyboardInterrupt):
         robust(*market_and_draws())
+
+
+def test_ctrl_c_during_the_proof_of_a_draw_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = several(draw_market("uniform", 4, 4, 1))
+
+    def pressed(*_: object) -> Proposal:
+        return Proposal(np.ones(2), 1.0, Ended.INTERRUPTED)
+
+    best = solve(market)
+    monkeypatch.setattr(robust_module, "solve", lambda _: best)
+    monkeypatch.setattr("prillm_or.solvers.branch.Branch.solve", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        robust(market, [market])
+
+
+def test_a_draw_without_a_bound_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = several(draw_market("uniform", 4, 4, 1))
+    best = solve(market)
+    monkeypatch.setattr(robust_module, "solve", lambda _: best)
+    monkeypatch.setattr("prillm_or.solvers.branch.Branch.solve", lambda *_: Proposal(np.ones(2), None, Ended.UNKNOWN))
+    with pytest.raises(ConvergenceError, match=r"draw 1 .*no bound on its best profit"):
+        robust(market, [market])
