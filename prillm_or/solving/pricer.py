@@ -3,7 +3,7 @@
 One decision: after a small change most users use whom they used before. So the equilibria of the last search, at
 today's price, where it began and where it leapt, are where those of the next are looked for: mostly one or two Newton
 steps away. The next begins at the price up to which the last best price shows that the profit rose
-(`solvers/monotone.py`); where that does not show it any more it begins lower. Several: `branch` climbs from the last
+(`solvers/monotone.py`); where that does not show it any more it begins lower. Several: `branch` starts from the last
 best ones alone. Either ends with the same proof as a cold search.
 """
 
