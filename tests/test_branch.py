@@ -15,6 +15,7 @@ from prillm_or.market.market import Array, Market
 from prillm_or.solvers import concave_bound
 from prillm_or.solvers.box_relaxation import Box, Relaxation
 from prillm_or.solvers.branch import Branch
+from prillm_or.solvers.each_alone import each_alone
 from prillm_or.solvers.path import Path
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.run import solve
@@ -148,6 +149,24 @@ def test_what_is_proven_does_not_depend_on_where_it_starts(near: list[float]) ->
     assert cold.prices is not None
     assert earned(market, cold.prices) <= found.upper_bound * (1 + 1e-9)
     assert (found.prices <= market.price_cap).all()
+
+
+@pytest.mark.parametrize("kind", ["uniform", "heavy", "costs", "degenerate"])
+def test_what_each_price_earns_alone_cuts_off_nothing_that_earns_enough(kind: str) -> None:
+    cut = 0.0
+    for seed in range(6):
+        market = several(kind, 6, 8, 3, seed)
+        users, cap, rng = user_problem(market), market.price_cap, np.random.default_rng(seed)
+        seen = np.vstack([rng.uniform(0, cap, (60, 3)), rng.uniform(0, cap / 4, (60, 3))])
+        profits = np.array([earned(market, decisions) for decisions in seen])
+        for target in (profits.max(), np.quantile(profits, 0.8), 0.0):
+            low, high = each_alone(market, users, cap, float(target))
+            enough = seen[profits >= target]
+            assert ((low <= enough) & (enough <= high)).all()
+            cut += float(1 - np.prod((high - low) / cap))
+        low, high = each_alone(market, users, cap, float(10 * np.abs(profits).sum() + 1))
+        assert (low > high).any()
+    assert cut > 6 * 0.5
 
 
 def test_it_tells_what_it_has_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:

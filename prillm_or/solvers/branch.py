@@ -12,9 +12,9 @@ its congestion, rise with every decision (L4), so that the equilibria at the box
 is at most D_i / a_ij, and a child's slacks lie within its parent's.
 
 *What is cut off.* Only decisions that earn more than the gap allows, T, are looked for. The first box is what is left
-when each price is asked for what it earns at most by itself (`each_alone.py`); and each relaxation says how far from its
-point decisions and slacks may be that earn T (`concave_bound.py`). Where that is much less than the box it is narrowed,
-and bounded anew. So every proven gap is about the one asked for, and no closer.
+when each price is asked for what it earns at most by itself (`each_alone.py`); and each relaxation says how far from
+its point decisions and slacks may be that earn T (`concave_bound.py`). Where that is much less than the box it is
+narrowed, and bounded anew. So every proven gap is about the one asked for, and no closer.
 
 *It ends* where pairs are fixed or boxes small: a box with no open pair is bounded exactly but for the term that makes
 the profit concave, and that, like McCormick's planes, costs the square of its width at most.
