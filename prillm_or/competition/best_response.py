@@ -1,4 +1,4 @@
-"""best_response: an owner's prices at given prices of all others: exact for one, by `solvers/ascent.py` for several.
+"""best_response: an owner's best prices at given prices of all others, proven: by `path` for one, `branch` for several.
 
 Of the price of one component, and of a factor, all pieces are traced.
 """
@@ -12,17 +12,16 @@ import numpy as np
 from prillm_or.curves.parabola import vertex
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
-from prillm_or.solvers.ascent import ascend
+from prillm_or.solvers.branch import Branch
 from prillm_or.solvers.path import Path, Search
 from prillm_or.solvers.protocols import Ended
-from prillm_or.solvers.starts import starts
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, solve_users
 from prillm_or.users.problem import user_problem
-from prillm_or.users.reach import within_reach
 from prillm_or.users.slopes import load_slopes
 
 _DIGITS, _EQUAL = 1e-5, 1e-13
+_GAP, _LONGEST_S = 1e-7, 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +35,7 @@ class BestResponse:
     profit, now
         Profits of the best decisions and of those of now.
     bound
-        Proven bound on the profit at any prices, or None where none is proven (several prices).
+        Proven bound on the profit at any prices; None of `uphill`, which proves none.
     here
         The equilibrium at the prices of now.
     """
@@ -54,7 +53,7 @@ class BestResponse:
 
 
 def best_response(market: Market, near: Equilibrium | None = None, now: Array | None = None) -> BestResponse:
-    """Find the leader's best decisions and what they gain over those of now.
+    """Find the leader's best decisions, proven, and what they gain over those of now.
 
     Parameters
     ----------
@@ -66,9 +65,16 @@ def best_response(market: Market, near: Equilibrium | None = None, now: Array | 
         Shape (k,): the leader's decisions now; today's of the market if left out.
     """
     now = market.current if now is None else now
-    if len(market.decisions) > 1:
-        return _several_prices(market, near, now)
-    return _one_price(market, near, now) if market.plain else _one_of_a_list(market, near, now)
+    if market.plain and len(market.decisions) == 1:
+        return _one_price(market, near, now)
+    here = solve_users(user_problem(market), now, near)
+    solver = Path() if len(market.decisions) == 1 else Branch(now)
+    found = solver.solve(market, Limits(gap=_GAP, time_limit=_LONGEST_S))
+    if found.ended is Ended.INTERRUPTED:
+        raise KeyboardInterrupt  # half a search is none
+    assert found.prices is not None
+    profit = profit_of(market, found.prices, solve_users(here.users, found.prices, here).billed)
+    return BestResponse(found.prices, profit, profit_of(market, now, here.billed), found.upper_bound, here)
 
 
 def _one_price(market: Market, near: Equilibrium | None, now: Array) -> BestResponse:
@@ -80,16 +86,6 @@ def _one_price(market: Market, near: Equilibrium | None, now: Array) -> BestResp
         pass
     prices = np.array([_top(market, search)])
     return BestResponse(prices, search.best_profit, profit_of(market, now, here.billed), search.upper_bound, here)
-
-
-def _one_of_a_list(market: Market, near: Equilibrium | None, now: Array) -> BestResponse:
-    here = solve_users(user_problem(market), now, near)
-    found = Path().solve(market, Limits())
-    if found.ended is Ended.INTERRUPTED:
-        raise KeyboardInterrupt  # half a search is none
-    assert found.prices is not None
-    profit = profit_of(market, found.prices, solve_users(here.users, found.prices, here).billed)
-    return BestResponse(found.prices, profit, profit_of(market, now, here.billed), found.upper_bound, here)
 
 
 def _top(market: Market, search: Search) -> float:
@@ -105,14 +101,3 @@ def _top(market: Market, search: Search) -> float:
         return price
     profit = (top - cost) * search.bounds.point(search.look(top)).load
     return top if profit >= best - _EQUAL * abs(best) else price
-
-
-def _several_prices(market: Market, near: Equilibrium | None, now: Array) -> BestResponse:
-    """Uphill from several starts, the prices of now among them."""
-    users = user_problem(market)
-    here = solve_users(users, now, near)
-    reached = within_reach(market)
-    begin = dict.fromkeys(tuple(prices.tolist()) for prices in (np.minimum(now, reached.price_cap), *starts(reached)))
-    best = ascend(reached, users, map(np.array, begin), here)
-    assert best.prices is not None
-    return BestResponse(best.prices, best.profit, profit_of(market, now, here.billed), None, here)

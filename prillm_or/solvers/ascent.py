@@ -1,11 +1,12 @@
 r"""ascent: several prices of one owner, uphill to a point that no piece around it improves on.
 
-The profit is continuous and quadratic on pieces (`docs/mathematics.md`, L1, L5). Three steps take turns, each of which
+The profit is continuous and quadratic on pieces (`docs/mathematics.md`, L1, L5). Four steps take turns, each of which
 only ever raises it:
 
 * one price at a time, each to its best over its whole range, exactly, by the pieces of `curves/trace.py`;
 * all prices at once to the top of the piece at hand, by Newton steps (`Incumbent.polish`);
-* where neither helps, the point may sit on a ridge, between pieces that fall off on both sides, with a way up along it.
+* on, the way that these two went, as far as it rises: along a ridge they may creep;
+* where none of these helps, the point may sit on a ridge, between pieces that fall off on both sides, with a way up along it.
   A vector of least norm among the mixtures of the gradients of all pieces around is 0 where there is no way up, and
   else points along the ridge: gradient sampling. Gradients are exact, of the supports at prices a little off.
   All prices alike are tried first: where users are torn between two of the leader's own, that is the ridge.
@@ -144,9 +145,11 @@ class Climb:
         """Climb until there is no way up, or the time is up."""
         with suppress(_TimeUp):
             for _ in range(_MOST_ROUNDS):
-                before = self.best.profit
+                start, before = self._highest().prices, self.best.profit
                 self.one_at_a_time()
                 self.best.polish()
+                # Along a ridge these two may creep, by steps that hardly gain: further the same way, in longer ones.
+                self._far_along(self._highest().prices - start, 1.0)
                 if self._stands_at(before):
                     self._along_ridge()
                     if self._stands_at(before):
@@ -190,14 +193,20 @@ class Climb:
                 if direction is None:
                     continue
                 self.ridges += 1
-
-                def height(step: float, way: Array = direction) -> float:
-                    found = self._look(at.prices + step * way * self._unit)
-                    return profit_of(self._market, found.prices, found.billed)
-
-                _go_far(height, profit, away)
+                self._far_along(direction * self._unit, away)
                 if not self._stands_at(profit):
                     return
+
+    def _far_along(self, way: Array, first: float) -> None:
+        """Go along a way from the best prices for as long as it rises, if a first step of that length does."""
+        at = self._highest()
+
+        def height(step: float) -> float:
+            found = self._look(at.prices + step * way)
+            return profit_of(self._market, found.prices, found.billed)
+
+        if way.any():
+            _go_far(height, self.best.profit, first)
 
     def _way_up(self, at: Equilibrium, away: float) -> Array | None:
         """Least mixture of the gradients `away` from prices, and of what 0 and the caps forbid, its largest entry 1.
