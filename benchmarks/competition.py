@@ -3,9 +3,10 @@
 Markets are random, every provider has an owner of its own, and `compete` plays from five starts. Each price of each
 equilibrium is then moved to 10,000 others between 0 and its cap. The loads there share no code with `path`: an
 equilibrium is solved at a point of the grid and continued along its support for as long as the KKT conditions hold,
-which are checked at every point.
+which are checked at every point. Where none was found, the largest gain at the nearest prices counts, as it is proven.
 
-Owners of several prices: `ascent.py` against `kkt-bigm` on HiGHS, and against one price at a time alone.
+Owners of several prices compete, too, of several providers and of price lists, their certificates by `branch`; and
+`ascent.py`, by which they move, stands against `branch`, and against one price at a time alone.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from benchmarks.report import Table, Target, target_table
 from prillm_or.competition.competition import Competition
 from prillm_or.competition.rounds import End
 from prillm_or.competition.search import find_prices
-from prillm_or.competition.setting import Setting, setting_of
+from prillm_or.competition.setting import Owner, Setting, setting_of
 from prillm_or.market.market import Array, Market
-from prillm_or.market.synthetic import Shape
+from prillm_or.market.synthetic import Shape, generate
 from prillm_or.solvers.ascent import Climb, ascend
 from prillm_or.solvers.starts import starts
 from prillm_or.solving.run import solve
@@ -36,8 +37,10 @@ _GROUPS = (((4, 3), False, 20), ((8, 5), False, 40), ((8, 5), True, 20), ((20, 1
 _POINTS, _BLOCK = 10_000, 512
 _GAIN = 1e-8
 _ZERO = 1e-10
-_CHECK_GAP, _CHECK_S = 1e-6, 60.0
-_FALSE = 1e-7
+_CHECK_GAP, _CHECK_S = 1e-7, 60.0
+_FALSE = 1e-12
+_BOUND = 2e-7
+_LIST = ("input", "output")
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,14 @@ class Row:
     """Markets of one size, shape and kind of weights.
 
     `settled`: an equilibrium was found; `several`: more than one; `cycled`: none, and a cycle; `damped`: found with
-    moves of half the way alone; `gain`, `grid`: largest relative gain of any owner, by its best response and on the
-    grid.
+    moves of half the way alone; `gain`, `bound`, `grid`: largest relative gain of any owner at an equilibrium, by its
+    best response, proven, and on the grid of each owner's price; `unproven`: certificates without a bound, of those and
+    of nearest prices; `epsilon`: where no equilibrium was found, what no owner gains more than at the nearest prices,
+    in percent of its profit there.
     """
 
     size: str
+    owners: str
     shape: str
     weights: str
     markets: int
@@ -61,7 +67,12 @@ class Row:
     rounds: float | None
     most_rounds: int | None
     gain: float | None
+    bound: float | None
     grid: float | None
+    unproven: int
+    epsilon_least: float | None
+    epsilon_median: float | None
+    epsilon_most: float | None
     cpu_s: float
 
 
@@ -75,7 +86,8 @@ class SeveralRow:
     loss: float
     one_at_a_time_loss: float
     one_at_a_time_worse: int
-    highs_loss: float
+    branch_loss: float
+    branch_gap: float
     false_bounds: int
 
 
@@ -85,19 +97,36 @@ def measure(quick: bool) -> Iterator[Table]:
     for (users, providers), own, each in _GROUPS:
         for shape in SHAPES:
             markets = sample(users, providers, 3 if quick else each, (shape,))
-            rows.append(_row([_own_weights(market) for market in markets] if own else markets, shape, own))
+            rows.append(_row([setting_of(_own_weights(market) if own else market) for market in markets], shape, own))
     total, settled = sum(row.markets for row in rows), sum(row.settled for row in rows)
     note = f"{settled} of {total} markets settled; rounds: from the first start that settled, median and most"
     yield Table("best responses in turn", rows, note)
+    joint = [
+        _row(
+            [_grouped(market) for market in sample(8, 5, 2 if quick else 6, (shape,))], shape, False, "2+2+1 providers"
+        )
+        for shape in SHAPES
+    ]
+    lists = [
+        [generate(8, 4, shape, seed, components=_LIST) for seed in range(1, 3 if quick else 7)] for shape in SHAPES
+    ]
+    joint += [
+        _row([setting_of(m) for m in ms], shape, False, "lists of 2") for ms, shape in zip(lists, SHAPES, strict=True)
+    ]
+    yield Table("owners of several prices, in turn", joint, "2 + 2 + 1 providers of one price, or 4 with lists of two")
     several = [_several_row(prices, 3 if quick else 12) for prices in (2, 3)]
-    note = f"kkt-bigm on HiGHS, gap {_CHECK_GAP:g}; worse: by more than {_GAIN:g}; a false bound is below a profit"
-    yield Table("owners of several prices", several, note)
-    figures = {
-        "largest relative gain at a claimed equilibrium": _largest(row.gain for row in rows),
-        f"the same on {_POINTS} prices of each owner": _largest(row.grid for row in rows),
-        "ascent, largest loss": max(row.loss for row in several),
+    note = f"branch, gap {_CHECK_GAP:g}; worse: by more than {_GAIN:g}; a false bound is below a profit"
+    yield Table("owners of several prices, one alone", several, note)
+    most = {
+        "largest relative gain at a claimed equilibrium": (_largest(row.gain for row in (*rows, *joint)), _GAIN),
+        f"the same on {_POINTS} prices of each owner of one": (_largest(row.grid for row in rows), _GAIN),
+        "certificates without a proven bound": (sum(row.unproven for row in (*rows, *joint)), 0),
+        "largest proven bound on a relative gain, owners of one": (_largest(row.bound for row in rows), _GAIN),
+        "the same, owners of several": (_largest(row.bound for row in joint), _BOUND),
+        "ascent, largest loss": (max(row.loss for row in several), _GAIN),
+        "branch, false bounds": (sum(row.false_bounds for row in several), 0),
     }
-    yield target_table([Target(figure, value, _GAIN, at_least=False) for figure, value in figures.items()])
+    yield target_table([Target(figure, value, limit, at_least=False) for figure, (value, limit) in most.items()])
 
 
 def _largest(figures: Iterable[float | None]) -> float:
@@ -110,14 +139,24 @@ def _own_weights(market: Market) -> Market:
     return replace(market, price_weight=price, congestion_weight=congestion, delay_weight=rng.uniform(0, 2, market.n))
 
 
-def _row(markets: Sequence[Market], shape: Shape, own: bool) -> Row:
+def _grouped(market: Market) -> Setting:
+    """Two owners of two providers each, and one of the last."""
+    return setting_of(market, groups=[Owner("a", market.provider_ids[:2]), Owner("b", market.provider_ids[2:4])])
+
+
+def _row(markets: Sequence[Setting], shape: Shape, own: bool, owners: str = "of one price") -> Row:
     began = time.process_time()
-    found = [find_prices(setting_of(market)) for market in markets]
+    found = [find_prices(setting) for setting in markets]
     seconds = (time.process_time() - began) / len(markets)
     ended = [one for one in found if one.equilibria]
     equilibria = [equilibrium for one in ended for equilibrium in one.equilibria]
+    near = [one.nearest for one in found if one.nearest is not None]
+    certificates = [one.certificate for one in equilibria] + [one.certificate for one in near]
+    proofs = [gain for certificate in certificates for gain in certificate.values()]
+    epsilons = [100 * one.epsilon for one in near]
     return Row(
-        size=size(markets[0]),
+        size=size(markets[0].market),
+        owners=owners,
         shape=shape,
         weights="own" if own else "common",
         markets=len(markets),
@@ -129,7 +168,12 @@ def _row(markets: Sequence[Market], shape: Shape, own: bool) -> Row:
         rounds=median(one.equilibria[0].rounds for one in ended) if ended else None,
         most_rounds=max((one.equilibria[0].rounds for one in ended), default=None),
         gain=max((equilibrium.worst for equilibrium in equilibria), default=None),
-        grid=max((grid_gain(one, _POINTS) for one in ended), default=None),
+        bound=max((gain.relative_bound for one in equilibria for gain in one.certificate.values()), default=None),
+        grid=max((grid_gain(one, _POINTS) for one in ended if not one.setting.several), default=None),
+        unproven=sum(not gain.proven for gain in proofs),
+        epsilon_least=min(epsilons, default=None),
+        epsilon_median=median(epsilons) if epsilons else None,
+        epsilon_most=max(epsilons, default=None),
         cpu_s=seconds,
     )
 
@@ -181,20 +225,24 @@ def grid_loads(market: Market, grid: Array) -> Array:
 
 
 def _several_row(prices: int, each: int) -> SeveralRow:
-    losses, alone, highs, false = [], [], [], 0
+    losses, alone, branch, gaps, false = [], [], [], [], 0
     markets = [led_by(market, prices) for market in sample(8, 5, each)]
     for market in markets:
         users = user_problem(market)
         ours = ascend(market, users, starts(market)).profit
         single = max(_one_at_a_time(market, users, start) for start in starts(market))
-        theirs = solve(market, solver="highs", model="kkt-bigm", gap=_CHECK_GAP, time_limit=_CHECK_S)
-        best = max(ours, single, theirs.profit)
+        proven = solve(market, solver="branch", gap=_CHECK_GAP, time_limit=_CHECK_S)
+        best = max(ours, single, proven.profit)
         losses.append(1 - ours / best)
         alone.append(1 - single / best)
-        highs.append(1 - theirs.profit / best)
-        false += theirs.upper_bound is not None and theirs.upper_bound < (1 - _FALSE) * best
+        branch.append(1 - proven.profit / best)
+        gaps.append(proven.gap)
+        assert proven.upper_bound is not None
+        false += proven.upper_bound < best * (1 - _FALSE)
     worse = sum(loss > _GAIN for loss in alone)
-    return SeveralRow(size(markets[0]), prices, len(markets), max(losses), max(alone), worse, max(highs), false)
+    return SeveralRow(
+        size(markets[0]), prices, len(markets), max(losses), max(alone), worse, max(branch), _largest(gaps), false
+    )
 
 
 def _one_at_a_time(market: Market, users: UserProblem, prices: Array) -> float:

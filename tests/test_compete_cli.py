@@ -74,10 +74,12 @@ def test_no_equilibrium_is_said_with_the_cycle_and_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "cycles.json"
-    write_market(generate(8, 5, "uniform", 5), path)
+    write_market(generate(4, 3, "uniform", 13), path)
     document = answer(str(path), code=1, starts=1)
     shown = capsys.readouterr().out
-    assert "no equilibrium found; nothing is claimed" in shown
+    assert shown.startswith("no equilibrium found; it is not proven that there is none. At the nearest")
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert "over the cycle" in shown
     assert "start today came back to prices it had before" in shown
     assert "the cycle, prices after each round" in shown
     assert document["status"] == "no_equilibrium_found"
@@ -85,7 +87,15 @@ def test_no_equilibrium_is_said_with_the_cycle_and_exit_code_1(
     assert document["equilibria"] == []
     assert document["unsettled"] == [{"start": "today", "end": "cycle"}]
     assert len(document["cycle"]) >= 2
-    assert all(list(prices) == ["p1", "p2", "p3", "p4", "p5"] for prices in document["cycle"])
+    near = document["nearest"]
+    assert 0 < near["epsilon"] == near["epsilons"][near["owner"]] == max(near["epsilons"].values()) < 0.05
+    assert f"gains more than {100 * near['epsilon']:.2g} %" in " ".join(shown.split())
+    assert near["gain"] == near["certificate"][near["owner"]]["bound"]
+    assert set(near["prices"]) == set(near["profits"]) == set(near["epsilons"])
+    for what, ranges in document["cycle_range"].items():
+        assert what in ("decisions", "profits")
+        assert all(one["low"] <= one["mean"] <= one["high"] for one in ranges.values())
+    assert all(list(prices) == ["p1", "p2", "p3"] for prices in document["cycle"])
 
 
 def test_leaders_owners_and_cap(market_file: str) -> None:
@@ -94,7 +104,9 @@ def test_leaders_owners_and_cap(market_file: str) -> None:
     assert document["caps"] == {"p2": 3.0, "p3": 3.0}
     assert document["prices"]["p1"] == 1.0
     assert set(document["certificate"]) == {"us"}
-    assert "highs:kkt-bigm" in document["certificate"]["us"]["note"]
+    assert document["certificate"]["us"]["note"] == "branch, proven bound"
+    assert document["certificate"]["us"]["relative_bound"] <= 2e-7
+    assert document["nearest"] is document["cycle_range"] is None
 
 
 def test_a_cap_at_or_above_the_prices_changes_nothing_and_one_below_binds(market_file: str) -> None:

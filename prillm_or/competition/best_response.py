@@ -1,6 +1,7 @@
-"""best_response: an owner's best prices at given prices of all others, proven: by `path` for one, `branch` for several.
+"""best_response: an owner's best prices at given prices of all others, proven: one by `path`, several by `branch`.
 
-Of the price of one component, and of a factor, all pieces are traced.
+Of the price of one component, and of a factor, all pieces are traced. `uphill` is the step of an owner of several
+prices while all others move, too: the local maximum that is uphill, by `solvers/ascent.py`, which proves nothing.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from prillm_or.curves.parabola import vertex
-from prillm_or.limits import Limits
+from prillm_or.limits import Deadline, Limits
 from prillm_or.market.market import Array, Market
+from prillm_or.solvers.ascent import Climb
 from prillm_or.solvers.branch import Branch
 from prillm_or.solvers.path import Path, Search
 from prillm_or.solvers.protocols import Ended
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, solve_users
 from prillm_or.users.problem import user_problem
+from prillm_or.users.reach import within_reach
 from prillm_or.users.slopes import load_slopes
 
 _DIGITS, _EQUAL = 1e-5, 1e-13
-_GAP, _LONGEST_S = 1e-7, 60.0
+_LONGEST_S = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class BestResponse:
     profit, now
         Profits of the best decisions and of those of now.
     bound
-        Proven bound on the profit at any prices; None of `uphill`, which proves none.
+        Proven bound on the profit at any prices; infinite where none is proven, as by `uphill`.
     here
         The equilibrium at the prices of now.
     """
@@ -43,7 +46,7 @@ class BestResponse:
     prices: Array
     profit: float
     now: float
-    bound: float | None
+    bound: float
     here: Equilibrium
 
     @property
@@ -52,7 +55,9 @@ class BestResponse:
         return max(self.profit - self.now, 0.0)
 
 
-def best_response(market: Market, near: Equilibrium | None = None, now: Array | None = None) -> BestResponse:
+def best_response(
+    market: Market, near: Equilibrium | None = None, now: Array | None = None, gap: float = 1e-7
+) -> BestResponse:
     """Find the leader's best decisions, proven, and what they gain over those of now.
 
     Parameters
@@ -63,18 +68,35 @@ def best_response(market: Market, near: Equilibrium | None = None, now: Array | 
         An equilibrium of the same users at any prices, to look for others from; None to start cold.
     now
         Shape (k,): the leader's decisions now; today's of the market if left out.
+    gap
+        Relative gap that is worked for, in 10 s at most, where there are several.
     """
     now = market.current if now is None else now
     if market.plain and len(market.decisions) == 1:
         return _one_price(market, near, now)
     here = solve_users(user_problem(market), now, near)
     solver = Path() if len(market.decisions) == 1 else Branch(now)
-    found = solver.solve(market, Limits(gap=_GAP, time_limit=_LONGEST_S))
+    found = solver.solve(market, Limits(gap=gap, time_limit=_LONGEST_S))
     if found.ended is Ended.INTERRUPTED:
         raise KeyboardInterrupt  # half a search is none
     assert found.prices is not None
+    assert found.upper_bound is not None, "both prove a bound at any time"
     profit = profit_of(market, found.prices, solve_users(here.users, found.prices, here).billed)
     return BestResponse(found.prices, profit, profit_of(market, now, here.billed), found.upper_bound, here)
+
+
+def uphill(market: Market, near: Equilibrium | None, now: Array, deadline: Deadline) -> BestResponse:
+    """Climb from the leader's decisions now to a local maximum; of one price, the best response."""
+    if len(market.decisions) == 1:
+        return best_response(market, near, now)
+    users = user_problem(market)
+    here = solve_users(users, now, near)
+    reached = within_reach(market)
+    climb = Climb(reached, users, np.minimum(now, reached.price_cap), here, deadline)
+    climb.run()
+    best = climb.best
+    assert best.prices is not None, "the start was looked at"
+    return BestResponse(best.prices, best.profit, profit_of(market, now, here.billed), np.inf, here)
 
 
 def _one_price(market: Market, near: Equilibrium | None, now: Array) -> BestResponse:
@@ -85,6 +107,7 @@ def _one_price(market: Market, near: Equilibrium | None, now: Array) -> BestResp
     for _ in search.steps():
         pass
     prices = np.array([_top(market, search)])
+    assert search.upper_bound is not None, "the search is done"
     return BestResponse(prices, search.best_profit, profit_of(market, now, here.billed), search.upper_bound, here)
 
 

@@ -48,17 +48,17 @@ class Gain:
         Over the profit of that best response, or over 1e-6 of the total demand at the highest price today (of an owner)
         if that is more.
     bound, relative_bound
-        Proven bound on the gain of any prices of the owner's, likewise; None where none is proven.
+        Proven bound on the gain of any prices of the owner's, likewise.
     proven
-        Whether there is a bound: by `path`, exact, for one price; by `highs:kkt-bigm` for several, in small markets.
+        Whether there is a bound: by `path`, exact, for one price; by `branch` for several.
     note
-        For people: how it was checked, or why nothing is proven.
+        For people: how it was checked.
     """
 
     gain: float
     relative_gain: float
-    bound: float | None
-    relative_bound: float | None
+    bound: float
+    relative_bound: float
     proven: bool
     note: str
 
@@ -122,6 +122,33 @@ class PriceEquilibrium:
 
 
 @dataclass(frozen=True, eq=False)
+class NearEquilibrium:
+    """Prices at which the largest gain of any owner by moving alone was the least found.
+
+    Parameters
+    ----------
+    certificate
+        By owner.
+    epsilons
+        By owner: the proven bound on its gain over its profit there, or over what profits count for at least.
+    """
+
+    standing: Standing
+    certificate: Mapping[str, Gain]
+    epsilons: Mapping[str, float]
+
+    @property
+    def owner(self) -> str:
+        """Who could gain most."""
+        return max(self.epsilons, key=lambda name: self.epsilons[name])
+
+    @property
+    def epsilon(self) -> float:
+        """No owner gains more than this share of its profit there, whatever prices it moves to."""
+        return self.epsilons[self.owner]
+
+
+@dataclass(frozen=True, eq=False)
 class Failure:
     """A start that ended nowhere.
 
@@ -138,6 +165,20 @@ class Failure:
     prices: Sequence[Array]
 
 
+@dataclass(frozen=True)
+class Range:
+    """The least, the mean and the largest of some figures."""
+
+    low: float
+    mean: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Range:
+        """That of some values, at least one."""
+        return cls(float(np.min(values)), float(np.mean(values)), float(np.max(values)))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Competition(Answer):
     """What was found.
@@ -150,6 +191,10 @@ class Competition(Answer):
         All that were found, in the order of the starts. There may be others.
     failures
         Starts that ended in no equilibrium.
+    nearest
+        How near to one the search came; None where an equilibrium was found.
+    turn
+        The market at each of the prices of `cycle`.
     rounds
         Played in all.
     starts, seed, tolerance
@@ -160,6 +205,8 @@ class Competition(Answer):
     today: Standing | None
     equilibria: tuple[PriceEquilibrium, ...]
     failures: tuple[Failure, ...]
+    nearest: NearEquilibrium | None
+    turn: tuple[Standing, ...]
     rounds: int
     starts: int
     seed: int
@@ -184,7 +231,23 @@ class Competition(Answer):
     @property
     def cycle(self) -> Sequence[Array]:
         """Decisions of the first cycle that a start ended in, shape (k,) each; empty if none did."""
-        return next((failure.prices for failure in self.failures if failure.end is End.CYCLE), ())
+        return [standing.decisions for standing in self.turn]
+
+    @property
+    def cycle_range(self) -> Mapping[str, Mapping[str, Range]]:
+        """Over one turn of the cycle, what is asked (`decisions`) by name and what is earned (`profits`) by owner."""
+        setting = self.setting
+        if not self.turn:
+            return {}
+        asked = {
+            setting.decisions[k].name: Range.of([standing.decisions[k] for standing in self.turn])
+            for k in setting.priced
+        }
+        profits = [owners_profits(setting, standing) for standing in self.turn]
+        return {
+            "decisions": asked,
+            "profits": {owner.name: Range.of([one[owner.name] for one in profits]) for owner in setting.owners},
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in their order."""
@@ -228,7 +291,13 @@ def _document(found: Competition) -> dict[str, Any]:
         "platform_fee": setting.fee,
         **(nothing if first is None else _equilibrium(setting, first)),
         "equilibria": [_equilibrium(setting, one) for one in found.equilibria],
-        "cycle": [by_component(setting.market, setting.prices(decisions)) for decisions in found.cycle],
+        "nearest": None if found.nearest is None else _nearest(setting, found.nearest),
+        "cycle": [by_component(setting.market, standing.prices) for standing in found.turn],
+        "cycle_range": {
+            what: {name: asdict(figures) for name, figures in ranges.items()}
+            for what, ranges in found.cycle_range.items()
+        }
+        or None,
         "unsettled": [{"start": failure.start, "end": str(failure.end)} for failure in found.failures],
         "rounds": found.rounds,
         "starts": found.starts,
@@ -251,11 +320,26 @@ def _equilibrium(setting: Setting, one: PriceEquilibrium) -> dict[str, Any]:
     }
 
 
-def _standing(setting: Setting, standing: Standing) -> dict[str, Any]:
-    profits = {
+def _nearest(setting: Setting, near: NearEquilibrium) -> dict[str, Any]:
+    return {
+        **_standing(setting, near.standing),
+        "epsilon": near.epsilon,
+        "owner": near.owner,
+        "gain": near.certificate[near.owner].bound,
+        "epsilons": dict(near.epsilons),
+        "certificate": {name: asdict(gain) for name, gain in near.certificate.items()},
+    }
+
+
+def owners_profits(setting: Setting, standing: Standing) -> dict[str, float]:
+    """What each owner earns, by its name."""
+    return {
         owner.name: float(standing.profit[list(places)].sum())
         for owner, places in zip(setting.owners, setting.places, strict=True)
     }
+
+
+def _standing(setting: Setting, standing: Standing) -> dict[str, Any]:
     factors = {}
     if setting.market.decides == FACTOR:
         named = zip(setting.decisions, standing.decisions.tolist(), strict=True)
@@ -264,7 +348,7 @@ def _standing(setting: Setting, standing: Standing) -> dict[str, Any]:
         "prices": by_component(setting.market, standing.prices),
         **factors,
         "loads": by_provider(setting.market, standing.load),
-        "profits": profits,
+        "profits": owners_profits(setting, standing),
         "users_cost": standing.users_cost,
         "platform_revenue": standing.platform,
         "kkt_residual": standing.kkt_residual,

@@ -1,4 +1,8 @@
-"""rounds: owners answer one another in turn, until nobody moves or the same prices come round again."""
+"""rounds: owners answer one another in turn, until nobody moves or the same prices come round again.
+
+Owners of one price take their best response, owners of several go uphill: whether there is better elsewhere is looked
+for once nobody moves (`search.py`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from prillm_or.competition.best_response import BestResponse, best_response
+from prillm_or.competition.best_response import BestResponse, uphill
 from prillm_or.competition.setting import Setting
 from prillm_or.limits import Deadline
 from prillm_or.market.market import Array
@@ -63,7 +67,7 @@ def play(setting: Setting, prices: Array, deadline: Deadline, damping: float = 1
     for count in range(1, _MOST_ROUNDS + 1):
         if deadline.passed():
             return Rounds(End.TIME_LIMIT, trail, count - 1)
-        prices, near = _round(setting, trail[-1], near, damping)
+        prices, near = _round(setting, trail[-1], near, damping, deadline)
         trail.append(prices)
         if _apart(setting, trail[-1], trail[-2]) <= _STILL:
             return Rounds(End.SETTLED, [prices], count)
@@ -73,11 +77,11 @@ def play(setting: Setting, prices: Array, deadline: Deadline, damping: float = 1
 
 
 def _round(
-    setting: Setting, prices: Array, near: Equilibrium | None, damping: float
+    setting: Setting, prices: Array, near: Equilibrium | None, damping: float, deadline: Deadline
 ) -> tuple[Array, Equilibrium | None]:
     """One turn of each owner."""
     for number, own in enumerate(setting.moves):
-        answer = best_response(setting.seat(number, prices), near, prices[own])
+        answer = uphill(setting.seat(number, prices), near, prices[own], deadline)
         near = answer.here
         if _moves(setting, number, prices[own], answer):
             prices = prices.copy()

@@ -4,18 +4,29 @@ Each start is played until nobody moves (`rounds.py`). Where the rounds come bac
 played again from the middle of that cycle with moves of half the way. Where they settle, all gains are recomputed
 afresh (`unilateral.py`); the prices are an equilibrium if none is more than the tolerance. An owner who then gains
 more moves, and the rounds go on, a few times at most.
+
+Where no start ends in an equilibrium, the prices are looked for at which owners gain least (`nearest.py`), and what
+they gain there at most is proven like an equilibrium's certificate.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from prillm_or.competition.competition import Competition, Failure, PriceEquilibrium, Standing
+from prillm_or.competition.competition import (
+    Competition,
+    Failure,
+    NearEquilibrium,
+    PriceEquilibrium,
+    Standing,
+    owners_profits,
+)
+from prillm_or.competition.nearest import nearest
 from prillm_or.competition.rounds import End, Rounds, play
 from prillm_or.competition.setting import Setting
 from prillm_or.competition.unilateral import gains, stand
@@ -25,7 +36,9 @@ from prillm_or.market.market import Array
 _log = logging.getLogger(__name__)
 
 _HALF_WAY = 0.5
-_MOST_RESUMED = 3
+_MOST_RESUMED = 10
+_MOST_NEARED, _NEAR_GAP = 3, 1e-5
+_NONE = 1e-9
 _ALIKE = 1e-6
 
 
@@ -71,6 +84,8 @@ def find_prices(
         today=None if np.isnan(setting.today).any() else stand(setting, setting.today),
         equilibria=tuple(search.equilibria),
         failures=tuple(search.failures),
+        nearest=None if search.equilibria else search.nearest(),
+        turn=tuple(stand(setting, decisions) for decisions in search.turn),
         rounds=search.rounds,
         starts=starts,
         seed=seed,
@@ -102,6 +117,12 @@ class _Search:
         self.equilibria: list[PriceEquilibrium] = []
         self.failures: list[Failure] = []
         self.rounds = 0
+        self._visited: list[Array] = []
+
+    @property
+    def turn(self) -> Sequence[Array]:
+        """Decisions of the first cycle that a start ended in; empty if none did."""
+        return next((failure.prices for failure in self.failures if failure.end is End.CYCLE), ())
 
     def play_from(self, name: str, prices: Array) -> None:
         """Play from one start, and keep what comes of it."""
@@ -120,6 +141,28 @@ class _Search:
                 self.equilibria.append(found)
                 return
         self.failures.append(Failure(name, ended.end, ended.prices))
+
+    def nearest(self) -> NearEquilibrium:
+        """Of what the rounds ended in and is near it, where owners gain least.
+
+        Where a certificate finds better answers than the search for these prices knew, it is told and goes on.
+        """
+        setting, known = self._setting, list[Array]()
+        found: list[NearEquilibrium] = []
+        begin: Sequence[Array] = self._visited
+        for _ in range(_MOST_NEARED):
+            standing = stand(setting, nearest(setting, begin, known, self._deadline))
+            certificate, moved = gains(setting, standing.decisions, _NEAR_GAP)
+            earned = owners_profits(setting, standing)
+            epsilons = {
+                name: gain.bound / (max(earned[name], setting.money) or 1.0) for name, gain in certificate.items()
+            }
+            found.append(NearEquilibrium(standing, certificate, epsilons))
+            if not setting.several or self._deadline.passed() or found[-1].epsilon <= _NONE:
+                break
+            known.append(moved)
+            begin = [*self._visited, standing.decisions]
+        return min(found, key=lambda near: near.epsilon)
 
     def _play(self, prices: Array) -> tuple[Rounds, bool]:
         """Play at full length, then at half where that goes round in a new cycle; whether it was at half.
@@ -142,6 +185,10 @@ class _Search:
 
     def _count(self, moves: str, ended: Rounds) -> None:
         self.rounds += ended.count
+        near = _ALIKE * self._setting.scale
+        for prices in ended.prices:
+            if all(np.abs(prices - known).max() > near for known in self._visited):
+                self._visited.append(prices)
         _log.info("%d rounds of %s moves: %s", ended.count, moves, ended.end)
 
     def _is_known(self, name: str, standing: Standing) -> bool:

@@ -90,6 +90,11 @@ class Setting:
         """Positions of all decisions that some owner has, in file order."""
         return tuple(sorted(k for moves in self.moves for k in moves))
 
+    @property
+    def several(self) -> bool:
+        """Whether some owner has several decisions."""
+        return any(len(moves) > 1 for moves in self.moves)
+
     @cached_property
     def money(self) -> float:
         """Currency per period that profits count for at least: 1e-6 of the total demand at what owners ask today."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from prillm_or.output.numbers import figure
 from prillm_or.output.tables import Part, Table
 
 if TYPE_CHECKING:
-    from prillm_or.competition.competition import Competition, PriceEquilibrium, Standing
+    from prillm_or.competition.competition import Competition, Gain, Standing
     from prillm_or.competition.setting import Setting
 
 _ROUNDING = 1e-9
@@ -26,13 +26,19 @@ _END = {
 
 def competition_parts(before: Competition, after: Competition | None, note: str) -> Iterator[Part]:
     """Who asks, has and earns what; then what is claimed of it and why, or the cycle."""
+    yield from _verdict("" if after is None else "present: ", before)
+    if after is not None:
+        yield from _verdict("what if: ", after)
     columns = {"today": before.today, "equilibrium": before.first}
+    if before.nearest is not None and after is None:
+        columns = {"today": before.today, "nearest": before.nearest.standing}
     if after is not None:
         columns = {"today": before.today, "present": before.first, "what if": after.first}
     numbers = (*columns, "change")
+    what = "prices at which no owner gains by moving" if "nearest" not in columns else "prices nearest to that"
     market = before.setting.market
     yield Table(
-        f"{market.name}{note}: prices at which no owner gains by moving, in {market.units.of_prices}; loads in "
+        f"{market.name}{note}: {what}, in {market.units.of_prices}; loads in "
         f"{market.units.of_volume}, money in {market.units.of_money}",
         ("", *columns) if after is None else ("", *numbers),
         list(_rows(before, after, list(columns.values()))),
@@ -102,39 +108,55 @@ def _titles(setting: Setting) -> list[str]:
     return [in_words(setting.market, decision) for decision in setting.decisions]
 
 
+def _verdict(begin: str, found: Competition) -> Iterator[str]:
+    """What is claimed, first of all, where it is less than an equilibrium."""
+    near = found.nearest
+    if near is not None:
+        yield (
+            f"{begin}no equilibrium found; it is not proven that there is none. At the nearest prices found no owner "
+            f"gains more than {100 * near.epsilon:.2g} % of its profit by moving ({near.owner}: "
+            f"{figure(near.certificate[near.owner].bound, 2)})"
+        )
+
+
+def _gains(certificate: Mapping[str, Gain]) -> Table:
+    """What each owner gains by moving alone, and how far that is proven."""
+    rows = [
+        (name, figure(gain.gain, 2), figure(gain.relative_gain, 2), figure(gain.relative_bound, 2), gain.note)
+        for name, gain in certificate.items()
+    ]
+    headings = ("owner", "largest gain by moving", "relative gain", "proven bound", "how")
+    return Table("", headings, rows, headings[1:4], headings[4:], ("relative gain", "proven bound"))
+
+
 def _proof(begin: str, found: Competition) -> Iterator[Part]:
     setting = found.setting
     for place, one in enumerate(found.equilibria):
         name = "equilibrium" if len(found.equilibria) == 1 else f"equilibrium {place + 1} of {len(found.equilibria)}"
         yield f"{begin}{name}, from start {', '.join(one.starts)}; {one.rounds} rounds for the first"
         if len(found.equilibria) > 1:
-            yield f"  {_prices(found, one)}; users' cost {figure(one.standing.users_cost, 6)}"
-        gains = [
-            (
-                owner.name,
-                figure(gain.gain, 2),
-                figure(gain.relative_gain, 2),
-                figure(gain.relative_bound, 2),
-                gain.note,
-            )
-            for owner in setting.owners
-            for gain in [one.certificate[owner.name]]
-        ]
-        headings = ("owner", "largest gain by moving", "relative gain", "proven bound", "how")
-        yield Table("", headings, gains, headings[1:4], headings[4:], ("relative gain", "proven bound"))
-        unproven = [owner.name for owner in setting.owners if not one.certificate[owner.name].proven]
-        if unproven:
-            yield f"Not proven, only that nothing better was found: {', '.join(unproven)}"
-    if not found.equilibria:
-        yield f"{begin}no equilibrium found; nothing is claimed, not that there is none either"
+            yield f"  {_prices(found, one.standing)}; users' cost {figure(one.standing.users_cost, 6)}"
+        yield _gains(one.certificate)
+    if found.nearest is not None:
+        yield f"{begin}nearest: {_prices(found, found.nearest.standing)}"
+        yield _gains(found.nearest.certificate)
     for failure in found.failures:
         yield f"{begin}start {failure.start} {_END[failure.end]}"
     if not found.equilibria and found.cycle:
         ids = [decision.name for decision in setting.decisions]
         rows = [(str(k + 1), *(figure(price, 6) for price in prices)) for k, prices in enumerate(found.cycle)]
         yield Table(f"{begin}the cycle, prices after each round", ("round", *ids), rows, ids)
+        ranges = found.cycle_range
+        titles = [*ranges["decisions"], *(f"profit of {name}" for name in ranges["profits"])]
+        figures = [*ranges["decisions"].values(), *ranges["profits"].values()]
+        rows = [
+            (title, *(figure(value, 6) for value in (one.low, one.mean, one.high)))
+            for title, one in zip(titles, figures, strict=True)
+        ]
+        headings = ("", "lowest", "mean", "highest")
+        yield Table(f"{begin}over the cycle", headings, rows, headings[1:])
 
 
-def _prices(found: Competition, one: PriceEquilibrium) -> str:
-    decisions, values = found.setting.decisions, one.standing.decisions
+def _prices(found: Competition, standing: Standing) -> str:
+    decisions, values = found.setting.decisions, standing.decisions
     return ", ".join(f"{decisions[k].name}={figure(float(values[k]), 6)}" for k in found.setting.priced)

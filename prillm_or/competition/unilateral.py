@@ -4,9 +4,7 @@ Nothing is carried over from the rounds: each owner's market is built anew, its 
 profits are those of equilibria solved and certified by `prillm_or.users.certificate`.
 
 * One price: `path`, exact. Its upper bound is a proven bound on the gain.
-* Several prices: `solvers/ascent.py` from several starts, a heuristic. In a small market the algebraic model `kkt-bigm`
-  on HiGHS looks for better prices, too, and its bound proves how much any could gain; one that lies below the profit at
-  hand is false, by a fault of the solver, and not used.
+* Several prices: `branch`. Its bound proves how much any prices could gain, also where its time ends with a gap open.
 """
 
 from __future__ import annotations
@@ -18,18 +16,10 @@ import numpy as np
 from prillm_or.competition.best_response import best_response
 from prillm_or.competition.competition import Gain, Standing
 from prillm_or.competition.setting import Setting
-from prillm_or.errors import CombinationError, UnavailableError
 from prillm_or.market.decisions import per_unit
 from prillm_or.market.market import Array, Market, Mask
-from prillm_or.result import Status
-from prillm_or.solving.judge import contradicts
-from prillm_or.solving.recheck import decided_in
-from prillm_or.solving.run import solve
 from prillm_or.users.certificate import certified, profit_of
 from prillm_or.users.equilibrium import Equilibrium, equilibrium_at
-
-_SMALL = 60
-_CHECK_GAP, _CHECK_S = 1e-6, 30.0
 
 
 def stand(setting: Setting, decisions: Array) -> Standing:
@@ -85,12 +75,15 @@ def _users_cost(market: Market, flow: Array) -> float:
     return float(((flow * (own + congestion)).sum(axis=1) / market.price_weight).sum())
 
 
-def gains(setting: Setting, prices: Array) -> tuple[dict[str, Gain], Array]:
-    """What each owner gains by moving alone, and all decisions, shape (k,), after the move that gains most."""
+def gains(setting: Setting, prices: Array, gap: float = 1e-7) -> tuple[dict[str, Gain], Array]:
+    """What each owner gains by moving alone, and all decisions, shape (k,), after the move that gains most.
+
+    `gap` is that of the best responses of owners of several prices, relative.
+    """
     certificate: dict[str, Gain] = {}
     moved, most = prices, 0.0
     for number, owner in enumerate(setting.owners):
-        gain, answer = _gain(setting, number, prices)
+        gain, answer = _gain(setting, number, prices, gap)
         certificate[owner.name] = gain
         if gain.relative_gain > most:
             most, moved = gain.relative_gain, prices.copy()
@@ -98,41 +91,18 @@ def gains(setting: Setting, prices: Array) -> tuple[dict[str, Gain], Array]:
     return certificate, moved
 
 
-def _gain(setting: Setting, number: int, prices: Array) -> tuple[Gain, Array]:
+def _gain(setting: Setting, number: int, prices: Array, gap: float) -> tuple[Gain, Array]:
     market = setting.seat(number, prices)
     here = prices[setting.moves[number]]
     now = _profit(market, here)
-    answer = best_response(market, now=here)
-    best, bound, note = _profit(market, answer.prices), answer.bound, "path, exact"
-    response = answer.prices
-    if len(market.decisions) > 1:
-        response, best, bound, note = _checked(market, response, best)
+    answer = best_response(market, now=here, gap=gap)
+    best = _profit(market, answer.prices)
     size = max(abs(best) * setting.keeps, setting.money) or 1.0
     gain = max(best - now, 0.0) * setting.keeps
-    most = None if bound is None else max((bound - now) * setting.keeps, gain)
-    return Gain(gain, gain / size, most, None if most is None else most / size, most is not None, note), response
+    most = max((answer.bound - now) * setting.keeps, gain)
+    note = "path, exact" if len(market.decisions) == 1 else "branch, proven bound"
+    return Gain(gain, gain / size, most, most / size, np.isfinite(most).item(), note), answer.prices
 
 
 def _profit(market: Market, decisions: Array) -> float:
     return profit_of(market, decisions, _certified(market, decisions)[0].billed)
-
-
-def _checked(market: Market, response: Array, best: float) -> tuple[Array, float, float | None, str]:
-    """Better prices by an algebraic model, if there are any, and what it proves."""
-    heuristic = "heuristic, from several starts"
-    if market.n * market.m > _SMALL:
-        return response, best, None, f"{heuristic}: too large to be checked by highs:kkt-bigm"
-    try:
-        result = solve(market, solver="highs", model="kkt-bigm", gap=_CHECK_GAP, time_limit=_CHECK_S)
-    except (CombinationError, UnavailableError):
-        return response, best, None, f"{heuristic}: highs:kkt-bigm takes no such market"
-    if result.interrupted:
-        raise KeyboardInterrupt  # half a check is none
-    if result.profit > best:
-        response, best = decided_in(market, result), result.profit
-    bound = result.upper_bound
-    if result.status is Status.ERROR or bound is None:
-        return response, best, None, f"{heuristic}: highs:kkt-bigm failed"
-    if contradicts(bound, best, market):
-        return response, best, None, f"{heuristic}: the bound of highs:kkt-bigm is below a profit at hand, so false"
-    return response, best, max(bound, best), f"{heuristic}, bound by highs:kkt-bigm"

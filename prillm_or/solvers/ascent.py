@@ -6,9 +6,9 @@ only ever raises it:
 * one price at a time, each to its best over its whole range, exactly, by the pieces of `curves/trace.py`;
 * all prices at once to the top of the piece at hand, by Newton steps (`Incumbent.polish`);
 * on, the way that these two went, as far as it rises: along a ridge they may creep;
-* where none of these helps, the point may sit on a ridge, between pieces that fall off on both sides, with a way up along it.
-  A vector of least norm among the mixtures of the gradients of all pieces around is 0 where there is no way up, and
-  else points along the ridge: gradient sampling. Gradients are exact, of the supports at prices a little off.
+* where none of these helps, the point may sit on a ridge, between pieces that fall off on both sides, with a way up
+  along it. A vector of least norm among the mixtures of the gradients of all pieces around is 0 where there is no way
+  up, and else points along the ridge: gradient sampling. Gradients are exact, of the supports at prices a little off.
   All prices alike are tried first: where users are torn between two of the leader's own, that is the ridge.
 
 What is found is a local maximum, and no bound is proven: this is a heuristic, tried from several starts (`starts.py`).
