@@ -83,9 +83,10 @@ def command(
 ) -> int:
     """Find prices at which no owner gains by moving, and compare them with those after a change.
 
-    Owners answer one another with exact best prices, from several starts; what is claimed is checked afresh, owner by
-    owner. Where nothing settles the command says so, shows the cycle and ends with 1. Flags that begin with "What if"
-    may be combined: together they make one other market, shown side by side with the present one.
+    Owners answer one another with better prices, from several starts; what is claimed is checked afresh and proven,
+    owner by owner. Where nothing settles the command says so, and how near an equilibrium comes, shows the cycle and
+    ends with 1. Flags that begin with "What if" may be combined: together they make one other market, shown side by
+    side with the present one.
 
     \b
     Example:

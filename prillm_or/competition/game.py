@@ -153,8 +153,9 @@ def compete(
 ) -> Game:
     """Find prices at which no owner gains by moving, and compare them with those after a change.
 
-    Owners answer one another with exact best prices, from several starts; what is claimed is checked afresh, owner by
-    owner. `merge` to `platform_fee` ask what if; together they make one other market.
+    Owners answer one another with better prices, from several starts; what is claimed is checked afresh and proven,
+    owner by owner. Where no start settles, `before.nearest` says how near an equilibrium comes. `merge` to
+    `platform_fee` ask what if; together they make one other market.
 
     Parameters
     ----------
@@ -187,7 +188,7 @@ def compete(
     tolerance
         Largest relative gain by moving of an owner at an equilibrium.
     time_limit
-        Seconds of rounds, for each market; certificates come after.
+        Seconds of rounds, for each market, and of the search for the nearest prices; certificates come after.
 
     Raises
     ------

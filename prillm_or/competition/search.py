@@ -64,7 +64,7 @@ def find_prices(
     tolerance
         Largest relative gain of an equilibrium.
     time_limit
-        Seconds, after which no round begins.
+        Seconds, after which no round begins, nor a step nearer to an equilibrium.
     first
         Shape (k,): decisions to start from before all others, besides them.
 

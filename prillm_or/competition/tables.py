@@ -115,7 +115,7 @@ def _verdict(begin: str, found: Competition) -> Iterator[str]:
         yield (
             f"{begin}no equilibrium found; it is not proven that there is none. At the nearest prices found no owner "
             f"gains more than {100 * near.epsilon:.2g} % of its profit by moving ({near.owner}: "
-            f"{figure(near.certificate[near.owner].bound, 2)})"
+            f"{figure(near.certificate[near.owner].bound, 2)} {found.setting.market.units.of_money})"
         )
 
 
