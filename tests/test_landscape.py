@@ -135,6 +135,19 @@ def test_after_ctrl_c_the_points_so_far_are_there(monkeypatch: pytest.MonkeyPatc
         envelope("tiny/two-prices", "plain")
 
 
+def test_an_open_gap_is_told_and_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import prillm_or.landscape.envelope as room
+
+    monkeypatch.setattr(room, "_priced", lambda market, near: po.solve(market, solver="ascent"))
+    found = envelope("tiny/two-prices", "plain")
+    assert found.best.upper_bound is None
+    assert not found.proven
+    assert run(["curve", "tiny/two-prices", "--provider", "plain", "--best-others"]) == 1
+    assert "not every point is proven to a gap of 0.0001" in capsys.readouterr().out
+
+
 def test_a_map_is_that_of_equilibria() -> None:
     market = shipped("tiny/two-prices")
     found = profit_map(market, "plain", "better")

@@ -71,10 +71,23 @@ def command(
         found = _found(file.market, names, best_others)
     draw = None if plot is None else partial(_draw, plot, of, found)
     finish(found.parts(outside_note(outside)), found.to_dict() | outside_field(outside), json, draw)
-    if getattr(found, "interrupted", False):
+    return _code(found)
+
+
+def _code(found: ProfitCurve | Envelope | ProfitMap) -> int:
+    """1 where a gap stayed open, 130 after Ctrl-C."""
+    from prillm_or.curves.profit_curve import ProfitCurve
+
+    if isinstance(found, ProfitCurve):
+        return 0
+    from prillm_or.landscape.envelope import Envelope
+
+    if not isinstance(found, Envelope):
+        return 0
+    if found.interrupted:
         report("interrupted: the best of all is known, and the points so far")
         return 130
-    return 0
+    return 0 if found.proven else 1
 
 
 def _check(names: Sequence[str], best_others: bool, of: str | None, plot: Path | None) -> None:
@@ -108,16 +121,20 @@ def _found(market: Market, names: Sequence[str], best_others: bool) -> ProfitCur
 
 def _draw(path: Path, of: str | None, found: ProfitCurve | Envelope | ProfitMap) -> None:
     from prillm_or.curves.profit_curve import ProfitCurve
-    from prillm_or.landscape.profit_map import ProfitMap
     from prillm_or.output.plots import save_plot
 
-    if isinstance(found, ProfitMap):
-        from prillm_or.landscape.map_plot import HEIGHT
-
-        save_plot(path, found.plot, HEIGHT)
-    elif of == "support" and isinstance(found, ProfitCurve):
+    if isinstance(found, ProfitCurve):
         from prillm_or.curves.support_plot import support_height
 
-        save_plot(path, found.plot_support, support_height(found))
+        if of == "support":
+            save_plot(path, found.plot_support, support_height(found))
+        else:
+            save_plot(path, found.plot)
+        return
+    from prillm_or.landscape.map_plot import HEIGHT
+    from prillm_or.landscape.profit_map import ProfitMap
+
+    if isinstance(found, ProfitMap):
+        save_plot(path, found.plot, HEIGHT)
     else:
         save_plot(path, found.plot)

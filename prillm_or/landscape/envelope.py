@@ -105,6 +105,11 @@ class Envelope(Answer):
         """What it is, such as `price of own`."""
         return in_words(self.market, self.market.decisions[self.decision])
 
+    @property
+    def proven(self) -> bool:
+        """Whether every point is proven to the gap of 1e-4."""
+        return all(point.gap is not None and point.gap <= Limits().gap for point in self.points)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in their order."""
         provider = self.market.provider_ids[self.market.decisions[self.decision].provider]
@@ -153,7 +158,11 @@ class Envelope(Answer):
         told = ", ".join(f"{name} {figure(value, 5)}" for name, value in self._others(self.best).items())
         yield f"best {what} {figure(self.best.value, 10)}, profit {figure(self.best.profit, 10)}, with {told}"
         low, high = map(figure, self.between)
-        yield f"it lies between {low} and {high}; at no value can more than {figure(self.best.upper_bound)} be earned"
+        bound = self.best.upper_bound
+        most = "" if bound is None else f"; at no value can more than {figure(bound)} be earned"
+        yield f"it lies between {low} and {high}{most}"
+        if not self.proven:
+            yield "not every point is proven to a gap of 0.0001: see their bounds"
 
     def _others(self, point: EnvelopePoint) -> dict[str, float]:
         return {name: value for name, value in point.decisions.items() if name != self.name}
