@@ -259,7 +259,9 @@ def test_draws_alike_with_several_decisions_give_the_optimum_itself(decides: str
     for price in found.by_name.values():
         assert list(price.decisions) == [decision.name for decision in market.decisions]
         assert [price.mean_profit, price.worst_profit] == pytest.approx([best.profit] * 2, rel=1e-4)
-        assert price.worst_regret <= 1e-4 * best.profit * (1 + 1e-9)
+        # A bound is a gap above what its own search found, and so may be two above what another did.
+        gaps = 2.001e-4 if price is found.central else 1.001e-4
+        assert price.worst_regret <= gaps * best.profit
     assert best.upper_bound is not None
     assert found.mean_bound == pytest.approx(best.upper_bound, rel=1e-4)
     document = found.to_dict()
