@@ -13,7 +13,7 @@ import pytest
 
 from helpers.answers import hand_answers
 from helpers.commands import in_process
-from helpers.markets import draw_market, in_other_units, one_rival
+from helpers.markets import draw_market, in_other_units, make_market, one_rival
 from prillm_or.errors import CombinationError
 from prillm_or.market.market import Market
 from prillm_or.models.formulation import Formulation
@@ -97,6 +97,61 @@ def test_a_normalised_programme_is_the_same_programme() -> None:
     ratio = (plain.rows @ there - plain.row_low)[np.isfinite(plain.row_low)]
     mine = (other.rows @ values - other.row_low)[np.isfinite(plain.row_low)]
     np.testing.assert_array_equal(np.sign(np.round(ratio, 9)), np.sign(np.round(mine, 9)))
+
+
+def seen_false(name: str) -> Market:
+    """Markets of two prices on which bounds were below what other prices earn: by 3.8e-6 (HiGHS), by 14 % (SCIP)."""
+    if name == "demands far apart":
+        return make_market(
+            user_ids=tuple("abcde"),
+            demand=[
+                226.42489546416144,
+                0.0012820366057652943,
+                4.993358065000049,
+                4.856075371614685,
+                20.455913910550553,
+            ],
+            price=[3.408956101873237, 1.2354453663144365, 4.312554606008556],
+            capacity=[65.0426928394207, 26.87129843987049, 35.02818722493678],
+            value=[0.7724582128088731, 0.0, 2.0339685207058533],
+            delay=[
+                [1.6205018283839276, 2.88930135153995, 1.7012895803806318],
+                [0.5237931503794335, 0.5814911657219601, 2.353960539180732],
+                [0.3048981960398568, 1.621602500573444, 0.2211097854938379],
+                [2.2645735576222874, 1.5762887918167965, 2.996971112308465],
+                [1.6207324429150685, 0.3759574399857043, 1.7517594441965967],
+            ],
+            leader=(1, 2),
+            price_cap=[12.0, 12.0],
+        )
+    return make_market(
+        user_ids=tuple("abcd"),
+        demand=[11.613265691567312, 71.98122760856495, 37.46731280795571, 87.98503115021745],
+        price=[2.7180571499733595, 3.159187733115956, 0.2942854880721706],
+        capacity=[57.6257709623959, 38.08839931583144, 43.65038789397625],
+        value=[1.6828026251990873, 1.5731595590996603, 0.0],
+        delay=[
+            [2.878927964564092, 1.1232951802840905, 2.140468504627533],
+            [2.156503639163625, 0.479034619693239, 1.3018710686190078],
+            [1.5293870310133002, 0.4116687626902338, 0.5990406538125581],
+            [1.0076322371479405, 1.4033890021039594, 2.832722769835502],
+        ],
+        leader=(1, 2),
+        price_cap=[159044720.55916578, 159044720.55916578],
+    )
+
+
+@pytest.mark.parametrize("solver", PROVING)
+@pytest.mark.parametrize("name", ["demands far apart", "far caps"])
+def test_no_bound_is_below_what_any_prices_earn(solver: str, name: str) -> None:
+    market = seen_false(name)
+    best = solve(market, solver="branch", gap=1e-7).profit
+    for gap in (1e-4, 1e-6):
+        found = solve(market, solver=solver, gap=gap)
+        assert found.status == "optimal"
+        assert found.upper_bound is not None
+        assert found.upper_bound >= max(best, found.profit)
+        assert found.profit >= best * (1 - gap)
 
 
 @pytest.mark.parametrize("solver", PROVING)
