@@ -104,7 +104,10 @@ class Programme:
         The claim rests on multipliers y of linear programmes: c x <= b y + sum_k d_k x_k, with the reduced costs d_k
         pushing each column to a bound. A solver is content with d_k of the wrong sign up to its dual `tolerance`, which
         costs the bound up to that times the range of column k, and it drops nodes that are better than its incumbent by
-        less. All that is added; what its presolve, cuts and propagation may round is not known, and is not.
+        less. All that is added. The tolerances of rows and of integrality cost nothing: points that break rows by less
+        are admitted besides those that keep them, which raises the optimum, and the incumbents that nodes are dropped
+        for. What may be lost where a node is taken for infeasible that is so by less than the dual tolerance times the
+        ranges, and what presolve, cuts and propagation round, is not known, and is not added.
         """
         ranges = self.high - self.low
         return self.unit * (bound + tolerance * (1 + float(ranges[np.isfinite(ranges)].sum())))
