@@ -12,6 +12,7 @@ from helpers.markets import draw_market
 from helpers.sold import sold
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
+from prillm_or.market.outside import with_outside
 from prillm_or.solvers import concave_bound
 from prillm_or.solvers.box_relaxation import Box, Relaxation
 from prillm_or.solvers.branch import Branch
@@ -63,6 +64,15 @@ def test_lists_crowds_and_tastes(decides: str) -> None:
     for seed in (20, 22, 24):
         market = sold(seed, 5, 5, leaders=1 if decides == "components" else 2, decides=decides)
         check(market, Branch().solve(market, Limits()), seed, probes=60)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "heavy", "costs"])
+def test_an_outside_option_is_no_harder_than_a_rival(kind: str) -> None:
+    for seed in range(3):
+        market = with_outside(several(kind, 6, 6, 2, seed), -1.0)
+        found = Branch().solve(market, Limits())
+        check(market, found, seed, probes=60)
+        assert found.stats["nodes"] < 200
 
 
 @pytest.mark.slow

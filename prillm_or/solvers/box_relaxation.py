@@ -30,7 +30,7 @@ from prillm_or.market.market import Array, Market, Mask
 from prillm_or.models.curvature import concavity
 from prillm_or.solvers.concave_bound import Quadratic, Rows, Solved, concave_bound, shift_of
 from prillm_or.users.laplacian import Laplacian
-from prillm_or.users.problem import UserProblem
+from prillm_or.users.problem import UserProblem, ample_provider
 from prillm_or.users.slopes import price_pull
 
 _WIDER = 1e-9
@@ -296,6 +296,7 @@ class _AffineSlacks:
         user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(self._offsets))
         self._level, self._congestion = laplacian.solve(users.demand + user, -provider)
         self._rates = _rates(users, laplacian, opened.places)
+        self._support, self._opened, self._ample = support, opened, ample_provider(users)
         self._start = box.low - at
         self._span = np.concatenate([box.length, opened.most_u])
 
@@ -311,11 +312,29 @@ class _AffineSlacks:
             own = np.flatnonzero(number >= 0)
             slope[own, k + number[own]] += 1.0
         level, offset, congestion = self._level[i], self._offsets[places], self._congestion[j]
+        constant = width * (level - offset - congestion)
+        size = np.abs(width) * (np.abs(level) + np.abs(offset) + np.abs(congestion))
+        if self._ample is not None and len(rest := np.flatnonzero((j == self._ample) & (sign > 0))):
+            constant[rest], slope[rest], size[rest] = (of[i[rest]] for of in self._at_ample())
         moved = slope[:, :k] * self._start
-        constant = width * (level - offset - congestion) + moved.sum(axis=1)
         slope *= self._span
-        size = np.abs(width) * (np.abs(level) + np.abs(offset) + np.abs(congestion)) + np.abs(moved).sum(axis=1)
-        return Rows(constant, slope, size + np.abs(slope).sum(axis=1))
+        size += np.abs(moved).sum(axis=1) + np.abs(slope).sum(axis=1)
+        return Rows(constant + moved.sum(axis=1), slope, size)
+
+    def _at_ample(self) -> tuple[Array, Array, Array]:
+        """Flows to the ample provider: what the others leave of a demand, as its own slacks have no digits for it."""
+        k, (d_level, d_congestion) = len(self._start), self._rates
+        width = np.where(self._support, self._width, 0.0)
+        width[:, self._ample] = 0.0
+        taken = width.sum(axis=1)[:, None] * d_level - width @ d_congestion
+        taken[:, :k] -= width[:, self._decided] * self._users.sensitivity
+        i, j = self._opened.places
+        others = np.flatnonzero(j != self._ample)
+        taken[i[others], k + others] += 1.0
+        parts = self._level[:, None] - self._offsets - self._congestion
+        sizes = np.abs(self._level)[:, None] + np.abs(self._offsets) + np.abs(self._congestion)
+        demand = self._users.demand
+        return demand - (width * parts).sum(axis=1), -taken, demand + (width * sizes).sum(axis=1)
 
 
 def _places(mask: Mask) -> Places:

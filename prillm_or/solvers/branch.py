@@ -63,7 +63,6 @@ _MOST_OPEN_UNCORNERED = 400
 _DOUBT = 1e-12
 _FINEST = 1e-9
 """The least gap that is worked for: an interior point method comes no nearer."""
-_ALL_DOUBT = 2.0
 _MUCH = 0.7
 _ALMOST = 0.99
 _LARGEST_SLICE, _LEAST_SLICE, _SHORTEST, _MOST_OPEN_IN_SLICES = 0.5, 0.1, 0.02, 200
@@ -273,7 +272,7 @@ class _Search:
         if bounded is None:
             return
         bound, node, relaxed = bounded
-        if bound <= self._enough or (relaxed is not None and bound - self.best.profit <= _ALL_DOUBT * relaxed.doubt):
+        if bound <= self._enough or (relaxed is not None and relaxed.bound - relaxed.doubt <= self._enough):
             self._rest = max(self._rest, bound)
         else:
             heapq.heappush(self.queue, (-bound, next(self._number), node, relaxed))

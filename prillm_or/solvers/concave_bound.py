@@ -151,7 +151,7 @@ def concave_bound(objective: Quadratic, rows: Rows, amplified: float, target: fl
     slope = linear + shift - curvature @ point + pull
     ends = np.maximum(-point * slope, (1 - point) * slope)
     value = objective.constant + (linear + shift) @ point - point @ curvature @ point / 2 + lam @ least + pull @ point
-    doubt = rounding + precision * (money + float(shift.sum()))
+    doubt = rounding + precision * (objective.size + float(shift.sum()))
     bound = float(value + ends.sum()) + doubt
     inverse = np.asarray(np.linalg.inv(curvature + flat * np.eye(count)) / _SAFE, dtype=np.float64)
     room = max(bound - target, 0.0) + flat * count
