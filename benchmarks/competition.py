@@ -103,12 +103,12 @@ def measure(quick: bool) -> Iterator[Table]:
     yield Table("best responses in turn", rows, note)
     joint = [
         _row(
-            [_grouped(market) for market in sample(8, 5, 2 if quick else 6, (shape,))], shape, False, "2+2+1 providers"
+            [_grouped(market) for market in sample(8, 5, 1 if quick else 3, (shape,))], shape, False, "2+2+1 providers"
         )
         for shape in SHAPES
     ]
     lists = [
-        [generate(8, 4, shape, seed, components=_LIST) for seed in range(1, 3 if quick else 7)] for shape in SHAPES
+        [generate(8, 4, shape, seed, components=_LIST) for seed in range(1, 2 if quick else 4)] for shape in SHAPES
     ]
     joint += [
         _row([setting_of(m) for m in ms], shape, False, "lists of 2") for ms, shape in zip(lists, SHAPES, strict=True)

@@ -161,7 +161,7 @@ class _Search:
             if not setting.several or self._deadline.passed() or found[-1].epsilon <= _NONE:
                 break
             known.append(moved)
-            begin = [*self._visited, standing.decisions]
+            begin = [near.standing.decisions for near in found]
         return min(found, key=lambda near: near.epsilon)
 
     def _play(self, prices: Array) -> tuple[Rounds, bool]:
