@@ -163,9 +163,7 @@ class _Search:
         highest, self._rest = self._rest, self._enough
         if (low > high).any():
             return
-        all_slacks = np.full(self._users.base.shape, np.inf)
-        nothing = np.zeros(all_slacks.shape, dtype=np.int8)
-        box = Box(low, high, -all_slacks, all_slacks)
+        nothing, box = np.zeros(self._users.base.shape, dtype=np.int8), self._unbounded(low, high)
         try:
             self._push(_Node(self._narrowed(box, self.best.equilibrium), nothing, self.best.equilibrium), highest)
         except KeyboardInterrupt:
@@ -288,7 +286,7 @@ class _Search:
                 return None
             box, fixed = node.box, node.fixed != 0
             if np.count_nonzero(_open(box, support) & ~fixed) > self._most_open:
-                return bound, node, None
+                return bound, self._unrelaxed(node), None
             relaxed = self._relaxation.bound(box, support, node.near.prices, fixed, self._enough)
             self.nodes += 1
             if relaxed is None:
@@ -302,6 +300,17 @@ class _Search:
                 node = replace(node, box=self._narrowed(left, near))
             elif np.count_nonzero(_open(left, support)[relaxed.pairs]) >= _MUCH * len(relaxed.broken):
                 return bound, node, relaxed
+
+    def _unrelaxed(self, node: _Node) -> _Node:
+        """A node without all that is as large as the market: there may be very many of these, and each is halved."""
+        assert self.best.equilibrium is not None, "the search has begun"
+        box = self._unbounded(node.box.low, node.box.high)
+        return replace(node, box=box, near=self.best.equilibrium)
+
+    def _unbounded(self, low: Array, high: Array) -> Box:
+        """A box with nothing known of its slacks."""
+        least, most = (np.broadcast_to(end, self._users.base.shape) for end in (-np.inf, np.inf))
+        return Box(low, high, least, most)
 
     def _look(self, decisions: Array, near: Equilibrium) -> Equilibrium:
         """The equilibrium at some decisions; where it is the best so far, climbed from."""
