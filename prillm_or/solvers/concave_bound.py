@@ -136,7 +136,8 @@ def concave_bound(objective: Quadratic, rows: Rows, amplified: float, target: fl
     # Where H is said to be concave, its doubles may not be: by a few roundings of the largest entry a row.
     shift = objective.shift + precision * count * float(np.abs(objective.bend).max(initial=0.0))
     linear, curvature = objective.linear, 2 * np.diag(shift) - objective.bend
-    money = max(objective.size, _NOTHING)
+    # Of the size that the objective itself has; what it was added up from may be far larger.
+    money = max(float(np.abs(linear).max()), float(np.abs(curvature).max()), _NOTHING)
     flat = max(_FLAT, precision * count) * max(float(np.abs(curvature).max(initial=0.0)), _FLAT * money)
     try:
         np.linalg.cholesky(curvature + flat * np.eye(count))
