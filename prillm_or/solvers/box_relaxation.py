@@ -8,9 +8,8 @@ levels l, congestion q and all slacks t = l - g - q are affine in the decisions 
     K (l, q) = (right-hand side at y) - sum_p u_p (e_i - e_j),
 
 and with w_p = u_p + a_p t_p for p in S (the flow), u_p - a_p t_p else (the reduced cost times a_p), the equilibrium is
-where u >= 0, w >= 0 and u w = 0. The relaxation asks for u >= 0 and w >= 0 alone, with the chords
-u_p / u_high + w_p / w_high <= 1 between what slacks over the box allow, for one of two objectives, each the profit at
-every equilibrium:
+where u >= 0, w >= 0 and u w = 0. The relaxation asks for u >= 0 and w >= 0 alone, u up to what slacks over the box
+allow, for one of two objectives, each the profit at every equilibrium:
 
 * profit - sum_p theta_p u_p w_p, theta_p = w_q,i / (w_p,i a_p), which pays for broken complementarity. By the identity
   of `docs/mathematics.md`, 8, it is concave where kappa <= 1; else a term is added (`concave_bound.py`);
@@ -85,12 +84,11 @@ class Relaxed:
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """The open pairs of a node: their places, whether they are in S, and the most that u and w may be."""
+    """The open pairs of a node: their places, whether they are in S, and the most that u may be."""
 
     places: Places
     used: Mask
     most_u: Array
-    most_w: Array
 
 
 class Relaxation:
@@ -138,7 +136,7 @@ class Relaxation:
         number[opened.places] = np.arange(len(opened.used))
         sellers = _places(self._leads & (support | (number >= 0)))
         flow = affine.flows(sellers, support[sellers].astype(float), number[sellers])
-        rows = _stacked(paired, held, _chords(paired, opened.most_w, self._k))
+        rows = _stacked(paired, held)
         theta = self._ratio[opened.places[0]] / self._width[opened.places] * opened.most_u
         objective = self._paid(flow, sellers, box, paired, theta)
         if objective.penalty > 0:
@@ -157,7 +155,7 @@ class Relaxation:
         width, used = self._width[places], support[places]
         flow = np.clip(width * box.slack_high[places], 0.0, self._users.demand[places[0]])
         reduced = np.maximum(width * -box.slack_low[places], 0.0)
-        return _Opened(places, used, np.where(used, reduced, flow), np.where(used, flow, reduced))
+        return _Opened(places, used, np.where(used, reduced, flow))
 
     def _relaxed(
         self, box: Box, opened: _Opened, found: Solved, paired: Rows, theta: Array, bent: Array, extra: Array
@@ -359,11 +357,3 @@ def _rates(users: UserProblem, laplacian: Laplacian, free: Places) -> tuple[Arra
     columns = k + np.arange(len(i))
     user[i, columns], provider[j, columns] = -1.0, 1.0
     return laplacian.solve_all(user, provider)
-
-
-def _chords(paired: Rows, most_w: Array, k: int) -> Rows:
-    """1 - u / u_high - w / w_high of the open pairs whose w may be above 0; u / u_high is a variable itself."""
-    tight = np.flatnonzero(most_w > 0)
-    slope = -paired.slope[tight] / most_w[tight, None]
-    slope[np.arange(len(tight)), k + tight] -= 1.0
-    return Rows(1.0 - paired.constant[tight] / most_w[tight], slope, 2.0 + paired.size[tight] / most_w[tight])
