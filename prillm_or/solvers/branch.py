@@ -20,7 +20,8 @@ narrowed, and bounded anew. So every proven gap is about the one asked for, and 
 the profit concave, and that, like McCormick's planes, costs the square of its width at most.
 
 Start: the best of today's decisions, the caps, half of them and unit costs, or given decisions, and Newton steps from
-there; a climb of `ascent.py` once the search turns out long. Cost of a node with p open pairs: an interior point method
+there; a climb of `ascent.py` once the search turns out long, and at its end, so that what is told is a local maximum
+to the last digits, also where less was asked for. Cost of a node with p open pairs: an interior point method
 in p + k variables, and one to three equilibria. The whole proof is in `docs/mathematics.md`, 17.
 """
 
@@ -103,6 +104,7 @@ class Branch:
                     ended = Ended.TIME_LIMIT
                     break
                 search.step(deadline)
+            search.climb(deadline)
         except KeyboardInterrupt:
             ended = Ended.INTERRUPTED
         stats = {"nodes": search.nodes, "nodes_left": len(search.queue)}
@@ -209,7 +211,8 @@ class _Search:
     def step(self, deadline: Deadline) -> None:
         """Open the node with the largest bound, which counts until all of its parts are bounded."""
         if self.nodes > _EASY and not self._climbed:
-            self._climb(deadline)
+            self._climbed = True
+            self.climb(deadline)
         negative, _, node, relaxed = self.queue[0]
         _log.info("%d nodes, best %.6g, bound %.6g", self.nodes, self.best.profit, self.bound)
         if relaxed is not None and len(relaxed.broken) and relaxed.broken.max() > relaxed.bent.max():
@@ -222,9 +225,9 @@ class _Search:
             self._halve(node, relaxed, -negative)
         heapq.heappop(self.queue)  # the node itself: no part of it has a larger bound, or came earlier
 
-    def _climb(self, deadline: Deadline) -> None:
-        """Climb from the best decisions to a point that nothing around it improves on: what is not easy may need it."""
-        self._climbed, at = True, self.best.equilibrium
+    def climb(self, deadline: Deadline) -> None:
+        """Climb from the best decisions to a point that nothing around it improves on."""
+        at = self.best.equilibrium
         assert at is not None, "the search has begun"
         climb = Climb(self._market, self._users, at.prices, at, deadline)
         try:
