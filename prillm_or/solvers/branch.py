@@ -21,8 +21,8 @@ the profit concave, and that, like McCormick's planes, costs the square of its w
 
 Start: the best of today's decisions, the caps, half of them and unit costs, or given decisions, and Newton steps from
 there; a climb of `ascent.py` once the search turns out long, and at its end, so that what is told is a local maximum
-to the last digits, also where less was asked for. Cost of a node with p open pairs: an interior point method
-in p + k variables, and one to three equilibria. The whole proof is in `docs/mathematics.md`, 17.
+to the last digits, also where less was asked for. Cost of a node with p open pairs: an interior point method in p + k
+variables, and one to three equilibria. The whole proof is in `docs/mathematics.md`, 17.
 """
 
 from __future__ import annotations
@@ -176,8 +176,8 @@ class _Search:
         """The whole box without slices at its sides that earn less than the best, each side in its turn."""
         near, cap = self.best.equilibrium, self._market.price_cap
         assert near is not None, "there is a profit to beat"
-        slacks, nothing = np.full(near.support.shape, np.inf), np.zeros(near.support.shape, dtype=np.int8)
-        node = _Node(self._narrowed(Box(np.zeros_like(cap), cap, -slacks, slacks), near), nothing, near)
+        nothing = np.zeros(near.support.shape, dtype=np.int8)
+        node = _Node(self._narrowed(self._unbounded(np.zeros_like(cap), cap), near), nothing, near)
         sides, shortest = np.arange(len(node.box.low)), _SHORTEST * node.box.length
         for side, upper in product(sides, (False, True)):
             share = _LARGEST_SLICE
