@@ -146,6 +146,14 @@ def test_a_cycle_is_shown_and_nothing_is_claimed() -> None:
     assert max(gain.relative_gain for gain in certificate.values()) > 1e-4, "somebody gains at any of them"
 
 
+def test_nearest_prices_within_the_tolerance_are_an_equilibrium() -> None:
+    found = find_prices(setting_of(generate(4, 3, *CYCLES)), starts=1, tolerance=1e-2)  # type: ignore[arg-type]
+    assert (found.status, found.nearest) == (Status.EQUILIBRIUM, None)
+    (only,) = found.equilibria
+    assert only.starts == ("cycle",)
+    assert 1e-8 < only.worst <= 1e-2
+
+
 def test_different_equilibria_are_all_listed() -> None:
     """A provider too dear to earn keeps any price, and its price limits what the others ask."""
     setting = setting_of(draw_market("costs", 6, 4, 5))

@@ -6,7 +6,7 @@ afresh (`unilateral.py`); the prices are an equilibrium if none is more than the
 more moves, and the rounds go on, a few times at most.
 
 Where no start ends in an equilibrium, the prices are looked for at which owners gain least (`nearest.py`), and what
-they gain there at most is proven like an equilibrium's certificate.
+they gain there at most is proven like an equilibrium's certificate. Where that is within the tolerance, it is one.
 """
 
 from __future__ import annotations
@@ -79,12 +79,16 @@ def find_prices(
     began, search = time.perf_counter(), _Search(setting, tolerance, Deadline(time_limit))
     for name, prices in _starts(setting, starts, seed, first):
         search.play_from(name, prices)
+    near = None if search.equilibria else search.nearest()
+    if near is not None and near.epsilon <= tolerance:
+        search.equilibria.append(PriceEquilibrium(near.standing, near.certificate, ("cycle",), search.rounds, False))
+        near = None
     return Competition(
         setting=setting,
         today=None if np.isnan(setting.today).any() else stand(setting, setting.today),
         equilibria=tuple(search.equilibria),
         failures=tuple(search.failures),
-        nearest=None if search.equilibria else search.nearest(),
+        nearest=near,
         turn=tuple(stand(setting, decisions) for decisions in search.turn),
         rounds=search.rounds,
         starts=starts,
