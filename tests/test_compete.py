@@ -287,14 +287,14 @@ def test_no_prices_of_an_owner_of_several_earn_more_than_its_best_response_prove
 
 
 def epsilon_on_a_grid(setting: Setting, prices: Array, points: int) -> float:
-    """The largest gain of any owner of one price over what it earns there, on prices from 0 to its cap."""
+    """The largest gain of any owner of one price on prices from 0 to its cap, in shares of what it earns there."""
     most = 0.0
     for number, (own,) in enumerate(setting.moves):
         market, found = setting.seat(number, prices), None
         now = profit_at(market, prices[[own]])
         for price in np.linspace(0.0, setting.cap[own], points):
             found = equilibrium_at(market, [price], found)
-            most = max(most, profit_of(market, [price], found.billed) / now - 1.0)
+            most = max(most, (profit_of(market, [price], found.billed) - now) / (max(now, setting.money) or 1.0))
     return most
 
 
