@@ -327,7 +327,7 @@ def test_where_rounds_cycle_the_nearest_prices_are_as_near_as_a_grid_says() -> N
 def test_nearest_prices_of_lists_and_factors_are_proven(decides: Any) -> None:
     """Wherever the rounds cycle in some random markets, moving never gains more than epsilon on a grid."""
     cycled = 0
-    for seed in range(40, 60):
+    for seed in range(40, 48):
         setting = setting_of(sold(seed, 4, 3, decides=decides, congested=True))
         found = find_prices(setting, starts=1)
         if found.nearest is None or setting.several:
