@@ -1,9 +1,10 @@
-"""Beside decisions: what explanations of one decision and of several share: slopes, and who comes and goes."""
+"""Beside decisions: what explanations of one decision and of several share: slopes, who comes and goes, rivals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from prillm_or.curves.profit_curve import PATIENCE_S, ProfitCurve, curve_between
 from prillm_or.curves.trace import SAME, Piece
 from prillm_or.curves.turns import switches_at
 from prillm_or.errors import ArgumentError, CombinationError, ConvergenceError, argument, is_number
-from prillm_or.explanation.explanation import NEAR, State, Switch
+from prillm_or.explanation.effects import Effects
+from prillm_or.explanation.explanation import NEAR, RivalPart, State, Switch
+from prillm_or.explanation.influence import chains
 from prillm_or.market.decisions import rises, what_is_set
 from prillm_or.market.market import Array, Market
 from prillm_or.result import Result
 from prillm_or.solving.recheck import decided_in
+from prillm_or.users.equilibrium import Equilibrium
 from prillm_or.users.problem import UserProblem
 
 _FLAT = 1e-12
@@ -152,3 +156,32 @@ def state_of(load: float, alone: bool, *, leaves: bool, joins: bool) -> State:
             return State.LEAVING
         return State.CAPTIVE if alone else State.SHARED
     return State.JOINING if joins else State.AWAY
+
+
+def rival_parts(
+    market: Market,
+    found: Equilibrium,
+    curves: Sequence[ProfitCurve],
+    known: Mapping[int, Effects],
+    told: Callable[[Effects], Mapping[str, Any]],
+) -> tuple[RivalPart, ...]:
+    """The rivals in the market's order, with what was worked out of some, its `price_effect` as it is told.
+
+    At a kink of a curve the pairs that change there tie users and providers, too.
+    """
+    used = found.flow > 0
+    for curve in curves:
+        for pair in switches_at(curve, float(found.prices[curve.decision])):
+            used[pair] = True
+    ways = chains(market, used)
+    return tuple(
+        RivalPart(
+            id=market.provider_ids[j],
+            load=float(found.load[j]),
+            connected=j in ways,
+            chain=ways.get(j, ()),
+            price_effect=told(known[j]) if j in known else None,
+            profit_effect=known[j].profit if j in known else None,
+        )
+        for j in market.rivals
+    )

@@ -8,13 +8,14 @@ import numpy as np
 
 from prillm_or.curves.profit_curve import LocalMaximum, ProfitCurve
 from prillm_or.curves.trace import trace
-from prillm_or.curves.turns import beside, switches_at, tolerance, using
+from prillm_or.curves.turns import beside, tolerance, using
 from prillm_or.explanation.beside import (
     Side,
     checked_decisions,
     elasticity,
     joins_at,
     leaves_at,
+    rival_parts,
     side_of,
     state_of,
     switched,
@@ -22,14 +23,13 @@ from prillm_or.explanation.beside import (
 )
 from prillm_or.explanation.derive_prices import explain_prices
 from prillm_or.explanation.effects import Best, Effects, effects, is_large, unit_price
-from prillm_or.explanation.explanation import NEAR, Explanation, Flip, RivalPart, Sides, UserPart
+from prillm_or.explanation.explanation import NEAR, Explanation, Flip, Sides, UserPart
 from prillm_or.explanation.flips import flips
-from prillm_or.explanation.influence import chains
 from prillm_or.explanation.price_parts import price_parts
 from prillm_or.explanation.prices_explanation import PricesExplanation
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.decisions import all_prices, decision_costs, per_unit
-from prillm_or.market.market import Array, Market, Mask
+from prillm_or.market.market import Array, Market
 from prillm_or.result import Result
 from prillm_or.solving.pricer import Pricer
 from prillm_or.users.certificate import certified, profit_of
@@ -111,7 +111,7 @@ def explain_price(market: Market, result: Result | None = None) -> Explanation:
         cap=cap,
         cap_binds=at_cap and above is not None and sold + (price - unit_cost) * above.slope + above.besides > 0,
         users=_user_parts(market, found, curve, of_users),
-        rivals=_rival_parts(market, found, curve, of_rivals),
+        rivals=rival_parts(market, found, [curve], of_rivals, lambda known: _of_one(known.price)),
         local_maxima=curve.local_maxima,
         flips=jumps,
         searched=curve.searched,
@@ -181,31 +181,6 @@ def _user_parts(
             )
         )
     return tuple(parts)
-
-
-def _rival_parts(
-    market: Market, found: Equilibrium, curve: ProfitCurve, known: dict[int, Effects]
-) -> tuple[RivalPart, ...]:
-    ways = chains(market, _used_around(found, curve))
-    return tuple(
-        RivalPart(
-            id=market.provider_ids[j],
-            load=float(found.load[j]),
-            connected=j in ways,
-            chain=ways.get(j, ()),
-            price_effect=_of_one(known[j].price) if j in known else None,
-            profit_effect=known[j].profit if j in known else None,
-        )
-        for j in market.rivals
-    )
-
-
-def _used_around(found: Equilibrium, curve: ProfitCurve) -> Mask:
-    """The pairs in use at the price, and at a kink those that change there."""
-    used = found.flow > 0
-    for pair in switches_at(curve, float(found.prices[0])):
-        used[pair] = True
-    return used
 
 
 def _flips(

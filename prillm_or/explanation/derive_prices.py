@@ -8,21 +8,21 @@ import numpy as np
 
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.curves.trace import trace
-from prillm_or.curves.turns import beside, switches_at, tolerance, using
+from prillm_or.curves.turns import beside, tolerance, using
 from prillm_or.explanation.beside import (
     Side,
     checked_decisions,
     elasticity,
     joins_at,
     leaves_at,
+    rival_parts,
     side_of,
     state_of,
     switched,
     traced,
 )
 from prillm_or.explanation.effects import Best, Effects, effects
-from prillm_or.explanation.explanation import NEAR, Change, RivalPart, Sides
-from prillm_or.explanation.influence import chains
+from prillm_or.explanation.explanation import NEAR, Change, Sides
 from prillm_or.explanation.prices_explanation import (
     DecisionPart,
     OneOfMany,
@@ -69,7 +69,7 @@ def explain_prices(market: Market, result: Result | None = None) -> PricesExplan
         pairs=_pairs(elasticities),
         decisions=parts,
         users=_users(market, found, curves, of_users),
-        rivals=_rivals(market, found, curves, of_rivals),
+        rivals=rival_parts(market, found, curves, of_rivals, lambda known: _by_name(market, known)),
         one_of_many=tuple(_many(market, found)),
         notes=tuple(f"{line[0].upper()}{line[1:]}." for line in many_in_words(market, found)),
         units=market.units,
@@ -238,27 +238,6 @@ def _turn(found: Equilibrium, curve: ProfitCurve, turns: list[tuple[float, bool]
 
 def _by_name(market: Market, known: Effects) -> dict[str, dict[str, float]]:
     return {key: by_decision(market, change) for key, change in known.price.items()}
-
-
-def _rivals(
-    market: Market, found: Equilibrium, curves: list[ProfitCurve], known: dict[int, Effects]
-) -> tuple[RivalPart, ...]:
-    used = found.flow > 0
-    for curve in curves:
-        for pair in switches_at(curve, _value(found, curve)):
-            used[pair] = True
-    ways = chains(market, used)
-    return tuple(
-        RivalPart(
-            id=market.provider_ids[j],
-            load=float(found.load[j]),
-            connected=j in ways,
-            chain=ways.get(j, ()),
-            price_effect=_by_name(market, known[j]) if j in known else None,
-            profit_effect=known[j].profit if j in known else None,
-        )
-        for j in market.rivals
-    )
 
 
 def _many(market: Market, found: Equilibrium) -> list[OneOfMany]:

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prillm_or.explanation.words import MOST_NAMED, RAISED, SAME_PROFIT, and_more, at_price, counted, listed
+from prillm_or.explanation.words import (
+    MOST_NAMED,
+    SAME_PROFIT,
+    and_more,
+    at_price,
+    counted,
+    listed,
+    rivals_in_words,
+)
 from prillm_or.output.numbers import figure, rounded_percent, signed
 
 if TYPE_CHECKING:
+    from prillm_or.explanation.explanation import RivalPart
     from prillm_or.explanation.prices_explanation import DecisionPart, Pair, PricesExplanation, UserOfPrices
 
 _MOST_PAIRS = 2
@@ -133,23 +142,12 @@ def _turns(explanation: PricesExplanation, part: DecisionPart) -> Iterator[str]:
 
 
 def _rivals(explanation: PricesExplanation) -> Iterator[str]:
-    apart = [rival.id for rival in explanation.rivals if not rival.connected]
-    tied, of = len(explanation.rivals) - len(apart), len(explanation.rivals)
-    if tied:
-        yield f"{tied} of {of} {'rival is' if of == 1 else 'rivals are'} tied to it through users they share."
-    if apart:
-        yield f"Without influence while everyone uses whom they use now: {listed(apart)}."
-    strongest = max(explanation.rivals, key=lambda rival: rival.largest_effect)
-    if strongest.price_effect and strongest.profit_effect and strongest.largest_effect > 0:
-        profits = strongest.profit_effect
-        key = max(profits, key=lambda key: abs(profits[key]))
-        moves = sorted(strongest.price_effect[key].items(), key=lambda move: -abs(move[1]))
+    def named(key: str) -> str:
+        return "prices" if key == "price" and explanation.billed is not None else key
+
+    def moved(rival: RivalPart, key: str) -> str:
+        moves = sorted((rival.price_effect or {})[key].items(), key=lambda move: -abs(move[1]))
         told = ", ".join(f"{name} {signed(change)}" for name, change in moves[:MOST_NAMED])
-        what = "prices" if key == "price" and explanation.billed is not None else key
-        yield (
-            f"The rival that matters most is {strongest.id}: with its {what} {RAISED[key]} the best "
-            f"{explanation.what}s would change ({told}{and_more(moves)}) and the profit by {signed(profits[key])}."
-        )
-    known = [part.profit_effect is not None for parts in (explanation.users, explanation.rivals) for part in parts]
-    if not all(known):
-        yield f"In a market of this size effects were worked out for the {sum(known)} that move its profit most."
+        return f"{explanation.what}s would change ({told}{and_more(moves)})"
+
+    return rivals_in_words(explanation, named, moved)

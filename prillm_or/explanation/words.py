@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prillm_or.output.numbers import figure, rounded_percent, signed
 
 if TYPE_CHECKING:
-    from prillm_or.explanation.explanation import Explanation, Flip, UserPart
+    from prillm_or.explanation.explanation import Explanation, Flip, RivalPart, UserPart
+    from prillm_or.explanation.prices_explanation import PricesExplanation
 
 MOST_NAMED = 5
 _SAME_SIDES = 1e-6
@@ -158,10 +159,19 @@ def _joining(explanation: Explanation) -> Iterator[str]:
 
 
 def _rivals(explanation: Explanation) -> Iterator[str]:
+    def moved(rival: RivalPart, key: str) -> str:
+        return f"{explanation.what} would change by {signed((rival.price_effect or {})[key])}"
+
+    return rivals_in_words(explanation, lambda key: _key(explanation, key), moved)
+
+
+def rivals_in_words(
+    explanation: Explanation | PricesExplanation, named: Callable[[str], str], moved: Callable[[RivalPart, str], str]
+) -> Iterator[str]:
+    """Say how many rivals matter, and which most; what its figure of a key is called, and what that moves, is given."""
     apart = [rival.id for rival in explanation.rivals if not rival.connected]
-    tied = len(explanation.rivals) - len(apart)
+    tied, of = len(explanation.rivals) - len(apart), len(explanation.rivals)
     if tied:
-        of = len(explanation.rivals)
         yield f"{tied} of {of} {'rival is' if of == 1 else 'rivals are'} tied to it through users they share."
     if apart:
         yield f"Without influence while everyone uses whom they use now: {listed(apart)}."
@@ -171,9 +181,8 @@ def _rivals(explanation: Explanation) -> Iterator[str]:
         profits = strongest.profit_effect
         key = max(profits, key=lambda key: abs(profits[key]))
         yield (
-            f"The rival that matters most is {strongest.id}: with its {_key(explanation, key)} {RAISED[key]} the best "
-            f"{explanation.what} would change by {signed(strongest.price_effect[key])} and the profit by "
-            f"{signed(profits[key])}."
+            f"The rival that matters most is {strongest.id}: with its {named(key)} {RAISED[key]} the best "
+            f"{moved(strongest, key)} and the profit by {signed(profits[key])}."
         )
     known = [part.profit_effect is not None for parts in (explanation.users, explanation.rivals) for part in parts]
     if not all(known):

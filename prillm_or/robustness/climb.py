@@ -19,7 +19,7 @@ import numpy as np
 from prillm_or.curves.profit_curve import curve_between
 from prillm_or.market.market import Array, Market
 from prillm_or.robustness.best import best_mean, best_worst, is_better
-from prillm_or.solvers.incumbent import Incumbent
+from prillm_or.solvers.incumbent import Incumbent, newton_step
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium
 
@@ -93,11 +93,7 @@ class Climb:
         both = [slopes.derivatives(one) for slopes, one in zip(self._slopes, found, strict=True)]
         gradient = np.mean([one for one, _ in both], axis=0)
         bend = np.mean([slopes + slopes.T for _, slopes in both], axis=0)
-        at = found[0].prices
-        free = ~((at <= 0) & (gradient < 0) | (at >= self._cap) & (gradient > 0))
-        step = np.zeros(len(at))
-        step[free] = -np.linalg.lstsq(bend[np.ix_(free, free)], gradient[free], rcond=None)[0]
-        return step
+        return newton_step(gradient, bend, found[0].prices, self._cap)
 
     def _tangent_step(self, found: Sequence[Equilibrium], region: float) -> Array:
         """What raises the lowest of all tangents most, each decision moving by no more than `region` of its cap."""

@@ -65,10 +65,7 @@ class Incumbent:
             assert self.equilibrium is not None, "offer prices before polishing them"
             start, profit = self.equilibrium, self.profit
             gradient, slopes = self.derivatives(start)
-            free = ~((start.prices <= 0) & (gradient < 0) | (start.prices >= cap) & (gradient > 0))
-            curvature = (slopes + slopes.T)[np.ix_(free, free)]
-            step = np.zeros(len(cap))
-            step[free] = -np.linalg.lstsq(curvature, gradient[free], rcond=None)[0]
+            step = newton_step(gradient, slopes + slopes.T, start.prices, cap)
             for length in (1.0, 0.5, 0.25):
                 self.offer(start.prices + length * step)
                 if self.profit > profit:
@@ -97,3 +94,11 @@ class Incumbent:
             self.offer(prices - step * cap)
             if step and not self.market.plain:
                 self.offer(prices + step * cap)
+
+
+def newton_step(gradient: Array, curvature: Array, at: Array, cap: Array) -> Array:
+    """To where a quadratic is level, of the decisions, shape (k,), that neither 0 nor a cap holds back."""
+    free = ~((at <= 0) & (gradient < 0) | (at >= cap) & (gradient > 0))
+    step = np.zeros(len(at))
+    step[free] = -np.linalg.lstsq(curvature[np.ix_(free, free)], gradient[free], rcond=None)[0]
+    return step
