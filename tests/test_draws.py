@@ -87,12 +87,14 @@ def test_a_market_with_groups_that_does_not_weigh_delays_does_not_tell_them() ->
 @pytest.mark.parametrize("groups", [1, 2])
 def test_draws_on_file_are_read_back(groups: int, tmp_path: Path) -> None:
     plain = replace(wanted_of_their_own(4, 5, 9, groups), price_factor=np.ones(4))
-    draws = Draws("known", wanted_of_their_own(4, 5, 1, groups), (wanted_of_their_own(4, 5, 2, groups), plain))
+    drawn = (wanted_of_their_own(4, 5, 2, groups), plain)
+    draws = Draws("known", wanted_of_their_own(4, 5, 1, groups), drawn, (wanted_of_their_own(4, 5, 3, groups),))
     write_draws(draws, tmp_path / "draws.json")
     read = read_draws(tmp_path / "draws.json")
     assert read.name == "known"
-    assert len(read.drawn) == 2
-    for one, other in zip((read.centre, *read.drawn), (draws.centre, *draws.drawn), strict=True):
+    assert [len(read.drawn), len(read.profile)] == [2, 1]
+    pairs = zip((read.centre, *read.drawn, *read.profile), (draws.centre, *drawn, *draws.profile), strict=True)
+    for one, other in pairs:
         for name in one.__dataclass_fields__:
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
@@ -111,6 +113,14 @@ def test_faults_of_a_file_of_draws_are_named(tmp_path: Path) -> None:
     assert 'format: expected "prillm-or/draws@1", got "prillm-or/fit@1"' in refusal(format="prillm-or/fit@1")
     assert "draws[0].values: expected 5 numbers, got 1" in refusal(draws=[good["draws"][0] | {"values": [1.0]}])
     assert "draws[0].delay: expected a number >= 0, got -1" in refusal(draws=[good["draws"][0] | {"delay": -1.0}])
+    assert "profile[0].delay: expected a number >= 0, got -1" in refusal(profile=[good["draws"][0] | {"delay": -1.0}])
+    for own, said in (
+        ({"dispersion_factors": [1.0]}, "dispersion_factors: expected 4 numbers, got 1"),
+        ({"provider_dispersions": [1.0]}, "provider_dispersions: expected 5 numbers, got 1"),
+        ({"user_values": {"u1": [1.0]}}, "user_values: expected 5 numbers for each"),
+        ({"user_values": {"x": [1.0] * 5}}, "user_values: expected names of users"),
+    ):
+        assert f"profile[0].{said}" in refusal(profile=[good["draws"][0] | own])
     assert "draws[0].group_values" in refusal(draws=[good["draws"][0] | {"group_values": {}}])
     assert "groups: expected for each user" in refusal(groups={"u1": "a"})
     assert "users[1]" in refusal(users=["u1", "u1", "u3", "u4"])

@@ -1,7 +1,8 @@
 """Draws as JSON: the preferences that a bootstrap drew, written beside the fit, read to price over them.
 
 `{"format": "prillm-or/draws@1", "name", "users": [ids], "providers": [ids], "groups": {user: group},
-"centre": {...}, "draws": [{...}, ...]}`, where the fitted preferences and each draw are
+"centre": {...}, "draws": [{...}, ...], "profile": [{...}, ...]}`, where the fitted preferences, each draw and each
+point of the profile set are
 
 `{"congestion", "delay", "values": [one for each provider], "price_factors": [one for each user],
 "congestion_factors": [one for each user], "group_values": {group: [one for each provider]}, "dispersion",
@@ -9,7 +10,7 @@
 "user_values": {user: [one for each provider]}}`
 
 in the meaning of `Preferences`; factors that are all 1, groups, their values, those of users (what they add to the
-common ones) and a dispersion of 0 are left out.
+common ones), a dispersion of 0 and a profile without points are left out.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class _DrawsFile(Part):
     groups: dict[Text, Text] = Field(default_factory=dict)
     centre: _Drawn
     draws: list[_Drawn] = Field(min_length=1)
+    profile: list[_Drawn] = Field(default_factory=list)
 
 
 def write_draws(draws: Draws, path: str | os.PathLike[str]) -> None:
@@ -75,7 +77,7 @@ def write_draws(draws: Draws, path: str | os.PathLike[str]) -> None:
         When the file cannot be written.
     """
     centre = draws.centre
-    grouped = any(preferences.group_value.any() for preferences in (centre, *draws.drawn))
+    grouped = any(preferences.group_value.any() for preferences in (centre, *draws.drawn, *draws.profile))
     head: dict[str, object] = {
         "format": DRAWS_FORMAT,
         "name": draws.name,
@@ -87,8 +89,10 @@ def write_draws(draws: Draws, path: str | os.PathLike[str]) -> None:
         head["groups"] = {user: centre.group_ids[group] for user, group in named}
     lines = [f"  {_text(key)}: {_text(value)}" for key, value in head.items()]
     lines.append(f'  "centre": {_text(_document(centre, grouped))}')
-    drawn = ",\n".join(f"    {_text(_document(preferences, grouped))}" for preferences in draws.drawn)
-    lines.append(f'  "draws": [\n{drawn}\n  ]')
+    for key, several in (("draws", draws.drawn), ("profile", draws.profile)):
+        if several:
+            listed = ",\n".join(f"    {_text(_document(preferences, grouped))}" for preferences in several)
+            lines.append(f"  {_text(key)}: [\n{listed}\n  ]")
     replace_file(Path(path), ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
@@ -114,8 +118,8 @@ def read_draws(path: str | os.PathLike[str]) -> Draws:
     if parsed is None or faults.lines():
         raise DrawsError("\n".join(f"{path}: {line}" for line in faults.lines()))
     groups = tuple(parsed.centre.group_values) or (EVERYONE,)
-    centre, *drawn = (_preferences(parsed, one, groups) for one in (parsed.centre, *parsed.draws))
-    return Draws(parsed.name, centre, tuple(drawn))
+    drawn, profile = (tuple(_preferences(parsed, one, groups) for one in few) for few in (parsed.draws, parsed.profile))
+    return Draws(parsed.name, _preferences(parsed, parsed.centre, groups), drawn, profile)
 
 
 def load_draws(place: str | os.PathLike[str], market: Market, count: int | None = None) -> tuple[Market, ...]:
@@ -183,12 +187,18 @@ def _check_sizes(parsed: _DrawsFile, faults: Faults) -> None:
     groups = list(parsed.centre.group_values)
     if set(parsed.groups) != set(parsed.users if groups else ()) or not set(parsed.groups.values()) <= set(groups):
         faults.add(("groups",), "expected for each user one of the groups of centre.group_values")
-    sizes = {"values": parsed.providers, "price_factors": parsed.users, "congestion_factors": parsed.users}
-    for where, drawn in ((("centre",), parsed.centre), *((("draws", k), one) for k, one in enumerate(parsed.draws))):
+    sizes = {"values": parsed.providers, "provider_dispersions": parsed.providers}
+    sizes |= {f"{kind}_factors": parsed.users for kind in ("price", "congestion", "dispersion")}
+    listed = [((key, k), one) for key in ("draws", "profile") for k, one in enumerate(getattr(parsed, key))]
+    for where, drawn in ((("centre",), parsed.centre), *listed):
         for key, names in sizes.items():
             numbers = getattr(drawn, key)
             if numbers is not None and len(numbers) != len(names):
                 faults.add((*where, key), f"expected {len(names)} numbers, got {len(numbers)}", key, "size")
+        if not set(drawn.user_values) <= set(parsed.users):
+            faults.add((*where, "user_values"), "expected names of users", "users")
+        elif any(len(numbers) != len(parsed.providers) for numbers in drawn.user_values.values()):
+            faults.add((*where, "user_values"), f"expected {len(parsed.providers)} numbers for each", "users", "size")
         if list(drawn.group_values) != groups:
             faults.add((*where, "group_values"), "expected the groups of centre.group_values", "groups")
         elif any(len(numbers) != len(parsed.providers) for numbers in drawn.group_values.values()):

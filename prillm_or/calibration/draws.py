@@ -28,11 +28,14 @@ class Draws:
         The fitted preferences.
     drawn
         What the bootstrap drew, in its order.
+    profile
+        Points of the profile set: preferences along what the data leave open, none of which they tell from the best.
     """
 
     name: str
     centre: Preferences
     drawn: tuple[Preferences, ...]
+    profile: tuple[Preferences, ...] = ()
 
 
 def drawn_markets(draws: Draws, market: Market, count: int) -> tuple[Market, ...]:
