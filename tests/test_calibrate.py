@@ -153,6 +153,9 @@ def test_standard_output_holds_nothing_but_json_in_a_real_process(tmp_path: Path
         (("--warm", "missing.json"), "missing.json: cannot be read"),
         (("--draws", "-1"), "--draws"),
         (("--half-life", "0"), "--half-life"),
+        (("--elasticity", "1.1"), "--elasticity 1.1: expected E or E:SE, a number < 0"),
+        (("--elasticity", "-1.1:0"), "--elasticity -1.1:0: expected E or E:SE"),
+        (("--elasticity", "-1.1:some"), "its standard error > 0"),
     ],
 )
 def test_mistakes_end_with_2_one_clear_line_and_nothing_written(

@@ -2,7 +2,8 @@
 
 Each draw gives every day (with few days: every user of every day) a random weight, exponential with mean 1, and fits
 again from where the fit stands (the Bayesian bootstrap): no day is left out altogether, so that what the days together
-can tell, each draw can tell. Days are drawn as wholes since all flows of a day share its noise through the loads.
+can tell, each draw can tell. Days are drawn as wholes since all flows of a day share its noise through the loads. An
+elasticity known from elsewhere (`anchor.py`) is drawn from its normal distribution.
 Deviations from the fit are widened by sqrt((T + 1) / (T - 1)) t / z: of a mean of T days the draws have the variance
 sum (x - mean)^2 / (T (T + 1)) where T (T - 1) is unbiased, and a spread known from T days only calls for Student's
 quantiles. Only differences of values mean anything: in all draws the reference, the provider most used, is held at its
@@ -78,7 +79,8 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
     drawn: list[Preferences] = []
     for number in range(draws):
         weight = random.exponential(size=(shape[0], 1) if by_day else shape) * fit.weight
-        again = fit_days(fit.days, fit.parameters, fit.shrinkage, weight, start=fit.theta)
+        anchor = fit.anchor and replace(fit.anchor, elasticity=random.normal(fit.anchor.elasticity, fit.anchor.error))
+        again = fit_days(fit.days, fit.parameters, fit.shrinkage, weight, fit.theta, anchor=anchor)
         drawn.append(again.preferences)
         _log.info("bootstrap: draw %d of %d", number + 1, draws)
     wider = _widening(days_seen if by_day else int(np.count_nonzero(seen)))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import least_squares
 
+from prillm_or.calibration.anchor import Anchor
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.initial import initial_values
 from prillm_or.calibration.misfit import OWN, Misfit
@@ -55,6 +56,8 @@ class Fit:
         What was minimised, at its end.
     theta
         The vector that `parameters` unpack.
+    anchor
+        The elasticity known from elsewhere that the fit was to come close to, if any.
     """
 
     preferences: Preferences
@@ -64,12 +67,19 @@ class Fit:
     weight: Array
     misfit: float
     theta: Array
+    anchor: Anchor | None = None
 
     @property
     def missed(self) -> float:
         """1 - R^2 of the flows seen: the misfit without anything that shrinks."""
         missed = Misfit(self.parameters, self.days, self.weight, 0.0, self.theta, 0.0).residuals(self.theta)
         return float(missed @ missed)
+
+    @property
+    def noise(self) -> float:
+        """Variance of the noise of a flow seen in units of the misfit, as `anchor.py` estimates it."""
+        common = self.parameters.size - len(self.parameters.shrunk)
+        return self.missed / max(int(self.days.train.sum()) - common, 1)
 
 
 class CutShortError(KeyboardInterrupt):
@@ -86,6 +96,7 @@ def fit_days(
     shrinkage: float = 0.0,
     weight: Array | None = None,
     start: Array | None = None,
+    anchor: Anchor | None = None,
 ) -> Fit:
     """Find the preferences with the least misfit.
 
@@ -97,6 +108,8 @@ def fit_days(
         Shape (T, n), how much each user's day counts; None counts all alike.
     start
         Theta to start from, such as that of a fit of the days before: no other start is tried then.
+    anchor
+        An elasticity known from elsewhere, to come close to as to one more observation.
 
     Raises
     ------
@@ -104,17 +117,21 @@ def fit_days(
         On Ctrl-C during the search.
     """
     if start is not None:
-        return _Search(days, parameters, _weights(days, weight)).descend(shrinkage, start)
-    return fit_path(days, parameters, (shrinkage,), weight)[-1]
+        return _Search(days, parameters, _weights(days, weight), anchor).descend(shrinkage, start)
+    return fit_path(days, parameters, (shrinkage,), weight, anchor)[-1]
 
 
 def without_price(fit: Fit) -> Fit:
     """The fit as it goes on when what is a user's own costs next to nothing, and nothing is pulled."""
-    return _Search(fit.days, fit.parameters, fit.weight).descend(0.0, fit.theta, _NEXT_TO_NOTHING)
+    return _Search(fit.days, fit.parameters, fit.weight, fit.anchor).descend(0.0, fit.theta, _NEXT_TO_NOTHING)
 
 
 def fit_path(
-    days: Days, parameters: Parameters, shrinkages: Sequence[float] = SHRINKAGES, weight: Array | None = None
+    days: Days,
+    parameters: Parameters,
+    shrinkages: Sequence[float] = SHRINKAGES,
+    weight: Array | None = None,
+    anchor: Anchor | None = None,
 ) -> list[Fit]:
     """Fits for several shrinkages, strong to weak, each started where the one before it ended.
 
@@ -125,7 +142,7 @@ def fit_path(
     dispersion = s.dispersion and DISPERSIONS[0]
     common = replace(s, own_congestion=False, own_price=False, own_values=False, groups={}, dispersion=dispersion)
     alike = parameters_of(common, days, parameters.user_ids, parameters.provider_ids, "common")
-    search, starts = _Search(days, alike, weight), starting_points(days, alike)
+    search, starts = _Search(days, alike, weight, anchor), starting_points(days, alike)
     wanted = sorted(set(shrinkages), reverse=True)
     fits: list[Fit] = []
     if not parameters.specification.own:
@@ -135,7 +152,7 @@ def fit_path(
     # Stronger shrinkages than those asked for come first, if only as steps on the way: their ends are not returned.
     path = [shrinkage for shrinkage in SHRINKAGES if shrinkage > wanted[0]] + wanted
     theta = parameters.pack(search.best(path[0], starts).preferences)
-    search = _Search(days, parameters, weight)
+    search = _Search(days, parameters, weight, anchor)
     for own in _OWN_PATH:
         theta = search.descend(path[0], theta, own).theta
     for shrinkage in path:
@@ -197,6 +214,7 @@ class _Search:
     days: Days
     parameters: Parameters
     weight: Array
+    anchor: Anchor | None
 
     def best(self, shrinkage: float, starts: Sequence[Array]) -> Fit:
         """The best end over all starts; a few steps of each decide who goes on."""
@@ -212,7 +230,7 @@ class _Search:
         """Least squares from one point."""
         low, high = self.parameters.bounds()
         theta = np.clip(theta, low, high)  # a start by the linear programme or of another day knows no bounds
-        misfit = Misfit(self.parameters, self.days, self.weight, shrinkage, theta, own)
+        misfit = Misfit(self.parameters, self.days, self.weight, shrinkage, theta, own, self.anchor)
         best: list[tuple[float, Array]] = []
 
         def residuals(theta: Array) -> Array:
@@ -249,4 +267,5 @@ class _Search:
             weight=self.weight,
             misfit=misfit,
             theta=np.asarray(theta, dtype=np.float64),
+            anchor=self.anchor,
         )

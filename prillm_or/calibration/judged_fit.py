@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from prillm_or.calibration.anchor import Anchor
 from prillm_or.calibration.baselines import NotApplicableError, baseline_flows
 from prillm_or.calibration.bootstrap import Intervals, bootstrap
 from prillm_or.calibration.calibration import OURS, Calibration, MethodScores
@@ -23,6 +24,7 @@ from prillm_or.calibration.scores import Scores, scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice, choose_shrinkage
 from prillm_or.calibration.specification import Specification, parameters_of
 from prillm_or.calibration.weighting import decayed, trusted
+from prillm_or.errors import ObservationsError
 from prillm_or.market.market import Array, Mask
 
 _log = logging.getLogger(__name__)
@@ -55,6 +57,9 @@ class Options:
         Bootstrap draws for intervals; 0 for none.
     seed
         Of draws, folds and baselines.
+    elasticity
+        Own-price elasticity of the leader's providers, of all where there is no leader, known from elsewhere, with its
+        standard error.
     """
 
     specification: Specification = field(default_factory=Specification)
@@ -65,6 +70,7 @@ class Options:
     baselines: Sequence[str] = ("independence",)
     draws: int = 0
     seed: int = 0
+    elasticity: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +154,7 @@ def _fit(
     observations: Observations, days: Days, options: Options, earlier: Earlier | None
 ) -> tuple[Fit, ShrinkageChoice | None]:
     specification = replace(options.specification, families=observations.families)
+    meant = priced(observations) if options.elasticity else ()
     users, providers = observations.user_ids, observations.provider_ids
     parameters = parameters_of(specification, days, users, providers, observations.name)
     weight = np.ones(days.demand.shape)
@@ -168,7 +175,34 @@ def _fit(
         )
         shrinkage = choice.shrinkage
     fit = fit_days(days, parameters, shrinkage, weight, start)
-    return (_robust(fit, weight) if options.robust else fit), choice
+    fit = _robust(fit, weight) if options.robust else fit
+    if options.elasticity:
+        fit = _anchored(fit, Anchor(meant, *options.elasticity, fit.noise))
+    return fit, choice
+
+
+def _anchored(fit: Fit, anchor: Anchor) -> Fit:
+    """The better of the fits from where the one without the anchor ended and from everywhere."""
+    starts = (fit.theta, None)
+    fits = [fit_days(fit.days, fit.parameters, fit.shrinkage, fit.weight, start, anchor) for start in starts]
+    return min(fits, key=lambda one: one.misfit)
+
+
+def priced(observations: Observations) -> tuple[int, ...]:
+    """Positions of the providers whose elasticity is meant by one number: the leader's, all where there is none.
+
+    Raises
+    ------
+    ObservationsError
+        When none of them has a price > 0.
+    """
+    leader = observations.leader
+    names = observations.provider_ids if leader is None else leader.providers
+    places = tuple(observations.provider_ids.index(name) for name in names)
+    if not np.nan_to_num(observations.price[:, list(places)]).any():
+        what = "providers are free" if leader is None else f"{', '.join(names)}: free"
+        raise ObservationsError("elasticity", [f"{what} on all days: without a price there is no elasticity"])
+    return places
 
 
 def _robust(fit: Fit, weight: Array) -> Fit:

@@ -5,6 +5,7 @@ With weights omega_ti of days and users, the cells C that may be seen, and V = s
     sum_C omega (f*_tij(theta) - f_tij)^2 / V                   without more it is 1 - R^2 of the flows seen
     + kappa sum omega (f*_tij(theta) - D_ti s_tj)^2 / V         over all cells: s is the market share
     + OWN sum_k theta_k^2                                       over what is a user's own
+    + noise ((E(theta) - E_0) / SE)^2                           where an elasticity is known, `anchor.py`
     + 1e-16 |theta - theta_0|^2.
 
 The second sum pulls the flows towards independence, demand x market share, which no preference is needed for: kappa is
@@ -27,6 +28,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from prillm_or.calibration.anchor import Anchor, Response
 from prillm_or.calibration.days import Days, independent_flows
 from prillm_or.calibration.specification import Parameters
 from prillm_or.market.market import Array
@@ -53,6 +55,8 @@ class Misfit:
         theta_0.
     own
         OWN, or another price of what is a user's own.
+    anchor
+        An elasticity known from elsewhere.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Misfit:
         shrinkage: float = 0.0,
         start: Array | None = None,
         own: float = OWN,
+        anchor: Anchor | None = None,
     ) -> None:
         self._parameters, self._days = parameters, days
         self._seen = days.flow[days.train]
@@ -77,7 +82,11 @@ class Misfit:
         self._pulled = days.cells if shrinkage > 0 else np.zeros_like(days.cells)
         self._independent = independent_flows(days)[self._pulled]
         self._pull = np.sqrt(shrinkage * by_cell[self._pulled] / variation)
-        # The residuals of the last two sums are linear in theta, so that their derivatives are the same everywhere.
+        self._anchor = anchor
+        if anchor is not None:
+            self._response = Response(parameters, days, anchor.providers)
+            self._anchoring = np.sqrt(anchor.noise) / anchor.error
+        # The residuals of the other two sums are linear in theta, so that their derivatives are the same everywhere.
         self._own = np.zeros((len(parameters.shrunk), parameters.size))
         self._own[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(own)
         self._stay = np.sqrt(_STAY) * np.eye(parameters.size)
@@ -86,17 +95,27 @@ class Misfit:
         self._theta: Array | None = None
 
     def residuals(self, theta: Array) -> Array:
-        """Their squares sum to the misfit: cells seen, cells pulled, what is a user's own."""
+        """Their squares sum to the misfit: cells seen, cells pulled, what is a user's own, the elasticity."""
         flow = self.flow(theta)
         missed = (flow[self._days.train] - self._seen) * self._unit
         pulled = (flow[self._pulled] - self._independent) * self._pull
-        return np.concatenate([missed, pulled, self._own @ theta, self._stay @ (theta - self._start)])
+        return np.concatenate(
+            [missed, pulled, self._own @ theta, self._stay @ (theta - self._start), self._off_anchor(theta)]
+        )
 
     def jacobian(self, theta: Array) -> Array:
         """Derivatives of the residuals by theta."""
         changes = self.flow_changes(theta)
         seen, pulled = changes[self._days.train], changes[self._pulled]
-        return np.concatenate([seen * self._unit[:, None], pulled * self._pull[:, None], self._own, self._stay])
+        anchored = [self._anchoring * self._response.changes(theta)[None]] if self._anchor else []
+        return np.concatenate(
+            [seen * self._unit[:, None], pulled * self._pull[:, None], self._own, self._stay, *anchored]
+        )
+
+    def _off_anchor(self, theta: Array) -> Array:
+        if self._anchor is None:
+            return np.empty(0)
+        return np.array([self._anchoring * (self._response.at(theta) - self._anchor.elasticity)])
 
     def flow_changes(self, theta: Array) -> Array:
         """Derivatives of the flows by theta, shape (T, n, m, P)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from prillm_or.errors import ArgumentError, argument, check_count, check_number, checked_list, need_packages
@@ -29,6 +30,7 @@ def calibrate(
     capacity_of_load: bool = False,
     half_life: float | None = None,
     robust: bool = False,
+    elasticity: float | str | None = None,
     holdout: str | None = None,
     baselines: Sequence[str] | None = None,
     draws: int = 200,
@@ -59,6 +61,10 @@ def calibrate(
         Days after which a day counts half; None counts all alike.
     robust
         Whether days unlike the others count less.
+    elasticity
+        Own-price elasticity of the leader's providers weighted by revenue, of all where there is no leader, known from
+        elsewhere: -1.1, or with its standard error "-1.1:0.3"; without one, 30 % of it. One more observation of the
+        fit.
     holdout
         Judge by what is not fitted: `days:7`, `users:ID,ID` or `cells:0.2`.
     baselines
@@ -93,7 +99,18 @@ def calibrate(
 
     earlier = None if warm is None else read_earlier(warm)
     options = _options(
-        own, groups, dispersion, congestion, shrinkage, capacity_of_load, half_life, robust, baselines, draws, seed
+        own,
+        groups,
+        dispersion,
+        congestion,
+        shrinkage,
+        capacity_of_load,
+        half_life,
+        robust,
+        elasticity,
+        baselines,
+        draws,
+        seed,
     )
     if isinstance(observations, (str, os.PathLike)):
         observations = read_observations(observations)
@@ -116,6 +133,7 @@ def _options(
     capacity_of_load: bool,
     half_life: float | None,
     robust: bool,
+    elasticity: float | str | None,
     baselines: Sequence[str] | None,
     draws: int,
     seed: int,
@@ -156,6 +174,7 @@ def _options(
         baselines=tuple(dict.fromkeys(names)),
         draws=draws,
         seed=seed,
+        elasticity=None if elasticity is None else _elasticity(elasticity),
     )
 
 
@@ -182,3 +201,21 @@ def _shrinkage(given: float | str | None) -> float | None:
     if not 0 <= kappa < float("inf"):
         raise ArgumentError(f"{argument('shrinkage', given)}: expected auto or a number >= 0")
     return kappa
+
+
+def _elasticity(given: float | str) -> tuple[float, float]:
+    """E and SE of -1.1 or "-1.1:0.3"."""
+    from prillm_or.calibration.anchor import RELATIVE_ERROR
+
+    text, colon, error = str(given).partition(":")
+    try:
+        known = float(text)
+        spread = float(error) if colon else -RELATIVE_ERROR * known
+    except ValueError:
+        known = spread = 0.0
+    if not (isfinite(known) and isfinite(spread) and known < 0 < spread):
+        raise ArgumentError(
+            f"{argument('elasticity', given)}: expected E or E:SE, a number < 0, as -1.1 for loads that fall by 1.1 % "
+            "where a price rises by 1 %, and its standard error > 0"
+        )
+    return known, spread

@@ -51,6 +51,13 @@ def command(
         float | None, typer.Option(metavar="DAYS", min=0.01, help="A day this much older counts half.")
     ] = None,
     robust: Annotated[bool, typer.Option("--robust", help="Days unlike the others count less.")] = False,
+    elasticity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="E[:SE]",
+            help="Own-price elasticity known from elsewhere, and its standard error (30 %).",
+        ),
+    ] = None,
     warm: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Start from an earlier fit.json and keep its shrinkage.")
     ] = None,
@@ -74,6 +81,7 @@ def command(
     Examples:
       prillm-or calibrate observed/apps/coding-13 --out fitted --own congestion --capacity-of-load --report
       prillm-or calibrate observed/providers/z-ai-glm-5.2 --out fitted --holdout days:7
+      prillm-or calibrate observed/ --out fitted --elasticity -1.1:0.3
       prillm-or solve fitted/coding-13-2026-07-07.json
     """
     from prillm_or.calibration.calibration import FIT_FORMAT
@@ -104,6 +112,7 @@ def command(
             capacity_of_load=capacity_of_load,
             half_life=half_life,
             robust=robust,
+            elasticity=elasticity,
             holdout=holdout,
             baselines=baseline,
             draws=draws,

@@ -1,0 +1,102 @@
+"""An elasticity known from elsewhere: by hand, its derivatives, and what it does to a fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.calibration import (
+    FULL,
+    alike,
+    drawn_days,
+    hand_days,
+    misfit_of,
+    numeric,
+    observations_of,
+    parameters,
+    random_theta,
+    wanted_at_random,
+    with_flow_of,
+)
+from prillm_or.calibration.anchor import Anchor, Response, response
+from prillm_or.calibration.fit import fit_days
+from prillm_or.calibration.judged_fit import Options, fit_and_judge
+from prillm_or.calibration.misfit import Misfit
+from prillm_or.calibration.observations import Leader
+from prillm_or.calibration.specification import Specification
+from prillm_or.errors import ObservationsError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_the_elasticity_of_a_step_by_hand() -> None:
+    # One user, w_q = 2, capacities 2 and 4, offsets 3 and 2: flows (D - 2) / 3 and the rest, while both are used. A
+    # price of 6 up by .3 takes .3 / 3 from p1. D = 4: -.2 / .1 / (2/3) = -3. p2 at 4: -4/3 / (10/3) = -2/5. On day 2
+    # p2 is alone and sells 4 at 4: revenues 4, 40/3 and 16.
+    true = alike(1, [0.0, 0.0], congestion=2.0, delay=0.5)
+    days = hand_days(
+        [[6.0, 4.0], [0.0, 4.0]],
+        [[[2.0, 2.0]], [[0.0, 4.0]]],
+        capacity=[[2.0, 4.0], [1.0, 4.0]],
+        offered=[[True, True], [False, True]],
+    )
+    for who, expected in (((0,), -3), ((1,), -2 / 5 * 5 / 11), ((0, 1), -(3 * 4 + 2 / 5 * 40 / 3) / (4 + 40 / 3 + 16))):
+        assert response(true, days, who) == pytest.approx(expected, rel=1e-12)
+    # D = 2.15: a flow of .05 to p1, that a price .3 higher drives to 0, and one .3 lower to .15.
+    few = hand_days([[6.0, 4.0]], [[[0.05, 2.1]]], capacity=[[2.0, 4.0]])
+    assert response(true, few, (0,)) == pytest.approx(-0.15 / 0.1 / 0.05, rel=1e-9)
+    # Nobody uses p1, nor would at a price 5 % lower.
+    none = hand_days([[9.0, 4.0]], [[[0.0, 2.1]]], capacity=[[2.0, 4.0]])
+    assert response(true, none, (0,)) == 0
+
+
+@pytest.mark.parametrize(
+    "specification",
+    [FULL, Specification(dispersion="user", own_values=True), Specification(congestion=False, dispersion="common")],
+)
+def test_derivatives_of_the_elasticity_are_exact_between_kinks(specification: Specification) -> None:
+    days = drawn_days(wanted_at_random(3, 4, 1), 3, 1, missing=0.3, noise=0.3)
+    given = parameters(days, specification)
+    theta = random_theta(given, 1)
+    found = Response(given, days, (0, 2))
+    assert found.at(theta) == pytest.approx(response(given.unpack(theta), days, (0, 2)), rel=1e-9)
+    exact = found.changes(theta)
+    np.testing.assert_allclose(exact, numeric(found.at, theta), rtol=1e-5, atol=1e-6 * np.abs(exact).max())
+
+
+def test_an_anchor_adds_its_noise_for_each_squared_standard_error() -> None:
+    days = drawn_days(wanted_at_random(3, 4, 2), 2, 2, noise=0.3)
+    given = parameters(days)
+    theta = random_theta(given, 2)
+    elasticity = response(given.unpack(theta), days, (1,))
+    anchor = Anchor((1,), elasticity - 0.5, 0.25, noise=0.01)
+    plain = misfit_of(given, days).residuals(theta)
+    anchored = Misfit(given, days, np.ones(days.demand.shape), anchor=anchor)
+    residuals = anchored.residuals(theta)
+    assert residuals @ residuals == pytest.approx(plain @ plain + 0.01 * 2**2, rel=1e-9)
+    assert anchored.jacobian(theta).shape == (len(residuals), given.size)
+
+
+def test_one_day_without_prices_that_move_leaves_the_elasticity_to_its_anchor_and_exact_flows_do_not() -> None:
+    true = wanted_at_random(4, 3, 3)
+    days = drawn_days(true, 1, 3, noise=0.2)
+    given = parameters(days)
+    free = fit_days(days, given, start=given.pack(true))
+    for wanted in (-0.6, -3.0):
+        held = fit_days(days, given, start=free.theta, anchor=Anchor((0,), wanted, 0.01))
+        assert response(held.preferences, days, (0,)) == pytest.approx(wanted, rel=0.01)
+        assert held.missed < free.missed + 0.2
+    exact = with_flow_of(true, days)
+    told = fit_days(exact, given, start=given.pack(true))
+    anchored = fit_days(exact, given, start=told.theta, anchor=Anchor((0,), -9.0, 0.3, told.noise))
+    np.testing.assert_allclose(anchored.theta, told.theta, atol=1e-4)
+
+
+def test_free_providers_have_no_elasticity_to_know() -> None:
+    free = replace(
+        observations_of([[[1.0, 2.0]]], price=[[0.0, 1.0]]), leader=Leader(providers=("p1",), price_cap=(9.0,))
+    )
+    with pytest.raises(ObservationsError, match="p1: free on all days"):
+        fit_and_judge(free, Options(elasticity=(-1.1, 0.3)))
