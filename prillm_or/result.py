@@ -85,9 +85,9 @@ class Caveat:
     """What a careful analyst would say before acting on a price: a code for scripts, a text for people.
 
     Codes of a price: `cap-binds`, `nobody-served`, `loss`, `far-from-today`, `inelastic`, `hyperelastic`, `captive`,
-    `one-of-many`, `abstracted` (`solving/caveats.py`). Codes of a market's own figures: `delays-dominate`,
-    `congestion-dominates`, `no-congestion`, `capacity-apart`, `no-values`, `cap-below-cost`, `today-above-cap`,
-    `no-unit-costs` (`market/sanity.py`).
+    `one-of-many`, `abstracted`, and in a fitted market `unidentified`, `baseline-wins` (`solving/caveats.py`). Codes of
+    a market's own figures: `delays-dominate`, `congestion-dominates`, `no-congestion`, `capacity-apart`, `no-values`,
+    `cap-below-cost`, `today-above-cap`, `no-unit-costs` (`market/sanity.py`).
     """
 
     code: str

@@ -17,6 +17,7 @@ from helpers.markets import shipped
 from helpers.sold import price_list
 from prillm_or.cli import run
 from prillm_or.files.markets import write_market
+from prillm_or.market.fit_note import FitNote
 from prillm_or.market.market import Market
 from prillm_or.market.outside import with_outside
 from prillm_or.market.sanity import costless, implausible
@@ -85,6 +86,43 @@ def test_a_load_that_answers_the_price_too_much_is_named() -> None:
     (warning,) = (one for one in po.solve(replace(market, price=price)).warnings if one.code == "hyperelastic")
     assert "1 % more would cost lead 29 % of its load" in warning.text
     assert "hyperelastic" not in codes(market)
+
+
+@pytest.mark.parametrize(
+    ("note", "said"),
+    [
+        (FitNote(best_price_range={"us": (3.0, 9.0)}), "best price of us open: any from 3 to 9 may be it;"),
+        (FitNote((-8.0, -0.1), {"us": (3.0, 9.0)}), "may be it (own elasticity -8 to -0.1); try prices"),
+        (FitNote((-8.0, -0.1)), "the data leave open how users answer a price (own elasticity -8 to -0.1); try"),
+        # The best price, 4.525, is not among them: the file has been changed since the market was fitted.
+        (FitNote((-8.0, -0.1), {"us": (5.0, 9.0)}), "leave open how users answer a price"),
+        (FitNote((-1.1, -1.0), {"us": (4.0, 4.9)}), None),
+        (FitNote((-1.1, -1.0)), None),
+        (FitNote(), None),
+    ],
+)
+def test_a_fit_that_leaves_the_price_open_is_named(note: FitNote, said: str | None) -> None:
+    told = [warning for warning in po.solve(mine(fit=note)).warnings if warning.code == "unidentified"]
+    assert len(told) == (said is not None)
+    assert all(said is not None and said in warning.text for warning in told)
+
+
+def test_a_baseline_that_predicts_better_than_the_fit_is_named() -> None:
+    def r2(flows: float | None, shares: float | None) -> dict[str, float | None]:
+        return {"r2": flows, "r2_shares": shares}
+
+    def told(**methods: Any) -> list[str]:
+        return [w.text for w in po.solve(mine(fit=FitNote(scores=methods))).warnings if w.code == "baseline-wins"]
+
+    (text,) = told(
+        calibrated={"in_sample": r2(0.8, 0.5)}, a={"in_sample": r2(0.9, 0.4)}, b={"in_sample": r2(0.95, None)}
+    )
+    assert text.startswith("in sample, b predicts flows better than the fit (R^2 0.950 against 0.800; so does a)")
+    held = {"calibrated": {"in_sample": r2(0.1, 0.1), "holdout": r2(0.8, 0.5)}}
+    (text,) = told(**held, a={"in_sample": r2(0.9, 0.9), "holdout": r2(0.7, 0.6)})
+    assert text.startswith("held out, a predicts users' shares better than the fit (R^2 0.600 against 0.500):")
+    assert not told(**held, a={"in_sample": r2(0.9, 0.9), "holdout": r2(0.8, 0.5)}, b={"in_sample": None})
+    assert not told(a={"in_sample": r2(0.9, 0.9)})
 
 
 def test_profit_from_users_without_a_rival_is_named() -> None:

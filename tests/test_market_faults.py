@@ -150,6 +150,8 @@ TABLE = [
     ("fit-type", "fit", "expected an object, got 3"),
     ("fit-unknown", "fit.elasticity", 'unknown field; did you mean "elasticity_range"?'),
     ("fit-range", "fit.elasticity_range", "expected 2 numbers, got a list"),
+    ("fit-range-order", "fit.elasticity_range", "expected the lower one first, got a list"),
+    ("fit-prices-unknown", "fit.best_price_range", "expected an object with names of a"),
     ("fit-scores-infinite", "fit.scores", "expected finite numbers, got an object"),
     ("leader-type", "leader", 'expected an object, got "a"'),
     ("leader-empty", "leader.providers", "expected at least one"),
@@ -243,6 +245,8 @@ BEYOND_SCHEMA = {
     "provider-id-repeated",
     "user-id-repeated",
     # NaN, infinity and integers beyond double precision are numbers to a schema.
+    "fit-prices-unknown",
+    "fit-range-order",
     "fit-scores-infinite",
     "mix-infinite",
     "values-infinite",

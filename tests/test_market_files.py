@@ -21,9 +21,12 @@ from helpers.equality import assert_same
 from helpers.market_files import refusal, valid, written
 from helpers.markets import make_market
 from helpers.sold import sold
-from prillm_or.errors import PrillmError
+from prillm_or.errors import MarketError, PrillmError
 from prillm_or.files.markets import read_market, write_market
+from prillm_or.market.changes import apply
+from prillm_or.market.fit_note import FitNote
 from prillm_or.market.market import Market, Units
+from prillm_or.market.outside import with_outside
 from prillm_or.market.schema import instance_schema
 
 ROOT = Path(__file__).parent.parent
@@ -160,11 +163,24 @@ def test_crowds_tastes_and_own_values(tmp_path: Path) -> None:
 
 
 def test_what_a_fit_left_open_goes_with_the_market(tmp_path: Path) -> None:
-    fit = {"elasticity_range": [-3.0, -1.0], "scores": {"smooth": {"rmse": 0.25, "events": None}}}
+    scores = {"smooth": {"rmse": 0.25, "events": None}}
+    fit = {"elasticity_range": [-3.0, -1.0], "best_price_range": [2, 2.5], "scores": scores}
     market = read_market(written(tmp_path, valid() | {"fit": fit})).market
-    assert market.fit == fit
+    assert market.fit == FitNote((-3.0, -1.0), {"a": (2.0, 2.5)}, scores)
     write_market(market, tmp_path / "again.json")
+    assert json.loads((tmp_path / "again.json").read_text())["fit"] == fit
     assert_same(read_market(tmp_path / "again.json").market, market)
+
+
+def test_best_prices_of_a_fit_are_those_of_the_market_that_was_fitted(small_market: Market) -> None:
+    note = FitNote((-3.0, -1.0), {small_market.decisions[0].name: (1.0, 2.0)}, {"calibrated": {}})
+    market = replace(small_market, fit=note)
+    assert market.fit == note
+    changed = apply(market, {"users": {market.user_ids[0]: {"demand": 1.5}}})
+    for other in (changed, apply(market, {"remove": {"users": [market.user_ids[0]]}}), with_outside(market, 1.0)):
+        assert other.fit == FitNote((-3.0, -1.0), None, {"calibrated": {}})
+    with pytest.raises(MarketError, match="elasticity_range: expected two numbers, the lower one first"):
+        FitNote((-1.0, -3.0))
 
 
 def test_a_plain_market_is_written_as_ever(tmp_path: Path, small_market: Market) -> None:

@@ -110,6 +110,7 @@ def _market(market: Market, wants: _Wants, delay: Array) -> Market:
         dispersion=wants.dispersion,
         provider_dispersion=wants.provider_dispersion,
         delay=delay,
+        fit=None,
     )
 
 

@@ -126,7 +126,7 @@ def _moved(setting: Setting, what: Counterfactual) -> Setting:
     first = staying[0]  # leads from now on, since a leader could not leave
     own = [k for k, decision in enumerate(setting.decisions) if decision.provider == first]
     prices = market.price if market.decides == FACTOR else setting.prices(setting.start())
-    market = replace(market, price=prices, leader=(first,), price_cap=setting.cap[own])
+    market = replace(market, price=prices, leader=(first,), price_cap=setting.cap[own], fit=None)
     newcomers = []
     for source, fields in what.entry.items():
         market = _changed(market, {"add": {"providers": [dict(fields)]}}, source)

@@ -23,12 +23,13 @@ from prillm_or.files.names import find
 from prillm_or.files.reading import read_content
 from prillm_or.market.decisions import COMPONENTS, Decision, decisions_of
 from prillm_or.market.faults import Faults
+from prillm_or.market.fit_note import FitNote
 from prillm_or.market.links import check_links
 from prillm_or.market.market import MARKET_FORMAT, Array, Market, Units, by_provider, own_weights
 from prillm_or.output.saving import replace_file
 
 if TYPE_CHECKING:
-    from prillm_or.market.schema import MarketFields
+    from prillm_or.market.schema import FitFields, MarketFields
 
 INLINE_DELAYS = 10**6
 """Largest number of delays written into the market file itself."""
@@ -126,7 +127,11 @@ def read_market(path: str | os.PathLike[str]) -> MarketFile:
         raise MarketError(str(path), faults.lines())
     sha256 = hashlib.sha256(content)
     sha256.update(beside)
-    return MarketFile(_market(parsed, delays), sha256.hexdigest(), path, time.perf_counter() - began)
+    try:
+        market = _market(parsed, delays)
+    except MarketError as refusal:
+        raise MarketError(str(path), refusal.problems) from None
+    return MarketFile(market, sha256.hexdigest(), path, time.perf_counter() - began)
 
 
 def write_market(market: AnyMarket, path: str | os.PathLike[str]) -> None:
@@ -193,8 +198,33 @@ def _market(parsed: MarketFields, delays: Array) -> Market:
         price_cap=np.array([cap_of(parsed.leader.price_cap, ids, components, each) for each in decisions]),
         units=Units(**parsed.units.model_dump()),
         description=parsed.description,
-        fit=None if parsed.fit is None else parsed.fit.model_dump(exclude_unset=True),
+        fit=None if parsed.fit is None else _note(parsed.fit, [decision.name for decision in decisions]),
     )
+
+
+def _note(parsed: FitFields, names: Sequence[str]) -> FitNote:
+    """What the file says of its fit; best prices are a pair of numbers where the leader decides one."""
+    best = parsed.best_price_range
+    if isinstance(best, list):
+        best = {names[0]: best} if len(names) == 1 else {"": best}
+    if best is not None and not set(best) <= set(names):
+        raise MarketError("fit", [f"fit.best_price_range: expected an object with names of {', '.join(names)}"])
+    ends = parsed.elasticity_range
+    return FitNote(
+        elasticity_range=None if ends is None else (ends[0], ends[1]),
+        best_price_range=None if best is None else {name: (own[0], own[1]) for name, own in best.items()},
+        scores=parsed.scores,
+    )
+
+
+def _note_document(market: Market, note: FitNote) -> dict[str, Any]:
+    best = {name: list(ends) for name, ends in (note.best_price_range or {}).items()}
+    told: dict[str, Any] = {
+        "elasticity_range": note.elasticity_range and list(note.elasticity_range),
+        "best_price_range": next(iter(best.values())) if best and len(market.decisions) == 1 else best,
+        "scores": note.scores,
+    }
+    return {key: value for key, value in told.items() if value}
 
 
 def _table(given: Sequence[float | dict[str, float]], components: Sequence[str]) -> Array:
@@ -245,7 +275,7 @@ def _to_document(market: Market, delays: object) -> dict[str, Any]:
         ],
         "providers": [_provider(market, j) for j in range(market.m)],
         "delays": delays,
-        **({} if market.fit is None else {"fit": market.fit}),
+        **({} if market.fit is None else {"fit": _note_document(market, market.fit)}),
     }
 
 

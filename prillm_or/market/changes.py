@@ -93,7 +93,7 @@ def _edited(market: Market, change: ChangeFields) -> Market:
         cap = _new_cap(change.price_cap, market, decision)
         if cap is not None:
             put("price_cap", k, cap)
-    return replace(market, **arrays) if arrays else market
+    return replace(market, fit=market.fit and market.fit.elsewhere(), **arrays) if arrays else market
 
 
 def _new_cap(caps: Any, market: Market, decision: Decision) -> float | None:
@@ -137,7 +137,14 @@ def _moved(market: Market, change: ChangeFields, before: Market) -> Market:
         arrays["user_values"] = np.vstack([wide, *own])
     leader = tuple(providers.index(name) for name in market.leader_ids)
     users = (*stay, *(user.id for user in new_users))
-    return replace(market, user_ids=users, provider_ids=tuple(providers), leader=leader, **arrays)
+    return replace(
+        market,
+        user_ids=users,
+        provider_ids=tuple(providers),
+        leader=leader,
+        fit=market.fit and market.fit.elsewhere(),
+        **arrays,
+    )
 
 
 def _or_common(given: Any, name: str, before: Array) -> float:

@@ -28,4 +28,5 @@ def hold(market: Market, values: Mapping[str, float]) -> Market:
         price=prices_at(market, held, np.array([values[decision.name] for decision in held])),
         held=(*market.held, *values),
         price_cap=market.price_cap[~np.array(stays)],
+        fit=market.fit and market.fit.elsewhere(),
     )

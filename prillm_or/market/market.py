@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from prillm_or.errors import MarketError
 from prillm_or.market.checks import checked_array, checked_ids, checked_kinds, meant
 from prillm_or.market.decisions import COMPONENTS, FACTOR, Decision, decisions_of
+from prillm_or.market.fit_note import FitNote
 from prillm_or.market.rules import (
     ARRAYS,
     BY_COMPONENT,
@@ -132,8 +133,7 @@ class Market:
         Names of decisions that the leader does not take, whose prices stay as they are while their profit counts: see
         `hold`. Not part of the file format.
     fit
-        What `calibrate` notes of the fit that the market comes from, for warnings: `elasticity_range`,
-        `best_price_range` and `scores`; None of others.
+        What is known of the fit that the market comes from; None of others.
 
     Raises
     ------
@@ -165,7 +165,7 @@ class Market:
     units: Units = field(default_factory=Units)
     description: str = ""
     held: tuple[str, ...] = ()
-    fit: Mapping[str, Any] | None = None
+    fit: FitNote | None = None
 
     def __post_init__(self) -> None:
         problems: list[str] = []
@@ -175,8 +175,8 @@ class Market:
         if not isinstance(self.decides, str):
             object.__setattr__(self, "decides", checked_ids("decides", self.decides, problems))
         checked_kinds(self, {"name": str, "units": Units, "description": str}, problems)
-        if not isinstance(self.fit, Mapping | None):
-            problems.append(f"fit: expected an object or None, got {self.fit!r}")
+        if not isinstance(self.fit, FitNote | None):
+            problems.append(f"fit: expected a FitNote or None, got {self.fit!r}")
         problems += decides_problems(self.decides, self.components)
         for name in ARRAYS:
             object.__setattr__(self, name, _frozen(name, self, problems))

@@ -74,6 +74,7 @@ def with_outside(market: Market, value: float) -> Market:
         # Where no load congests anybody, one is told apart from no dispersion at all by as little as elsewhere.
         provider_dispersion=np.append(market.provider_dispersion, 0.0 if market.congested else 1 / OUTSIDE_CAPACITY),
         delay=np.column_stack([market.delay, np.zeros(market.n)]),
+        fit=market.fit and market.fit.elsewhere(),
     )
 
 

@@ -22,6 +22,10 @@ def _text_or_list(value: object) -> str:
     return LIST if isinstance(value, list) else TEXT
 
 
+def _list_or_each(value: object) -> str:
+    return OBJECT if isinstance(value, dict) else LIST
+
+
 def _storable(text: str) -> str:
     """Refuse half a surrogate pair, which JSON can escape and UTF-8 cannot hold."""
     try:
@@ -44,6 +48,12 @@ def _without_dot(text: str) -> str:
     return text
 
 
+def _ordered(ends: list[float]) -> list[float]:
+    if ends[0] > ends[1]:
+        raise ValueError("expected the lower one first")
+    return ends
+
+
 def _writable(scores: dict[str, Any]) -> dict[str, Any]:
     try:
         json.dumps(scores, allow_nan=False)
@@ -62,6 +72,8 @@ OneOrEach = Annotated[
 Caps = Annotated[
     Annotated[NonNegative, Tag(NUMBER)] | Annotated[dict[str, OneOrEach], Tag(OBJECT)], Discriminator(_one_or_each)
 ]
+Ends = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ordered)]
+Ranges = Annotated[Annotated[Ends, Tag(LIST)] | Annotated[dict[str, Ends], Tag(OBJECT)], Discriminator(_list_or_each)]
 Count = Annotated[float, Field(ge=1, json_schema_extra={"multipleOf": 1}), AfterValidator(_whole)]
 Component = Annotated[Text, AfterValidator(_without_dot)]
 Decides = Annotated[
@@ -158,8 +170,13 @@ class DelaysFile(Part):
 class FitFields(Part):
     """What `calibrate` notes of the fit that a market comes from."""
 
-    elasticity_range: list[float] = Field(default_factory=list, min_length=2, max_length=2)
-    best_price_range: list[float] = Field(default_factory=list, min_length=2, max_length=2)
+    elasticity_range: Ends | None = Field(
+        default=None, description="Own elasticities of the leader that the data do not tell apart."
+    )
+    best_price_range: Ranges | None = Field(
+        default=None,
+        description="Best prices that the data do not tell apart: of one decision, or by the name of each of several.",
+    )
     scores: Annotated[dict[str, dict[str, Any]], AfterValidator(_writable)] = Field(
         default_factory=dict, description="By method: how well it predicts."
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from prillm_or.market.decisions import COMPONENTS, FACTOR, all_prices, per_unit, what_is_set
+from prillm_or.market.fit_note import FitNote, better_baselines, better_in_words
 from prillm_or.market.market import Market, by_decision
 from prillm_or.market.sanity import implausible
 from prillm_or.output.numbers import figure, rounded_percent
@@ -24,8 +25,11 @@ from prillm_or.users.slopes import load_slopes
 _FAR = 2.0
 """Times today's price, or the part of it: beyond what anybody has seen, and further than anybody moves at once."""
 
-_INELASTIC, _HYPERELASTIC = -0.2, -20.0
+INELASTIC, HYPERELASTIC = -0.2, -20.0
 """Own elasticities that no market like these has been seen to have, so that the market's figures are to be doubted."""
+
+_OPEN = 1.25
+"""Times the lowest of best prices, or the weakest of elasticities, that the data do not tell from the best fit's."""
 
 _CAPTIVE = 0.5
 _NUDGE = 1e-6
@@ -61,6 +65,7 @@ def caveats(
         *_captive(market, found, profit),
         *_one_of_many(market, found),
         *_abstracted(abstracted),
+        *(() if market.fit is None else _fitted(market, market.fit, found)),
         *implausible(market),
     )
 
@@ -126,13 +131,13 @@ def _far_from_today(market: Market, found: Equilibrium) -> Iterator[Caveat]:
 def _odd_elasticity(market: Market, elasticity: Mapping[str, float | None]) -> Iterator[Caveat]:
     volume = "load" if not market.components else "sales" if market.decides == FACTOR else "billed volume"
     for name, e in elasticity.items():
-        if e is not None and e < _HYPERELASTIC:
+        if e is not None and e < HYPERELASTIC:
             yield Caveat(
                 "hyperelastic",
                 f"{_costs(name, e, volume)}: a small error of the market's figures moves the price a lot",
             )
     for name, e in _of_lists(market, elasticity).items():
-        if e is not None and e > _INELASTIC:
+        if e is not None and e > INELASTIC:
             yield Caveat(
                 "inelastic",
                 f"{_costs(name, e, volume)}: users hardly answer its price; are prices and weights in one unit?",
@@ -185,3 +190,31 @@ def _abstracted(abstracted: bool) -> Iterator[Caveat]:
         yield Caveat(
             "abstracted", "a smaller market stood for this one: nothing proves how near the price is to the best"
         )
+
+
+def _fitted(market: Market, note: FitNote, found: Equilibrium) -> Iterator[Caveat]:
+    """What the fit that the market comes from leaves open, and what predicts better than it."""
+    yield from _unidentified(market, note, found)
+    if better := list(better_baselines(note.scores)):
+        yield Caveat(
+            "baseline-wins", f"{better_in_words(better)}: what the fit says of users is in doubt, and the price"
+        )
+
+
+def _unidentified(market: Market, note: FitNote, found: Equilibrium) -> Iterator[Caveat]:
+    ends, ranges, prices = note.elasticity_range, note.best_price_range or {}, by_decision(market, found.prices)
+    answer = "" if ends is None else f" (own elasticity {figure(ends[0], 3)} to {figure(ends[1], 3)})"
+    try_it = "try prices, or calibrate with an elasticity known from elsewhere"
+    # A price out of its range is that of another market: since it was fitted, its file has been changed by hand.
+    if ranges and all(
+        low * (1 - _NUDGE) <= prices[name] <= high * (1 + _NUDGE) for name, (low, high) in ranges.items()
+    ):
+        for name, (low, high) in ranges.items():
+            if high > _OPEN * low:
+                yield Caveat(
+                    "unidentified",
+                    f"the data leave the best {what_is_set(market)} of {name} open: any from {figure(low, 4)} to "
+                    f"{figure(high, 4)} may be it{answer}; {try_it}",
+                )
+    elif ends is not None and ends[0] < _OPEN * ends[1]:
+        yield Caveat("unidentified", f"the data leave open how users answer a price{answer}; {try_it}")

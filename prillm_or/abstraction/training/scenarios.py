@@ -77,4 +77,5 @@ def _perturbed(market: Market, rng: np.random.Generator) -> Market:
         value=market.value + _VALUE_NOISE * sigma * spread * rng.standard_normal(market.m),
         leader=(leader,),
         price_cap=cap,
+        fit=None,
     )
