@@ -65,6 +65,15 @@ def test_two_parabolas_of_which_one_is_below_the_other() -> None:
     assert found.least_regret.price == pytest.approx(7 / 2, rel=1e-9)
     assert found.least_regret.worst_regret == pytest.approx(1 / 8, rel=1e-9)
     assert found.best_worst.worst_regret == pytest.approx(1 / 2, rel=1e-6)
+    # 1/8 of 9/2. Today's price of 3 is the best of the first, and costs 1/2 of 8 in the second.
+    assert found.least_regret.worst_regret_share == pytest.approx(1 / 36, rel=1e-9)
+    assert found.best_range["own"] == pytest.approx((3, 4), rel=1e-9)
+    assert found.today is not None
+    assert found.today.worst_regret == pytest.approx(1 / 2, rel=1e-9)
+    assert found.today.worst_regret_share == pytest.approx(1 / 16, rel=1e-9)
+    shown = " ".join(str(found).split())
+    assert shown.startswith("Raise the price of own from 3 to 3.5 (+16.7 %): that costs at most 0.125 ")
+    assert "at most 2.78 % of the best profit, whichever of 2 draws is right. The best of each run from 3 to 4" in shown
     assert (found.mean_bound, found.worst_bound) == (found.best_mean.mean_profit, found.best_worst.worst_profit)
 
 
@@ -267,7 +276,7 @@ def test_draws_alike_with_several_decisions_give_the_optimum_itself(decides: str
     document = found.to_dict()
     assert document["decisions"] == [decision.name for decision in market.decisions]
     assert document["prices"]["central"]["prices"] == dict(found.central.decisions)
-    assert "not proven best" in str(found)
+    assert "not proven best" in " ".join(str(found).split())
     assert list(found.to_frame().columns[:2]) == document["decisions"][:2]
 
 

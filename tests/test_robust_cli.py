@@ -80,7 +80,7 @@ def test_several_prices_over_given_markets(tmp_path: Path, capsys: pytest.Captur
     assert run(command) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
-    assert "not proven best" in shown
+    assert "not proven best" in " ".join(shown.split())
 
 
 def test_mistakes_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +124,7 @@ def test_from_observed_flows_to_robust(
     quick = ("--shrinkage", "0", "--baseline", "independence", "--draws", "12")
     assert run(["calibrate", "known", "--out", "fitted", *quick]) == 0
     capsys.readouterr()
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "150")
     command = ["solve", "fitted/known-2026-07-04.json", "--robust", "12"]
     assert run(command) == 0
     shown = capsys.readouterr().out
@@ -138,6 +138,38 @@ def test_from_observed_flows_to_robust(
     assert prices["best_mean"]["mean_profit"] >= prices["central"]["mean_profit"]
     assert prices["best_worst"]["worst_profit"] > prices["central"]["worst_profit"]
     assert prices["best_worst"]["central_share"] < 1
+
+
+def test_all_that_a_fit_does_not_tell_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    centre, *others = (wanted_of_their_own(4, 5, seed) for seed in range(1, 6))
+    seen = observed(centre, noise=0.03)
+    market = market_with(centre, seen, "2026-07-01")
+    write_market(market, tmp_path / "market.json")
+    path, out = str(tmp_path / "market.json"), tmp_path / "out.json"
+
+    def refusal(*arguments: str) -> str:
+        assert run(["robust", path, *arguments]) == 2
+        return capsys.readouterr().err
+
+    assert "over what? Give --fit fit.json" in refusal()
+    assert "fit.json: there is no such file; give the fit.json of a calibrate" in refusal("--fit", str(tmp_path))
+    values = dict(zip(centre.provider_ids, centre.value.tolist(), strict=True))
+    fit = {"format": "prillm-or/fit@1", "weights": {"congestion": 1.3, "delay": 0.6}, "values": values}
+    (tmp_path / "fit.json").write_text(json.dumps(fit))
+    assert "no draws.json beside it" in refusal("--fit", str(tmp_path / "fit.json"))
+    write_draws(Draws("known", centre, tuple(others[:2]), tuple(others[2:])), tmp_path / "draws.json")
+    assert "leave --draws x out" in refusal("--fit", str(tmp_path), "--draws", "x")
+    assert "leave --count out" in refusal("--fit", str(tmp_path), "--count", "2")
+    assert run(["robust", path, "--fit", str(tmp_path), "--json", str(out)]) == 0
+    assert "(draws: 2 of the fit, 2 of its profile, the fit itself)" in " ".join(capsys.readouterr().out.split())
+    document = json.loads(out.read_text())
+    points = [*(market_with(one, seen, "2026-07-01") for one in others), market]
+    best = [solve(point).price for point in points]
+    assert document["draws"] == 5
+    assert document["best_price_range"] == pytest.approx([min(best), max(best)], rel=1e-9)
+    assert document["prices"]["least_regret"]["worst_regret"] == pytest.approx(
+        robust(market, points).least_regret.worst_regret, rel=1e-9
+    )
 
 
 def test_pricing_over_draws_needs_no_torch(tmp_path: Path) -> None:

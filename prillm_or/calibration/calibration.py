@@ -12,7 +12,7 @@ import numpy as np
 from prillm_or import __version__
 from prillm_or.calibration.bootstrap import LEVEL, Intervals
 from prillm_or.calibration.draw_files import DRAWS_NAME, write_draws
-from prillm_or.calibration.draws import Draws, drawn_markets
+from prillm_or.calibration.draws import Draws, drawn_markets, open_markets
 from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.identifiability import Identifiability
 from prillm_or.calibration.observations import Observations
@@ -212,10 +212,20 @@ class Calibration(Answer):
         """
         if count is not None:
             check_count("count", count, 0)
-        drawn = self._drawn
-        if drawn is None:
-            raise CombinationError(f"{self.observations.name}: no draws; calibrate with {argument('draws', 200)}")
+        drawn = self._some_draws
         return drawn_markets(drawn, self.market(day), len(drawn.drawn) if count is None else count)
+
+    def points(self, day: str | None = None) -> tuple[Market, ...]:
+        """All markets of a day, the last one if None, among which the flows do not tell.
+
+        Those of the draws, of the points of the profile, and of the fit itself.
+
+        Raises
+        ------
+        CombinationError
+            When there are no draws.
+        """
+        return open_markets(self._some_draws, self.market(day))
 
     def write(self, folder: str | os.PathLike[str], days: Sequence[str] = ()) -> list[str]:
         """Write fit.json, draws.json where there are draws, and the markets of some days; the names of the files.
@@ -239,6 +249,12 @@ class Calibration(Answer):
             names.append(f"{self.observations.name}-{day}.json")
             write_market(self.market(day), folder / names[-1])
         return names
+
+    @property
+    def _some_draws(self) -> Draws:
+        if self._drawn is None:
+            raise CombinationError(f"{self.observations.name}: no draws; calibrate with {argument('draws', 200)}")
+        return self._drawn
 
     @property
     def _drawn(self) -> Draws | None:

@@ -44,6 +44,38 @@ def drawn_markets(draws: Draws, market: Market, count: int) -> tuple[Market, ...
     Parameters
     ----------
     market
+        As of `markets_wanting`.
+
+    Raises
+    ------
+    MarketError, CombinationError
+        As of `markets_wanting`, and when there are too few draws.
+    """
+    if count > len(draws.drawn):
+        raise CombinationError(
+            f"{market.name}: {count} draws wanted, the fit of {draws.name} has {len(draws.drawn)}; take so many, or "
+            f"calibrate with more {argument('draws')}"
+        )
+    return markets_wanting(draws, market, draws.drawn[:count])
+
+
+def open_markets(draws: Draws, market: Market) -> tuple[Market, ...]:
+    """Give all markets among which the fit does not tell: of the draws, of the points of the profile, and `market`.
+
+    Raises
+    ------
+    MarketError, CombinationError
+        As of `markets_wanting`.
+    """
+    return (*markets_wanting(draws, market, (*draws.drawn, *draws.profile)), market)
+
+
+def markets_wanting(draws: Draws, market: Market, chosen: Sequence[Preferences]) -> tuple[Market, ...]:
+    """Give for each of some draws or points of the profile the market whose users want what it says.
+
+    Parameters
+    ----------
+    market
         A market that the same calibration wrote, in which users want what `draws.centre` says. Prices, capacities,
         demands, unit costs and caps may have been changed since; users and providers may have been left out.
 
@@ -52,17 +84,11 @@ def drawn_markets(draws: Draws, market: Market, count: int) -> tuple[Market, ...
     MarketError
         When the market is of other users or providers, or they want something else than the fit says.
     CombinationError
-        When there are too few draws, or the market does not tell the delays that a draw needs.
+        When the market does not tell the delays that a draw needs.
     """
-    if count > len(draws.drawn):
-        raise CombinationError(
-            f"{market.name}: {count} draws wanted, the fit of {draws.name} has {len(draws.drawn)}; take so many, or "
-            f"calibrate with more {argument('draws')}"
-        )
     places = _places(draws, market)
     central = _Wants(draws.centre, *places)
     _check_centre(draws, market, central)
-    chosen = draws.drawn[:count]
     grouped = any(preferences.group_value.any() for preferences in (draws.centre, *chosen))
     if draws.centre.user_value.any() or not grouped:
         return tuple(_market(market, _Wants(preferences, *places), market.delay) for preferences in chosen)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from prillm_or.errors import PrillmError, checked_path
+from prillm_or.calibration.draw_files import DRAWS_NAME, read_draws
+from prillm_or.calibration.draws import Draws
+from prillm_or.errors import CombinationError, PrillmError, argument, checked_path
 from prillm_or.files.documents import parse_json
 from prillm_or.files.reading import read_content
 from prillm_or.market.faults import Faults
@@ -17,6 +20,8 @@ from prillm_or.market.schema import NonNegative, Part, Positive, Text
 
 if TYPE_CHECKING:
     from prillm_or.calibration.judged_fit import Earlier
+
+FIT_NAME = "fit.json"
 
 
 class FitError(PrillmError):
@@ -59,24 +64,72 @@ class FitFile(_Read):
     shrinkage: NonNegative = 0.0
 
 
-def read_earlier(path: str | os.PathLike[str]) -> Earlier:
-    """Read the preferences of a fit.json.
+def fit_path(place: str | os.PathLike[str]) -> Path:
+    """The fit.json that a path names, itself or by its folder.
+
+    Raises
+    ------
+    FitError
+        When there is none.
+    """
+    path = Path(place)
+    path = path / FIT_NAME if path.is_dir() else path
+    if not path.is_file():
+        raise FitError(f"{path}: there is no such file; give the {FIT_NAME} of a calibrate, or its folder")
+    return path
+
+
+def read_fit(path: str | os.PathLike[str]) -> FitFile:
+    """Read a fit.json.
 
     Raises
     ------
     FitError
         When the file cannot be read or lacks what is needed; it lists every fault.
     """
-    from prillm_or.calibration.judged_fit import Earlier
-    from prillm_or.calibration.preferences import EVERYONE, Preferences
-
-    path, faults, parsed = checked_path("warm", path), Faults(), None
+    faults, parsed = Faults(), None
     try:
-        parsed = check_fields(FitFile, parse_json(read_content(path), faults), faults)
+        parsed = check_fields(FitFile, parse_json(read_content(Path(path)), faults), faults)
     except ValueError as refusal:
         faults.add((), str(refusal))
     if parsed is None or faults.lines():
         raise FitError("\n".join(f"{path}: {line}" for line in faults.lines()))
+    return parsed
+
+
+def read_fit_draws(place: str | os.PathLike[str]) -> Draws:
+    """Read the draws beside a fit.json, or in its folder.
+
+    Raises
+    ------
+    FitError, DrawsError
+        When a file cannot be read, or breaks a rule of its format.
+    CombinationError
+        When there are no draws beside the fit.
+    """
+    path = fit_path(place)
+    read_fit(path)
+    beside = path.with_name(DRAWS_NAME)
+    if not beside.is_file():
+        raise CombinationError(
+            f"{path}: no {DRAWS_NAME} beside it: it was moved, or fitted without draws; give the folder that calibrate "
+            f"wrote, or calibrate again with {argument('draws', 200)}"
+        )
+    return read_draws(beside)
+
+
+def read_earlier(path: str | os.PathLike[str]) -> Earlier:
+    """Read the preferences of a fit.json.
+
+    Raises
+    ------
+    FitError
+        As of `read_fit`.
+    """
+    from prillm_or.calibration.judged_fit import Earlier
+    from prillm_or.calibration.preferences import EVERYONE, Preferences
+
+    parsed = read_fit(checked_path("warm", path))
     users, values = parsed.users, np.array(list(parsed.values.values()))
     groups, tastes = tuple(parsed.groups) or (EVERYONE,), parsed.dispersion
     beyond = np.array([[parsed.groups.get(name, {}).get(j, 0.0) for j in parsed.values] for name in groups])

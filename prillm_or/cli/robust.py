@@ -32,10 +32,14 @@ _SOLVERS = ("auto", "path")
 def command(
     instance: OneInstance,
     draws: Annotated[
-        Path, typer.Option(metavar="FILE|DIR", help="draws.json of a calibration, or a folder of markets.")
-    ],
+        Path | None, typer.Option(metavar="FILE|DIR", help="draws.json of a calibration, or a folder of markets.")
+    ] = None,
+    fit: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE|DIR", help="fit.json of a calibration: over all that it does not tell apart."),
+    ] = None,
     count: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Take the first N of them; all if not given.")
+        int | None, typer.Option(metavar="N", min=1, help="Take the first N of --draws; all if not given.")
     ] = None,
     outside: Outside = None,
     json: Json = None,
@@ -43,26 +47,48 @@ def command(
 ) -> int:
     """Find the prices of best mean profit, best worst case and least regret over draws of what users want.
 
+    With --fit over the draws of a calibration, the points of its profile, and the fit itself.
+
     One price, or factor: exact. Several: each draw's best profit is proven, and with it what no mean, no worst case and
     no regret exceeds; the prices are the best that were found.
 
     \b
-    Example:
+    Examples:
+      prillm-or robust fitted/coding-13-2026-07-07.json --fit fitted
       prillm-or robust fitted/coding-13-2026-07-07.json --draws fitted/draws.json --count 200
     """
     from prillm_or.calibration.draw_files import load_draws
+    from prillm_or.calibration.draws import open_markets
+    from prillm_or.calibration.fit_files import read_fit_draws
     from prillm_or.robustness.pricing import robust
 
     file = read_instance(instance)
-    check_files(json, reads=[file.path, draws])
-    drawn = load_draws(draws, file.market, count)
+    check_files(json, reads=[file.path, draws, fit])
+    note = outside_note(outside)
+    if draws is not None and fit is None:
+        drawn = load_draws(draws, file.market, count)
+    elif fit is not None and draws is None and count is None:
+        of_fit = read_fit_draws(fit)
+        drawn = open_markets(of_fit, file.market)
+        note += f" (draws: {len(of_fit.drawn)} of the fit, {len(of_fit.profile)} of its profile, the fit itself)"
+    else:
+        raise CombinationError(_one_of_two(instance, draws, fit))
     if outside is not None:
         file = replace(file, market=with_outside(file.market, outside))
         drawn = tuple(with_outside(market, outside) for market in drawn)
     with progress(instance, verbose=verbose):
         found = robust(file, drawn)
-    finish(found.parts(outside_note(outside)), found.to_dict() | outside_field(outside), json)
+    finish(found.parts(note), found.to_dict() | outside_field(outside), json)
     return 0
+
+
+def _one_of_two(instance: str, draws: Path | None, fit: Path | None) -> str:
+    """What to do about both or none of the places that markets come from, or about a count of a fit."""
+    if fit is None:
+        return f"{instance}: over what? Give --fit fit.json of the calibration that wrote it, or --draws with markets"
+    if draws is None:
+        return f"--fit {fit}: all that it does not tell apart is priced over; leave --count out, or give --draws"
+    return f"--fit {fit} reads the draws beside it; leave --draws {draws} out, or --fit"
 
 
 def solve_robust(
@@ -89,7 +115,7 @@ def solve_robust(
                 "calibration, or a folder of markets"
             )
     report(f"--robust: in its place, prillm-or robust {instances[0]} --draws {draws} --count {count}")
-    return command(instances[0], draws, count, outside, json, verbose)
+    return command(instances[0], draws, None, count, outside, json, verbose)
 
 
 def _refuse_others(context: typer.Context) -> None:

@@ -254,6 +254,19 @@ class ProfitCurve(Answer):
         k = self.decision
         return [(piece.start, piece.end, float(piece.load[k]), float(piece.slope[k])) for piece in self.pieces]
 
+    def parabolas(self, prices: Array) -> tuple[Array, Array, Array]:
+        """Value, first and second of the profit value + first h + second h^2 at prices + h, on the piece of each."""
+        piece = self._piece(prices)
+        h, (value, first, second) = prices - self.starts[piece], self._parabolas[:, piece]
+        return value + h * (first + second * h), first + 2 * second * h, second
+
+    @cached_property
+    def _parabolas(self) -> Array:
+        """Shape (3, pieces): the three numbers where the pieces start."""
+        load, slope = self._load[:, self.decision], self._slope[:, self.decision]
+        margin, (rest, rest_slope) = self.starts - self.unit_cost, self._rest
+        return np.array([margin * load + rest, load + margin * slope + rest_slope, slope])
+
     @cached_property
     def _load(self) -> Array:
         """Shape (pieces, k): the volume that each decision is the price of, where the pieces start."""

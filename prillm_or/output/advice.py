@@ -38,7 +38,7 @@ def _moves(result: Result) -> str:
     if result.factors is not None:
         told = [_multiplied(result, one) for one in result.decided]
     else:
-        told = [" ".join((verb, f"the {named(one)}", how)) for one in result.decided for verb, how in [_move(one)]]
+        told = [" ".join((verb, f"the {named(one)}", how)) for one in result.decided for verb, how in [move(one)]]
     text = "; ".join(told)
     if len(told) > 1:
         text += f"; all in {units}" if units else ""
@@ -52,8 +52,8 @@ def named(one: Decided) -> str:
     return f"{'' if one.component is None else f'{one.component} '}price of {one.provider}"
 
 
-def _move(one: Decided) -> tuple[str, str]:
-    """What to do with a price, and from what to what."""
+def move(one: Decided) -> tuple[str, str]:
+    """What to do with a price, and from what to what, as in `raise` and `from 3 to 4 (+33.3 %)`."""
     price, today = one.value, one.today
     if today is None:
         return "set", f"to {figure(price, 4)}"

@@ -2,10 +2,11 @@ r"""The best mean and the best worst case of N profit curves, exact; proofs: `do
 
 Between two breakpoints of the union every curve is a parabola (`parabolas.py`). So is their mean, whose top is its
 vertex or an end. Where all are concave, as they nearly always are, their minimum is, too, but now one is lowest and now
-another. Two things spare us from finding out where:
+another. Three things spare us from looking everywhere:
 
-* min_i max_h profit_i(h) bounds the worst case on an interval, and intervals whose bound is no better than the worst
-  case at some breakpoint are left out;
+* the mean, or the least, of max_h profit_i(h) bounds the mean, or the least, on an interval, and on a stretch of many
+  intervals: stretches whose bound is no better than what some breakpoint earns are left out (`candidates`);
+* so are, for the worst case, intervals whose bound is no better;
 * on an interval that is left, two of the parabolas bracket the top: one that is lowest at `low` and rises there, one
   that is lowest at `high` and falls. The top of the minimum of these two is the top of all, or a third parabola is
   lower there and takes the place of one of them, and the bracket shrinks; finitely often.
@@ -13,14 +14,14 @@ another. Two things spare us from finding out where:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
 
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Array
-from prillm_or.robustness.parabolas import Parabolas, blocks, breakpoints, parabolas
+from prillm_or.robustness.parabolas import Parabolas, along, breakpoints, parabolas
 
 _SAME = 1e-13
 """Profits that differ by less, relative, are equal; of equals the cheapest price counts."""
@@ -29,12 +30,9 @@ _SAME = 1e-13
 def best_mean(curves: Sequence[ProfitCurve], cap: float) -> tuple[float, float]:
     """Price from 0 to the cap with the highest mean profit, and that mean."""
     prices, profits = [], []
-    for block in blocks(curves, breakpoints(curves, cap)):
-        mean = Parabolas(
-            block.start,
-            block.length,
-            *(part.mean(axis=0, keepdims=True) for part in (block.value, block.first, block.second)),
-        )
+    for points in candidates(curves, cap, _mean):
+        block = parabolas(curves, points[:-1], np.diff(points))
+        mean = Parabolas(block.start, block.length, *(map(_row, map(_mean, (block.value, block.first, block.second)))))
         for h in (np.zeros_like(block.length), mean.tops()[0], block.length):
             prices.append(block.start + h)
             profits.append(mean.at(h)[0])
@@ -46,22 +44,60 @@ def best_worst(curves: Sequence[ProfitCurve], cap: float, less: Array | None = N
 
     With `less`, shape (N,), it is the highest smallest amount by which profits exceed that.
     """
-    points = breakpoints(curves, cap)
-    bounds, prices, profits = [], [], []
-    for block in blocks(curves, points, less):
-        bounds.append(block.at(block.tops()).min(axis=0))
+    bounds, starts, lengths, prices, profits = [], [], [], [], []
+    for points in candidates(curves, cap, lambda amounts: _least(amounts, less)):
+        block = parabolas(curves, points[:-1], np.diff(points), less)
+        bounds.append(_least(block.at(block.tops())))
+        starts.append(block.start)
+        lengths.append(block.length)
         for h in (np.zeros_like(block.length), block.length):
             prices.append(block.start + h)
-            profits.append(block.at(h).min(axis=0))
+            profits.append(_least(block.at(h)))
     price, profit = _cheapest_best(np.concatenate(prices), np.concatenate(profits))
-    bound = np.concatenate(bounds)
+    bound, start, length = map(np.concatenate, (bounds, starts, lengths))
     for k in np.argsort(-bound, kind="stable").tolist():
         if not is_better(float(bound[k]), profit):
             break
-        inside, top = top_of_lowest(parabolas(curves, points[k : k + 1], np.diff(points[k : k + 2]), less))
+        inside, top = top_of_lowest(parabolas(curves, start[k : k + 1], length[k : k + 1], less))
         if is_better(top, profit):
-            price, profit = float(points[k]) + inside, top
+            price, profit = float(start[k]) + inside, top
     return price, profit
+
+
+def candidates(curves: Sequence[ProfitCurve], cap: float, over: Callable[[Array], Array]) -> Iterator[Array]:
+    """Stretches that may hold the highest, and of equals the cheapest, of what `over` makes of N profits.
+
+    Parameters
+    ----------
+    over
+        From profits, shape (N, B), to shape (B,); no profit that rises lowers it.
+
+    Yields
+    ------
+    Array
+        The breakpoints of the union on a stretch, its ends among them, from cheap to dear.
+    """
+    points = breakpoints(curves, cap)
+    edges = points[np.unique(np.append(np.arange(0, len(points), 1 + int(np.sqrt(len(points)))), len(points) - 1))]
+    at, most = (over(np.array(amounts)) for amounts in zip(*(along(one, edges) for one in curves), strict=True))
+    price, highest = _cheapest_best(edges, at)
+    same = _SAME * abs(highest)
+    for k in np.flatnonzero((most > highest + same) | ((most >= highest - same) & (edges[:-1] < price))):
+        low, high = np.searchsorted(points, edges[k : k + 2])
+        yield points[low : high + 1]
+    yield np.array([price, price])
+
+
+def _mean(amounts: Array) -> Array:
+    return np.asarray(amounts.mean(axis=0))
+
+
+def _least(amounts: Array, less: Array | None = None) -> Array:
+    return np.asarray((amounts if less is None else amounts - less[:, None]).min(axis=0))
+
+
+def _row(amounts: Array) -> Array:
+    return amounts[None]
 
 
 def top_of_lowest(block: Parabolas) -> tuple[float, float]:

@@ -11,7 +11,7 @@ any divides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,6 @@ import numpy as np
 from prillm_or.curves.parabola import tops
 from prillm_or.curves.profit_curve import ProfitCurve
 from prillm_or.market.market import Array
-
-_BLOCK = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,25 +60,21 @@ def profits(curves: Sequence[ProfitCurve], prices: Array) -> Array:
     return np.array([one.profit(prices) for one in curves])
 
 
-def blocks(curves: Sequence[ProfitCurve], points: Array, less: Array | None = None) -> Iterator[Parabolas]:
-    """The parabolas on the intervals between points, from cheap to dear, in blocks of bounded memory.
-
-    Each is that of how far a profit exceeds `less`, shape (N,), where that is given.
-    """
-    start, length = points[:-1], np.diff(points)
-    size = max(1, _BLOCK // len(curves))
-    for begin in range(0, len(start), size):
-        block = slice(begin, begin + size)
-        yield parabolas(curves, start[block], length[block], less)
+def along(curve: ProfitCurve, edges: Array) -> tuple[Array, Array]:
+    """What a curve earns at rising prices, shape (edges,), and at most between each two of them, shape (edges - 1,)."""
+    points = np.sort(np.append(edges, curve.starts[(curve.starts > edges[0]) & (curve.starts < edges[-1])]))
+    pieces = parabolas([curve], points[:-1], np.diff(points))
+    most = pieces.at(pieces.tops())[0]
+    return curve.profit(edges), np.maximum.reduceat(most, np.searchsorted(points, edges[:-1]))
 
 
 def parabolas(curves: Sequence[ProfitCurve], start: Array, length: Array, less: Array | None = None) -> Parabolas:
-    """The parabolas on some intervals, as of `blocks`."""
-    load, slope = (np.array([of(one, start) for one in curves]) for of in (ProfitCurve.load, ProfitCurve.slope))
+    """The parabolas on some intervals that no breakpoint divides.
+
+    Each is that of how far a profit exceeds `less`, shape (N,), where that is given.
+    """
+    value, first, second = np.array([one.parabolas(start) for one in curves]).transpose(1, 0, 2)
     if all(one.market.plain for one in curves):
         # No load rises with its own price; a slope that is positive is zero but for rounding.
-        slope = np.minimum(slope, 0.0)
-    margin = start - np.array([[one.unit_cost] for one in curves])
-    rest, beside = np.array([one.besides(start) for one in curves]).transpose(1, 0, 2)
-    value = margin * load + rest - (0.0 if less is None else less[:, None])
-    return Parabolas(start, length, value, load + margin * slope + beside, slope)
+        second = np.minimum(second, 0.0)
+    return Parabolas(start, length, value if less is None else value - less[:, None], first, second)

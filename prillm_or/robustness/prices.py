@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from prillm_or import __version__
 from prillm_or.errors import need_packages
+from prillm_or.market.market import Units
+from prillm_or.output.advice import move
 from prillm_or.output.answer import Answer
-from prillm_or.output.numbers import figure
+from prillm_or.output.numbers import figure, percent, rounded_percent
 from prillm_or.output.tables import Part, Table
-from prillm_or.result import Certificate
+from prillm_or.result import Certificate, Decided
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,6 +26,8 @@ _ROWS = {
     "best_worst": "best worst case",
     "least_regret": "least regret",
 }
+_OPEN = 0.05
+"""Of the best profit: a price that may cost more is open."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class RobustPrice:
     worst_regret
         The most by which it falls short of the best profit of any draw; of several decisions, of the bound proven on
         it, so that no regret is larger.
+    worst_regret_share
+        The most by which it falls short, as a share of the best profit of the same draw; None where none earns any.
     central_profit
         Profit in the market itself: what it earns if the central estimate is right.
     central_share
@@ -52,6 +58,7 @@ class RobustPrice:
     worst_profit: float
     worst_draw: int
     worst_regret: float
+    worst_regret_share: float | None
     central_profit: float
     central_share: float | None
 
@@ -95,6 +102,12 @@ class RobustPrices(Answer):
     best_mean, best_worst, least_regret
         The prices with the highest mean profit over the draws, with the highest smallest profit, and with the smallest
         largest shortfall of what is best in a draw.
+    today
+        Today's prices, None where the market has none.
+    best_range
+        By decision: the lowest and the highest of the best prices of the draws.
+    in_words, units
+        What the decisions are called, and the units of the market.
     mean_bound, worst_bound
         Proven: no prices have a higher mean profit, or a higher smallest one. Of one decision what is attained.
     pieces
@@ -114,6 +127,10 @@ class RobustPrices(Answer):
     best_mean: RobustPrice
     best_worst: RobustPrice
     least_regret: RobustPrice
+    today: RobustPrice | None
+    best_range: Mapping[str, tuple[float, float]]
+    in_words: tuple[str, ...]
+    units: Units
     mean_bound: float
     worst_bound: float
     pieces: int | None
@@ -127,7 +144,7 @@ class RobustPrices(Answer):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in their order."""
-        one = len(self.decisions) == 1
+        one, ranges = len(self.decisions) == 1, self.best_range
         decided = {"provider": self.providers[0], "decision": self.decisions[0]}
         return {
             "format": ROBUST_FORMAT,
@@ -135,7 +152,9 @@ class RobustPrices(Answer):
             "instance_sha256": self.instance_sha256,
             **(decided if one else {"providers": list(self.providers), "decisions": list(self.decisions)}),
             "draws": self.draws,
+            "best_price_range": list(*ranges.values()) if one else {name: list(ends) for name, ends in ranges.items()},
             "prices": {name: price.to_dict() for name, price in self.by_name.items()},
+            "today": None if self.today is None else self.today.to_dict(),
             "bounds": {"mean_profit": self.mean_bound, "worst_profit": self.worst_bound},
             "pieces": self.pieces,
             "certificate": asdict(self.certificate),
@@ -152,19 +171,60 @@ class RobustPrices(Answer):
         return pd.DataFrame.from_dict(rows, orient="index").drop(columns="prices", errors="ignore")
 
     def parts(self, note: str = "") -> Iterable[Part]:
-        """A table of the four, and of several decisions what is proven of them."""
-        figures = ("mean profit", "worst profit", "in draw", "worst regret", "profit if it is right", "costs then")
+        """What to do and how sure that is, a table of the prices, and of several decisions what is proven of them."""
+        yield " ".join(self._sentences())
+        figures = (
+            "mean profit",
+            "worst profit",
+            "in draw",
+            "worst regret",
+            "of best",
+            "profit if it is right",
+            "costs then",
+        )
         columns = ("price" if len(self.decisions) == 1 else "prices", *self.decisions, *figures)
         rows = [_row(_ROWS[name], price) for name, price in self.by_name.items()]
-        draws = f"{self.draws} {'draw' if self.draws == 1 else 'draws'}"
-        yield Table(f"{self.instance}{note}: prices over {draws}", columns, rows, columns[1:], columns[:1])
+        rows += [] if self.today is None else [_row("as today", self.today)]
+        ranks = (columns[0], *self.decisions, *(figures[k] for k in (0, 3, 4, 1, 6)))
+        yield Table(f"{self.instance}{note}: prices over {self._draws}", columns, rows, columns[1:], ranks)
         if len(self.decisions) > 1:
             mean, worst = self.best_mean.mean_profit, self.best_worst.worst_profit
             yield (
-                "The last three are the best that were found, not proven best. Proven: no prices have a mean profit "
-                f"above {_bound(self.mean_bound, mean)}, nor a worst profit above {_bound(self.worst_bound, worst)}; "
-                "no regret is larger than told."
+                "Best mean, best worst case and least regret are the best that were found, not proven best. Proven: no "
+                f"prices have a mean profit above {_bound(self.mean_bound, mean)}, nor a worst profit above "
+                f"{_bound(self.worst_bound, worst)}; no regret is larger than told."
             )
+
+    @property
+    def _draws(self) -> str:
+        return f"{self.draws} {'draw' if self.draws == 1 else 'draws'}"
+
+    def _sentences(self) -> Iterator[str]:
+        """What to do, what it costs at most, and how far apart the best prices are."""
+        advised, today = self.least_regret, self.today
+        told = []
+        for name, what in zip(self.decisions, self.in_words, strict=True):
+            before = None if today is None else today.decisions[name]
+            verb, how = move(Decided(name, what, None, advised.decisions[name], before))
+            told.append(f"{verb} the {what} {how}")
+        text = "; ".join(told)
+        yield f"{text[0].upper()}{text[1:]}: that costs {self._cost(advised)}, whichever of {self._draws} is right."
+        ranges = [f"{figure(low, 4)} to {figure(high, 4)}" for low, high in self.best_range.values()]
+        where = ranges[0] if len(ranges) == 1 else ", ".join(map(" ".join, zip(self.decisions, ranges, strict=True)))
+        yield f"The best of each run from {where} ({self.units.of_prices})."
+        if today is not None:
+            yield f"To stay as today costs {self._cost(today)}."
+        if (share := advised.worst_regret_share) is not None:
+            if share > _OPEN:
+                yield "So the price is open: what the draws differ in matters, and a trial would tell."
+            else:
+                yield "What the draws differ in hardly matters for the price."
+
+    def _cost(self, price: RobustPrice) -> str:
+        """What a price costs at most, in money and as a share of what is best."""
+        share = price.worst_regret_share
+        most = f"at most {figure(price.worst_regret, 3)} {self.units.of_money}"
+        return most + ("" if share is None else f", and at most {rounded_percent(share)} of the best profit")
 
 
 def _bound(bound: float, found: float) -> str:
@@ -182,6 +242,7 @@ def _row(name: str, price: RobustPrice) -> tuple[str, ...]:
         figure(price.worst_profit),
         str(price.worst_draw),
         figure(price.worst_regret),
+        percent(price.worst_regret_share),
         figure(price.central_profit),
-        "-" if share is None else f"{max(1 - share, 0.0):.2%}",
+        percent(None if share is None else max(1 - share, 0.0)),
     )

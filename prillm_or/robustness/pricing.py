@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prillm_or.curves.profit_curve import ProfitCurve, curve
+from prillm_or.curves.profit_curve import curve
 from prillm_or.errors import CombinationError, ConvergenceError, checked_list
 from prillm_or.files.markets import AnyMarket, as_market, opened
 from prillm_or.limits import Limits
@@ -80,18 +80,22 @@ class _Found:
     ----------
     decisions
         Shape (3, k): of the best mean, the best worst case and the least regret.
-    most
-        Shape (N,): what each draw earns at most.
+    best, most
+        Shapes (N, k) and (N,): the best decisions of each draw, and what it earns at most.
     bounds
         On any mean and any worst case, where they are not what is attained.
     pieces
         As of `RobustPrices`.
+    profits
+        Shape (N, 3): what the curves say that each draw earns at `decisions`, where there are curves.
     """
 
     decisions: Array
+    best: Array
     most: Array
     bounds: tuple[float, float] | None
     pieces: int | None
+    profits: Array | None
 
 
 def _priced(market: Market, draws: Sequence[Market], sha256: str | None) -> RobustPrices:
@@ -102,13 +106,17 @@ def _priced(market: Market, draws: Sequence[Market], sha256: str | None) -> Robu
         raise KeyboardInterrupt
     here = decided_in(market, central)
     found = _of_one(draws) if len(here) == 1 else _of_several(draws, here)
-    decisions = np.vstack([here, found.decisions])
+    known = not np.isnan(market.current).any()
+    decisions = np.vstack([here, found.decisions, *([market.current] if known else [])])
     earned, certificate = _certified([market, *draws], decisions)
+    if found.profits is not None:
+        _check_agreement(draws, found, earned[1:, 1:4])
     names = [decision.name for decision in market.decisions]
-    of_central, of_mean, of_worst, of_regret = (
+    of_central, of_mean, of_worst, of_regret, *of_today = (
         _price(dict(zip(names, values, strict=True)), earned[0, k], earned[1:, k], found.most, central.profit)
         for k, values in enumerate(decisions.tolist())
     )
+    low, high = found.best.min(axis=0).tolist(), found.best.max(axis=0).tolist()
     mean_bound, worst_bound = found.bounds or (of_mean.mean_profit, of_worst.worst_profit)
     return RobustPrices(
         instance=market.name,
@@ -120,6 +128,10 @@ def _priced(market: Market, draws: Sequence[Market], sha256: str | None) -> Robu
         best_mean=of_mean,
         best_worst=of_worst,
         least_regret=of_regret,
+        today=of_today[0] if known else None,
+        best_range=dict(zip(names, zip(low, high, strict=True), strict=True)),
+        in_words=tuple(in_words(market, decision) for decision in market.decisions),
+        units=market.units,
         mean_bound=max(mean_bound, of_mean.mean_profit),
         worst_bound=max(worst_bound, of_worst.worst_profit),
         pieces=found.pieces,
@@ -134,14 +146,16 @@ def _of_one(draws: Sequence[Market]) -> _Found:
     for number, draw in enumerate(draws, start=1):
         curves.append(curve(draw))
         _log.info("draw %d of %d: %d pieces", number, len(draws), len(curves[-1].pieces))
-    cap, most = float(draws[0].price_cap[0]), np.array([one.best.profit for one in curves])
+    cap, best = float(draws[0].price_cap[0]), np.array([[one.best.price] for one in curves])
+    most = np.array([one.best.profit for one in curves])
     mean_price, _ = best_mean(curves, cap)
     prices, at_mean = [mean_price], profits(curves, np.array([mean_price]))[:, 0]
     for less in (np.zeros(len(draws)), most - most.max()):  # a regret is the largest of the best profits less the rest
         price, least = best_worst(curves, cap, less)
         prices.append(price if is_better(least, float((at_mean - less).min())) else mean_price)
-    _check_agreement(draws, curves, np.array(prices))
-    return _Found(np.array(prices)[:, None], most, None, len(breakpoints(curves, cap)) - 1)
+    decisions = np.array(prices)
+    pieces = len(breakpoints(curves, cap)) - 1
+    return _Found(decisions[:, None], best, most, None, pieces, profits(curves, decisions))
 
 
 def _of_several(draws: Sequence[Market], near: Array) -> _Found:
@@ -167,7 +181,7 @@ def _of_several(draws: Sequence[Market], near: Array) -> _Found:
         top = max((climb.top(decisions) for decisions in begin), key=climb.height)
         tops.append(top if not tops or is_better(climb.height(top), climb.height(tops[0])) else tops[0])
         _log.info("climbed to %s", tops[-1])
-    return _Found(np.array(tops), most, (float(most.mean()), float(most.min())), None)
+    return _Found(np.array(tops), np.array(best), most, (float(most.mean()), float(most.min())), None, None)
 
 
 def _check(market: Market, draws: Sequence[Market]) -> None:
@@ -209,26 +223,28 @@ def _certified(markets: Sequence[Market], decisions: Array) -> tuple[Array, Cert
     return earned, worst
 
 
-def _check_agreement(draws: Sequence[Market], curves: Sequence[ProfitCurve], prices: Array) -> None:
+def _check_agreement(draws: Sequence[Market], found: _Found, earned: Array) -> None:
     """What the pieces say must be what the equilibria earn, but for rounding."""
-    earned, _ = _certified(draws, prices[:, None])
-    apart = np.abs(profits(curves, prices) - earned)
+    assert found.profits is not None
+    apart = np.abs(found.profits - earned)
     for number, k in np.argwhere(apart > _AGREED * np.abs(earned)).tolist():
         if apart[number, k] <= _ROUNDING * turnover(draws[number]):
             continue
         raise ConvergenceError(
-            f"draw {number + 1} ({draws[number].name}): the pieces and the equilibrium at price {prices[k]!r} differ "
-            "in profit"
+            f"draw {number + 1} ({draws[number].name}): the pieces and the equilibrium at price "
+            f"{float(found.decisions[k, 0])!r} differ in profit"
         )
 
 
 def _price(decisions: Mapping[str, float], central: float, drawn: Array, most: Array, best: float) -> RobustPrice:
+    regret, earns = np.maximum(most - drawn, 0.0), most > 0
     return RobustPrice(
         decisions=decisions,
         mean_profit=float(drawn.mean()),
         worst_profit=float(drawn.min()),
         worst_draw=int(drawn.argmin()) + 1,
-        worst_regret=max(float((most - drawn).max()), 0.0),
+        worst_regret=float(regret.max()),
+        worst_regret_share=float((regret[earns] / most[earns]).max()) if earns.any() else None,
         central_profit=float(central),
         central_share=float(central) / best if best > 0 else None,
     )
