@@ -13,7 +13,7 @@ from helpers.sold import sold
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.market.outside import with_outside
-from prillm_or.solvers import concave_bound
+from prillm_or.solvers import box_relaxation, concave_bound
 from prillm_or.solvers.box_relaxation import Box, Relaxation
 from prillm_or.solvers.branch import Branch
 from prillm_or.solvers.each_alone import each_alone
@@ -117,7 +117,7 @@ def boxes(market: Market, seed: int, count: int) -> list[tuple[Box, Array, Array
 
 
 @pytest.mark.parametrize(("decides", "own_weights"), KINDS)
-@pytest.mark.parametrize("solved", ["well", "badly"])
+@pytest.mark.parametrize("solved", ["well", "badly", "in flows"])
 def test_a_relaxation_bounds_all_of_its_box(
     decides: str, own_weights: bool, solved: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +128,8 @@ def test_a_relaxation_bounds_all_of_its_box(
 
     if solved == "badly":
         monkeypatch.setattr(concave_bound, "_solved", badly)
+    if solved == "in flows":
+        monkeypatch.setattr(box_relaxation, "_FEW", -1000)
     for seed in range(4):
         market = sold(seed, 5, 5, leaders=1 if decides == "components" else 2, decides=decides, own_weights=own_weights)
         relaxation, users = Relaxation(market, user_problem(market)), user_problem(market)
@@ -147,6 +149,27 @@ def test_a_relaxation_bounds_all_of_its_box(
             off = 1e-9 * users.stiffness * np.abs(slack).max()
             assert (left.low <= inside).all() and (inside <= left.high).all()  # noqa: PT018 - one thing
             assert ((left.slack_low - off <= slack) & (slack <= left.slack_high + off)).all()
+
+
+@pytest.mark.parametrize(("decides", "own_weights"), KINDS)
+def test_in_flows_a_relaxation_is_solved_as_well(
+    decides: str, own_weights: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared = 0
+    for seed in range(4):
+        market = sold(seed, 5, 5, leaders=1 if decides == "components" else 2, decides=decides, own_weights=own_weights)
+        relaxation, users = Relaxation(market, user_problem(market)), user_problem(market)
+        for box, inside, fixed in boxes(market, seed, 4):
+            near, bounds = solve_users(users, inside), []
+            support = np.where(fixed != 0, fixed > 0, near.support)
+            for few in (1000, -1000):
+                monkeypatch.setattr(box_relaxation, "_FEW", few)
+                found = relaxation.bound(box, support, near.prices, fixed != 0, earned(market, inside))
+                assert found is not None
+                bounds.append(found.bound)
+            assert bounds[1] <= bounds[0] + 1e-5 * abs(bounds[0]) + 1e-6
+            compared += 1
+    assert compared == 16
 
 
 @pytest.mark.parametrize("near", [[0.0, 0.0], [12.0, 1.0], [100.0, 100.0]])
@@ -170,11 +193,17 @@ def test_what_each_price_earns_alone_cuts_off_nothing_that_earns_enough(kind: st
         seen = np.vstack([rng.uniform(0, cap, (60, 3)), rng.uniform(0, cap / 4, (60, 3))])
         profits = np.array([earned(market, decisions) for decisions in seen])
         for target in (profits.max(), np.quantile(profits, 0.8), 0.0):
-            low, high = each_alone(market, users, cap, float(target))
+            low, high, bound = each_alone(market, users, 0 * cap, cap, float(target))
             enough = seen[profits >= target]
             assert ((low <= enough) & (enough <= high)).all()
+            assert bound >= profits.max()
             cut += float(1 - np.prod((high - low) / cap))
-        low, high = each_alone(market, users, cap, float(10 * np.abs(profits).sum() + 1))
+            part = (seen >= cap / 8).all(axis=1) & (seen <= cap / 2).all(axis=1)
+            low, high, bound = each_alone(market, users, cap / 8, cap / 2, float(target))
+            assert profits[part].max() <= max(bound, target)
+            enough = seen[part & (profits >= target)]
+            assert ((low <= enough) & (enough <= high)).all()
+        low, high, _ = each_alone(market, users, 0 * cap, cap, float(10 * np.abs(profits).sum() + 1))
         assert (low > high).any()
     assert cut > 2
 

@@ -15,11 +15,14 @@ allow, for one of two objectives, each the profit at every equilibrium:
   of `docs/mathematics.md`, 8, it is concave where kappa <= 1; else a term is added (`concave_bound.py`);
 * sum_k v_k + what is earned besides, v_k below McCormick's two planes over y_k B_k: where the term would cost more than
   these, as with crowds whose users weigh differently.
+
+Either is solved in the variables y and u, or, where very many pairs are open, in flows (`flow_programme.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +31,14 @@ from prillm_or.market.decisions import all_prices, per_unit, rises
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.models.curvature import concavity
 from prillm_or.solvers.concave_bound import Quadratic, Rows, Solved, concave_bound, shift_of
+from prillm_or.solvers.flow_programme import FlowProgramme, Plane
 from prillm_or.users.laplacian import Laplacian
 from prillm_or.users.problem import UserProblem, ample_provider
 from prillm_or.users.slopes import price_pull
 
 _WIDER = 1e-9
+_FEW = 64
+"""With so many open pairs more than users and providers a relaxation takes as long in flows as in u alone."""
 
 Places = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Users and providers of some pairs."""
@@ -112,6 +118,8 @@ class Relaxation:
         self._ratio = users.scale / market.price_weight
         self._leads = np.zeros(users.base.shape, dtype=np.bool_)
         self._leads[:, list(users.leader)] = True
+        self._earned = np.where(self._leads, self._held, 0.0)
+        self._alike = not users.congested or bool((self._ratio == self._ratio[0]).all())
 
     def bound(self, box: Box, support: Mask, at: Array, fixed: Mask, target: float) -> Relaxed | None:
         """Bound the profit over a box; None where it is proven that no equilibrium is in it with the pairs so fixed.
@@ -139,11 +147,14 @@ class Relaxation:
         rows = _stacked(paired, held)
         theta = self._ratio[opened.places[0]] / self._width[opened.places] * opened.most_u
         objective = self._paid(flow, sellers, box, paired, theta)
+        large = len(opened.used) > _FEW + sum(support.shape)
+        programme = affine.programme(doubtful & fixed) if large else None
         if objective.penalty > 0:
             sold = [self._sold(flow, sellers, k, box) for k in range(self._k)]
             if objective.penalty > sum(one.penalty for one in sold):
-                return self._enveloped(box, flow, sellers, sold, rows, paired, theta, opened, target)
-        found = concave_bound(objective, rows, self._users.stiffness, target)
+                return self._enveloped(box, flow, sellers, sold, rows, paired, theta, opened, target, programme)
+        propose = partial(programme.paid, self._ratio, self._earned) if programme is not None and self._alike else None
+        found = concave_bound(objective, rows, self._users.stiffness, target, propose)
         if found is None:
             return None
         extra = objective.shift * found.point * (1 - found.point)
@@ -221,6 +232,7 @@ class Relaxation:
         theta: Array,
         opened: _Opened,
         target: float,
+        programme: FlowProgramme | None,
     ) -> Relaxed | None:
         """The bound of the second objective: v_k, in shares of its span, are variables behind all others."""
         k, size = self._k, rows.slope.shape[1]
@@ -233,7 +245,9 @@ class Relaxation:
         nothing = np.zeros(len(linear))
         objective = Quadratic(constant, linear, np.diag(nothing), nothing, worth)
         wide = replace(rows, slope=np.column_stack([rows.slope, np.zeros((len(rows.slope), k))]))
-        found = concave_bound(objective, _stacked(wide, *planes), self._users.stiffness, target)
+        cuts = [plane for c, one in enumerate(sold) for plane in one.planes(c)]
+        propose = None if programme is None else partial(programme.sold, self._rise, self._earned, cuts)
+        found = concave_bound(objective, _stacked(wide, *planes), self._users.stiffness, target, propose)
         if found is None:
             return None
         point = found.point[:size]
@@ -268,19 +282,24 @@ class _Sold:
         """How much more it may earn."""
         return self.high * self.most - self.least
 
+    def planes(self, c: int) -> list[Plane]:
+        """The two planes above what it earns beyond the least, in units of its span; c is its number."""
+        corners = ((self.low, self.most), (self.high, self.fewest))
+        return [Plane(c, *corner, corner[0] * corner[1] + self.least, self.low, self.span) for corner in corners]
+
     def envelope(self, c: int, size: int, k: int) -> list[Rows]:
-        """The two planes above what it earns, less that, as rows of all variables."""
-        planes = []
-        for price, quantity in ((self.low, self.most), (self.high, self.fewest)):
-            edge = price * quantity
+        """These planes, less what is below them, as rows of all variables."""
+        rows = []
+        for plane in self.planes(c):
+            price, quantity = plane.price, plane.quantity
             slope = np.zeros((1, size + k))
             slope[0, :size] = price * self.volume.slope
             slope[0, c] += quantity * (self.high - self.low)
             slope[0, size + c] = -self.span
-            constant = price * self.volume.constant + quantity * self.low - edge - self.least
-            worth = price * self.volume.size + quantity * self.high + edge + self.least + self.span
-            planes.append(Rows(np.array([constant]), slope, np.array([worth])))
-        return planes
+            constant = price * self.volume.constant + quantity * self.low - plane.constant
+            worth = price * self.volume.size + quantity * self.high + plane.constant + self.span
+            rows.append(Rows(np.array([constant]), slope, np.array([worth])))
+        return rows
 
 
 class _AffineSlacks:
@@ -318,6 +337,25 @@ class _AffineSlacks:
         slope *= self._span
         size += np.abs(moved).sum(axis=1) + np.abs(slope).sum(axis=1)
         return Rows(constant + moved.sum(axis=1), slope, size)
+
+    def programme(self, decreed: Mask) -> FlowProgramme:
+        """The same in flows, where some pairs are used or not by decree."""
+        opened, most_u = np.zeros_like(decreed), np.zeros(decreed.shape)
+        opened[self._opened.places], most_u[self._opened.places] = True, self._opened.most_u
+        k = len(self._start)
+        return FlowProgramme(
+            users=self._users,
+            width=self._width,
+            support=self._support,
+            opened=opened,
+            decreed=decreed,
+            most_u=most_u,
+            start=self._start,
+            length=self._span[:k],
+            slack=self._level[:, None] - self._offsets - self._congestion,
+            level=self._level,
+            congestion=self._congestion,
+        )
 
     def _at_ample(self) -> tuple[Array, Array, Array]:
         """Flows to the ample provider: what the others leave of a demand, as its own slacks have no digits for it."""

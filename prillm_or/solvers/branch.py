@@ -4,15 +4,17 @@ A node is a box of decisions with some pairs of a user and a provider fixed to b
 the box are bounded (below), which leaves pairs open that may be either; `box_relaxation.py` bounds the profit with
 their complementarity relaxed, and proposes decisions, whose equilibrium is a candidate. The node of the largest bound
 is opened first: at the pair that its bound gains most by, used or not, with the box left as it is, or, where the box
-itself costs more or too many pairs are open, by halving a side. The largest bound left may be read at any time.
+itself costs more or very many pairs share what is lost, by halving a side. The largest bound left may be read at any
+time.
 
 *Slacks over a box.* From any equilibrium of the box no slack moves by more than sum_k (2 R_k - r_k) |y_k - at_k|
 (`docs/mathematics.md`, L6). Where all users weigh alike, or nothing congests, levels, and what a provider costs with
 its congestion, rise with every decision (L4), so that the equilibria at the box's two corners bound them, too. A slack
 is at most D_i / a_ij, and a child's slacks lie within its parent's.
 
-*What is cut off.* Only decisions that earn more than the gap allows, T, are looked for. The first box is what is left
-when each price is asked for what it earns at most by itself (`each_alone.py`); and each relaxation says how far from
+*What is cut off.* Only decisions that earn more than the gap allows, T, are looked for. The first box, and each with
+too many open pairs to be relaxed, is what is left when each price is asked for what it earns at most by itself
+(`each_alone.py`); and each relaxation says how far from
 its point decisions and slacks may be that earn T (`concave_bound.py`). Where that is much less than the box it is
 narrowed, and bounded anew. So every proven gap is about the one asked for, and no closer.
 
@@ -21,8 +23,9 @@ the profit concave, and that, like McCormick's planes, costs the square of its w
 
 Start: the best of today's decisions, the caps, half of them and unit costs, or given decisions, and Newton steps from
 there; a climb of `ascent.py` once the search turns out long, and at its end, so that what is told is a local maximum
-to the last digits, also where less was asked for. Cost of a node with p open pairs: an interior point method in p + k
-variables, and one to three equilibria. The whole proof is in `docs/mathematics.md`, 17.
+to the last digits, also where less was asked for. Cost of a node with p open pairs: 2 p^3 for the bound, 10 to 15
+steps of an interior point method, each of p^3 or (n + m)^3, and one to three equilibria. The whole proof is in
+`docs/mathematics.md`, 17.
 """
 
 from __future__ import annotations
@@ -59,13 +62,14 @@ _log = logging.getLogger(__name__)
 
 _EASY = 30
 """So many nodes that a search with a good start does with; after these it is worth a climb."""
-_MOST_OPEN = 250
-_MOST_OPEN_UNCORNERED = 400
+_MOST_OPEN = 1000
 _DOUBT = 1e-12
 _FINEST = 1e-9
 """The least gap that is worked for: an interior point method comes no nearer."""
 _MUCH = 0.7
 _ALMOST = 0.99
+_SHARE = 0.05
+"""Of what all pairs together cost a bound; where none costs so much, a smaller box, which helps all, is better."""
 _LARGEST_SLICE, _LEAST_SLICE, _SHORTEST, _MOST_OPEN_IN_SLICES = 0.5, 0.1, 0.02, 200
 
 USED, UNUSED = 1, -1
@@ -129,7 +133,6 @@ class _Search:
         self._users = user_problem(market)
         self._relaxation = Relaxation(market, self._users)
         self._cornered = market.common_weights or not market.congested
-        self._most_open = _MOST_OPEN if self._cornered else _MOST_OPEN_UNCORNERED
         rho = self._users.sensitivity
         self._speed = 2 * rho.max(axis=0) - rho.min(axis=0)
         self._number = count()
@@ -159,10 +162,8 @@ class _Search:
         self.best.polish()
         assert self.best.equilibrium is not None, "the first start was looked at"
         low, high = np.zeros_like(self._market.price_cap), self._market.price_cap
-        if self._cornered and self._market.plain:
-            with suppress(ConvergenceError):  # then nothing is cut off
-                low, high = each_alone(self._market, self._users, high, self._enough)
-        highest, self._rest = self._rest, self._enough
+        low, high, highest = self._alone(low, high, self._rest)
+        self._rest = self._enough
         if (low > high).any():
             return
         nothing, box = np.zeros(self._users.base.shape, dtype=np.int8), self._unbounded(low, high)
@@ -215,7 +216,7 @@ class _Search:
             self.climb(deadline)
         negative, _, node, relaxed = self.queue[0]
         _log.info("%d nodes, best %.6g, bound %.6g", self.nodes, self.best.profit, self.bound)
-        if relaxed is not None and len(relaxed.broken) and relaxed.broken.max() > relaxed.bent.max():
+        if relaxed is not None and _at_a_pair(relaxed):
             worst = int(relaxed.broken.argmax())
             for what in (USED, UNUSED):
                 fixed = node.fixed.copy()
@@ -288,8 +289,14 @@ class _Search:
             if support is None:
                 return None
             box, fixed = node.box, node.fixed != 0
-            if np.count_nonzero(_open(box, support) & ~fixed) > self._most_open:
-                return bound, self._unrelaxed(node), None
+            if np.count_nonzero(_open(box, support) & ~fixed) > _MOST_OPEN:
+                low, high, bound = self._alone(box.low, box.high, bound)
+                if (low > high).any():
+                    return self._enough, node, None
+                if (high - low >= _MUCH * box.length).all():
+                    return bound, self._unrelaxed(node, low, high), None
+                node = self._inside(node, replace(box, low=low, high=high))
+                continue
             relaxed = self._relaxation.bound(box, support, node.near.prices, fixed, self._enough)
             self.nodes += 1
             if relaxed is None:
@@ -304,11 +311,18 @@ class _Search:
             elif np.count_nonzero(_open(left, support)[relaxed.pairs]) >= _MUCH * len(relaxed.broken):
                 return bound, node, relaxed
 
-    def _unrelaxed(self, node: _Node) -> _Node:
+    def _alone(self, low: Array, high: Array, bound: float) -> tuple[Array, Array, float]:
+        """What is left of a box, and its bound, when each price is asked for what it earns by itself."""
+        if self._cornered and self._market.plain:
+            with suppress(ConvergenceError):  # then nothing is cut off
+                low, high, most = each_alone(self._market, self._users, low, high, self._enough)
+                return low, high, min(bound, most)
+        return low, high, bound
+
+    def _unrelaxed(self, node: _Node, low: Array, high: Array) -> _Node:
         """A node without all that is as large as the market: there may be very many of these, and each is halved."""
         assert self.best.equilibrium is not None, "the search has begun"
-        box = self._unbounded(node.box.low, node.box.high)
-        return replace(node, box=box, near=self.best.equilibrium)
+        return replace(node, box=self._unbounded(low, high), near=self.best.equilibrium)
 
     def _unbounded(self, low: Array, high: Array) -> Box:
         """A box with nothing known of its slacks."""
@@ -341,6 +355,12 @@ class _Search:
         for i in np.flatnonzero(~support.any(axis=1)):
             support[i, np.where(able[i], box.slack_high[i], -np.inf).argmax()] = True
         return support
+
+
+def _at_a_pair(relaxed: Relaxed) -> bool:
+    """Whether one pair costs a bound so much that it is worth more to part it than the box."""
+    most = relaxed.broken.max(initial=0.0)
+    return bool(most > relaxed.bent.max() and most >= _SHARE * relaxed.broken.sum())
 
 
 def _open(box: Box, support: Mask) -> Mask:

@@ -25,10 +25,12 @@ gets a small multiple of 1 for its inverse, and room what that may cost.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import piqp
+from scipy.linalg import solve_triangular
 
 from prillm_or.market.market import Array
 
@@ -120,7 +122,13 @@ def shift_of(bend: Array, first: int) -> Array:
     return min(ways, key=lambda shift: float(shift.sum()))
 
 
-def concave_bound(objective: Quadratic, rows: Rows, amplified: float, target: float) -> Solved | None:
+def concave_bound(
+    objective: Quadratic,
+    rows: Rows,
+    amplified: float,
+    target: float,
+    propose: Callable[[], tuple[Array, Array]] | None = None,
+) -> Solved | None:
     """Bound the objective where the rows are >= 0; None where that is proven to be nowhere.
 
     Parameters
@@ -129,6 +137,8 @@ def concave_bound(objective: Quadratic, rows: Rows, amplified: float, target: fl
         How many times as much as a rounding of their sizes the figures may be off.
     target
         What is looked for: less than that is of no interest.
+    propose
+        Finds a point and multipliers of the rows; without, a dense interior point method does.
     """
     precision, count = _EPS * amplified, len(objective.linear)
     scale = np.maximum(np.abs(rows.slope).max(axis=1, initial=0.0), np.maximum(np.abs(rows.constant), _TINY))
@@ -140,12 +150,19 @@ def concave_bound(objective: Quadratic, rows: Rows, amplified: float, target: fl
     money = max(float(np.abs(linear).max()), float(np.abs(curvature).max()), _NOTHING)
     flat = max(_FLAT, precision * count) * max(float(np.abs(curvature).max(initial=0.0)), _FLAT * money)
     try:
-        np.linalg.cholesky(curvature + flat * np.eye(count))
+        root = np.linalg.cholesky(curvature + flat * np.eye(count))
     except np.linalg.LinAlgError:  # a crowd large beside a capacity: by more roundings than that
         shift = shift + max(-float(np.linalg.eigvalsh(curvature)[0]), 0.0)
         curvature = 2 * np.diag(shift) - objective.bend
-    point, lam = _solved(curvature / money, -(linear + shift) / money, slopes, -least)
-    lam = lam * money
+        root = np.linalg.cholesky(curvature + flat * np.eye(count))
+    if propose is None:
+        point, lam = _solved(curvature / money, -(linear + shift) / money, slopes, -least)
+        lam = lam * money
+    else:
+        point, lam = propose()
+        lam = lam * scale
+    point = np.clip(np.nan_to_num(point, nan=0.5), 0.0, 1.0)
+    lam = np.maximum(np.nan_to_num(lam, posinf=0.0), 0.0)
     pull, rounding = lam @ slopes, float(lam @ blur)
     if float(lam @ least) + float(np.maximum(pull, 0.0).sum()) < -rounding:
         return None
@@ -154,10 +171,12 @@ def concave_bound(objective: Quadratic, rows: Rows, amplified: float, target: fl
     value = objective.constant + (linear + shift) @ point - point @ curvature @ point / 2 + lam @ least + pull @ point
     doubt = rounding + precision * (objective.size + float(shift.sum()))
     bound = float(value + ends.sum()) + doubt
-    inverse = np.asarray(np.linalg.inv(curvature + flat * np.eye(count)) / _SAFE, dtype=np.float64)
+    # Squares of the inverse root sum up to v^T C^-1 v, for a third of what the inverse costs.
+    inverse = (solve_triangular(root, np.eye(count), lower=True) ** 2).sum(axis=0) / _SAFE
+    rows_inverse = (solve_triangular(root, slopes.T, lower=True) ** 2).sum(axis=0) / _SAFE
     room = max(bound - target, 0.0) + flat * count
-    low, high = _roots(inverse.diagonal(), slope, np.maximum(room - ends, 0.0))
-    at, away = least + slopes @ point, np.sqrt(2 * room * np.maximum(((slopes @ inverse) * slopes).sum(axis=1), 0.0))
+    low, high = _roots(inverse, slope, np.maximum(room - ends, 0.0))
+    at, away = least + slopes @ point, np.sqrt(2 * room * rows_inverse)
     with np.errstate(over="ignore"):  # a row that holds nothing back
         most = np.minimum(at + away, room / np.maximum(lam, _TINY))
     return Solved(
@@ -188,5 +207,4 @@ def _solved(hessian: Array, gradient: Array, rows: Array, low: Array) -> tuple[A
     solver.settings.max_iter = _MOST_STEPS
     solver.setup(hessian, gradient, None, None, rows, low, np.full(len(rows), np.inf), np.zeros(count), np.ones(count))
     solver.solve()
-    point = np.clip(np.nan_to_num(np.array(solver.result.x), nan=0.5), 0.0, 1.0)
-    return point, np.maximum(np.nan_to_num(np.array(solver.result.z_l), posinf=0.0), 0.0)
+    return np.array(solver.result.x), np.array(solver.result.z_l)

@@ -1,8 +1,8 @@
 r"""each alone: the part of a box of prices that is left when each price is asked what it earns at most by itself.
 
 Of plain prices with common weights the load of a provider of the leader rises with the leader's other prices
-(`docs/mathematics.md`, L4). So with all others at their highest a price y_k earns P_k(y_k) = (y_k - cost_k) x_k(y_k) or
-more than it does anywhere in the box, or less than 0, and prices that earn T in all have for each k
+(`docs/mathematics.md`, L4). So at no prices of the box does y_k earn more than max(0, P_k(y_k)), P_k what it earns with
+all others at their highest; the sum of the best P_k bounds the box, and prices that earn T in all have for each k
 
     P_k(y_k) >= T - sum of max(0, P_l) over the others, each at its own best.
 
@@ -28,20 +28,26 @@ _MOST_ROUNDS = 5
 _ROUNDING = 1e-9
 
 
-def each_alone(market: Market, users: UserProblem, high: Array, target: float) -> tuple[Array, Array]:
-    """The lowest and highest prices, shape (k,), up to `high`, of those that earn the target; none where they cross.
+def each_alone(
+    market: Market, users: UserProblem, low: Array, high: Array, target: float
+) -> tuple[Array, Array, float]:
+    """What is left of a box of those prices that earn the target, and a bound on what they earn.
+
+    The lowest and highest of them, shape (k,); where these cross there are none.
 
     Parameters
     ----------
     market, users
         A market of plain prices with common weights, or without congestion, and its users by `user_problem`.
+    low, high
+        The box.
 
     Raises
     ------
     ConvergenceError
         When a trace does not resolve a breakpoint.
     """
-    cost, low = decision_costs(market), np.zeros_like(high)
+    cost, bound = decision_costs(market), np.inf
     for _ in range(_MOST_ROUNDS):
         pieces = [list(_alone(users, low, high, k)) for k in range(len(high))]
         nothing = np.zeros_like(high)
@@ -51,16 +57,17 @@ def each_alone(market: Market, users: UserProblem, high: Array, target: float) -
                 for k, curve in enumerate(pieces)
             ]
         )
-        need = target - (peaks.sum() - peaks)
-        need -= _ROUNDING * (abs(target) + peaks.sum())
+        doubt = _ROUNDING * (abs(target) + float(peaks.sum()))
+        bound = min(bound, float(peaks.sum()) + doubt)
+        need = target - (peaks.sum() - peaks) - doubt
         ends = [_earning(curve, k, float(cost[k]), float(need[k])) for k, curve in enumerate(pieces)]
         if None in ends:
-            return high, low
+            return high, low, target
         before = high - low
         low, high = (np.array(end) for end in zip(*(end for end in ends if end is not None), strict=True))
         if (high - low >= _MUCH * before).all():
             break
-    return low, high
+    return low, high, bound
 
 
 def _alone(users: UserProblem, low: Array, high: Array, k: int) -> Iterator[Piece]:
