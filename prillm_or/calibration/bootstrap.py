@@ -32,7 +32,7 @@ from prillm_or.market.market import Array
 _log = logging.getLogger(__name__)
 LEVEL = 0.9
 _LOGS = ("congestion", "dispersion")
-_DAYS_ENOUGH = 5
+DAYS_ENOUGH = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
     days_seen = int(np.count_nonzero(seen.any(axis=1)))
     # All flows of a day share its noise through the loads, so that days are drawn as wholes, unless there are too few
     # of them to show any spread.
-    by_day = days_seen >= _DAYS_ENOUGH
+    by_day = days_seen >= DAYS_ENOUGH
     reference = fit.parameters.reference
     held = float(fit.preferences.value[reference])
     drawn: list[Preferences] = []

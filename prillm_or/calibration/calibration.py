@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.identifiability import Identifiability
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, market_with
+from prillm_or.calibration.profile import Profile, decided
 from prillm_or.calibration.scores import Scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice
+from prillm_or.calibration.verdict import verdict
 from prillm_or.errors import (
     CombinationError,
     PrillmError,
@@ -29,17 +31,19 @@ from prillm_or.errors import (
     need_packages,
 )
 from prillm_or.files.markets import write_market
+from prillm_or.market.fit_note import FITTED, MEASURES, FitNote
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure
 from prillm_or.output.tables import Part, Table
+from prillm_or.result import Result
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 FIT_FORMAT = "prillm-or/fit@1"
 
-OURS = "calibrated"
+OURS = FITTED
 """Our name among the methods of a score table."""
 
 
@@ -96,6 +100,10 @@ class Calibration(Answer):
         Shape (m,): own-price elasticities; NaN without revenue.
     findings
         What a reader has to know, in plain words.
+    profile
+        Along what the data leave open; None where it was not asked for, or nothing is sold for a price.
+    best
+        The best price in the fitted market of the last day; None without a leader.
     interrupted
         Whether Ctrl-C came: baselines or draws are then missing, or the fit is not finished, as the first finding says.
     """
@@ -111,6 +119,8 @@ class Calibration(Answer):
     identifiability: Identifiability
     elasticity: Array
     findings: tuple[str, ...]
+    profile: Profile | None = None
+    best: Result | None = None
     interrupted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -139,6 +149,7 @@ class Calibration(Answer):
                 name: None if np.isnan(elasticity) else float(elasticity)
                 for name, elasticity in zip(preferences.provider_ids, self.elasticity, strict=True)
             },
+            **_profile(self.profile),
             "shrinkage": self.fit.shrinkage,
             "holdout": self.holdout or None,
             "findings": list(self.findings),
@@ -161,6 +172,7 @@ class Calibration(Answer):
 
     def parts(self, note: str = "") -> Iterator[Part]:
         """What providers are worth to users, how well that predicts, and what a reader has to know."""
+        yield from self.verdict
         preferences, ends, units = self.fit.preferences, self.intervals, self.observations.units
         columns = ("provider", "value", f"{LEVEL:.0%} interval", "own-price elasticity")
         rows = [
@@ -198,7 +210,12 @@ class Calibration(Answer):
             f"({seen.T} days, {int(self.fit.days.train.sum())} cells). From the observations: demand, price, capacity, "
             f"delay of the day. Fitted: weights and values. {' '.join(self.findings)}"
         )
-        return market_with(self.fit.preferences, seen, seen.days[-1] if day is None else day, about)
+        market = market_with(self.fit.preferences, seen, seen.days[-1] if day is None else day, about)
+        note = FitNote(scores=self.noted_scores)
+        if self.profile is not None:
+            note = FitNote(self.profile.elasticity_range, self.profile.best_price_range, self.noted_scores)
+        # Best prices are those of the last day's market.
+        return replace(market, fit=note if day in (None, seen.days[-1]) else note.elsewhere())
 
     def draws(self, count: int | None = None, day: str | None = None) -> tuple[Market, ...]:
         """Markets of a day, the last one if None, in which users want what the bootstrap drew: the first `count`.
@@ -257,10 +274,33 @@ class Calibration(Answer):
         return self._drawn
 
     @property
+    def verdict(self) -> tuple[str, ...]:
+        """What to do about the price, how sure that is, and why, in plain words; nothing without a profile."""
+        return verdict(self)
+
+    @property
+    def noted_scores(self) -> dict[str, dict[str, Any]]:
+        """Scores as a market's file has them: R^2 of those who have any."""
+        return noted(self.scores)
+
+    @property
     def _drawn(self) -> Draws | None:
         if self.intervals is None:
             return None
-        return Draws(self.observations.name, self.fit.preferences, self.intervals.sample)
+        profile = () if self.profile is None else tuple(point.preferences for point in self.profile.open)
+        return Draws(self.observations.name, self.fit.preferences, self.intervals.sample, profile)
+
+
+def noted(scores: Mapping[str, MethodScores]) -> dict[str, dict[str, Any]]:
+    """Scores as a market's file has them: R^2 of those who have any."""
+    return {
+        name: {
+            part: None if found is None else {measure: getattr(found, measure) for measure in MEASURES}
+            for part, found in (("in_sample", scored.in_sample), ("holdout", scored.held_out))
+        }
+        for name, scored in scores.items()
+        if scored.in_sample is not None
+    }
 
 
 def _score_table(scores: Mapping[str, MethodScores]) -> Table:
@@ -342,6 +382,31 @@ def _intervals(calibration: Calibration) -> dict[str, Any] | None:
         "values": dict(zip(names, found.values.tolist(), strict=True)),
         "reference": names[found.reference],
     }
+
+
+def _profile(profile: Profile | None) -> dict[str, Any]:
+    """Columns of the points, and the ranges of the profile set; of one decision numbers, of several an object."""
+    if profile is None:
+        return {"profile": None, "best_price_range": None, "elasticity_range": None}
+    results = [point.best for point in profile.points]
+    decisions = [None if result is None else decided(result) for result in results]
+    names = next((list(one) for one in decisions if one is not None), [""])
+    best = {name: [None if one is None else one[name] for one in decisions] for name in names}
+    ranges = profile.best_price_range
+    return {
+        "profile": {
+            "elasticity": [point.elasticity for point in profile.points],
+            "misfit": [point.misfit for point in profile.points],
+            "best_price": _one_or_each(best),
+            "profit": [None if result is None else result.profit for result in results],
+        },
+        "best_price_range": ranges and _one_or_each({name: list(ends) for name, ends in ranges.items()}),
+        "elasticity_range": list(profile.elasticity_range),
+    }
+
+
+def _one_or_each(by_decision: Mapping[str, list[Any]]) -> object:
+    return next(iter(by_decision.values())) if len(by_decision) == 1 else by_decision
 
 
 def _method(scored: MethodScores) -> dict[str, Any]:

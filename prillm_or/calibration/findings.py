@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from prillm_or.calibration.bootstrap import LEVEL, Intervals
-from prillm_or.calibration.calibration import OURS, MethodScores
+from prillm_or.calibration.calibration import OURS, MethodScores, noted
 from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.identifiability import Identifiability
 from prillm_or.calibration.left_open import bounded, left_open
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.odd_days import odd_days
 from prillm_or.calibration.preferences import predicted_flows
+from prillm_or.calibration.profile import Point
+from prillm_or.market.fit_note import MEASURES, better_baselines, better_in_words, r2_of
 from prillm_or.market.market import Array
-from prillm_or.output.numbers import signed
+from prillm_or.output.numbers import rounded_percent, signed
+from prillm_or.result import Result
+from prillm_or.solving.caveats import HYPERELASTIC, INELASTIC
 
 _HARDLY = 0.1
 _ROUNDING = 1e-9
@@ -23,6 +28,7 @@ _STRONG = 0.3
 _EXACT = 1e-9
 """Of 1 - R^2: below it, the flows hold no noise."""
 _FEW_POINTS = 30
+_ALARMS = ("cap-binds", "nobody-served", "loss", "inelastic", "hyperelastic")
 
 
 def findings(
@@ -32,6 +38,8 @@ def findings(
     intervals: Intervals | None,
     identified: Identifiability,
     unpriced: Fit | None = None,
+    own: Point | None = None,
+    best: Result | None = None,
 ) -> tuple[str, ...]:
     """Sentences on how far the fit can be trusted, the most important first.
 
@@ -39,10 +47,16 @@ def findings(
     ----------
     unpriced
         The fit as it goes on `without_price`, where there is one.
+    own
+        The fit's own point of its profile; None where there is none.
+    best
+        The best price in the fitted market of the last day, None where there is none.
     """
     return (
-        *map(str, odd_days(observations)),
-        *_against_independence(scored),
+        *_days(observations),
+        *_of_the_market(best),
+        *_odd_response(observations, own, best),
+        *_against_baselines(scored),
         *(_congestion(observations, fit, intervals) if fit.preferences.congestion else ()),
         *(_dispersion(observations, fit, intervals) if fit.preferences.dispersion else ()),
         *_delay(fit),
@@ -52,23 +66,58 @@ def findings(
     )
 
 
-def _against_independence(scored: Mapping[str, MethodScores]) -> Iterator[str]:
-    if "independence" not in scored:
-        return
-    ours, theirs = scored[OURS], scored["independence"]
-    for where, one, other in (
-        ("Held out", ours.held_out, theirs.held_out),
-        ("In sample", ours.in_sample, theirs.in_sample),
-    ):
-        if one is None or other is None or one.r2 is None or other.r2 is None:
-            continue
-        verdict = "better than" if one.r2 > other.r2 else "no better than"
+def _days(observations: Observations) -> Iterator[str]:
+    yield from map(str, odd_days(observations))
+    if observations.T == 1:
         yield (
-            f"{where}, the fit predicts flows {verdict} demand times market share, which uses no preference at all: "
-            f"R^2 {one.r2:.3f} against {other.r2:.3f}."
+            "One day was seen, so that no price moved: how users answer a price is told by who chose what among unlike "
+            "prices, and by the shape of the model."
         )
-    if ours.held_out is None:
+
+
+def _of_the_market(best: Result | None) -> Iterator[str]:
+    """What `solve` warns of at the best price of the fitted market, as far as the fit is to blame."""
+    for warning in () if best is None else best.warnings:
+        if warning.code in _ALARMS:
+            yield f"In the fitted market of the last day, {str(warning).removeprefix('Warning: ')}"
+
+
+def _odd_response(observations: Observations, own: Point | None, best: Result | None) -> Iterator[str]:
+    """An elasticity over all days that no market like these has, unless it was said of the last day's market."""
+    if own is None or HYPERELASTIC <= own.elasticity <= INELASTIC:
+        return
+    code, said = ("inelastic", "so little") if own.elasticity > INELASTIC else ("hyperelastic", "so much")
+    if best is None or code not in {warning.code for warning in best.warnings}:
+        whose = "all providers" if observations.leader is None else ", ".join(observations.leader.providers)
+        yield (
+            f"On all days together 1 % more price costs {whose} {rounded_percent(-own.elasticity / 100)} of the load: "
+            f"no market like these has been seen to answer {said}."
+        )
+
+
+def _against_baselines(scored: Mapping[str, MethodScores]) -> Iterator[str]:
+    scores, held_out = noted(scored), scored[OURS].held_out is not None
+    others = [name for name in scores if name != OURS]
+    for part, where in (("holdout", "Held out"), ("in_sample", "In sample")) if others else ():
+        if better := list(better_baselines(scores, part)):
+            said = better_in_words(better)
+            yield f"{said[0].upper()}{said[1:]}."
+        elif beaten := list(_best_baselines(scores, part)):
+            count = f"none of {len(others)} baselines predicts" if len(others) > 1 else f"{others[0]} does not predict"
+            yield f"{where}, {count} better than the fit: {'; '.join(beaten)}."
+    if "independence" in others:
+        yield "The baseline independence is demand times market share, which uses no preference at all."
+    if not held_out:
         yield "Nothing was held out: these scores say nothing about prediction."
+
+
+def _best_baselines(scores: Mapping[str, Mapping[str, Any]], part: str) -> Iterator[str]:
+    for measure, what in MEASURES.items():
+        r2 = r2_of(scores, part, measure)
+        ours = r2.pop(OURS, None)
+        if ours is not None and r2:
+            best = next(iter(r2))
+            yield f"{what}, R^2 {ours:.3f} against {r2[best]:.3f} of {best}"
 
 
 def _congestion(observations: Observations, fit: Fit, intervals: Intervals | None) -> Iterator[str]:
@@ -80,7 +129,9 @@ def _congestion(observations: Observations, fit: Fit, intervals: Intervals | Non
     yield f"{said}; at it, congestion is {_share_of_congestion(fit):.0%} of congestion and price that users face."
     reaction, points = delay_reaction(observations)
     reaction = 0.0 if reaction is not None and abs(reaction) < _ROUNDING else reaction
-    if reaction is None:
+    if observations.T > 1 and not _delays_move(observations):
+        yield "Whether delays react to load cannot be told: those observed are the same on all days."
+    elif reaction is None:
         yield "Whether delays react to load cannot be told: too few loads vary over the days."
     elif abs(reaction) < _HARDLY:
         more = signed(round(reaction, 4), 1)
@@ -126,6 +177,13 @@ def delay_reaction(observations: Observations) -> tuple[float | None, int]:
     x, y = within(load), within(observations.delay)
     points, variation = int(usable.sum() - usable.any(axis=0).sum()), float((x**2).sum())
     return (float((x * y).sum()) / variation if points >= _FEW_POINTS and variation > 1e-12 else None), points
+
+
+def _delays_move(observations: Observations) -> bool:
+    """Whether the delay of any pair of a user and a provider differs between two of its days."""
+    cells, delay = observations.cells, observations.delay
+    first = np.take_along_axis(delay, cells.argmax(axis=0)[None], axis=0)
+    return bool((np.abs(delay - first) > _ROUNDING * np.abs(first))[cells].any())
 
 
 def _delay(fit: Fit) -> Iterator[str]:

@@ -35,7 +35,7 @@ SHRINKAGES = (1.0, 0.3, 0.1, 0.03, 0.0)
 """The path of kappa (`misfit.py`), from strong to weak."""
 _OWN_PATH = (10.0, 1.0, 0.3, 0.1)
 _START_DAYS = 8
-_ROUGH, _MOST = 20, 300
+_ROUGH, _HELD, _MOST = 20, 100, 300
 _PRECISION = 1e-9
 _NEXT_TO_NOTHING = 1e-6 * OWN
 
@@ -70,10 +70,18 @@ class Fit:
     anchor: Anchor | None = None
 
     @property
+    def misses(self) -> Array:
+        """Shape (T, n): what each user's day adds to 1 - R^2 of the flows seen, the misfit without all that shrinks."""
+        train = self.days.train
+        residuals = Misfit(self.parameters, self.days, self.weight, 0.0, self.theta, 0.0).residuals(self.theta)
+        by_cell = np.zeros(train.shape)
+        by_cell[train] = residuals[: int(train.sum())] ** 2
+        return np.asarray(by_cell.sum(axis=2))
+
+    @property
     def missed(self) -> float:
-        """1 - R^2 of the flows seen: the misfit without anything that shrinks."""
-        missed = Misfit(self.parameters, self.days, self.weight, 0.0, self.theta, 0.0).residuals(self.theta)
-        return float(missed @ missed)
+        """1 - R^2 of the flows seen."""
+        return float(self.misses.sum())
 
     @property
     def noise(self) -> float:
@@ -124,6 +132,11 @@ def fit_days(
 def without_price(fit: Fit) -> Fit:
     """The fit as it goes on when what is a user's own costs next to nothing, and nothing is pulled."""
     return _Search(fit.days, fit.parameters, fit.weight, fit.anchor).descend(0.0, fit.theta, _NEXT_TO_NOTHING)
+
+
+def held_fit(fit: Fit, start: Array, anchor: Anchor) -> Fit:
+    """The fit from another start, with an elasticity held by an anchor; a hundred steps have to be enough."""
+    return _Search(fit.days, fit.parameters, fit.weight, anchor).descend(fit.shrinkage, start, most=_HELD)
 
 
 def fit_path(

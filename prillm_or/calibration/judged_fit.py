@@ -20,12 +20,14 @@ from prillm_or.calibration.fit import CutShortError, Fit, fit_days, without_pric
 from prillm_or.calibration.identifiability import identifiability
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, aligned, predicted_flows
+from prillm_or.calibration.profile import Profile, best_price, profile
 from prillm_or.calibration.scores import Scores, scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice, choose_shrinkage
 from prillm_or.calibration.specification import Specification, parameters_of
 from prillm_or.calibration.weighting import decayed, trusted
 from prillm_or.errors import ObservationsError
 from prillm_or.market.market import Array, Mask
+from prillm_or.result import Result
 
 _log = logging.getLogger(__name__)
 _ROBUST_ROUNDS = 20
@@ -55,8 +57,11 @@ class Options:
         Names of what to compare with, of `BASELINES`.
     draws
         Bootstrap draws for intervals; 0 for none.
+    profile
+        Whether to look for the best price, and for all that the data do not tell from the fit; their best prices are
+        found where there are draws.
     seed
-        Of draws, folds and baselines.
+        Of draws, folds, baselines and the profile's resamplings.
     elasticity
         Own-price elasticity of the leader's providers, of all where there is no leader, known from elsewhere, with its
         standard error.
@@ -69,6 +74,7 @@ class Options:
     robust: bool = False
     baselines: Sequence[str] = ("independence",)
     draws: int = 0
+    profile: bool = False
     seed: int = 0
     elasticity: tuple[float, float] | None = None
 
@@ -122,8 +128,13 @@ def fit_and_judge(
     scored = {OURS: _scored(days, held, flow, time.process_time() - began)}
     intervals: Intervals | None = None
     unpriced: Fit | None = None
+    best: Result | None = None
+    profiled: Profile | None = None
     interrupted = cut_short
     try:
+        if options.profile and not cut_short:
+            best = best_price(fit.preferences, observations)
+            profiled = _profile(fit, observations, best if options.draws else None, options.seed)
         for name in () if cut_short else options.baselines:
             _log.info("baseline %s", name)
             scored[name] = _baseline(name, observations, days, held, fit.weight, options.seed)
@@ -134,6 +145,7 @@ def fit_and_judge(
     except KeyboardInterrupt:
         interrupted = True
     identified = identifiability(fit)
+    own = None if profiled is None else profiled.own
     return Calibration(
         observations=observations,
         fit=fit,
@@ -145,7 +157,10 @@ def fit_and_judge(
         intervals=intervals,
         identifiability=identified,
         elasticity=own_price_elasticities(fit.preferences, days),
-        findings=(_UNFINISHED,) * cut_short + findings(observations, fit, scored, intervals, identified, unpriced),
+        findings=(_UNFINISHED,) * cut_short
+        + findings(observations, fit, scored, intervals, identified, unpriced, own, best),
+        profile=profiled,
+        best=best,
         interrupted=interrupted,
     )
 
@@ -179,6 +194,15 @@ def _fit(
     if options.elasticity:
         fit = _anchored(fit, Anchor(meant, *options.elasticity, fit.noise))
     return fit, choice
+
+
+def _profile(fit: Fit, observations: Observations, best: Result | None, seed: int) -> Profile | None:
+    """None where nothing is sold for a price, so that there is no elasticity."""
+    try:
+        meant = priced(observations)
+    except ObservationsError:
+        return None
+    return profile(fit, observations, meant, best=best, seed=seed)
 
 
 def _anchored(fit: Fit, anchor: Anchor) -> Fit:

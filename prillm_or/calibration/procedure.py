@@ -173,6 +173,7 @@ def _options(
         robust=robust,
         baselines=tuple(dict.fromkeys(names)),
         draws=draws,
+        profile=True,
         seed=seed,
         elasticity=None if elasticity is None else _elasticity(elasticity),
     )

@@ -218,6 +218,21 @@ class Parameters:
             user_value=self._own_values(theta),
         )
 
+    def rescaled(self, theta: Array, factor: float, price: Array) -> Array:
+        """Theta with all but money counted so many times as much, which changes no flow at these prices, shape (m,).
+
+        With weights of congestion and delay and dispersion f times as large, and values b' = f b - (f - 1) p, all
+        offsets stay as they are; a change of a price counts 1 / f as much, and so does the response.
+        """
+        scaled, gap = theta.copy(), (price - price[self.reference]) / self.money
+        for kind in ("q", "s"):
+            scaled[self.places[kind]] += np.log(factor)
+        for kind in ("d", "b", "delta", "phi", "eps"):
+            scaled[self.places[kind]] *= factor
+        if self.specification.values:
+            scaled[self.places["b"]] -= (factor - 1.0) * np.delete(gap, self.reference)
+        return scaled
+
     def offsets(self, theta: Array, days: Days) -> Array:
         """Offsets g, shape (T, n, m)."""
         n, m = len(self.user_ids), len(self.provider_ids)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from prillm_or.errors import MarketError
 
 FITTED = "calibrated"
 """The fit's own name among the methods of its scores."""
-_MEASURES = {"r2": "flows", "r2_shares": "users' shares"}
+MEASURES = {"r2": "flows", "r2_shares": "users' shares"}
 _MARGIN = 1e-3
 """Of R^2: nearer ones predict alike."""
 
 Range = tuple[float, float]
+Scored = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class FitNote:
 
     elasticity_range: Range | None = None
     best_price_range: Mapping[str, Range] | None = None
-    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    scores: Scored = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ranges = {"elasticity_range": self.elasticity_range, **(self.best_price_range or {})}
@@ -79,28 +80,36 @@ class Better:
     ours: float
 
 
-def better_baselines(scores: Mapping[str, Mapping[str, Any]]) -> Iterator[Better]:
-    """Baselines that predict flows, or users' shares, better than the fit; the best first.
+def judged_by(scores: Scored) -> str:
+    """Which part of the scores decides: cells held out where the fit has scores of them."""
+    return "holdout" if scores.get(FITTED, {}).get("holdout") else "in_sample"
 
-    Cells held out decide where the fit has scores of them.
+
+def r2_of(scores: Scored, part: str, measure: str) -> dict[str, float]:
+    """R^2 of each method that has it, the best first."""
+    known = {name: (scored.get(part) or {}).get(measure) for name, scored in scores.items()}
+    r2 = {name: value for name, value in known.items() if isinstance(value, (int, float))}
+    return {name: r2[name] for name in sorted(r2, key=lambda name: -r2[name])}
+
+
+def better_baselines(scores: Scored, part: str) -> Iterator[Better]:
+    """Baselines that predict flows, or users' shares, better than the fit; of each the best first.
 
     Parameters
     ----------
     scores
         As in `FitNote`; what is no such score is passed over.
+    part
+        `in_sample` or `holdout`.
     """
-    ours = scores.get(FITTED, {})
-    part = "holdout" if ours.get("holdout") else "in_sample"
-    for measure, what in _MEASURES.items():
-        known = {name: (scored.get(part) or {}).get(measure) for name, scored in scores.items()}
-        r2 = {name: value for name, value in known.items() if isinstance(value, (int, float))}
-        if FITTED in r2:
-            best_first = sorted(r2, key=lambda name: -r2[name])
-            yield from (
-                Better(name, what, part == "holdout", r2[name], r2[FITTED])
-                for name in best_first
-                if r2[name] > r2[FITTED] + _MARGIN
-            )
+    for measure, what in MEASURES.items():
+        r2 = r2_of(scores, part, measure)
+        ours = r2.pop(FITTED, inf)
+        yield from (
+            Better(name, what, part == "holdout", theirs, ours)
+            for name, theirs in r2.items()
+            if theirs > ours + _MARGIN
+        )
 
 
 def better_in_words(better: Sequence[Better]) -> str:
@@ -115,7 +124,7 @@ def better_in_words(better: Sequence[Better]) -> str:
     for what in dict.fromkeys(one.what for one in better):
         first, *others = (one for one in better if one.what == what)
         verb = "do" if len(others) > 1 else "does"
-        more = f"; so {verb} {' and '.join(one.method for one in others)}" if others else ""
+        more = f"; so {verb} {', '.join(one.method for one in others)}" if others else ""
         parts.append(
             f"{first.method} predicts {what} better than the fit (R^2 {first.r2:.3f} against {first.ours:.3f}{more})"
         )

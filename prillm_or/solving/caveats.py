@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from prillm_or.market.decisions import COMPONENTS, FACTOR, all_prices, per_unit, what_is_set
-from prillm_or.market.fit_note import FitNote, better_baselines, better_in_words
+from prillm_or.market.fit_note import FitNote, better_baselines, better_in_words, judged_by
 from prillm_or.market.market import Market, by_decision
 from prillm_or.market.sanity import implausible
 from prillm_or.output.numbers import figure, rounded_percent
@@ -28,7 +28,7 @@ _FAR = 2.0
 INELASTIC, HYPERELASTIC = -0.2, -20.0
 """Own elasticities that no market like these has been seen to have, so that the market's figures are to be doubted."""
 
-_OPEN = 1.25
+OPEN = 1.25
 """Times the lowest of best prices, or the weakest of elasticities, that the data do not tell from the best fit's."""
 
 _CAPTIVE = 0.5
@@ -195,7 +195,7 @@ def _abstracted(abstracted: bool) -> Iterator[Caveat]:
 def _fitted(market: Market, note: FitNote, found: Equilibrium) -> Iterator[Caveat]:
     """What the fit that the market comes from leaves open, and what predicts better than it."""
     yield from _unidentified(market, note, found)
-    if better := list(better_baselines(note.scores)):
+    if better := list(better_baselines(note.scores, judged_by(note.scores))):
         yield Caveat(
             "baseline-wins", f"{better_in_words(better)}: what the fit says of users is in doubt, and the price"
         )
@@ -210,11 +210,11 @@ def _unidentified(market: Market, note: FitNote, found: Equilibrium) -> Iterator
         low * (1 - _NUDGE) <= prices[name] <= high * (1 + _NUDGE) for name, (low, high) in ranges.items()
     ):
         for name, (low, high) in ranges.items():
-            if high > _OPEN * low:
+            if high > OPEN * low:
                 yield Caveat(
                     "unidentified",
                     f"the data leave the best {what_is_set(market)} of {name} open: any from {figure(low, 4)} to "
                     f"{figure(high, 4)} may be it{answer}; {try_it}",
                 )
-    elif ends is not None and ends[0] < _OPEN * ends[1]:
+    elif ends is not None and ends[0] < OPEN * ends[1]:
         yield Caveat("unidentified", f"the data leave open how users answer a price{answer}; {try_it}")

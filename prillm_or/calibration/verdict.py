@@ -1,0 +1,114 @@
+"""Verdict: what to do about the price, how sure that is, and why; what a reader of a fit has to know first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prillm_or.calibration.anchor import STEP
+from prillm_or.calibration.profile import Profile, decided
+from prillm_or.market.fit_note import FITTED, MEASURES, judged_by, r2_of
+from prillm_or.output.advice import sentences
+from prillm_or.output.numbers import figure
+from prillm_or.solving.caveats import OPEN
+
+if TYPE_CHECKING:
+    from prillm_or.calibration.calibration import Calibration
+    from prillm_or.calibration.observations import Observations
+    from prillm_or.result import Result
+
+_END = 1e-3
+
+
+def verdict(calibration: Calibration) -> tuple[str, ...]:
+    """Sentences; none of a fit without a profile."""
+    if calibration.profile is None:
+        return ()
+    return (
+        *_price(calibration, calibration.profile),
+        _response(calibration, calibration.profile),
+        events_in_words(calibration.observations),
+        *_baseline(calibration),
+    )
+
+
+def _price(calibration: Calibration, profile: Profile) -> Iterator[str]:
+    best, ranges = calibration.best, profile.best_price_range
+    if best is None:
+        return
+    advice, units = next(sentences(best)), calibration.observations.units.of_prices
+    if not ranges:
+        own = ", ".join(f"{figure(value, 4)} for {name}{_today(best, name)}" for name, value in decided(best).items())
+        yield (
+            f"The fit's own best price: {own} ({units}). How far the data leave it open was not asked, or not proven; "
+            "the elasticities below say it of the response."
+        )
+        return
+    for name, (low, high) in ranges.items():
+        if high > OPEN * low:
+            yield (
+                f"Try prices, do not settle on one: the best price of {name} may be any from {figure(low, 4)} to "
+                f"{figure(high, 4)} {units}; the fit's own is {figure(decided(best)[name], 4)}{_today(best, name)}."
+            )
+        else:
+            yield f"{advice} By the data its best lies between {figure(low, 4)} and {figure(high, 4)}."
+
+
+def _today(best: Result, name: str) -> str:
+    (today,) = (one.today for one in best.decided if one.name == name)
+    return "" if today is None else f", today's {figure(today, 4)}"
+
+
+def _response(calibration: Calibration, profile: Profile) -> str:
+    ends = " to ".join(
+        f"{figure(end, 3)}, the {what} tried," if abs(end - limit) <= -_END * limit else figure(end, 3)
+        for end, limit, what in zip(profile.elasticity_range, profile.limits, ("strongest", "weakest"), strict=True)
+    )
+    known = calibration.fit.anchor
+    said = (
+        f"Own-price elasticity: {figure(profile.own.elasticity, 3)} by the fit, {ends} by all that is not told from it"
+    )
+    if known is not None:
+        said += f", where {figure(known.elasticity, 3)} +- {figure(known.error, 2)} is known from elsewhere"
+    return f"{said} ({profile.resampled_in_words})."
+
+
+def events_in_words(observations: Observations) -> str:
+    """How often a price moved, and what looks for what that did to shares."""
+    count = price_events(observations)
+    if not count:
+        return (
+            f"No price event was seen: no price moved by {STEP:.0%} or more. `prillm-or backtest FOLDER...` looks for "
+            "events in folders with days on which prices moved."
+        )
+    times = f"{count} times" if count > 1 else "once"
+    return (
+        f"A price moved by {STEP:.0%} or more {times}; whether the fit predicts what followed, `prillm-or backtest "
+        "FOLDER...` tells."
+    )
+
+
+def price_events(observations: Observations) -> int:
+    """How often a provider's price, or one of its components', moved by 5 % or more from a day to the next."""
+    price = observations.price
+    moved = np.abs(price[1:] - price[:-1]) >= STEP * price[:-1]  # never where one is not a number
+    return int(
+        (moved & (price[:-1] > 0)).reshape(len(moved), observations.m, observations.price[0, 0].size).any(axis=2).sum()
+    )
+
+
+def _baseline(calibration: Calibration) -> Iterator[str]:
+    scores = calibration.noted_scores
+    part = judged_by(scores)
+    where = "held out" if part == "holdout" else "in sample"
+    told = []
+    for measure, what in MEASURES.items():
+        r2 = r2_of(scores, part, measure)
+        ours = r2.pop(FITTED, None)
+        if ours is not None and r2:
+            name, theirs = next(iter(r2.items()))
+            told.append(f"{what} {name}, R^2 {theirs:.3f} against the fit's {ours:.3f}")
+    if told:
+        yield f"Best baseline, {where}: of {'; of '.join(told)}."

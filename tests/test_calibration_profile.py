@@ -1,0 +1,151 @@
+"""The profile of a fit: points with the elasticity held, which of them the data tell from the fit, and what is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prillm_or as po
+from helpers.calibration import alike, fit_from, observed
+from prillm_or.calibration.anchor import Anchor, response
+from prillm_or.calibration.days import Days, days_of
+from prillm_or.calibration.draw_files import read_draws
+from prillm_or.calibration.judged_fit import priced
+from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.preferences import Preferences, market_with, predicted_flows
+from prillm_or.calibration.profile import STRONGEST, WEAKEST, Profile, best_price, decided, profile
+from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.verdict import events_in_words, price_events
+from prillm_or.files.markets import read_market
+from prillm_or.market.synthetic import generate
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TRUE = alike(4, generate(4, 5, "uniform", 3).value, 1.3, 0.6)
+
+
+def profiled(seen: Observations, anchor: Anchor | None = None, *, priced_too: bool = False) -> Profile:
+    """The profile of the fit from the truth."""
+    fit = replace(fit_from(TRUE, days_of(seen)), anchor=anchor)
+    best = best_price(fit.preferences, seen) if priced_too else None
+    return profile(fit, seen, priced(seen), best=best)
+
+
+def test_scaling_money_changes_no_flow_and_divides_the_response() -> None:
+    days = days_of(observed(TRUE, 1))
+    for dispersion, spec in ((0.0, Specification()), (0.4, Specification(dispersion="common"))):
+        given = parameters_of(spec, days, TRUE.user_ids, TRUE.provider_ids, "known")
+        theta = given.pack(replace(TRUE, dispersion=dispersion))
+        scaled = given.unpack(given.rescaled(theta, 3.0, days.price[0]))
+        before = given.unpack(theta)
+        np.testing.assert_allclose(predicted_flows(scaled, days), predicted_flows(before, days), atol=1e-9)
+        assert scaled.congestion == pytest.approx(3 * before.congestion)
+        assert slope_at(scaled, days) == pytest.approx(slope_at(before, days) / 3, rel=1e-6)
+
+
+def slope_at(preferences: Preferences, days: Days) -> float:
+    """What a rise of the last price by a millionth does to its load, over that rise."""
+    price = days.price.copy()
+    price[:, -1] *= 1 + 1e-6
+    loads = [predicted_flows(preferences, d)[:, :, -1].sum() for d in (days, replace(days, price=price))]
+    return float(loads[1] - loads[0]) / 1e-6
+
+
+def test_one_day_leaves_the_scale_of_money_open_and_the_price_with_it() -> None:
+    seen = observed(TRUE, 1)
+    found = profiled(seen, priced_too=True)
+    assert found.elasticity_range == pytest.approx((STRONGEST, WEAKEST), rel=0.02)
+    assert found.open == found.points
+    assert max(point.misfit for point in found.points) < 1e-6
+    (name,) = (found.best_price_range or {}).keys()
+    low, high = (found.best_price_range or {})[name]
+    assert high > 2 * low
+    for point in found.points[::6]:  # the best prices are those of the points' own markets
+        assert point.best is not None
+        best = po.solve(market_with(point.preferences, seen, seen.days[-1]))
+        assert decided(point.best) == pytest.approx({name: best.price})
+        assert response(point.preferences, days_of(seen), priced(seen)) == pytest.approx(point.elasticity)
+
+
+def test_days_on_which_prices_move_tell_the_elasticity() -> None:
+    seen = observed(TRUE, 12, noise=0.03)
+    found = profiled(seen)
+    low, high = found.elasticity_range
+    assert low <= response(TRUE, days_of(seen), priced(seen)) <= high
+    assert low > 1.2 * high
+    assert found.own in found.open
+    assert any(point.told and point.misfit > 2 * found.own.misfit for point in found.points)
+    assert found.best_price_range is None
+    assert found.resampled_in_words == "12 spells of unchanged prices resampled"
+
+
+def test_days_at_the_same_prices_tell_no_more_than_one() -> None:
+    """Its users are resampled, and all have to agree."""
+    seen = observed(TRUE, 6)
+    still = replace(seen, price=np.tile(seen.price[0], (6, 1)))
+    still = replace(still, flow=predicted_flows(TRUE, days_of(still)))
+    found = profiled(still)
+    assert found.resampled_in_words == "users resampled, prices never moved"
+    assert found.elasticity_range == pytest.approx((STRONGEST, WEAKEST), rel=0.02)
+
+
+def test_an_elasticity_known_from_elsewhere_bounds_the_profile() -> None:
+    """At 90 %: 1.645 standard errors to each side, since one day says nothing."""
+    seen = observed(TRUE, 1)
+    days = days_of(seen)
+    own = response(TRUE, days, priced(seen))
+    found = profiled(seen, Anchor(priced(seen), own, -0.1 * own))
+    assert found.elasticity_range == pytest.approx((1.1645 * own, 0.8355 * own), rel=0.01)
+
+
+def test_what_is_open_goes_into_the_files_of_a_fit(tmp_path: Path) -> None:
+    seen = observed(TRUE, 1)
+    found = po.calibrate(seen, shrinkage=0.0, draws=2, baselines=["independence"])
+    assert found.profile is not None
+    found.write(tmp_path, [seen.days[-1]])
+    fit = json.loads((tmp_path / "fit.json").read_text())
+    assert {len(column) for column in fit["profile"].values()} == {len(found.profile.points)}
+    assert fit["best_price_range"][0] == min(fit["profile"]["best_price"])
+    assert fit["best_price_range"][1] == max(fit["profile"]["best_price"])
+    assert len(read_draws(tmp_path / "draws.json").profile) == len(found.profile.open)
+    market = read_market(tmp_path / f"known-{seen.days[-1]}.json").market
+    assert market.fit is not None
+    assert list(market.fit.elasticity_range or ()) == fit["elasticity_range"]
+    assert list((market.fit.best_price_range or {}).values()) == [tuple(fit["best_price_range"])]
+    assert "unidentified" in {warning.code for warning in po.solve(market).warnings}
+    said = str(found)
+    assert said.startswith("Try prices, do not settle on one: the best price of p5 may be any from ")
+    assert "Own-price elasticity: " in said
+    assert "No price event was seen" in said
+    assert "Best baseline, in sample: of flows independence, R^2 " in said
+    assert any(sentence.startswith("One day was seen") for sentence in found.findings)
+
+
+def test_without_draws_or_a_leader_the_profile_has_no_prices() -> None:
+    seen = observed(TRUE, 4, noise=0.02)
+    for alone, draws in ((replace(seen, leader=None), 1), (seen, 0)):
+        found = po.calibrate(alone, shrinkage=0.0, draws=draws, baselines=[])
+        fields = found.to_dict()
+        assert set(fields["profile"]["best_price"]) == set(fields["profile"]["profit"]) == {None}
+        assert fields["best_price_range"] is None
+        assert fields["elasticity_range"][0] < fields["elasticity_range"][1] < 0
+        assert found.verdict[0].startswith(
+            "Own-price elasticity: " if alone.leader is None else "The fit's own best price"
+        )
+
+
+def test_price_events_are_counted_by_provider_and_day() -> None:
+    seen = observed(TRUE, 3)
+    price = np.tile(seen.price[0], (3, 1))
+    still = replace(seen, price=price)
+    assert price_events(still) == 0
+    assert events_in_words(still).startswith("No price event was seen")
+    price[1:, 0] *= 1.05001
+    price[2, 1] *= 0.94
+    price[2, 2] *= 1.04
+    assert price_events(replace(seen, price=price)) == 2
+    assert "5% or more 2 times" in events_in_words(replace(seen, price=price))
