@@ -94,6 +94,18 @@ def test_one_day_without_prices_that_move_leaves_the_elasticity_to_its_anchor_an
     np.testing.assert_allclose(anchored.theta, told.theta, atol=1e-4)
 
 
+def test_users_own_weights_of_price_and_values_do_not_make_a_market_buy_by_price_alone() -> None:
+    # One day, users who concentrate on providers of their own: weights of congestion could go to 0, and all that is
+    # users' own with them, at a better and better R^2. Elasticities were then -30 and beyond, from a step of 5 %.
+    rng = np.random.default_rng(0)
+    flow = np.exp(2.5 * rng.standard_normal((1, 3, 3))) + 0.001
+    days = hand_days(rng.uniform(0.5, 2, (1, 3)), flow, capacity=flow.sum(axis=1))
+    for specification in (Specification(own_price=True), Specification(groups={"a": ("u1",), "b": ("u2",)})):
+        found = fit_days(days, parameters(days, specification))
+        assert -10 < response(found.preferences, days, range(3)) < 0
+        assert found.missed < 0.4
+
+
 def test_free_providers_have_no_elasticity_to_know() -> None:
     free = replace(
         observations_of([[[1.0, 2.0]]], price=[[0.0, 1.0]]), leader=Leader(providers=("p1",), price_cap=(9.0,))

@@ -142,7 +142,8 @@ def test_own_weights_are_held_short_of_the_truth_as_far_as_their_price_says(cong
         theta = given.pack(true)
         own, truth = found.theta[given.shrunk], theta[given.shrunk]
         # The truth has no misfit but the price of what is own, and the fit is at least as good.
-        assert found.misfit <= OWN * truth @ truth
+        price_of_truth = misfit_of(given, days).residuals(theta)
+        assert found.misfit <= price_of_truth @ price_of_truth
         assert own @ own < truth @ truth
         for kind in ("u", "v"):
             assert abs(found.theta[given.places[kind]].sum()) < 1e-6

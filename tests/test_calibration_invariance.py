@@ -131,8 +131,11 @@ def test_a_day_of_weight_zero_is_as_if_left_out(specification: Specification) ->
     weight = np.ones(days.demand.shape)
     weight[2] = 0.0
     without = part(days, t=[0, 1, 3, 4, 5, 6])
-    found = fit_days(days, parameters(days, specification), weight=weight)
-    expected = fitted(without, specification)
+    given = parameters(days, specification)
+    found = fit_days(days, given, weight=weight)
+    # What is a user's own costs in units of all days.
+    units = {name: getattr(given, name) for name in ("money", "waiting", "scale")}
+    expected = fit_days(without, replace(parameters(without, specification), **units))
     assert_same_preferences(found.preferences, expected.preferences, 1e-5)
     assert found.misfit == pytest.approx(expected.misfit, rel=1e-8)
     assert fitted(days, specification).misfit > 2 * found.misfit

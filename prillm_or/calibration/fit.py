@@ -230,14 +230,24 @@ class _Search:
     anchor: Anchor | None
 
     def best(self, shrinkage: float, starts: Sequence[Array]) -> Fit:
-        """The best end over all starts; a few steps of each decide who goes on."""
+        """The best end over all starts; a few steps of each decide who goes on.
+
+        Of starts that noise alone tells apart, that one at which congestion and dispersion count about as much as
+        prices: flows of a day say nothing of the scale of money, and it should not be left to chance.
+        """
         rough: list[Fit] = []
         try:
             for theta in starts:
                 rough.append(self.descend(shrinkage, theta, most=_ROUGH))
         except CutShortError as stop:
             raise CutShortError(min([*rough, stop.fit], key=lambda fit: fit.misfit)) from None
-        return self.descend(shrinkage, min(rough, key=lambda fit: fit.misfit).theta)
+        least = min(rough, key=lambda fit: fit.misfit)
+        alike = [fit for fit in rough if fit.misfit <= least.misfit + least.noise]
+        return self.descend(shrinkage, min(alike, key=self._from_prices).theta)
+
+    def _from_prices(self, fit: Fit) -> float:
+        """How far, in logarithms, what keeps users spread is from the mean price."""
+        return abs(self.parameters.price_over_spread(fit.theta)[0])
 
     def descend(self, shrinkage: float, theta: Array, own: float = OWN, most: int = _MOST) -> Fit:
         """Least squares from one point."""

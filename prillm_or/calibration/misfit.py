@@ -4,15 +4,20 @@ With weights omega_ti of days and users, the cells C that may be seen, and V = s
 
     sum_C omega (f*_tij(theta) - f_tij)^2 / V                   without more it is 1 - R^2 of the flows seen
     + kappa sum omega (f*_tij(theta) - D_ti s_tj)^2 / V         over all cells: s is the market share
-    + OWN sum_k theta_k^2                                       over what is a user's own
+    + OWN sum_k r_k(theta)^2 theta_k^2                          over what is a user's own
+    + OWN max(0, log z(theta) / 5)^2                            where there is anything of a user's own
     + noise ((E(theta) - E_0) / SE)^2                           where an elasticity is known, `anchor.py`
     + 1e-16 |theta - theta_0|^2.
 
 The second sum pulls the flows towards independence, demand x market share, which no preference is needed for: kappa is
 the shrinkage, the weight of made-up data that the simplest model would give ("catalytic prior"). Where the data say
 enough it does nothing, and cross-validation chooses 0. By the third, a user's own weight e times the common one has to
-pay for itself with OWN of R^2. The last is far below all that data say: where they say nothing, the search stays where
-it began, theta_0, and does not drift.
+pay for itself with OWN of R^2. Values and prices move flows by their size over what keeps users spread, congestion and
+dispersion. So z, the mean price over these, is the factor r_k of own values; of own weights of price it is
+sqrt((1 + z^2) / 2), of the others 1. At a price in money alone a fit could let w_q and own values shrink together, the
+flows standing still, until they cost nothing. Nor may what is users' own make all of them buy by price alone: beyond
+z = 5, about the own-price elasticity -z, each squared log unit costs OWN, too. The last is far below all that data
+say: where they say nothing, the search stays where it began, theta_0, and does not drift.
 
 Derivatives of the flows are those of `users/differentiable.py`, exact on the support at hand: the misfit is piecewise
 smooth, and where pieces meet we get the derivative of one of them.
@@ -35,7 +40,8 @@ from prillm_or.market.market import Array
 from prillm_or.users.differentiable import Settled, Warm
 
 OWN = 0.03
-"""Of R^2 per squared log unit; per squared unit of money for values of groups."""
+"""Of R^2 per squared log unit; per squared unit of what keeps users spread for own values."""
+_ELASTIC = np.log(5.0)
 _STAY = 1e-16
 _ROUNDING = 1e-24
 
@@ -86,9 +92,7 @@ class Misfit:
         if anchor is not None:
             self._response = Response(parameters, days, anchor.providers)
             self._anchoring = np.sqrt(anchor.noise) / anchor.error
-        # The residuals of the other two sums are linear in theta, so that their derivatives are the same everywhere.
-        self._own = np.zeros((len(parameters.shrunk), parameters.size))
-        self._own[np.arange(len(parameters.shrunk)), parameters.shrunk] = np.sqrt(own)
+        self._own = np.sqrt(own)
         self._stay = np.sqrt(_STAY) * np.eye(parameters.size)
         self._start = np.zeros(parameters.size) if start is None else start
         self._warm = Warm()
@@ -100,7 +104,7 @@ class Misfit:
         missed = (flow[self._days.train] - self._seen) * self._unit
         pulled = (flow[self._pulled] - self._independent) * self._pull
         return np.concatenate(
-            [missed, pulled, self._own @ theta, self._stay @ (theta - self._start), self._off_anchor(theta)]
+            [missed, pulled, self._of_own(theta), self._stay @ (theta - self._start), self._off_anchor(theta)]
         )
 
     def jacobian(self, theta: Array) -> Array:
@@ -109,8 +113,24 @@ class Misfit:
         seen, pulled = changes[self._days.train], changes[self._pulled]
         anchored = [self._anchoring * self._response.changes(theta)[None]] if self._anchor else []
         return np.concatenate(
-            [seen * self._unit[:, None], pulled * self._pull[:, None], self._own, self._stay, *anchored]
+            [seen * self._unit[:, None], pulled * self._pull[:, None], self._own_changes(theta), self._stay, *anchored]
         )
+
+    def _of_own(self, theta: Array) -> Array:
+        parameters = self._parameters
+        factor, _ = parameters.prices_of_shrunk(theta)
+        beyond = max(parameters.price_over_spread(theta)[0] - _ELASTIC, 0.0)
+        own = np.append(factor * theta[parameters.shrunk], beyond if parameters.specification.own else 0.0)
+        return np.asarray(self._own * own)
+
+    def _own_changes(self, theta: Array) -> Array:
+        parameters, shrunk = self._parameters, self._parameters.shrunk
+        factor, by_theta = parameters.prices_of_shrunk(theta)
+        changes = theta[shrunk][:, None] * by_theta
+        changes[np.arange(len(shrunk)), shrunk] += factor
+        log_z, by_log = parameters.price_over_spread(theta)
+        beyond = by_log * (parameters.specification.own and log_z > _ELASTIC)
+        return np.asarray(self._own * np.vstack([changes, beyond]))
 
     def _off_anchor(self, theta: Array) -> Array:
         if self._anchor is None:

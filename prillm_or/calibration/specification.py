@@ -129,6 +129,47 @@ class Parameters:
             [np.arange(self.size)[self.places[kind]] for kind in ("u", "v", "delta", "e", "h", "phi", "eps")]
         )
 
+    def price_over_spread(self, theta: Array) -> tuple[float, Array]:
+        """Log of z, the mean price over what keeps users spread, congestion and dispersion; its derivatives by theta.
+
+        An own-price elasticity is about -z. Means of own weights belong to the common ones, however the two are split.
+        """
+        spread, by_spread = 0.0, np.zeros(self.size)
+        for common, owns, unit in (("q", "u", self.scale), ("s", "eh", 1.0)):
+            if self.places[common].stop > self.places[common].start:
+                by_log = self._mean(*owns)
+                by_log[self.places[common]] = 1.0
+                part = float(np.exp(by_log @ theta)) / unit
+                spread, by_spread = spread + part, by_spread + part * by_log
+        by_log = self._mean("v")
+        if spread == 0.0:
+            return float(by_log @ theta) - np.log(NO_CONGESTION), by_log
+        return float(by_log @ theta) - np.log(spread), by_log - by_spread / spread
+
+    def prices_of_shrunk(self, theta: Array) -> tuple[Array, Array]:
+        """Factors of `shrunk` that their shrinking costs, and the factors' derivatives by theta, shape (., size).
+
+        Own values have the factor z / e^v, with the mean v, own weights of price sqrt((1 + z^2) / 2), the others 1.
+        """
+        log_z, by_theta = self.price_over_spread(theta)
+        factor, changes = np.ones(self.size), np.zeros((self.size, self.size))
+        by_v = self._mean("v")
+        for kind in ("delta", "phi", "eps"):
+            place, z = self.places[kind], np.exp(log_z - by_v @ theta)
+            factor[place], changes[place] = z, z * (by_theta - by_v)
+        place, square = self.places["v"], np.exp(2.0 * log_z)
+        factor[place] = np.sqrt((1.0 + square) / 2.0)
+        changes[place] = square / np.sqrt(2.0 * (1.0 + square)) * by_theta
+        return factor[self.shrunk], changes[self.shrunk]
+
+    def _mean(self, *kinds: str) -> Array:
+        """Derivatives by theta of the sum of the means of some kinds of entries."""
+        by_theta = np.zeros(self.size)
+        for kind in kinds:
+            place = self.places[kind]
+            by_theta[place] = 1.0 / max(place.stop - place.start, 1)
+        return by_theta
+
     def names(self) -> Iterator[str]:
         """What each entry is, for people."""
         s = self.specification
