@@ -154,6 +154,8 @@ def test_standard_output_holds_nothing_but_json_in_a_real_process(tmp_path: Path
         (("--draws", "-1"), "--draws"),
         (("--half-life", "0"), "--half-life"),
         (("--elasticity", "1.1"), "--elasticity 1.1: expected E or E:SE, a number < 0"),
+        (("--elasticity", "-1", "--pool", "no"), "--pool: says the elasticity, as does --elasticity -1; leave one"),
+        (("--pool", "no"), "no: not a folder"),
         (("--elasticity", "-1.1:0"), "--elasticity -1.1:0: expected E or E:SE"),
         (("--elasticity", "-1.1:some"), "its standard error > 0"),
     ],

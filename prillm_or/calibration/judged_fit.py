@@ -19,6 +19,7 @@ from prillm_or.calibration.findings import findings
 from prillm_or.calibration.fit import CutShortError, Fit, fit_days, without_price
 from prillm_or.calibration.identifiability import identifiability
 from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.pooling import own_elasticity, response_of
 from prillm_or.calibration.preferences import Preferences, aligned, predicted_flows
 from prillm_or.calibration.profile import Profile, best_price, profile
 from prillm_or.calibration.scores import Scores, scores
@@ -65,6 +66,8 @@ class Options:
     elasticity
         Own-price elasticity of the leader's providers, of all where there is no leader, known from elsewhere, with its
         standard error.
+    pool
+        Other markets whose response to price is shared, in place of an elasticity.
     """
 
     specification: Specification = field(default_factory=Specification)
@@ -77,6 +80,7 @@ class Options:
     profile: bool = False
     seed: int = 0
     elasticity: tuple[float, float] | None = None
+    pool: Sequence[Observations] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +173,7 @@ def _fit(
     observations: Observations, days: Days, options: Options, earlier: Earlier | None
 ) -> tuple[Fit, ShrinkageChoice | None]:
     specification = replace(options.specification, families=observations.families)
-    meant = priced(observations) if options.elasticity else ()
+    known = _known(observations, days, options)
     users, providers = observations.user_ids, observations.provider_ids
     parameters = parameters_of(specification, days, users, providers, observations.name)
     weight = np.ones(days.demand.shape)
@@ -191,9 +195,22 @@ def _fit(
         shrinkage = choice.shrinkage
     fit = fit_days(days, parameters, shrinkage, weight, start)
     fit = _robust(fit, weight) if options.robust else fit
+    return (_anchored(fit, replace(known, noise=fit.noise)) if known else fit), choice
+
+
+def _known(observations: Observations, days: Days, options: Options) -> Anchor | None:
+    """The elasticity known from elsewhere, given or of the pool, where there is one."""
     if options.elasticity:
-        fit = _anchored(fit, Anchor(meant, *options.elasticity, fit.noise))
-    return fit, choice
+        return Anchor(priced(observations), *options.elasticity)
+    if not options.pool:
+        return None
+    meant = priced(observations)
+    others = [one for one in options.pool if one.name != observations.name]
+    shared = response_of(observations, days.train, others)
+    if shared is None:
+        raise ObservationsError("pool", ["no price moves by 5 % or more: give other folders, or an elasticity"])
+    found = own_elasticity(shared, days, meant)
+    return Anchor(meant, found.estimate, found.error)
 
 
 def _profile(fit: Fit, observations: Observations, best: Result | None, seed: int) -> Profile | None:

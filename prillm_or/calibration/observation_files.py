@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +66,21 @@ def read_observations(folder: str | os.PathLike[str]) -> Observations:
     units, leader = _beside(folder, tables["providers"], faults)
     fields = fields_of_tables(tables, str(folder), faults)
     return Observations(name=folder.resolve().name, units=units, leader=leader, **fields)
+
+
+def read_pool(folders: Sequence[str | os.PathLike[str]]) -> list[Observations]:
+    """Read observation folders, each given itself or as one of those in a folder given.
+
+    Raises
+    ------
+    ObservationsError, UnavailableError
+        As `read_observations`.
+    """
+    found: list[Path] = []
+    for folder in map(Path, folders):
+        inside = [] if _is_there(folder, "flows") or not folder.is_dir() else sorted(folder.iterdir())
+        found += [one for one in inside if _is_there(one, "flows")] or [folder]
+    return [read_observations(folder) for folder in found]
 
 
 def write_observations(

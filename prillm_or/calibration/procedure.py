@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ def calibrate(
     half_life: float | None = None,
     robust: bool = False,
     elasticity: float | str | None = None,
+    pool: Sequence[Observations | str | os.PathLike[str]] = (),
     holdout: str | None = None,
     baselines: Sequence[str] | None = None,
     draws: int = 200,
@@ -65,6 +67,9 @@ def calibrate(
         Own-price elasticity of the leader's providers weighted by revenue, of all where there is no leader, known from
         elsewhere: -1.1, or with its standard error "-1.1:0.3"; without one, 30 % of it. One more observation of the
         fit.
+    pool
+        Other markets, as observations, their folders or folders of these, that share one response to price: it is taken
+        for the elasticity, with an error as large as they differ; the market's own prices count where they move.
     holdout
         Judge by what is not fitted: `days:7`, `users:ID,ID` or `cells:0.2`.
     baselines
@@ -94,7 +99,7 @@ def calibrate(
         from prillm_or.calibration.judged_fit import fit_and_judge
     from prillm_or.calibration.fit_files import read_earlier
     from prillm_or.calibration.holdout import held_out
-    from prillm_or.calibration.observation_files import read_observations
+    from prillm_or.calibration.observation_files import read_observations, read_pool
     from prillm_or.calibration.observations import Observations, without_residues
 
     earlier = None if warm is None else read_earlier(warm)
@@ -118,6 +123,13 @@ def calibrate(
         given = type(observations).__name__
         raise ArgumentError(f"{argument('observations')}: expected Observations or the path of a folder, got {given}")
     observations = without_residues(observations)
+    if pool:
+        if elasticity is not None:
+            said = argument("elasticity", elasticity)
+            raise ArgumentError(f"{argument('pool')}: says the elasticity, as does {said}; leave one of the two out")
+        folders = [one for one in pool if not isinstance(one, Observations)]
+        others = [one for one in pool if isinstance(one, Observations)] + read_pool(folders)
+        options = replace(options, pool=tuple(map(without_residues, others)))
     held = held_out(observations, holdout, seed)
     # The matrices of a market are small: threads would wait for each other, tenfold where cores are busy.
     with threadpool_limits(1):

@@ -58,6 +58,12 @@ def command(
             help="Own-price elasticity known from elsewhere, and its standard error (30 %).",
         ),
     ] = None,
+    pool: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER", help="Other markets, or a folder of them, with one response to price; repeatable."
+        ),
+    ] = None,
     warm: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Start from an earlier fit.json and keep its shrinkage.")
     ] = None,
@@ -97,7 +103,7 @@ def command(
     marks = {out / "fit.json": FIT_FORMAT, out / DRAWS_NAME: DRAWS_FORMAT}
     if page:
         marks[out / _PAGE] = "<title>Calibration of "
-    check_files(json, *(marks if out.exists() else ()), reads=[folder, warm])
+    check_files(json, *(marks if out.exists() else ()), reads=[folder, warm, *(pool or [])])
     observations = read_observations(folder)
     days = _days(observations, market)
     check_ours(marks | {out / f"{observations.name}-{day}.json": MARKET_FORMAT for day in days})
@@ -113,6 +119,7 @@ def command(
             half_life=half_life,
             robust=robust,
             elasticity=elasticity,
+            pool=pool or [],
             holdout=holdout,
             baselines=baseline,
             draws=draws,
