@@ -3,6 +3,9 @@
 The last providers of a random market lead. Processor seconds of whole calls of `solve` in a warm process: start, bound
 and certificate. What a method has not closed when its time on the clock is up counts as the time it took by then, a
 lower bound. Where users' own weights leave no concave profit (shape `market`), SCIP gets `kkt-bilinear`.
+
+Models are written for the window of decisions that `branch` leaves; in the parts called `before` they are written for
+all decisions up to the caps, as they were in version 0.1.0, when there was no `branch`.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from statistics import median
+from unittest.mock import patch
 
 from benchmarks.clock import medians
 from benchmarks.markets import SHAPES, led_by, sample, size
@@ -20,6 +25,7 @@ from prillm_or.errors import PrillmError
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import Shape, generate
 from prillm_or.models.curvature import concavity
+from prillm_or.models.window import whole_window
 from prillm_or.result import Status
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import solve_users
@@ -29,6 +35,7 @@ _GAP, _FINE = 1e-4, 1e-9
 _LIMIT = 60.0
 _OURS, _FREE, _LICENSED = "branch", ("highs", "scip"), "gurobi"
 _TIMES_FREE, _TIMES_LICENSED = 30.0, 3.0
+_AGAINST = ("compared", "before")
 _ALL_SHAPES: tuple[Shape, ...] = (*SHAPES, "market")
 _FALSE = 1e-9
 
@@ -40,7 +47,7 @@ class Part:
     Parameters
     ----------
     group
-        `compared` with the other methods, `alone`, or `fine`, alone to a gap of 1e-9.
+        `compared` with the other methods, or with those of `before`, `alone`, or `fine`, alone to a gap of 1e-9.
     markets, quick
         How many of each shape, and in a trial.
     lists
@@ -103,6 +110,8 @@ PARTS = (
     *(Part("compared", 8, 13, k, shapes=_ALL_SHAPES) for k in (2, 3)),
     *(Part("compared", 20, 20, k, quick=1) for k in (2, 3)),
     *(Part("compared", 20, 20, k, markets=5, quick=1, shapes=("market",)) for k in (2, 3)),
+    *(Part("before", 8, 13, k) for k in (2, 3)),
+    *(Part("before", 20, 20, k, markets=8, quick=0) for k in (2, 3)),
 )
 
 
@@ -178,7 +187,7 @@ def measure(quick: bool, only: str = "") -> Iterator[Table]:
         rows: list[Row | AloneRow] = []
         for shape in shapes:
             markets = part.sampled(shape, quick)
-            if part.group == "compared":
+            if part.group in _AGAINST:
                 rows += _compared(part, shape, markets, targets)
             else:
                 rows.append(_alone(part, shape, markets, targets))
@@ -190,7 +199,7 @@ def measure(quick: bool, only: str = "") -> Iterator[Table]:
 def _warm(parts: Sequence[Part]) -> None:
     """For imports, and the first start of each package."""
     market = led_by(generate(3, 4, "uniform", 1), 2)
-    others = (*_FREE, _LICENSED) if any(part.group == "compared" for part in parts) else ()
+    others = (*_FREE, _LICENSED) if any(part.group in _AGAINST for part in parts) else ()
     for solver in (_OURS, *others):
         _run(market, solver, _GAP, _LIMIT)
 
@@ -256,16 +265,22 @@ def _equilibrium(market: Market) -> float:
 
 def _compared(part: Part, shape: Shape, markets: Sequence[Market], targets: list[Target]) -> Iterator[Row]:
     methods = (_OURS, *_FREE, _LICENSED)
-    found = [{method: _run(market, method, part.gap, part.limit) for method in methods} for market in markets]
+    with _for_all_decisions() if part.group == "before" else nullcontext():
+        found = [{method: _run(market, method, part.gap, part.limit) for method in methods} for market in markets]
     best = [max(run.profit for run in runs.values() if isinstance(run, Run)) for runs in found]
     for method in methods:
         yield _row(part, shape, method, found, best)
     for what, others, wanted in (("HiGHS and SCIP", _FREE, _TIMES_FREE), ("Gurobi", (_LICENSED,), _TIMES_LICENSED)):
         ratios = [ratio for runs in found if (ratio := _ratio(runs, others)) is not None]
-        if ratios:
+        if ratios and part.group == "before":
             faster = "the faster of " if len(others) > 1 else ""
             figure = f"{part.name}, {shape}: {faster}{what} / branch"
             targets.append(Target(figure, median(ratios), wanted, at_least=True, range=span(ratios)))
+
+
+def _for_all_decisions() -> AbstractContextManager[object]:
+    """Models as of version 0.1.0: nothing is cut off before they are written."""
+    return patch("prillm_or.solvers.algebraic.narrowed_window", lambda market, *_: whole_window(market))
 
 
 def _ratio(runs: dict[str, Run | str], others: Sequence[str]) -> float | None:
