@@ -168,7 +168,7 @@ def test_the_readme_says_what_is_observed_derived_imputed_and_chosen(folder: Pat
 def test_apps_choosing_among_models_as_by_hand(folder: Path) -> None:
     made = {one.observations.name: one for one in import_openrouter(folder, ["apps"])}
     # Both models are listed below 1 USD; one app plays roles; both apps code, `Later` only after the snapshot.
-    assert list(made) == ["economy-8", "coding-13", "roleplay-10"]
+    assert list(made) == ["economy-8", "coding-13", "roleplay-10", "openrouter-40"]
     seen = made["coding-13"].observations
     assert (seen.days, seen.leader) == (("2026-07-07",), None)
     assert (seen.user_ids, seen.provider_ids) == (("the-ones-app", "two"), ("large", "small"))

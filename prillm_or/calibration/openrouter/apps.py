@@ -71,6 +71,13 @@ SPECS = (
         "gemini-3.1-flash-lite-preview",
         "apps of the category roleplay listed for two models or more; the 10 models they use most",
     ),
+    Spec(
+        "openrouter-40",
+        "all",
+        40,
+        "gpt-5.5",
+        "all public apps listed for the 40 models with most listed tokens",
+    ),
 )
 
 
@@ -249,6 +256,8 @@ def _rows(snapshot: _Snapshot, topic: str) -> pd.DataFrame:
     if topic in ("premium", "economy"):
         list_input = apps["model"].map(snapshot.models["list_input"])
         return apps[(list_input > PREMIUM_ABOVE) if topic == "premium" else (list_input <= PREMIUM_ABOVE)]
+    if topic == "all":
+        return apps
     if topic == "roleplay":
         rows = apps[apps["app_categories"].str.contains("roleplay")]
         return rows[rows.groupby("app_id")["model"].transform("nunique") >= 2]
