@@ -345,7 +345,7 @@ def test_the_command_in_a_real_process(tmp_path: Path, folder: Path, capsys: pyt
     command = ("import-openrouter", str(folder), "--out", str(out))
     done = in_process(*command)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{out}: 4 observation folders" in " ".join(done.stdout.split())
+    assert f"{out}: 5 observation folders" in " ".join(done.stdout.split())
     made = [str(path) for path in (*(out / "providers").iterdir(), *(out / "apps").iterdir())]
     assert run(["validate", *made]) == 0
     capsys.readouterr()
