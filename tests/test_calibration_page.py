@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+import prillm_or as po
 from helpers.browser import assert_needs_no_network, complaints, cut_off, open_page, pictures_shown, too_wide
 from helpers.calibration import alike, observations_of
+from helpers.calibration import observed as seen_of
 from prillm_or import __version__
 from prillm_or.calibration.bootstrap import bootstrap
 from prillm_or.calibration.calibration import OURS, Calibration, MethodScores
@@ -405,3 +407,33 @@ def test_the_page_needs_no_network_and_fits(
     assert too_wide(browser) <= 0
     assert cut_off(browser, "td, th, dt, dd, p, li, h1, h2, h3, summary, svg text", by_pictures=True) == []
     assert pictures_shown(browser) == 3
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_first_screen_says_what_to_do_how_sure_and_why(browser: Chrome, tmp_path: Path, width: int) -> None:
+    found = po.calibrate(
+        seen_of(alike(4, generate(4, 5, "uniform", 3).value, 1.3, 0.6), 1),
+        shrinkage=0.0,
+        draws=1,
+        baselines=["independence"],
+    )
+    assert found.profile is not None
+    assert found.best is not None
+    ((low, high),) = (found.profile.best_price_range or {}).values()
+    (tmp_path / "report.html").write_text(calibration_page(found), encoding="utf-8")
+    open_page(browser, tmp_path / "report.html", width)
+    seen = [
+        each.text
+        for each in browser.find_elements("css selector", ".verdict li, .verdict figcaption")
+        if each.rect["y"] + each.rect["height"] <= browser.execute_script("return window.innerHeight")
+    ]
+    for said in (
+        f"the best price of p5 may be any from {low:.4g} to {high:.4g}; the fit's own is {found.best.price:.4g}",
+        f"Own-price elasticity: {found.profile.own.elasticity:.3g} by the fit, which the data do not tell from",
+        "No price event was seen",
+        "Best baseline, in sample: of flows independence, R^2 ",
+        "The best price, were the elasticity another",
+    ):
+        assert any(said in text for text in seen), said
+    assert too_wide(browser) <= 0
+    assert cut_off(browser, ".verdict li, .verdict svg text", by_pictures=True) == []

@@ -148,4 +148,4 @@ def test_price_events_are_counted_by_provider_and_day() -> None:
     price[2, 1] *= 0.94
     price[2, 2] *= 1.04
     assert price_events(replace(seen, price=price)) == 2
-    assert "5% or more 2 times" in events_in_words(replace(seen, price=price))
+    assert events_in_words(replace(seen, price=price)).startswith("2 price events seen, moves by 5% or more;")

@@ -182,9 +182,9 @@ class _Profiling:
     ) -> None:
         self._fit, self._observations, self._providers, self._best = fit, observations, providers, best
         spell = _spells(fit.days)
-        self.spells = int(spell[-1]) + 1
+        self.spells = len(np.unique(spell[fit.days.train.any(axis=(1, 2))]))
         self._level = LEVEL if self.spells > 1 else 1.0
-        shape = (_RESAMPLINGS, self.spells, 1 if self.spells >= DAYS_ENOUGH else fit.days.demand.shape[1])
+        shape = (_RESAMPLINGS, spell[-1] + 1, 1 if self.spells >= DAYS_ENOUGH else fit.days.demand.shape[1])
         self._weights = np.random.default_rng(seed).exponential(size=shape)[:, spell]
         self._misses = fit.misses
         self._price = _mean_price(fit.days)

@@ -43,17 +43,17 @@ def _price(calibration: Calibration, profile: Profile) -> Iterator[str]:
         own = ", ".join(f"{figure(value, 4)} for {name}{_today(best, name)}" for name, value in decided(best).items())
         yield (
             f"The fit's own best price: {own} ({units}). How far the data leave it open was not asked, or not proven; "
-            "the elasticities below say it of the response."
+            "the elasticities say it of the response."
         )
         return
     for name, (low, high) in ranges.items():
         if high > OPEN * low:
             yield (
                 f"Try prices, do not settle on one: the best price of {name} may be any from {figure(low, 4)} to "
-                f"{figure(high, 4)} {units}; the fit's own is {figure(decided(best)[name], 4)}{_today(best, name)}."
+                f"{figure(high, 4)}; the fit's own is {figure(decided(best)[name], 4)}{_today(best, name)} ({units})."
             )
         else:
-            yield f"{advice} By the data its best lies between {figure(low, 4)} and {figure(high, 4)}."
+            yield f"{advice} By the data the best lies between {figure(low, 4)} and {figure(high, 4)}."
 
 
 def _today(best: Result, name: str) -> str:
@@ -62,17 +62,16 @@ def _today(best: Result, name: str) -> str:
 
 
 def _response(calibration: Calibration, profile: Profile) -> str:
-    ends = " to ".join(
-        f"{figure(end, 3)}, the {what} tried," if abs(end - limit) <= -_END * limit else figure(end, 3)
+    low, high = (
+        f"{figure(end, 3)} (the {what} tried)" if abs(end - limit) <= -_END * limit else figure(end, 3)
         for end, limit, what in zip(profile.elasticity_range, profile.limits, ("strongest", "weakest"), strict=True)
     )
     known = calibration.fit.anchor
-    said = (
-        f"Own-price elasticity: {figure(profile.own.elasticity, 3)} by the fit, {ends} by all that is not told from it"
+    given = "" if known is None else f", {figure(known.elasticity, 3)} +- {figure(known.error, 2)} is known beside them"
+    return (
+        f"Own-price elasticity: {figure(profile.own.elasticity, 3)} by the fit, which the data do not tell from "
+        f"{low} to {high}: {profile.resampled_in_words}{given}."
     )
-    if known is not None:
-        said += f", where {figure(known.elasticity, 3)} +- {figure(known.error, 2)} is known from elsewhere"
-    return f"{said} ({profile.resampled_in_words})."
 
 
 def events_in_words(observations: Observations) -> str:
@@ -80,13 +79,13 @@ def events_in_words(observations: Observations) -> str:
     count = price_events(observations)
     if not count:
         return (
-            f"No price event was seen: no price moved by {STEP:.0%} or more. `prillm-or backtest FOLDER...` looks for "
-            "events in folders with days on which prices moved."
+            f"No price event was seen: no price moved by {STEP:.0%} or more. The command prillm-or backtest looks for "
+            "some in folders of days on which prices moved."
         )
-    times = f"{count} times" if count > 1 else "once"
+    times = f"{count} price events" if count > 1 else "One price event"
     return (
-        f"A price moved by {STEP:.0%} or more {times}; whether the fit predicts what followed, `prillm-or backtest "
-        "FOLDER...` tells."
+        f"{times} seen, moves by {STEP:.0%} or more; whether the fit predicts what they did to shares, the command "
+        "prillm-or backtest tells."
     )
 
 

@@ -23,6 +23,8 @@ from prillm_or.report.calibration_pictures import (
     flow_unit,
     mean_residuals,
     money_unit,
+    profile_misfit_picture,
+    profile_price_picture,
     residual_picture,
     value_picture,
 )
@@ -64,6 +66,8 @@ def calibration_page(calibration: Calibration) -> str:
         "calibration.html.jinja",
         name=observations.name,
         overview=_overview(calibration),
+        verdict=calibration.verdict,
+        profile=_profile_pictures(calibration),
         units=observations.units,
         flow_unit=flow_unit(observations.units),
         money_unit=money_unit(observations.units),
@@ -198,6 +202,22 @@ def _pictures(calibration: Calibration) -> list[dict[str, object]]:
         }
         for place, (caption, draw) in enumerate(drawn[: 3 if calibration.fit.parameters.specification.values else 2])
     ]
+
+
+def _profile_pictures(calibration: Calibration) -> list[dict[str, object]]:
+    """Best prices, where they are known, and misfit along what the data leave open."""
+    profile, money = calibration.profile, money_unit(calibration.observations.units)
+    if profile is None:
+        return []
+    forms = {"wide": WIDE, "narrow": NARROW}
+    misfit = {form: profile_misfit_picture(profile, width, f"{form}misfit") for form, width in forms.items()}
+    pictures: list[dict[str, object]] = [
+        {"caption": "What is missed of the flows seen at each elasticity", "forms": misfit}
+    ]
+    if any(point.best is not None for point in profile.points):
+        best = {form: profile_price_picture(profile, width, f"{form}best") for form, width in forms.items()}
+        pictures.insert(0, {"caption": f"The best price, were the elasticity another: {money}", "forms": best})
+    return pictures
 
 
 def _residual_caption(calibration: Calibration) -> str:
