@@ -33,6 +33,11 @@ SECTIONS = (
         (("pricing", "Bars: times of other methods over that of path, on a logarithmic axis"),),
     ),
     Section(
+        "Several prices",
+        "several",
+        ("alone 20x20, 5", "alone 100x50, 3", "before 8x13, 2", "before 8x13, 3", "before 20x20, 2", "before 20x20, 3"),
+    ),
+    Section(
         "Growth with the market",
         "growth",
         ("exponents", "certified price"),
@@ -95,7 +100,8 @@ def _in_short(results: Mapping[str, Document]) -> Iterator[str]:
             (least, first), (most, last) = min(proving), max(proving)
             yield (
                 f"One price among {size} users and providers is exact in {median(ours):.1f} ms; other software that "
-                f"proves its price takes {least:,.0f} (`{first}`) to {most:,.0f} (`{last}`) times as long."
+                f"proves its price takes {least:,.0f} (`{first}`) to {most:,.0f} (`{last}`) times as long"
+                f"{_three_prices(results, size)}."
             )
     for row in _rows(results, "growth", "certified price")[:1]:
         yield (
@@ -111,6 +117,20 @@ def _in_short(results: Mapping[str, Document]) -> Iterator[str]:
     tried = [row["met"] for name in results for row in _rows(results, name, "targets")]
     if tried:
         yield f"Of {len(tried)} targets set beforehand {sum(tried)} are met; those missed are [below](#targets)."
+
+
+def _three_prices(results: Mapping[str, Document], size: str) -> str:
+    """What three prices take, behind what one takes."""
+    rows = _rows(results, "several", f"before {size}, 3")
+    ours = [row["s"] for row in rows if row["method"] == "branch"]
+    theirs = [(row["ratio"], row["method"]) for row in rows if row["method"] != "branch" and row["ratio"]]
+    if not ours or not theirs:
+        return ""
+    (least, first), (most, last) = min(theirs), max(theirs)
+    return (
+        f"; three prices are proven in {max(ours):.2f} s at the median, and models of them take {least:.0f} "
+        f"(`{first}`) to {most:.0f} (`{last}`) times that"
+    )
 
 
 def _rows(results: Mapping[str, Document], measurement: str, title: str) -> list[dict[str, Any]]:
