@@ -18,7 +18,7 @@ from benchmarks.report import Document, as_document, show, write_readme
 _HERE = Path(__file__).parent
 _NAMES = (
     *("equilibrium", "kinks", "path", "pricing", "growth", "updates"),
-    *("models", "startup", "agreement", "identity", "local", "matrix", "several", "competition"),
+    *("models", "startup", "agreement", "identity", "local", "matrix", "several", "competition", "experiment"),
     *("abstraction", "abstraction_time", "calibration", "calibration_recovery", "calibration_real"),
 )
 _OF_TABLES = ("calibration_real",)

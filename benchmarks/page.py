@@ -53,6 +53,11 @@ SECTIONS = (
         ("equilibrium 20x20",),
         (("equilibrium", "Bars: times of QP solvers over ours, on a logarithmic axis"),),
     ),
+    Section(
+        "Which price to try next, against a grid of prices and Thompson sampling",
+        "experiment",
+        ("until the best price is known", "regret of trials over that of others"),
+    ),
     Section("The best price in equilibria", "path", ("path",)),
 )
 

@@ -16,6 +16,8 @@ from .errors import ObservationsError as ObservationsError
 from .errors import PrillmError as PrillmError
 from .errors import UnavailableError as UnavailableError
 from .errors import UnknownNameError as UnknownNameError
+from .experiments.experiment import Experiment as Experiment
+from .experiments.planning import experiment as experiment
 from .explanation.derive import explain as explain
 from .explanation.explanation import Explanation as Explanation
 from .explanation.prices_explanation import PricesExplanation as PricesExplanation

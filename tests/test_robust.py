@@ -73,7 +73,10 @@ def test_two_parabolas_of_which_one_is_below_the_other() -> None:
     assert found.today.worst_regret_share == pytest.approx(1 / 16, rel=1e-9)
     shown = " ".join(str(found).split())
     assert shown.startswith("Raise the price of own from 3 to 3.5 (+16.7 %): that costs at most 0.125 ")
-    assert "at most 2.78 % of the best profit, whichever of 2 draws is right. The best of each run from 3 to 4" in shown
+    assert (
+        "at most 2.78 % of the best profit, whichever draw is right. The best of each of 2 draws runs from 3 to"
+        in shown
+    )
     assert (found.mean_bound, found.worst_bound) == (found.best_mean.mean_profit, found.best_worst.worst_profit)
 
 

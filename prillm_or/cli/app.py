@@ -16,6 +16,7 @@ from prillm_or.cli import (
     compete,
     curve,
     equilibrium,
+    experiment,
     explain,
     generate,
     import_openrouter,
@@ -59,6 +60,7 @@ app.command("equilibrium")(equilibrium.command)
 app.command("curve")(curve.command)
 app.command("explain")(explain.command)
 app.command("robust")(robust.command)
+app.command("experiment")(experiment.command)
 app.command("generate")(generate.command)
 app.command("calibrate")(calibrate.command)
 app.command("train")(train.command)

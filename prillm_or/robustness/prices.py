@@ -208,17 +208,17 @@ class RobustPrices(Answer):
             verb, how = move(Decided(name, what, None, advised.decisions[name], before))
             told.append(f"{verb} the {what} {how}")
         text = "; ".join(told)
-        yield f"{text[0].upper()}{text[1:]}: that costs {self._cost(advised)}, whichever of {self._draws} is right."
         ranges = [f"{figure(low, 4)} to {figure(high, 4)}" for low, high in self.best_range.values()]
         where = ranges[0] if len(ranges) == 1 else ", ".join(map(" ".join, zip(self.decisions, ranges, strict=True)))
-        yield f"The best of each run from {where} ({self.units.of_prices})."
+        best = f"the best of each of {self._draws} runs from {where} ({self.units.of_prices})"
+        if (advised.worst_regret_share or 0.0) > _OPEN:
+            yield f"Try prices, do not settle on one: {best}."
+            yield f"Least regret: {text}; that still costs {self._cost(advised)}."
+        else:
+            yield f"{text[0].upper()}{text[1:]}: that costs {self._cost(advised)}, whichever draw is right."
+            yield f"{best[0].upper()}{best[1:]}."
         if today is not None:
             yield f"To stay as today costs {self._cost(today)}."
-        if (share := advised.worst_regret_share) is not None:
-            if share > _OPEN:
-                yield "So the price is open: what the draws differ in matters, and a trial would tell."
-            else:
-                yield "What the draws differ in hardly matters for the price."
 
     def _cost(self, price: RobustPrice) -> str:
         """What a price costs at most, in money and as a share of what is best."""
