@@ -125,6 +125,18 @@ def test_what_is_open_goes_into_the_files_of_a_fit(tmp_path: Path) -> None:
     assert any(sentence.startswith("One day was seen") for sentence in found.findings)
 
 
+def test_the_verdict_of_a_backtest_stands_in_place_of_a_count(tmp_path: Path) -> None:
+    file = tmp_path / "events.json"
+    file.write_text(json.dumps({"format": "prillm-or/backtest@1", "verdict": "The fit predicts well.", "events": []}))
+    found = po.calibrate(observed(TRUE, 1), shrinkage=0.0, draws=0, baselines=[], backtest=file)
+    assert "Price events: The fit predicts well." in found.verdict
+    file.write_text(json.dumps({"format": "prillm-or/fit@1"}))
+    with pytest.raises(po.PrillmError) as caught:
+        po.calibrate(observed(TRUE, 1), backtest=file)
+    assert f'{file}: format: expected "prillm-or/backtest@1", got "prillm-or/fit@1"' in str(caught.value)
+    assert "verdict: missing" in str(caught.value)
+
+
 def test_without_draws_or_a_leader_the_profile_has_no_prices() -> None:
     seen = observed(TRUE, 4, noise=0.02)
     for alone, draws in ((replace(seen, leader=None), 1), (seen, 0)):

@@ -104,6 +104,8 @@ class Calibration(Answer):
         Along what the data leave open; None where it was not asked for, or nothing is sold for a price.
     best
         The best price in the fitted market of the last day; None without a leader.
+    tested
+        The verdict of a backtest on price events, "" where none was given.
     interrupted
         Whether Ctrl-C came: baselines or draws are then missing, or the fit is not finished, as the first finding says.
     """
@@ -121,6 +123,7 @@ class Calibration(Answer):
     findings: tuple[str, ...]
     profile: Profile | None = None
     best: Result | None = None
+    tested: str = ""
     interrupted: bool = False
 
     def to_dict(self) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def calibrate(
     draws: int = 200,
     seed: int = 0,
     warm: str | os.PathLike[str] | None = None,
+    backtest: str | os.PathLike[str] | None = None,
 ) -> Calibration:
     """Fit weights and values so that the users' equilibria come close to observed flows, and say how far to trust them.
 
@@ -80,6 +81,8 @@ def calibrate(
         Of draws, folds and baselines.
     warm
         An earlier fit.json to start from; its shrinkage is kept unless another is asked for.
+    backtest
+        The JSON of a `backtest`, whose verdict is to stand in the report.
 
     Raises
     ------
@@ -97,12 +100,14 @@ def calibrate(
 
     with without_ctrl_c():  # torch
         from prillm_or.calibration.judged_fit import fit_and_judge
+    from prillm_or.calibration.backtest_files import read_verdict
     from prillm_or.calibration.fit_files import read_earlier
     from prillm_or.calibration.holdout import held_out
     from prillm_or.calibration.observation_files import read_observations, read_pool
     from prillm_or.calibration.observations import Observations, without_residues
 
     earlier = None if warm is None else read_earlier(warm)
+    tested = "" if backtest is None else read_verdict(backtest)
     options = _options(
         own,
         groups,
@@ -133,7 +138,8 @@ def calibrate(
     held = held_out(observations, holdout, seed)
     # The matrices of a market are small: threads would wait for each other, tenfold where cores are busy.
     with threadpool_limits(1):
-        return fit_and_judge(observations, options, held_out=held, holdout=holdout or "", earlier=earlier)
+        found = fit_and_judge(observations, options, held_out=held, holdout=holdout or "", earlier=earlier)
+    return replace(found, tested=tested)
 
 
 def _options(

@@ -58,7 +58,7 @@ _SLACK = 0.05
 """Standard errors of an anchor to the ends of its interval, and how near these are held."""
 _LITTLE = 1e-9
 _SECONDS = 3.0
-"""For the best price of a point, where several prices make it take longer than a moment."""
+"""For the best price of a point by one method, where several prices make it take longer than a moment."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,13 +165,17 @@ def profile(
     return Profile(tuple(sorted(points, key=lambda point: point.elasticity)), own, found.spells)
 
 
-def best_price(preferences: Preferences, observations: Observations, seconds: float | None = None) -> Result | None:
-    """The leader's best price in the market of the last day; None where there is no such market."""
+def best_price(preferences: Preferences, observations: Observations, seconds: float = 60.0) -> Result | None:
+    """The leader's best price in the market of the last day, in so many seconds; None where there is no such market."""
     try:
         market = market_with(preferences, observations, observations.days[-1])
     except ObservationsError:
         return None
-    return solve(market, time_limit=seconds)
+    found = solve(market, time_limit=seconds)
+    if found.status is Status.OPTIMAL or len(market.decisions) > 1:
+        return found
+    # Users of a fit stand at kinks, where following the price may take very many steps; bisection does not mind.
+    return solve(market, solver="bisect", time_limit=seconds)
 
 
 class _Profiling:

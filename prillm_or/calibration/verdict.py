@@ -29,7 +29,7 @@ def verdict(calibration: Calibration) -> tuple[str, ...]:
     return (
         *_price(calibration, calibration.profile),
         _response(calibration, calibration.profile),
-        events_in_words(calibration.observations),
+        f"Price events: {calibration.tested}" if calibration.tested else events_in_words(calibration.observations),
         *_baseline(calibration),
     )
 

@@ -67,6 +67,9 @@ def command(
     warm: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Start from an earlier fit.json and keep its shrinkage.")
     ] = None,
+    backtest: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The --json of a backtest: say its verdict in the report.")
+    ] = None,
     baseline: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="What to compare with; the cheap ones if not given.")
     ] = None,
@@ -103,7 +106,7 @@ def command(
     marks = {out / "fit.json": FIT_FORMAT, out / DRAWS_NAME: DRAWS_FORMAT}
     if page:
         marks[out / _PAGE] = "<title>Calibration of "
-    check_files(json, *(marks if out.exists() else ()), reads=[folder, warm, *(pool or [])])
+    check_files(json, *(marks if out.exists() else ()), reads=[folder, warm, backtest, *(pool or [])])
     observations = read_observations(folder)
     days = _days(observations, market)
     check_ours(marks | {out / f"{observations.name}-{day}.json": MARKET_FORMAT for day in days})
@@ -125,6 +128,7 @@ def command(
             draws=draws,
             seed=seed,
             warm=warm,
+            backtest=backtest,
         )
 
     def write() -> list[Path]:
