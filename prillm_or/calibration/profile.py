@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 STRONGEST, WEAKEST = -20.0, -0.1
 """Elasticities between which the profile runs."""
 _AROUND = (3.0, 1.5, 1 / 1.5, 1 / 3.0)
-"""Of the fit's own elasticity, where that is near an end or beyond it."""
+"""Of the fit's own elasticity, where that is beyond."""
 _POINTS = 12
 _HOLD, _HELD = 0.01, 0.05
 """Of an elasticity that is held: its standard error, in a misfit of order 1, and how near it has to come."""
@@ -123,7 +123,12 @@ class Profile:
     @property
     def limits(self) -> tuple[float, float]:
         """The strongest and the weakest elasticity that were to be tried."""
-        return min(STRONGEST, _AROUND[0] * self.own.elasticity), max(WEAKEST, _AROUND[-1] * self.own.elasticity)
+        own = self.own.elasticity
+        return (
+            (STRONGEST, WEAKEST)
+            if _within(own)
+            else (min(STRONGEST, _AROUND[0] * own), max(WEAKEST, _AROUND[-1] * own))
+        )
 
     @property
     def elasticity_range(self) -> Range:
@@ -225,7 +230,8 @@ class _Profiling:
 
     def _targets(self, own: float, end: float) -> list[float]:
         wanted = [float(target) for target in -np.geomspace(-STRONGEST, -WEAKEST, _POINTS)]
-        wanted += [own * factor for factor in _AROUND if not STRONGEST <= own * factor <= WEAKEST]
+        if not _within(own):
+            wanted += [own * factor for factor in _AROUND if not _within(own * factor)]
         if (anchor := self._fit.anchor) is not None:
             ends = (anchor.elasticity - _BEYOND * anchor.error, anchor.elasticity + _BEYOND * anchor.error)
             wanted += [target for target in ends if STRONGEST < target < WEAKEST]
@@ -272,6 +278,10 @@ class _Profiling:
         """Whether it lies beyond the interval of what is known from elsewhere."""
         anchor = self._fit.anchor
         return anchor is not None and abs(elasticity - anchor.elasticity) > (_BEYOND + _SLACK) * anchor.error
+
+
+def _within(elasticity: float) -> bool:
+    return STRONGEST <= elasticity <= WEAKEST
 
 
 def _spells(days: Days) -> NDArray[np.intp]:
