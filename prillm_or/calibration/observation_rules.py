@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prillm_or.files.tables import is_day
+from prillm_or.files.tables import Kind, is_time
 from prillm_or.market.decisions import Decision, decisions_of
 from prillm_or.market.faults import MOST
 from prillm_or.market.market import Mask
@@ -35,8 +35,8 @@ def name_problems(observations: Observations) -> list[str]:
         problems += [
             f"{what}[{k}]: expected a name, got {name!r}" for k, name in enumerate(names) if not _is_name(name)
         ]
-    odd = [day for day in observations.days if not is_day(day)]
-    problems += [f"days: expected ISO dates such as 2026-07-21, got {day!r}" for day in odd]
+    odd = [day for day in observations.days if not is_time(day)]
+    problems += [f"days: expected {Kind.TIME.value}, got {day!r}" for day in odd]
     if not odd and list(observations.days) != sorted(observations.days):
         problems.append("days: expected ascending dates; sort them, and the arrays with them")
     return problems

@@ -17,8 +17,8 @@ from prillm_or.market.market import Array, Mask
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_DAY, _USER, _PROVIDER = Column("day", Kind.DAY), Column("user", Kind.TEXT), Column("provider", Kind.TEXT)
-_ANY_DAY = Column("day", Kind.DAY, optional=True)
+_DAY, _USER, _PROVIDER = Column("day", Kind.TIME), Column("user", Kind.TEXT), Column("provider", Kind.TEXT)
+_ANY_DAY = Column("day", Kind.TIME, optional=True)
 PRICE = "price_"
 """What the name of a column begins with that holds the prices of a component."""
 

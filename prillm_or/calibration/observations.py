@@ -62,7 +62,7 @@ class Observations:
     name
         Name of the observations.
     days
-        ISO dates, ascending, T of them.
+        ISO dates, or hours of them such as 2026-07-21T15, ascending, T of them.
     user_ids, provider_ids
         Distinct names, n and m of them, none empty.
     flow

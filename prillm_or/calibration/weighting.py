@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import datetime
 
 import numpy as np
 
@@ -16,13 +16,15 @@ from prillm_or.market.market import Array
 FEWEST_DAYS = 3
 """Below, no day stands out."""
 _OUTLIER = 2.0
+_DAY_S = 86_400.0
 
 
 def decayed(observations: Observations, days: Days, half_life: float) -> Array:
     """Weight of each user's day, shape (T, n): half for every `half_life` days before the last day seen."""
-    dates = np.array([date.fromisoformat(day).toordinal() for day in observations.days], dtype=np.float64)
-    last = dates[days.train.any(axis=(1, 2))].max()
-    weight = 0.5 ** (np.maximum(last - dates, 0.0) / half_life)
+    first = datetime.fromisoformat(observations.days[0])
+    passed = [(datetime.fromisoformat(day) - first).total_seconds() / _DAY_S for day in observations.days]
+    age = np.array(passed)[days.train.any(axis=(1, 2))].max() - np.array(passed)
+    weight = 0.5 ** (np.maximum(age, 0.0) / half_life)
     return np.repeat(weight[:, None], observations.n, axis=1)
 
 

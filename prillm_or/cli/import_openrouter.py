@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,13 +11,23 @@ from prillm_or.cli.common import Verbose, progress, tell
 from prillm_or.output.checking import check_folder
 from prillm_or.output.tables import Table
 
+if TYPE_CHECKING:
+    from prillm_or.calibration.openrouter.imported import Part
+
+_PARTS: dict[str, tuple[Part, ...]] = {
+    "providers": ("providers",),
+    "apps": ("apps",),
+    "all": ("providers", "apps"),
+    "events": ("hourly", "logged"),
+}
+
 
 def command(
     tables: Annotated[Path, typer.Argument(metavar="DIR", help="Raw tables, a subfolder for each source.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write: a folder that is new or empty.")],
     part: Annotated[
-        Literal["providers", "apps", "all"],
-        typer.Option(help="Providers competing within one model, apps choosing among models, or both."),
+        Literal["providers", "apps", "all", "events"],
+        typer.Option(help="Providers within one model, apps choosing among models, both, or prices that changed."),
     ] = "all",
     form: Annotated[Literal["csv", "parquet"], typer.Option(help="Of the tables written.")] = "csv",
     components: Annotated[
@@ -28,8 +38,9 @@ def command(
 ) -> int:
     """Make observation folders, for `calibrate`, of raw tables of the OpenRouter marketplace.
 
-    Writes providers/NAME and apps/NAME below --out; a README.md in each says what is observed, derived, imputed and
-    chosen. Prices are blended; with --components `providers` has columns price_input and price_output, too, and a table
+    Writes providers/NAME and apps/NAME below --out, or with --part events hourly/NAME and logged/NAME, for `backtest`:
+    providers within a model in which a price changed, by the hour, and by midnights with prices as a log of changes has
+    them. A README.md in each says what is observed, derived, imputed and chosen. Prices are blended; with --components `providers` has columns price_input and price_output, too, and a table
     `mixes` says how much of a user's tokens is which. Needs pandas: pip install 'prillm-or[calibrate]'.
 
     \b
@@ -40,7 +51,7 @@ def command(
 
     check_folder(out)
     with progress("reading the tables", verbose=verbose):
-        imported = import_openrouter(tables, ("providers", "apps") if part == "all" else (part,))
+        imported = import_openrouter(tables, _PARTS[part])
         write_imported(imported, out, form, components=components)
     columns = ("folder", "days", "users", "providers", "cells")
     rows = [

@@ -19,6 +19,7 @@ from prillm_or.files.cells import ENDINGS, Raw, check_once, read_cells
 from prillm_or.market.faults import Faults, shown
 from prillm_or.market.market import Array
 
+_HOUR = re.compile(r"T([01][0-9]|2[0-3])")
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
@@ -27,6 +28,7 @@ class Kind(Enum):
 
     TEXT = "a text"
     DAY = "an ISO date such as 2026-07-21"
+    TIME = "an ISO date such as 2026-07-21, or an hour of it, 2026-07-21T15"
     NUMBER = "a finite number"
     NON_NEGATIVE = "a finite number >= 0"
     POSITIVE = "a finite number > 0"
@@ -52,7 +54,7 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether it holds numbers."""
-        return self.kind not in (Kind.TEXT, Kind.DAY)
+        return self.kind not in (Kind.TEXT, Kind.DAY, Kind.TIME)
 
 
 Columns = Sequence[Column] | Callable[[Iterable[str]], Sequence[Column]]
@@ -168,6 +170,12 @@ def is_day(text: str) -> bool:
         return False
 
 
+def is_time(text: str) -> bool:
+    """Whether a text is such a date, or an hour of it, such as 2026-07-21T15."""
+    hour = text.removeprefix(text[:10])
+    return is_day(text[:10]) and (hour == "" or bool(_HOUR.fullmatch(hour)))
+
+
 def _check_header(name: str, raw: Raw, columns: Sequence[Column], faults: Faults, others: bool) -> bool:
     known = [column.name for column in columns]
     missing = [column.name for column in columns if not column.optional and column.name not in raw.columns]
@@ -266,7 +274,7 @@ def _number(cell: object) -> float | None:
 
 def _texts(cells: Sequence[object], column: Column) -> tuple[list[str], NDArray[np.bool_]]:
     """Texts or days, "" where faulty or empty, and where they are faulty."""
-    read = _day if column.kind is Kind.DAY else _text
+    read = {Kind.DAY: _day, Kind.TIME: _time}.get(column.kind, _text)
     # Days and names recur in most rows: each is read once.
     known: dict[object, str] = {}
     texts = []
@@ -307,3 +315,7 @@ def _check_repeats(table: Table, keys: Sequence[str], faults: Faults) -> None:
         ", ".join(keys),
         lambda k: f"{', '.join(map(shown, places[k]))} is in row {table.rows[first[places[k]]]} already; keep one",
     )
+
+
+def _time(cell: object) -> str:
+    return cell if isinstance(cell, str) and is_time(cell) else _day(cell)

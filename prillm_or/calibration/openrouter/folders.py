@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prillm_or.calibration.observation_files import Form, write_observations
-from prillm_or.calibration.openrouter import apps, providers
+from prillm_or.calibration.openrouter import apps, price_changes, providers
 from prillm_or.calibration.openrouter.imported import Imported, Part
 from prillm_or.calibration.openrouter.raw import read_raw
 from prillm_or.output.saving import new_folder
@@ -29,7 +29,8 @@ def import_openrouter(folder: Path, parts: Sequence[Part] = ("providers", "apps"
         Holds a subfolder for each source, as `prillm_or.calibration.openrouter.raw.TABLES` names them.
     parts
         "providers": providers competing within one model, a panel of days for each model; "apps": apps choosing among
-        models, one average day for each market.
+        models, one average day for each market; "hourly" and "logged": providers within each model in which a price
+        changed, by the hour, or by midnights with the changes that a log confirms.
 
     Raises
     ------
@@ -38,14 +39,19 @@ def import_openrouter(folder: Path, parts: Sequence[Part] = ("providers", "apps"
     UnavailableError
         When pandas is not installed.
     """
-    makers = {"providers": (providers.NEEDS, providers.panels), "apps": (apps.NEEDS, apps.markets)}
+    makers = {
+        "providers": (providers.NEEDS, providers.panels),
+        "apps": (apps.NEEDS, apps.markets),
+        "hourly": (price_changes.HOURLY, price_changes.hourly),
+        "logged": (price_changes.LOGGED, price_changes.logged),
+    }
     needed = dict.fromkeys(name for part in parts for name in makers[part][0])
     tables = read_raw(folder, list(needed))
     return [imported for part in parts for imported in makers[part][1](tables)]
 
 
 def write_imported(imported: Sequence[Imported], out: Path, form: Form = "csv", *, components: bool = False) -> None:
-    """Write `out/providers/NAME` and `out/apps/NAME` and a README.md with the list of them, whole or not at all.
+    """Write `out/KIND/NAME` for each and a README.md with the list of them, whole or not at all.
 
     Parameters
     ----------
@@ -61,7 +67,8 @@ def write_imported(imported: Sequence[Imported], out: Path, form: Form = "csv", 
     with new_folder(out) as place:
         for one in imported:
             (place / one.kind).mkdir(exist_ok=True)
-            by_component, said = (one.by_component, f"\n{_COMPONENTS[one.kind]}") if components else (None, "")
+            kept = components and one.by_component is not None
+            by_component, said = (one.by_component, f"\n{_COMPONENTS[one.kind]}") if kept else (None, "")
             folder = place / one.kind / one.observations.name
             write_observations(one.observations, folder, form, one.readme + said, by_component)
         (place / "README.md").write_text(_contents(imported), encoding="utf-8")
@@ -72,7 +79,8 @@ def _contents(imported: Sequence[Imported]) -> str:
         "# Observation folders",
         "",
         "Made by `prillm-or import-openrouter`. The README.md of each says what is observed, derived, imputed, chosen.",
-        "`providers/`: providers competing within one model. `apps/`: apps choosing among models.",
+        "`providers/`: providers competing within one model. `apps/`: apps choosing among models. `hourly/`, `logged/`: "
+        "providers within a model in which a price changed.",
         "",
         "| folder | days | users | providers | cells | flow per day, 1e9 tokens |",
         "|---|---|---|---|---|---|",

@@ -16,7 +16,7 @@ UNITS_SAID = (
 )
 
 
-Part = Literal["providers", "apps"]
+Part = Literal["providers", "apps", "hourly", "logged"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,16 +26,16 @@ class Imported:
     Parameters
     ----------
     kind
-        "providers" or "apps": the folder above.
+        The folder above.
     by_component
-        What the prices are made of.
+        What the prices are made of; None where that is not kept.
     readme
         What is observed, derived, imputed and chosen.
     """
 
     kind: Part
     observations: Observations
-    by_component: ByComponent
+    by_component: ByComponent | None
     readme: str
 
 

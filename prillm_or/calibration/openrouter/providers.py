@@ -158,18 +158,18 @@ def _known(panel: _Panel, model: str) -> bool:
 def _imported(panel: _Panel, model: str, tables: RawTables) -> Imported:
     cells = panel.cells[panel.cells["model"] == model]
     providers = list(cells.groupby("provider")["tokens"].sum().sort_values(ascending=False, kind="stable").index)
-    tokens = _square(cells, "tokens", panel.days, providers)
-    price = _square(cells, "price", panel.days, providers)
+    tokens = square(cells, "tokens", panel.days, providers)
+    price = square(cells, "price", panel.days, providers)
     totals = panel.totals.loc[model].loc[panel.days]
     total, requests = totals["tokens"].to_numpy(), totals["requests"].to_numpy()
     flow = np.nan_to_num(tokens) / np.nansum(tokens, axis=1, keepdims=True) * total[:, None] / 1e9
-    ttft, guessed = _filled(_square(_of(panel.ttft, model).reset_index(), "ttft", panel.days, providers))
+    ttft, guessed = filled(square(_of(panel.ttft, model).reset_index(), "ttft", panel.days, providers))
     rpm, origin = _rpm(panel, model, providers)
     reference = float(np.nansum(flow * np.nan_to_num(price)) / flow.sum())
     capacity = rpm * _MINUTES * total.sum() / requests.sum() / 1e9 / reference
     offered = ~np.isnan(price)
     observations = Observations(
-        name=re.sub(r"[^a-z0-9.]+", "-", model.lower()).strip("-"),
+        name=folder_name(model),
         days=tuple(panel.days),
         user_ids=(USER,),
         provider_ids=tuple(map(str, providers)),
@@ -184,13 +184,19 @@ def _imported(panel: _Panel, model: str, tables: RawTables) -> Imported:
     text = _readme(model, observations, scraped, guessed & offered, origin, tables)
     out = (totals["total_completion_tokens"].to_numpy() / total)[:, None]
     by_component = ByComponent(
-        {name: _square(cells, column, panel.days, providers) for name, column in _SIDES.items()},
+        {name: square(cells, column, panel.days, providers) for name, column in _SIDES.items()},
         {"input": 1 - out, "output": out},
     )
     return Imported("providers", observations, by_component, text)
 
 
-def _square(cells: pd.DataFrame, column: str, days: list[str], providers: list[str]) -> Array:
+def folder_name(model: str) -> str:
+    """Name of a model's folder."""
+    return re.sub(r"[^a-z0-9.]+", "-", model.lower()).strip("-")
+
+
+def square(cells: pd.DataFrame, column: str, days: list[str], providers: list[str]) -> Array:
+    """Shape (T, m) of a column; NaN where there is no row."""
     square = cells.pivot(index="day", columns="provider", values=column).reindex(index=days, columns=providers)
     return np.array(square, dtype=np.float64)
 
@@ -200,7 +206,7 @@ def _of(series: pd.Series[float], model: str) -> pd.Series[float]:
     return series[series.index.get_level_values(0) == model].droplevel(0)
 
 
-def _filled(ttft: Array) -> tuple[Array, Mask]:
+def filled(ttft: Array) -> tuple[Array, Mask]:
     """Fill what is missing by the provider's median over the days, else the median of all; and where that was."""
     import pandas as pd
 

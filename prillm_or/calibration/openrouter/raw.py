@@ -105,6 +105,16 @@ TABLES = {
         ("scraped_at", "endpoint_id"),
         _PRICING_AT,
     ),
+    "sweeps": RawTable(
+        f"{_PRICING}/perf_hourly_top60",
+        (
+            *_texts("scraped_at", "permaslug", "endpoint_id", "provider_slug"),
+            *_numbers("price_prompt", "price_completion"),
+            *_numbers("p50_latency", "request_count", empty=True),
+        ),
+        ("scraped_at", "endpoint_id"),
+        _PRICING_AT,
+    ),
     "lists": RawTable(
         f"{_PRICING}/models_daily",
         (
@@ -127,6 +137,12 @@ TABLES = {
         f"{_ROUTING}/provider_shares_*",
         (_day("dt"), *_texts("model_permaslug", "variant", "provider_name"), *_numbers(*_EFFECTIVE)),
         ("dt", "model_permaslug", "variant", "provider_name"),
+        _ROUTING_AT,
+    ),
+    "changes": RawTable(
+        f"{_ROUTING}/endpoint_price_changes_*",
+        _texts("changed_at_run_ts", "model_id", "provider_name"),
+        (),
         _ROUTING_AT,
     ),
     "apps": RawTable(
