@@ -1,5 +1,7 @@
 from .abstraction.training.outcome import Trained as Trained
 from .abstraction.training.train import train as train
+from .backtesting.procedure import backtest as backtest
+from .backtesting.result import Backtest as Backtest
 from .calibration.calibration import Calibration as Calibration
 from .calibration.observations import Observations as Observations
 from .calibration.procedure import calibrate as calibrate

@@ -185,7 +185,7 @@ def _options(
             congestion=congestion,
             dispersion=next((kind for kind in DISPERSIONS if kind == dispersion), None),
         ),
-        shrinkage=_shrinkage(shrinkage),
+        shrinkage=known_shrinkage(shrinkage),
         capacity_of_load=capacity_of_load,
         half_life=half_life,
         robust=robust,
@@ -193,7 +193,7 @@ def _options(
         draws=draws,
         profile=True,
         seed=seed,
-        elasticity=None if elasticity is None else _elasticity(elasticity),
+        elasticity=None if elasticity is None else known_elasticity(elasticity),
     )
 
 
@@ -210,7 +210,8 @@ def _groups(groups: Mapping[str, Sequence[str]] | None) -> dict[str, tuple[str, 
     return {name: checked_list("groups", users) for name, users in groups.items()}
 
 
-def _shrinkage(given: float | str | None) -> float | None:
+def known_shrinkage(given: float | str | None) -> float | None:
+    """Kappa, or None for `auto`."""
     if given is None or given == "auto":
         return None
     try:
@@ -222,7 +223,7 @@ def _shrinkage(given: float | str | None) -> float | None:
     return kappa
 
 
-def _elasticity(given: float | str) -> tuple[float, float]:
+def known_elasticity(given: float | str) -> tuple[float, float]:
     """E and SE of -1.1 or "-1.1:0.3"."""
     from prillm_or.calibration.anchor import RELATIVE_ERROR
 

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from prillm_or import __version__
 from prillm_or.cli import (
+    backtest,
     calibrate,
     compare,
     compete,
@@ -63,6 +64,7 @@ app.command("robust")(robust.command)
 app.command("experiment")(experiment.command)
 app.command("generate")(generate.command)
 app.command("calibrate")(calibrate.command)
+app.command("backtest")(backtest.command)
 app.command("train")(train.command)
 app.command("import-openrouter")(import_openrouter.command)
 app.command("prices")(prices.command)

@@ -1,0 +1,119 @@
+"""Predictions: shares after each event of a market, from the times before it alone.
+
+For each day of an event, preferences are fitted to all days before it, as `calibrate` does, starting from the fit of the
+event before. The equilibria at the prices and demands of the times after give the shares. The plain methods get the
+same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+
+from prillm_or.backtesting.events import Event, share_of
+from prillm_or.calibration.baselines import baseline_flows
+from prillm_or.calibration.calibration import OURS
+from prillm_or.calibration.days import days_of
+from prillm_or.calibration.elasticities import own_price_elasticities
+from prillm_or.calibration.judged_fit import Earlier, Options, fit_and_judge
+from prillm_or.calibration.observations import Leader, Observations, select, without_absent
+
+_log = logging.getLogger(__name__)
+
+NO_CHANGE, SQUARE, POWER = "no-change", "price^-2", "price^-E"
+_SHARES = ("independence", "last-day")
+METHODS = (OURS, NO_CHANGE, SQUARE, POWER, *_SHARES)
+"""In the order of a table; those of `_SHARES` are baselines of a calibration."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What is predicted of an event.
+
+    Parameters
+    ----------
+    changes
+        Of the log share, by method; without `POWER` where no elasticity is known.
+    elasticity
+        The provider's own-price elasticity by the fit, at the times before; NaN without revenue.
+    """
+
+    event: Event
+    changes: Mapping[str, float]
+    elasticity: float
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """The events of one market, in order of time, and how to fit.
+
+    Parameters
+    ----------
+    elasticity
+        Own-price elasticity known from elsewhere, if any: `options` may hold it, too.
+    """
+
+    observations: Observations
+    events: Sequence[Event]
+    options: Options
+    elasticity: float | None
+
+
+def predictions(work: Work) -> list[Prediction]:
+    """Predict the events of a market, in their order."""
+    from threadpoolctl import threadpool_limits
+
+    found: list[Prediction] = []
+    earlier: Earlier | None = None
+    # The matrices of a market are small: threads would wait for each other.
+    with threadpool_limits(1):
+        for day, same in groupby(work.events, key=lambda event: event.day):
+            some, earlier = _predicted(work, day, list(same), earlier)
+            found += some
+            _log.info("%s: %s predicted", work.observations.name, day)
+    return found
+
+
+def _predicted(
+    work: Work, day: str, events: Sequence[Event], earlier: Earlier | None
+) -> tuple[list[Prediction], Earlier]:
+    """The events of one day, by one fit; and that fit, for the next to start from."""
+    seen = _known(work.observations, day, events)
+    held = seen.cells
+    held[: seen.days.index(day)] = False
+    fitted = fit_and_judge(seen, work.options, held_out=held, earlier=earlier)
+    fit = fitted.fit
+    flows = {OURS: fitted.flow} | {
+        name: baseline_flows(name, fit.days, seen.user_ids, seen.provider_ids, weight=fit.weight) for name in _SHARES
+    }
+    found = []
+    for event in events:
+        j, after = seen.provider_ids.index(event.provider), [seen.days.index(day) for day in event.after]
+        changes = {name: event.change_to(share_of(flow, j, after)) for name, flow in flows.items()}
+        powers = {NO_CHANGE: 0.0, SQUARE: -2.0, POWER: work.elasticity}
+        changes |= {name: power * event.step for name, power in powers.items() if power is not None}
+        before = days_of(select(seen, days=event.before))
+        elasticity = float(own_price_elasticities(fit.preferences, before)[j])
+        found.append(Prediction(event, changes, elasticity))
+    return found, Earlier(fit.preferences, fit.shrinkage)
+
+
+def _known(observations: Observations, day: str, events: Sequence[Event]) -> Observations:
+    """All times before `day`, and those after the events; who moved a price leads, so that an elasticity known is theirs.
+
+    Capacities are those of `day` from then on: a table may have made them of loads seen until then.
+    """
+    until = observations.days.index(day)
+    later = {day for event in events for day in event.after}
+    days = [*observations.days[:until], *(day for day in observations.days[until:] if day in later)]
+    moved = tuple(dict.fromkeys(event.provider for event in events))
+    caps = tuple(max(event.old_price, event.new_price) for event in events for _ in observations.components or "1")
+    kept = without_absent(replace(select(observations, days=days), leader=Leader(moved, caps)))
+    capacity = kept.capacity.copy()
+    first = capacity[until]
+    capacity[until:] = np.where(kept.offered[until:] & ~np.isnan(first), first, capacity[until:])
+    return replace(kept, capacity=capacity)
