@@ -294,6 +294,8 @@ def test_weights_halve_with_every_half_life_before_the_last_day_seen() -> None:
     # The third day is the last one seen: ages 2, 1, 0, and 0 for the day held out.
     np.testing.assert_allclose(weight[:, 0], [0.25, 0.5, 1, 1])
     assert weight.shape == (4, 4)
+    hourly = replace(seen, days=("2026-07-01", "2026-07-01T12", "2026-07-02T00", "2026-07-02T06"))
+    np.testing.assert_allclose(decayed(hourly, days_of(seen), 0.25)[:, 0], 0.5 ** np.array([5, 3, 1, 0]))
 
 
 def test_days_missed_like_the_others_keep_their_weight() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from helpers.commands import in_process
+from prillm_or.backtesting.events import events_of
 from prillm_or.calibration.observation_files import read_observations
 from prillm_or.calibration.observations import Leader, market_of
 from prillm_or.calibration.openrouter.folders import import_openrouter, write_imported
@@ -22,7 +23,7 @@ from prillm_or.errors import ObservationsError, PrillmError, UnavailableError
 
 Rows = list[tuple[object, ...]]
 
-ACTIVITY, EFFECTIVE, ENDPOINTS, HOURLY, LISTS, CEILINGS, SHARES, APPS, WEEKLY = (
+ACTIVITY, EFFECTIVE, ENDPOINTS, HOURLY, LISTS, CEILINGS, SHARES, APPS, WEEKLY, CHANGES = (
     "openrouter-pricing-data/model_activity_daily.csv.gz",
     "openrouter-pricing-data/effective_pricing_by_provider.csv.gz",
     "openrouter-pricing-data/endpoints_daily.csv.gz",
@@ -32,6 +33,7 @@ ACTIVITY, EFFECTIVE, ENDPOINTS, HOURLY, LISTS, CEILINGS, SHARES, APPS, WEEKLY = 
     "ai-routing/provider_shares_2026-07-07_2026-07-15.csv.gz",
     "ai-routing/top_apps_by_model_2026-07-07.csv",
     "llm-market-data/coding_apps_weekly.csv",
+    "ai-routing/endpoint_price_changes_2026-07.csv",
 )
 COLUMNS = {
     ACTIVITY: "permaslug variant model_slug date total_prompt_tokens total_completion_tokens request_count tool_calls",
@@ -39,12 +41,14 @@ COLUMNS = {
     "effective_output_price total_tokens",
     ENDPOINTS: "scrape_date permaslug variant endpoint_id provider_slug p50_latency request_count success_count "
     "stats_window_minutes",
-    HOURLY: "scraped_at permaslug endpoint_id provider_slug request_count success_count stats_window_minutes",
+    HOURLY: "scraped_at permaslug endpoint_id provider_slug request_count success_count stats_window_minutes "
+    "price_prompt price_completion p50_latency",
     LISTS: "scrape_date permaslug variant prompt_price completion_price",
     CEILINGS: "endpoint_uuid capacity_ceiling_rpm",
     SHARES: "dt model_permaslug variant provider_name effective_input_price effective_output_price total_tokens",
     APPS: "dt scope model_permaslug variant app_id app_title app_slug app_categories total_tokens total_requests",
     WEEKLY: "week_start app_id app_title total_tokens",
+    CHANGES: "changed_at_run_ts model_id provider_name o n",
 }
 
 SMALL, LARGE = "lab/small-20260101", "lab/large-20260101"
@@ -83,7 +87,7 @@ def tables() -> dict[str, Rows]:
         ]
     endpoints.append(("2026-07-22", SMALL, "standard", "d1", "d", 4000, 900, 900, 30))
     hourly: Rows = [
-        (f"2026-07-20T{hour:02}:00:00+00:00", model, endpoint, provider, count, count, 30)
+        (f"2026-07-20T{hour:02}:00:00+00:00", model, endpoint, provider, count, count, 30, 1e-6, 11e-6, 500)
         for hour, count in ((1, 60), (2, 120), (3, 60))
         for model, endpoint, provider in ((SMALL, "b1", "b"), (LARGE, "l1", "a"))
     ]
@@ -110,7 +114,8 @@ def tables() -> dict[str, Rows]:
         ("2026-07-06", "9", "Later", 9e12),
     ]
     ceilings: Rows = [("a1", 1000), ("a2", 500), ("b1", ""), ("elsewhere", 7)]
-    filled: Sequence[Rows] = (activity, effective, endpoints, hourly, lists, ceilings, shares, apps, weekly)
+    changes: Rows = [("20260707T050913Z", "lab/small", "A", 11e-6, 12e-6)]
+    filled: Sequence[Rows] = (activity, effective, endpoints, hourly, lists, ceilings, shares, apps, weekly, changes)
     return dict(zip(COLUMNS, filled, strict=True))
 
 
@@ -180,6 +185,57 @@ def test_apps_choosing_among_models_as_by_hand(folder: Path) -> None:
     np.testing.assert_allclose(seen.capacity[0], np.array([12 / 4, 2 / 2]) * 117.6 / 80)
     assert "no leader, since step-3.7-flash is not among the models" in made["coding-13"].readme
     assert made["roleplay-10"].observations.user_ids == ("the-ones-app",)
+
+
+def test_prices_that_changed_by_the_hour_as_by_hand(tmp_path: Path) -> None:
+    often: Rows = [
+        (f"2026-07-21T{hour}:00+00:00", SMALL, endpoint, provider, count, count, 30, price, price, 500)
+        for hour, endpoint, provider, count, price in (
+            ("01:00", "a1", "a", 100, 2e-6),
+            ("01:00", "b1", "b", 300, 2e-6),
+            ("02:00", "a1", "a", 900, 9e-6),  # the earlier of two sweeps in an hour
+            ("02:30", "a1", "a", 200, 1e-6),
+            ("02:30", "b1", "b", 200, 2e-6),
+            ("02:30", "c1", "c", "", 2e-6),  # no requests counted
+            ("03:00", "b1", "b", 400, 2e-6),
+            ("04:00", "a1", "a", 300, 1e-6),
+            ("04:00", "b1", "b", 100, 2e-6),
+        )
+    ]
+    (one,) = import_openrouter(raw(tmp_path / "raw", {HOURLY: often}), ["hourly"])
+    seen = one.observations
+    assert (one.kind, seen.name, seen.provider_ids) == ("hourly", "lab-small-20260101", ("b", "a"))
+    assert seen.days == ("2026-07-21T01", "2026-07-21T02", "2026-07-21T03", "2026-07-21T04")
+    # Shares of the requests times the 1000e9 tokens of the day.
+    np.testing.assert_allclose(seen.flow[:, 0], [[750, 250], [500, 500], [1000, 0], [250, 750]])
+    np.testing.assert_allclose(seen.price, np.array([[2, 2], [2, 1], [2, np.nan], [2, 1]]))
+    # Mean share over earlier times (b: .75, .625, .75; a: .25, .375), at first its own, / first price 2.
+    np.testing.assert_allclose(seen.capacity, [[375, 125], [375, 125], [312.5, np.nan], [375, 187.5]])
+    np.testing.assert_allclose(seen.delay[0, 0], [500, 500])
+    assert events_of(seen) == []  # one hour and two are too few
+
+
+def test_prices_at_midnights_move_where_the_log_says_so(tmp_path: Path) -> None:
+    shares: Rows = [
+        (f"2026-07-{day:02}", SMALL, "standard", name, 1, price, tokens)
+        for name, prices in (("A (EU)", (10, 12, 12, 8)), ("B", (11, 14, 11, 11)))
+        for day, price, tokens in zip((20, 21, 22, 23), prices, (1e9, 3e9, 1e9, 1e9), strict=True)
+    ]
+    changes: Rows = [
+        ("20260720T050000Z", "lab/small", "A", 10e-6, 12e-6),
+        ("20260720T060000Z", "lab/small", "A", 12e-6, 13e-6),
+        ("20260722T050000Z", "lab/small", "A", 12e-6, 8e-6),
+    ]
+    (one,) = import_openrouter(raw(tmp_path / "raw", {SHARES: shares, CHANGES: changes}), ["logged"])
+    seen = one.observations
+    assert (one.kind, seen.provider_ids) == ("logged", ("A (EU)", "B"))
+    assert seen.days == ("2026-07-20", "2026-07-21", "2026-07-22")  # of the 23rd no day's total is known
+    # What B was paid differs from day to day, but the log holds no change of its price: the median.
+    np.testing.assert_allclose(seen.price, [[10, 11], [12, 11], [12, 11]])
+    np.testing.assert_allclose(seen.flow[:, 0], 500)
+    assert [(change.provider, change.day) for change in events_of(seen)] == [("A (EU)", "2026-07-21")]
+    write_imported([one], tmp_path / "out", components=True)
+    assert read_observations(tmp_path / "out" / "logged" / seen.name).days == seen.days
 
 
 def test_a_known_model_leads_at_its_list_price(tmp_path: Path) -> None:

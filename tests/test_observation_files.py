@@ -27,6 +27,7 @@ from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.cli import run
 from prillm_or.errors import PrillmError, UnavailableError
 from prillm_or.files.cells import csv_text
+from prillm_or.files.tables import Kind
 from prillm_or.market.market import Units
 from prillm_or.output.saving import new_folder
 
@@ -98,8 +99,8 @@ def test_faulty_parquet_cells_are_told_by_row(folder: Path) -> None:
     as_parquet(folder, "delays", {"user": [1, 2], "provider": ["a", "b"], "delay": [True, False]})
     lines = refusal(folder)
     for message in (
-        "flows.parquet: row 2, day: expected an ISO date such as 2026-07-21, got 2026-07-01 12:00:00",
-        "flows.parquet: row 3, day: expected an ISO date such as 2026-07-21, got an empty cell",
+        f"flows.parquet: row 2, day: expected {Kind.TIME.value}, got 2026-07-01 12:00:00",
+        f"flows.parquet: row 3, day: expected {Kind.TIME.value}, got an empty cell",
         "flows.parquet: row 1, flow: expected a finite number >= 0, got -1.0",
         "flows.parquet: row 2, flow: expected a finite number >= 0, got an empty cell",
         "delays.parquet: row 1, user: expected a text, got 1",

@@ -20,7 +20,14 @@ from prillm_or.users.equilibrium import equilibrium_at
     ("change", "message"),
     [
         ({"days": ("2026-07-02", "2026-07-01")}, "days: expected ascending dates"),
-        ({"days": ("2026-07-01", "july")}, "days: expected an ISO date such as 2026-07-21, or an hour of it, 2026-07-21T15, got 'july'"),
+        (
+            {"days": ("2026-07-01", "july")},
+            "days: expected an ISO date such as 2026-07-21, or an hour of it, 2026-07-21T15, got 'july'",
+        ),
+        (
+            {"days": ("2026-07-01T05", "2026-07-01T24")},
+            "days: expected an ISO date such as 2026-07-21, or an hour of it, 2026-07-21T15, got '2026-07-01T24'",
+        ),
         ({"days": ("2026-07-01", "2026-07-01")}, "days: '2026-07-01' appears more than once"),
         ({"days": ()}, "days: expected at least one"),
         ({"user_ids": ("u", "u")}, "user_ids: 'u' appears more than once"),

@@ -1,8 +1,10 @@
-"""Predictions: shares after each event of a market, from the times before it alone.
+"""Predictions: the share after each event of a market, from the days before it alone.
 
-For each day of an event, preferences are fitted to all days before it, as `calibrate` does, starting from the fit of the
-event before. The equilibria at the prices and demands of the times after give the shares. The plain methods get the
-same.
+For each day of an event, preferences are fitted to all days before it, as `calibrate` does, starting from the fit of
+the event before. Shares persist more than any preference explains, and go back to what they were. So our prediction is
+the provider's mean share over the days before, days counting as in the fit, moved from their mean log price to the new
+one by the fit's own-price elasticity: what is tested is the response to the price. Beside it stand the equilibria of
+the fit at the prices and demands of the times after, and plain methods, which get the same.
 """
 
 from __future__ import annotations
@@ -14,19 +16,20 @@ from itertools import groupby
 
 import numpy as np
 
-from prillm_or.backtesting.events import Event, share_of
+from prillm_or.backtesting.events import Event, listed_prices, share_of
 from prillm_or.calibration.baselines import baseline_flows
 from prillm_or.calibration.calibration import OURS
 from prillm_or.calibration.days import days_of
 from prillm_or.calibration.elasticities import own_price_elasticities
+from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.judged_fit import Earlier, Options, fit_and_judge
 from prillm_or.calibration.observations import Leader, Observations, select, without_absent
 
 _log = logging.getLogger(__name__)
 
-NO_CHANGE, SQUARE, POWER = "no-change", "price^-2", "price^-E"
+EQUILIBRIUM, NO_CHANGE, SQUARE, POWER = "equilibrium", "no-change", "price^-2", "price^-E"
 _SHARES = ("independence", "last-day")
-METHODS = (OURS, NO_CHANGE, SQUARE, POWER, *_SHARES)
+METHODS = (OURS, EQUILIBRIUM, NO_CHANGE, SQUARE, POWER, *_SHARES)
 """In the order of a table; those of `_SHARES` are baselines of a calibration."""
 
 
@@ -39,7 +42,7 @@ class Prediction:
     changes
         Of the log share, by method; without `POWER` where no elasticity is known.
     elasticity
-        The provider's own-price elasticity by the fit, at the times before; NaN without revenue.
+        The provider's own-price elasticity by the fit, at the times before; NaN where the fit sends nobody there.
     """
 
     event: Event
@@ -87,23 +90,37 @@ def _predicted(
     held[: seen.days.index(day)] = False
     fitted = fit_and_judge(seen, work.options, held_out=held, earlier=earlier)
     fit = fitted.fit
-    flows = {OURS: fitted.flow} | {
+    flows = {EQUILIBRIUM: fitted.flow} | {
         name: baseline_flows(name, fit.days, seen.user_ids, seen.provider_ids, weight=fit.weight) for name in _SHARES
     }
     found = []
     for event in events:
-        j, after = seen.provider_ids.index(event.provider), [seen.days.index(day) for day in event.after]
-        changes = {name: event.change_to(share_of(flow, j, after)) for name, flow in flows.items()}
-        powers = {NO_CHANGE: 0.0, SQUARE: -2.0, POWER: work.elasticity}
-        changes |= {name: power * event.step for name, power in powers.items() if power is not None}
+        j, after = seen.provider_ids.index(event.provider), [seen.days.index(one) for one in event.after]
         before = days_of(select(seen, days=event.before))
         elasticity = float(own_price_elasticities(fit.preferences, before)[j])
+        shares = {name: share_of(flow, j, after) for name, flow in flows.items()}
+        shares[OURS] = _moved(seen, fit, j, event, elasticity)
+        changes = {name: event.change_to(share) for name, share in shares.items()}
+        powers = {NO_CHANGE: 0.0, SQUARE: -2.0, POWER: work.elasticity}
+        changes |= {name: power * event.step for name, power in powers.items() if power is not None}
         found.append(Prediction(event, changes, elasticity))
     return found, Earlier(fit.preferences, fit.shrinkage)
 
 
+def _moved(seen: Observations, fit: Fit, j: int, event: Event, elasticity: float) -> float:
+    """Provider j's share by the elasticity of the fit; days count where j was offered at a price > 0.
+
+    A fit that sends nobody there says nothing of the response: then the share stays.
+    """
+    price = listed_prices(seen)[:, j]
+    times = np.flatnonzero(np.logical_or.reduce(fit.days.train[:, :, j], axis=1) & (price > 0))
+    weight, share = fit.weight.mean(axis=1)[times], seen.load[times, j] / seen.demand.sum(axis=1)[times]
+    step = np.log(event.new_price) - np.average(np.log(price[times]), weights=weight)
+    return min(float(np.average(share, weights=weight) * np.exp(np.nan_to_num(elasticity) * step)), 1.0)
+
+
 def _known(observations: Observations, day: str, events: Sequence[Event]) -> Observations:
-    """All times before `day`, and those after the events; who moved a price leads, so that an elasticity known is theirs.
+    """All times before `day`, and those after the events. Who moved a price leads: an elasticity known is theirs.
 
     Capacities are those of `day` from then on: a table may have made them of loads seen until then.
     """

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from prillm_or.backtesting.result import Backtest
     from prillm_or.calibration.observations import Observations
 
+    Given = Observations | str | os.PathLike[str]
+
 _LEAST_HALF_LIFE = 0.01
 
 
 def backtest(
-    folders: Observations | str | os.PathLike[str] | Sequence[Observations | str | os.PathLike[str]],
+    folders: Given | Sequence[Given],
     *,
     least: float = 0.05,
     elasticity: float | str | None = None,
@@ -101,7 +103,9 @@ def backtest(
     )
 
 
-def _observed(folders: Observations | str | os.PathLike[str] | Sequence[Observations | str | os.PathLike[str]]) -> list[Observations]:
+def _observed(
+    folders: Given | Sequence[Given],
+) -> list[Observations]:
     from prillm_or.calibration.observation_files import read_observations
     from prillm_or.calibration.observations import Observations, without_residues
 

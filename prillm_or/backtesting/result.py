@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prillm_or.backtesting.implied import Clustered, implied_elasticity, mean_over
-from prillm_or.backtesting.predictions import METHODS, NO_CHANGE, Prediction
+from prillm_or.backtesting.predictions import EQUILIBRIUM, METHODS, NO_CHANGE, Prediction
 from prillm_or.backtesting.scores import SMALL, EventScores, event_scores
 from prillm_or.calibration.bootstrap import LEVEL
 from prillm_or.calibration.calibration import OURS
@@ -86,14 +86,19 @@ class Backtest(Answer):
         scores = self.scores
         ours, still = scores[OURS].rmse, scores[NO_CHANGE].rmse
         if self.advantage is None or ours is None or still is None:
-            return f"No price changed by {rounded_percent(self.least)} or more: nothing to judge the response to price by."
+            return (
+                f"No price changed by {rounded_percent(self.least)} or more: nothing to judge the response to price by."
+            )
         over = f"over {_count(len(self.predictions), 'price change')} of {_count(self.advantage.clusters, 'market')}"
         figures = f"RMSE of log share {figure(ours, 3)} against {figure(still, 3)}, {over}"
         if not self.passed:
-            return f"That nothing happens predicts better than the fit ({figures}): set no price by its response to price."
+            return (
+                f"That nothing happens predicts better than the fit ({figures}): set no price by its response to price."
+            )
         sure = self.advantage.low is not None and self.advantage.low > 0
         chance = "" if sure else ", which may be chance"
-        best = min((m for m in METHODS if scores[m].rmse is not None), key=lambda m: scores[m].rmse or 0.0)
+        rivals = [method for method in METHODS if method != EQUILIBRIUM and scores[method].rmse is not None]
+        best = min(rivals, key=lambda method: scores[method].rmse or 0.0)
         beaten = "" if best == OURS else f", but {best} does better ({figure(scores[best].rmse, 3)})"
         return f"The fit predicts what price changes do better than that nothing happens ({figures}){chance}{beaten}."
 

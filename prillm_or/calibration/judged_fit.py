@@ -195,7 +195,8 @@ def _fit(
         shrinkage = choice.shrinkage
     fit = fit_days(days, parameters, shrinkage, weight, start)
     fit = _robust(fit, weight) if options.robust else fit
-    return (_anchored(fit, replace(known, noise=fit.noise)) if known else fit), choice
+    anchor = known and replace(known, noise=fit.noise)
+    return (_anchored(fit, anchor, everywhere=earlier is None) if anchor else fit), choice
 
 
 def _known(observations: Observations, days: Days, options: Options) -> Anchor | None:
@@ -222,9 +223,9 @@ def _profile(fit: Fit, observations: Observations, best: Result | None, seed: in
     return profile(fit, observations, meant, best=best, seed=seed)
 
 
-def _anchored(fit: Fit, anchor: Anchor) -> Fit:
-    """The better of the fits from where the one without the anchor ended and from everywhere."""
-    starts = (fit.theta, None)
+def _anchored(fit: Fit, anchor: Anchor, *, everywhere: bool) -> Fit:
+    """The fit from where the one without the anchor ended, or the better of it and of that from everywhere."""
+    starts = (fit.theta, None) if everywhere else (fit.theta,)
     fits = [fit_days(fit.days, fit.parameters, fit.shrinkage, fit.weight, start, anchor) for start in starts]
     return min(fits, key=lambda one: one.misfit)
 

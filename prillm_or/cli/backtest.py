@@ -37,7 +37,7 @@ def command(
     json: Json = None,
     verbose: Verbose = False,
 ) -> int:
-    """Find prices that changed, predict each change of share from the days before it, and score that beside plain rules.
+    """Find prices that changed, predict each share from the days before it, and score that beside plain rules.
 
     Says whether the response to price that `calibrate` fits may be acted on, and which own-price elasticity the changes
     imply, for its --elasticity. Of several folders, each market is given that of the others. Ends with 1 where no

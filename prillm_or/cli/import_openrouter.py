@@ -38,10 +38,11 @@ def command(
 ) -> int:
     """Make observation folders, for `calibrate`, of raw tables of the OpenRouter marketplace.
 
-    Writes providers/NAME and apps/NAME below --out, or with --part events hourly/NAME and logged/NAME, for `backtest`:
+    Writes providers/NAME and apps/NAME below --out; with --part events hourly/NAME and logged/NAME, for `backtest`:
     providers within a model in which a price changed, by the hour, and by midnights with prices as a log of changes has
-    them. A README.md in each says what is observed, derived, imputed and chosen. Prices are blended; with --components `providers` has columns price_input and price_output, too, and a table
-    `mixes` says how much of a user's tokens is which. Needs pandas: pip install 'prillm-or[calibrate]'.
+    them. A README.md in each says what is observed, derived, imputed and chosen. Prices are blended; with --components
+    `providers` has columns price_input and price_output, too, and a table `mixes` says how much of a user's tokens is
+    which. Needs pandas: pip install 'prillm-or[calibrate]'.
 
     \b
     Example:

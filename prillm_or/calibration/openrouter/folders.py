@@ -79,8 +79,8 @@ def _contents(imported: Sequence[Imported]) -> str:
         "# Observation folders",
         "",
         "Made by `prillm-or import-openrouter`. The README.md of each says what is observed, derived, imputed, chosen.",
-        "`providers/`: providers competing within one model. `apps/`: apps choosing among models. `hourly/`, `logged/`: "
-        "providers within a model in which a price changed.",
+        "`providers/`: providers competing within one model. `apps/`: apps choosing among models. `hourly/` and "
+        "`logged/`: providers within a model in which a price changed.",
         "",
         "| folder | days | users | providers | cells | flow per day, 1e9 tokens |",
         "|---|---|---|---|---|---|",

@@ -80,7 +80,8 @@ def hourly(tables: RawTables) -> list[Imported]:
     # A provider with two endpoints: averages by requests.
     volume = rows["request_count"].groupby(keys).sum()
     price, waited = (
-        (rows[name] * rows["request_count"]).groupby(keys).sum(min_count=1) / volume for name in ("price", "p50_latency")
+        (rows[name] * rows["request_count"]).groupby(keys).sum(min_count=1) / volume
+        for name in ("price", "p50_latency")
     )
     cells = pd.DataFrame({"volume": volume, "price": price, "ttft": waited / 1e3}).reset_index()
     said = {
@@ -141,7 +142,9 @@ def _output(totals: pd.DataFrame, day: str) -> pd.Series[float]:
     """Share of output among each model's tokens of the days before `day`, or of all where there are none."""
     dates = totals.index.get_level_values("date")
     first = (date.fromisoformat(day) - timedelta(days=_MIX_DAYS)).isoformat()
-    before, ever = (part.groupby("model")[["out", "tokens"]].sum() for part in (totals[(dates < day) & (dates >= first)], totals))
+    before, ever = (
+        part.groupby("model")[["out", "tokens"]].sum() for part in (totals[(dates < day) & (dates >= first)], totals)
+    )
     return (before["out"] / before["tokens"]).reindex(ever.index).fillna(ever["out"] / ever["tokens"])
 
 
@@ -211,10 +214,10 @@ def _imported(panel: _Panel, model: str, tables: RawTables) -> Imported:
 
 
 def _earlier(share: Array, offered: Mask) -> Array:
-    """Each provider's mean share over the earlier times that offered it, at its first time that of the time itself."""
-    count = np.cumsum(offered, axis=0) - offered
+    """Each provider's mean share over the earlier times that offered it; at its first time, that of the time itself."""
+    before: Array = np.cumsum(offered, axis=0, dtype=np.float64) - offered
     total = np.cumsum(share * offered, axis=0) - share * offered
-    return np.where(count > 0, total / np.maximum(count, 1), share)
+    return np.where(before > 0, total / np.maximum(before, 1.0), share)
 
 
 def _first(price: Array) -> Array:
@@ -228,10 +231,12 @@ def _readme(panel: _Panel, model: str, observations: Observations, tables: RawTa
     capacity = "capacity: the provider's mean share over the earlier times x the day's tokens / its first price."
     chosen = [
         *panel.said["Chosen"],
-        "all users of the model are one user; models: those of two providers or more in which a price changed, standard "
-        "variant only;",
+        "all users of the model are one user; models: those of two providers or more in which a price changed, "
+        "standard variant only;",
         f"leader: {leader.providers[0]}, with most volume; cap: the highest price. Others: edit folder.json.",
     ]
     figures = {**panel.said, "Derived": [*panel.said["Derived"], capacity], "Chosen": chosen}
-    intro = f"{observations.m} providers of {model}, {observations.T} times from {days[0]} to {days[-1]}, for `backtest`."
+    intro = (
+        f"{observations.m} providers of {model}, {observations.T} times from {days[0]} to {days[-1]}, for `backtest`."
+    )
     return readme(observations.name, intro, figures, [tables.sources[name] for name in panel.needs])
