@@ -22,8 +22,20 @@ from prillm_or.market.synthetic import generate
 from prillm_or.solvers.registry import SOLVERS
 
 COMMANDS = (
-    *("solve", "compare", "equilibrium", "curve", "explain", "page", "compete", "watch", "generate", "calibrate"),
-    *("train", "import-openrouter", "prices", "validate", "models", "solvers", "instances"),
+    *(
+        "solve",
+        "compare",
+        "equilibrium",
+        "curve",
+        "explain",
+        "page",
+        "compete",
+        "watch",
+        "generate",
+        "calibrate",
+        "backtest",
+    ),
+    *("backtest", "train", "import-openrouter", "prices", "validate", "models", "solvers", "instances"),
 )
 
 
