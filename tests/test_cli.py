@@ -22,19 +22,7 @@ from prillm_or.market.synthetic import generate
 from prillm_or.solvers.registry import SOLVERS
 
 COMMANDS = (
-    *(
-        "solve",
-        "compare",
-        "equilibrium",
-        "curve",
-        "explain",
-        "page",
-        "compete",
-        "watch",
-        "generate",
-        "calibrate",
-        "backtest",
-    ),
+    *("solve", "compare", "equilibrium", "curve", "explain", "page", "compete", "watch", "generate", "calibrate"),
     *("backtest", "train", "import-openrouter", "prices", "validate", "models", "solvers", "instances"),
 )
 

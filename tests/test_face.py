@@ -19,19 +19,8 @@ import pytest
 import prillm_or
 import prillm_or as po
 
-VERBS = {
-    "load",
-    "solve",
-    "equilibrium",
-    "curve",
-    "explain",
-    "compete",
-    "calibrate",
-    "backtest",
-    "robust",
-    "train",
-    "generate",
-}
+VERBS = {"load", "solve", "equilibrium", "curve", "explain", "compete", "calibrate", "robust", "train", "generate"}
+VERBS |= {"backtest"}
 COMMAND = str(Path(sys.executable).with_name("prillm-or"))
 HEAVY = ("pyomo", "torch", "scipy", "pandas", "matplotlib", "highspy")
 

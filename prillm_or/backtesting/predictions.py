@@ -99,7 +99,9 @@ def _predicted(
         before = days_of(select(seen, days=event.before))
         elasticity = float(own_price_elasticities(fit.preferences, before)[j])
         shares = {name: share_of(flow, j, after) for name, flow in flows.items()}
-        shares[OURS] = _moved(seen, fit, j, event, elasticity)
+        # A fit that sends nobody there says nothing of the response: then what is known elsewhere holds.
+        answer = (work.elasticity or 0.0) if np.isnan(elasticity) else elasticity
+        shares[OURS] = _moved(seen, fit, j, event, answer)
         changes = {name: event.change_to(share) for name, share in shares.items()}
         powers = {NO_CHANGE: 0.0, SQUARE: -2.0, POWER: work.elasticity}
         changes |= {name: power * event.step for name, power in powers.items() if power is not None}
@@ -108,15 +110,12 @@ def _predicted(
 
 
 def _moved(seen: Observations, fit: Fit, j: int, event: Event, elasticity: float) -> float:
-    """Provider j's share by the elasticity of the fit; days count where j was offered at a price > 0.
-
-    A fit that sends nobody there says nothing of the response: then the share stays.
-    """
+    """Provider j's share by an own-price elasticity; days count where j was offered at a price > 0."""
     price = listed_prices(seen)[:, j]
     times = np.flatnonzero(np.logical_or.reduce(fit.days.train[:, :, j], axis=1) & (price > 0))
     weight, share = fit.weight.mean(axis=1)[times], seen.load[times, j] / seen.demand.sum(axis=1)[times]
     step = np.log(event.new_price) - np.average(np.log(price[times]), weights=weight)
-    return min(float(np.average(share, weights=weight) * np.exp(np.nan_to_num(elasticity) * step)), 1.0)
+    return min(float(np.average(share, weights=weight) * np.exp(elasticity * step)), 1.0)
 
 
 def _known(observations: Observations, day: str, events: Sequence[Event]) -> Observations:
