@@ -25,9 +25,10 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from benchmarks.report import Table, Target, target_table
+from prillm_or.calibration.noise import WINDOW
 from prillm_or.curves.profit_curve import curve
 from prillm_or.experiments.points import Points, points_of
-from prillm_or.experiments.trial import WINDOW, best_trial
+from prillm_or.experiments.trial import best_trial
 from prillm_or.market.market import Array, Market
 from prillm_or.market.synthetic import generate
 

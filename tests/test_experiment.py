@@ -14,6 +14,7 @@ from helpers.calibration import observed
 from helpers.draws import drawn, market_and_draws, wanted_of_their_own
 from prillm_or.calibration.draw_files import write_draws
 from prillm_or.calibration.draws import Draws
+from prillm_or.calibration.noise import window_noise
 from prillm_or.calibration.preferences import Preferences, market_with
 from prillm_or.cli import run
 from prillm_or.curves.profit_curve import curve
@@ -110,6 +111,19 @@ def fitted(folder: Path, centre: Preferences, *others: Preferences, profile: tup
     return folder
 
 
+def test_noise_is_what_a_fit_does_not_explain_of_a_load() -> None:
+    # Windows of three days at 0, 0, 1, 1 (log): the seven overlapping changes are 0, 1/3, 2/3, 1, 2/3, 1/3, 0.
+    beyond = np.repeat([0.0, 0.0, 1.0, 1.0], 3)
+    predicted = np.random.default_rng(1).uniform(1, 2, (12, 2, 3))
+    observed = predicted * np.exp(beyond)[:, None, None]
+    changes = np.array([0, 1, 2, 3, 2, 1, 0]) / 3
+    found = window_noise(observed, predicted, [0, 2])
+    assert found == pytest.approx(np.sqrt(np.mean(changes**2)), rel=1e-9)
+    assert window_noise(observed[1:], predicted[1:], [0]) is None
+    assert window_noise(observed, predicted, []) is None
+    assert window_noise(predicted, predicted, [0]) is None
+
+
 def test_the_command_plans_and_stops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     centre, *others = (wanted_of_their_own(4, 5, seed) for seed in range(1, 8))
     folder, out = fitted(tmp_path / "fitted", centre, *others[:4], profile=tuple(others[4:])), tmp_path / "out.json"
@@ -130,6 +144,9 @@ def test_the_command_plans_and_stops(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert po.experiment(folder / "fit.json", noise=0.05).to_dict() == document
     assert run(["experiment", str(folder), "--noise", "50"]) == 1
     assert "No trial of so many days narrows the range enough" in " ".join(capsys.readouterr().out.split())
+    fit = json.loads((folder / "fit.json").read_text())
+    (folder / "fit.json").write_text(json.dumps(fit | {"noise": 0.05}))
+    assert po.experiment(folder).to_dict() == document
     assert run(["experiment", str(folder), "--width", "10000", "--json", str(out)]) == 0
     assert capsys.readouterr().out.startswith("Stop: the range of best prices is narrow enough.")
     assert json.loads(out.read_text())["trials"] == []

@@ -15,6 +15,7 @@ from prillm_or.calibration.draw_files import DRAWS_NAME, write_draws
 from prillm_or.calibration.draws import Draws, drawn_markets, open_markets
 from prillm_or.calibration.fit import Fit
 from prillm_or.calibration.identifiability import Identifiability
+from prillm_or.calibration.noise import window_noise
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, market_with
 from prillm_or.calibration.profile import Profile, decided
@@ -153,6 +154,7 @@ class Calibration(Answer):
                 for name, elasticity in zip(preferences.provider_ids, self.elasticity, strict=True)
             },
             **_profile(self.profile),
+            "noise": self.noise,
             "shrinkage": self.fit.shrinkage,
             "holdout": self.holdout or None,
             "findings": list(self.findings),
@@ -280,6 +282,13 @@ class Calibration(Answer):
     def verdict(self) -> tuple[str, ...]:
         """What to do about the price, how sure that is, and why, in plain words; nothing without a profile."""
         return verdict(self)
+
+    @property
+    def noise(self) -> float | None:
+        """How much the leader's load changes for no reason that the fit knows: see `noise.py`."""
+        seen = self.observations
+        leading = () if seen.leader is None else seen.leader.providers
+        return window_noise(seen.flow, self.flow, [seen.provider_ids.index(name) for name in leading])
 
     @property
     def noted_scores(self) -> dict[str, dict[str, Any]]:

@@ -62,6 +62,7 @@ class FitFile(_Read):
     user_values: dict[str, dict[str, float]] = Field(default_factory=dict)
     dispersion: _Dispersion | None = None
     shrinkage: NonNegative = 0.0
+    noise: Positive | None = None
 
 
 def fit_path(place: str | os.PathLike[str]) -> Path:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prillm_or import __version__
+from prillm_or.calibration.noise import WINDOW
 from prillm_or.errors import need_packages
 from prillm_or.experiments.points import LEVEL
-from prillm_or.experiments.trial import WINDOW, Trial
+from prillm_or.experiments.trial import Trial
 from prillm_or.market.market import Units
 from prillm_or.output.answer import Answer
 from prillm_or.output.numbers import figure, percent

@@ -47,7 +47,7 @@ def experiment(
         How likely the trial is to reach it.
     noise
         Standard deviation of the change of log load between neighbouring windows of three days at one price; None for
-        that of a marketplace.
+        that of the days fitted, beyond what the fit explains, or of a marketplace where these are fewer than twelve.
 
     Raises
     ------
@@ -63,13 +63,14 @@ def experiment(
         if number <= 0 or (what == "power" and number >= 1):
             wanted = "between 0 and 1" if what == "power" else "above 0"
             raise ArgumentError(f"{argument(what, number)}: expected a number {wanted}")
-    from prillm_or.calibration.fit_files import fit_path, read_fit_draws
+    from prillm_or.calibration.fit_files import fit_path, read_fit, read_fit_draws
 
     place = checked_path("fit", fit)
     draws = read_fit_draws(place)
     market = _fitted_market(fit_path(place), draws.name)
     markets, weight = _what_may_be(draws, market)
-    return planned(market, markets, weight, width=width, power=power, noise=NOISE if noise is None else noise)
+    noise = noise or read_fit(fit_path(place)).noise or NOISE
+    return planned(market, markets, weight, width=width, power=power, noise=noise)
 
 
 def planned(

@@ -29,11 +29,10 @@ from itertools import combinations
 
 import numpy as np
 
+from prillm_or.calibration.noise import WINDOW
 from prillm_or.experiments.points import Points, ends
 from prillm_or.market.market import Array
 
-WINDOW = 3
-"""Days at one price."""
 _PAIR = 2 * WINDOW
 _MOST_PAIRS = 60
 _STEPS = (0.0, 0.1, 0.2, 0.3)
