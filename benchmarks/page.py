@@ -59,6 +59,7 @@ SECTIONS = (
         ("until the best price is known", "regret of trials over that of others"),
     ),
     Section("The best price in equilibria", "path", ("path",)),
+    Section("Price changes predicted", "events", ("events", "own-price elasticities")),
 )
 
 
