@@ -30,7 +30,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import piqp
-from scipy.linalg.lapack import dtrtri
 
 from prillm_or.market.market import Array
 
@@ -140,6 +139,8 @@ def concave_bound(
     propose
         Finds a point and multipliers of the rows; without, a dense interior point method does.
     """
+    from scipy.linalg.lapack import dtrtri
+
     precision, count = _EPS * amplified, len(objective.linear)
     scale = np.maximum(np.abs(rows.slope).max(axis=1, initial=0.0), np.maximum(np.abs(rows.constant), _TINY))
     least, slopes, blur = rows.constant / scale, rows.slope / scale[:, None], precision * rows.size / scale

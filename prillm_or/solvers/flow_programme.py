@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 import piqp
 from numpy.typing import NDArray
-from scipy import sparse
 
 from prillm_or.market.market import Array, Mask
 from prillm_or.users.problem import UserProblem
@@ -106,7 +105,7 @@ class FlowProgramme:
         # Less a constant of each user, as its flows sum to its demand.
         worth = held - ratio[:, None] * (users.base - self.level[:, None])
         linear[self._of_flows], bend[self._of_flows] = worth[flows], (-2 * ratio[:, None] / self.width)[flows]
-        return self._solved(linear, bend, None, None)
+        return self._solved(linear, bend, np.zeros((0, self._size)), np.zeros(0))
 
     def sold(self, rise: Array, held: Array, planes: Sequence[Plane]) -> tuple[Array, Array]:
         """A point and multipliers for what decisions earn, each below its planes, and what is earned besides.
@@ -120,7 +119,7 @@ class FlowProgramme:
         linear, rows = np.zeros(size), np.zeros((len(planes), size))
         linear[self._of_flows] = held[self._flows]
         least = np.zeros(len(planes))
-        for row, plane in zip(range(len(planes)), planes, strict=True):
+        for row, plane in enumerate(planes):
             c = plane.number
             volume = np.zeros(self.support.shape)
             volume[:, self.users.decided[c]] = rise[:, c]
@@ -128,7 +127,7 @@ class FlowProgramme:
             rows[row, c], rows[row, self._size + c] = plane.quantity * self.length[c], -plane.span
             rows[row, self._of_flows] = plane.price * volume[self._flows]
             least[row] = plane.constant - plane.quantity * plane.low
-        return self._solved(linear, np.zeros(size), sparse.csc_matrix(rows), least)
+        return self._solved(linear, np.zeros(size), rows, least)
 
     @cached_property
     def _flows(self) -> Mask:
@@ -165,6 +164,8 @@ class FlowProgramme:
 
     def _equations(self, size: int) -> tuple[Any, Array]:
         """What defines slacks, demands and loads: a matrix of `size` columns, and its right-hand side."""
+        from scipy import sparse
+
         users, n = self.users, len(self.level)
         i, j = np.nonzero(self._flows | self._costs)
         pair, count = np.arange(len(i)), len(i)
@@ -196,8 +197,10 @@ class FlowProgramme:
         right = np.concatenate(side)
         return sparse.csc_matrix((values, (rows, columns)), shape=(len(right), size)), right
 
-    def _solved(self, linear: Array, bend: Array, planes: Any, least: Array | None) -> tuple[Array, Array]:
+    def _solved(self, linear: Array, bend: Array, rows: Array, least: Array) -> tuple[Array, Array]:
         """The shares and multipliers of `concave_bound`, in the order of its rows: open pairs, decreed ones, planes."""
+        from scipy import sparse
+
         size, k = len(linear), len(self.length)
         equations, right = self._equations(size)
         low, high = np.zeros(size), np.ones(size)
@@ -209,9 +212,16 @@ class FlowProgramme:
         solver = piqp.SparseSolver()
         solver.settings.eps_abs = solver.settings.eps_rel = _TOLERANCE
         solver.settings.max_iter = _MOST_STEPS
-        above = None if least is None else np.full(len(least), np.inf)
         solver.setup(
-            sparse.diags(-bend / money).tocsc(), -linear / money, equations, right, planes, least, above, low, high
+            sparse.diags(-bend / money).tocsc(),
+            -linear / money,
+            equations,
+            right,
+            sparse.csc_matrix(rows),
+            least,
+            np.full(len(least), np.inf),
+            low,
+            high,
         )
         solver.solve()
         found, pull = np.array(solver.result.x), np.array(solver.result.z_bl) * money
@@ -221,11 +231,10 @@ class FlowProgramme:
         u = np.where(self.support, cost * self.width, flow)[self.opened]
         most = self.most_u[self.opened]
         shares = np.divide(u, most, out=np.zeros_like(u), where=most > 0)
-        rows = np.where(self.support, flow_pull, cost_pull / self.width)
-        of_planes = np.zeros(0) if least is None else np.array(solver.result.z_l) * money
+        multiplier = np.where(self.support, flow_pull, cost_pull / self.width)
         return (
             np.concatenate([found[:k], shares, found[self._size :]]),
-            np.concatenate([rows[self.opened], rows[self.decreed], of_planes]),
+            np.concatenate([multiplier[self.opened], multiplier[self.decreed], np.array(solver.result.z_l) * money]),
         )
 
 
