@@ -172,8 +172,6 @@ def concave_bound(
     value = objective.constant + (linear + shift) @ point - point @ curvature @ point / 2 + lam @ least + pull @ point
     doubt = rounding + precision * (objective.size + float(shift.sum()))
     bound = float(value + ends.sum()) + doubt
-    from scipy.linalg.lapack import dtrtri  # here: `import prillm_or` does without scipy
-
     inverse_root, _ = dtrtri(root, lower=1)  # X with C^-1 = X^T X: half of what C^-1 itself costs
     inverse, rows_inverse = (inverse_root**2).sum(axis=0) / _SAFE, ((slopes @ inverse_root.T) ** 2).sum(axis=1) / _SAFE
     room = max(bound - target, 0.0) + flat * count

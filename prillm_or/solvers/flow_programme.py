@@ -115,8 +115,6 @@ class FlowProgramme:
         rise
             Shape (n, k): what a unit earns more for each unit of a decision.
         """
-        from scipy import sparse  # here and below: `import prillm_or` does without scipy
-
         size = self._size + len(self.length)
         linear, rows = np.zeros(size), np.zeros((len(planes), size))
         linear[self._of_flows] = held[self._flows]
