@@ -2,12 +2,14 @@
 
 Needs raw tables of the marketplace, `--tables DIR`; they are not shipped. Every method gets the same: demands, prices,
 delays of all days, and the flows of the cells seen. Capacities of the apps' markets are multiples of observed loads, so
-they are made anew from what is seen. `calibrated` lets each app have its own weight of congestion, its shrinkage is
-chosen by cross-validation on the cells seen alone; `common` is the same without own weights; `paper` is common
-preferences by least squares alone. Cells: each is held out once, in five parts, and that for several seeds, scores
-averaged. Users: each is held out once, alone, so that nothing is seen of it but its demand. "Given the rest": held-out
-predictions of a user scaled to what its demand leaves, which every method may do. The panel's models have one user
-each; shares are of the model's volume.
+they are made anew from what is seen. `calibrated` is what `calibrate` does when nothing is said: shares weighted by
+demand, what users differ in and the shrinkage by cross-validation on the cells seen alone; `calibrated, flows` is the
+same of raw flows; `own congestion` lets each app have its own weight of congestion, `common` none, both of raw flows;
+`paper` is common preferences by least squares of flows alone; `anchored` at the elasticity that price events of these
+providers imply. Cells: each is held out once, in five parts, and that for several seeds, scores averaged. Users: each
+is held out once, alone, so that nothing is seen of it but its demand. "Given the rest": held-out predictions of a user
+scaled to what its demand leaves, which every method may do, and which a fit does by itself. The panel's models have one
+user each; shares are of the model's volume.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import torch
 from joblib import Parallel, delayed
 
 from benchmarks.report import Table, Target, target_table
+from prillm_or.calibration.anchor import Anchor
 from prillm_or.calibration.baselines import BASELINES, baseline_flows
 from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.fit import fit_days
@@ -32,11 +35,32 @@ from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.scores import scores
 from prillm_or.calibration.shrinkage import choose_shrinkage
 from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.weighting import by_share
 from prillm_or.market.market import Array, Mask
 
-_OWN, _COMMON = Specification(own_congestion=True), Specification()
-_APPS = ("calibrated", "common", "paper", "independence", "inverse-square", "npm", "no-congestion", "xgboost")
-_PANEL = ("common", "paper", "independence", "last-day", "inverse-square", "npm", "no-congestion", "xgboost")
+_SPECIFICATIONS = {
+    "calibrated": None,
+    "calibrated, flows": None,
+    "own congestion": Specification(own_congestion=True),
+    "common": Specification(),
+    "paper": Specification(),
+}
+_APPS = (*_SPECIFICATIONS, "independence", "inverse-square", "npm", "no-congestion", "xgboost")
+_ANCHORED = ", anchored"
+_EVENTS = (-1.14, 0.35)
+"""Elasticity that price events of these providers imply, and its standard error."""
+_PANEL = (
+    "calibrated",
+    f"calibrated{_ANCHORED}",
+    "common",
+    "paper",
+    "independence",
+    "last-day",
+    "inverse-square",
+    "npm",
+    "no-congestion",
+    "xgboost",
+)
 _SLOW = ("finite-differences", "a2c")
 _LAST_DAYS = 7
 
@@ -101,7 +125,7 @@ def measure(quick: bool, tables: Path) -> Iterator[Table]:
     yield Table("apps, four markets pooled", pooled, "")
     panel = _panel(panels[:4] if quick else panels)
     yield Table("providers within a model", panel, f"the last {_LAST_DAYS} of {panels[0].T} days held out")
-    yield target_table(_targets(inside, cells, pooled))
+    yield target_table(_targets(inside, cells, pooled, panel))
 
 
 def predictions(
@@ -117,13 +141,21 @@ def _predicted(name: str, observations: Observations, days: Days, capacity_of_lo
     users, providers = observations.user_ids, observations.provider_ids
     if name in BASELINES:
         return baseline_flows(name, days, users, providers, seed=seed)
-    specification = _OWN if name == "calibrated" else _COMMON
-    parameters = parameters_of(specification, days, users, providers, observations.name)
+    specification, weight = _SPECIFICATIONS[name.removesuffix(_ANCHORED)], np.ones(days.demand.shape)
+    if name.removesuffix(_ANCHORED) == "calibrated":
+        weight = by_share(days)
     shrinkage = 0.0
     if name != "paper":
-        choice = choose_shrinkage(observations, specification, days.train, capacity_of_load=capacity_of_load, seed=seed)
-        shrinkage = choice.shrinkage
-    return predicted_flows(fit_days(days, parameters, shrinkage).preferences, days)
+        choice = choose_shrinkage(
+            observations, specification, days.train, capacity_of_load=capacity_of_load, weight=weight, seed=seed
+        )
+        specification, shrinkage = choice.specification, choice.shrinkage
+    parameters = parameters_of(specification or Specification(), days, users, providers, observations.name)
+    fit = fit_days(days, parameters, shrinkage, weight)
+    if name.endswith(_ANCHORED):
+        anchor = Anchor(tuple(range(observations.m)), *_EVENTS, fit.noise)
+        fit = fit_days(days, parameters, shrinkage, weight, anchor=anchor)
+    return predicted_flows(fit.preferences, days)
 
 
 Splits = Callable[[Observations, int], Iterator[Mask]]
@@ -249,14 +281,22 @@ def _targets(
     inside: Mapping[tuple[str, str], Prediction],
     cells: Mapping[tuple[str, str], Prediction],
     pooled: Sequence[PooledRow],
+    panel: Sequence[PanelRow],
 ) -> list[Target]:
     by_cells = {row.method: row.pooled for row in pooled if row.held_out == "cells"}
-    best = max(figure for method, figure in by_cells.items() if method not in ("calibrated", "common", "paper"))
+    best = max(figure for method, figure in by_cells.items() if method in BASELINES)
+    by_panel = {row.method: row.r2_shares for row in panel}
+    rows = {(row.market, row.method): row for row in _rows(cells)}
     targets = [
         Target("coding-13 in sample, R^2", _r2_over([inside["coding-13", "calibrated"]], "flows"), 0.8982, True),
+        Target("cells held out, pooled R^2", by_cells["calibrated"], 0.68, True),
         Target("cells held out, pooled R^2, against the best baseline", by_cells["calibrated"], best, True),
+        Target("panel days held out, R^2 of shares", by_panel["calibrated"], 0.76, True),
+        Target("the same with the elasticity of the events", by_panel[f"calibrated{_ANCHORED}"], 0.76, True),
     ]
     for market in dict.fromkeys(market for market, _ in cells):
         ours, theirs = (_r2_over([cells[market, name]], "flows") for name in ("calibrated", "independence"))
         targets.append(Target(f"{market}, cells held out, R^2, against independence", ours, theirs, True))
+        ours, theirs = (rows[market, name].r2_without_largest or 0.0 for name in ("calibrated", "independence"))
+        targets.append(Target(f"{market}, the same without the largest user", ours, theirs, True))
     return targets

@@ -18,10 +18,12 @@ from helpers.calibration import (
 from prillm_or.calibration import shrinkage as shrinkage_module
 from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.fit import SHRINKAGES, Fit, fit_days
-from prillm_or.calibration.holdout import hold_out_days
+from prillm_or.calibration.holdout import folds, hold_out_days
+from prillm_or.calibration.misfit import Misfit
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.shrinkage import choose_shrinkage
 from prillm_or.calibration.specification import Parameters, Specification
+from prillm_or.calibration.weighting import by_share
 from prillm_or.market.market import Array
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -89,3 +91,31 @@ def test_each_part_is_judged_by_a_fit_that_sees_neither_it_nor_what_is_held_out(
     for days in seen:
         assert not (days.train & ~train).any()
         np.testing.assert_array_equal(days.capacity, days_of(observations, days.train, capacity_of_load=True).capacity)
+
+
+@pytest.mark.slow
+def test_what_users_differ_in_is_chosen_by_what_predicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shrinkage_module, "SHRINKAGES", (0.1,))
+    monkeypatch.setattr(shrinkage_module, "folds", lambda train, seed: folds(train, seed, 2))
+    true = replace(wanted(2, 3, 3, congestion=4.0), user_value=np.array([[3.0, 0, 0], [0, 0, 3]]))
+    for preferences, differ in ((true, True), (replace(true, user_value=0 * true.user_value), False)):
+        found = choose_shrinkage(observations_of_days(drawn_days(preferences, 3, 3, noise=0.05)), None)
+        assert found.specification.own_values is differ
+        assert (found.alike is not None) is differ
+        assert found.alike is None or 1 - max(found.tried.values()) < 0.95 * (1 - found.alike)
+
+
+def test_the_loss_of_shares_is_that_of_flows_over_demand() -> None:
+    days = drawn_days(wanted(3, 4, 2), 2, 2, missing=0.3, noise=0.3)
+    given = parameters(days)
+    theta = np.zeros(given.size)
+    theta[given.places["q"]] = np.log(given.scale)
+    misfit = Misfit(given, days, by_share(days))
+    missed = misfit.flow(theta) - days.flow
+    demand = np.where(days.demand > 0, days.demand, 1.0)[:, :, None]
+    shares = (demand * (missed / demand) ** 2)[days.train].sum()
+    left = misfit.residuals(theta) @ misfit.residuals(theta)
+    other = theta + 0.3 * np.eye(given.size)[0]
+    again = misfit.flow(other) - days.flow
+    ratio = (demand * (again / demand) ** 2)[days.train].sum() / shares
+    assert misfit.residuals(other) @ misfit.residuals(other) == pytest.approx(ratio * left, rel=1e-9)

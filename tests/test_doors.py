@@ -133,7 +133,7 @@ def test_train_refuses_before_it_leaves_anything_behind(keywords: dict[str, Any]
     [
         ({"observations": 3}, "`observations`: expected Observations or the path of a folder, got int"),
         ({"observations": po.Units()}, "`observations`: expected Observations or the path of a folder, got Units"),
-        ({"own": None}, "`own`: expected names in a list, got None"),
+        ({"own": 7}, "`own`: expected names in a list, got 7"),
         ({"own": "price"}, "`own`: expected names in a list, got 'price'"),
         ({"baselines": 3}, "`baselines`: expected names in a list, got 3"),
         ({"groups": {"g": "u1"}}, "`groups`: expected ids in a list, got 'u1'"),

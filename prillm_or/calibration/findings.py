@@ -16,6 +16,7 @@ from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.odd_days import odd_days
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.profile import Point
+from prillm_or.calibration.shrinkage import ShrinkageChoice
 from prillm_or.market.fit_note import MEASURES, better_baselines, better_in_words, r2_of
 from prillm_or.market.market import Array
 from prillm_or.output.numbers import rounded_percent, signed
@@ -40,6 +41,7 @@ def findings(
     unpriced: Fit | None = None,
     own: Point | None = None,
     best: Result | None = None,
+    choice: ShrinkageChoice | None = None,
 ) -> tuple[str, ...]:
     """Sentences on how far the fit can be trusted, the most important first.
 
@@ -51,12 +53,16 @@ def findings(
         The fit's own point of its profile; None where there is none.
     best
         The best price in the fitted market of the last day, None where there is none.
+    choice
+        How the shrinkage, and what users differ in, were chosen.
     """
     return (
         *_days(observations),
         *_of_the_market(best),
         *_odd_response(observations, own, best),
         *_against_baselines(scored),
+        *_chosen(choice),
+        *_known_elasticity(fit, own),
         *(_congestion(observations, fit, intervals) if fit.preferences.congestion else ()),
         *(_dispersion(observations, fit, intervals) if fit.preferences.dispersion else ()),
         *_delay(fit),
@@ -80,6 +86,23 @@ def _of_the_market(best: Result | None) -> Iterator[str]:
     for warning in () if best is None else best.warnings:
         if warning.code in _ALARMS:
             yield f"In the fitted market of the last day, {str(warning).removeprefix('Warning: ')}"
+
+
+def _chosen(choice: ShrinkageChoice | None) -> Iterator[str]:
+    if choice is not None and choice.alike is not None:
+        own = "its own values of providers" + " and weight of congestion" * choice.specification.own_congestion
+        yield (
+            f"Each user has {own}: of flows hidden in turns, that predicts R^2 "
+            f"{max(choice.tried.values()):.3f}, preferences that all share {choice.alike:.3f}."
+        )
+
+
+def _known_elasticity(fit: Fit, own: Point | None) -> Iterator[str]:
+    if fit.anchor is not None and own is not None:
+        yield (
+            f"An own-price elasticity of {fit.anchor.elasticity:.3g} with a standard error of {fit.anchor.error:.2g} "
+            f"counted as one more observation; that of the fit is {own.elasticity:.3g}."
+        )
 
 
 def _odd_response(observations: Observations, own: Point | None, best: Result | None) -> Iterator[str]:

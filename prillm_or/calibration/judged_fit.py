@@ -24,8 +24,8 @@ from prillm_or.calibration.preferences import Preferences, aligned, predicted_fl
 from prillm_or.calibration.profile import Profile, best_price, profile
 from prillm_or.calibration.scores import Scores, scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice, choose_shrinkage
-from prillm_or.calibration.specification import Specification, parameters_of
-from prillm_or.calibration.weighting import decayed, trusted
+from prillm_or.calibration.specification import Specification, parameters_of, specification_of
+from prillm_or.calibration.weighting import Loss, by_share, decayed, trusted
 from prillm_or.errors import ObservationsError
 from prillm_or.market.market import Array, Mask
 from prillm_or.result import Result
@@ -45,11 +45,14 @@ class Options:
     Parameters
     ----------
     specification
-        What users may want, and in what they may differ.
+        What users may want, and in what they may differ; None for what an earlier fit has, else chosen with the
+        shrinkage.
     shrinkage
         kappa of `misfit.py`; None chooses it by cross-validation on the cells seen.
     capacity_of_load
         Whether capacities are multiples of the observed loads; see `days_of`.
+    loss
+        Of what the squares are that a fit makes least: "shares", weighted by demand, or "flows".
     half_life
         Days after which a day counts half; None counts all alike.
     robust
@@ -70,9 +73,10 @@ class Options:
         Other markets whose response to price is shared, in place of an elasticity.
     """
 
-    specification: Specification = field(default_factory=Specification)
+    specification: Specification | None = field(default_factory=Specification)
     shrinkage: float | None = None
     capacity_of_load: bool = False
+    loss: Loss = "shares"
     half_life: float | None = None
     robust: bool = False
     baselines: Sequence[str] = ("independence",)
@@ -144,7 +148,7 @@ def fit_and_judge(
             scored[name] = _baseline(name, observations, days, held, fit.weight, options.seed)
         if options.draws and not cut_short:
             intervals = bootstrap(fit, options.draws, options.seed)
-        if options.specification.own and not cut_short:
+        if fit.parameters.specification.own and not cut_short:
             unpriced = without_price(fit)
     except KeyboardInterrupt:
         interrupted = True
@@ -162,7 +166,7 @@ def fit_and_judge(
         identifiability=identified,
         elasticity=own_price_elasticities(fit.preferences, days),
         findings=(_UNFINISHED,) * cut_short
-        + findings(observations, fit, scored, intervals, identified, unpriced, own, best),
+        + findings(observations, fit, scored, intervals, identified, unpriced, own, best, choice),
         profile=profiled,
         best=best,
         interrupted=interrupted,
@@ -172,27 +176,27 @@ def fit_and_judge(
 def _fit(
     observations: Observations, days: Days, options: Options, earlier: Earlier | None
 ) -> tuple[Fit, ShrinkageChoice | None]:
-    specification = replace(options.specification, families=observations.families)
-    known = _known(observations, days, options)
-    users, providers = observations.user_ids, observations.provider_ids
-    parameters = parameters_of(specification, days, users, providers, observations.name)
-    weight = np.ones(days.demand.shape)
+    known, users, providers = _known(observations, days, options), observations.user_ids, observations.provider_ids
+    weight = by_share(days) if options.loss == "shares" else np.ones(days.demand.shape)
     if options.half_life is not None:
-        weight = decayed(observations, days, options.half_life)
-    start, shrinkage, choice = None, options.shrinkage, None
+        weight = weight * decayed(observations, days, options.half_life)
+    specification, shrinkage, choice = options.specification, options.shrinkage, None
     if earlier is not None:
-        start = parameters.pack(aligned(earlier.preferences, users, providers))
         shrinkage = earlier.shrinkage if shrinkage is None else shrinkage
+        specification = specification or specification_of(earlier.preferences)
     if shrinkage is None:
         choice = choose_shrinkage(
             observations,
-            specification,
+            specification and replace(specification, families=observations.families),
             days.train,
             capacity_of_load=options.capacity_of_load,
             weight=weight,
             seed=options.seed,
         )
-        shrinkage = choice.shrinkage
+        specification, shrinkage = choice.specification, choice.shrinkage
+    specification = replace(specification or Specification(), families=observations.families)
+    parameters = parameters_of(specification, days, users, providers, observations.name)
+    start = None if earlier is None else parameters.pack(aligned(earlier.preferences, users, providers))
     fit = fit_days(days, parameters, shrinkage, weight, start)
     fit = _robust(fit, weight) if options.robust else fit
     anchor = known and replace(known, noise=fit.noise)

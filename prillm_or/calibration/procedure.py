@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from prillm_or.calibration.observations import Observations
 
 _OWN = ("congestion", "price", "values")
+_NOBODY = "none"
 _LEAST_HALF_LIFE = 0.01
 
 
 def calibrate(
     observations: Observations | str | os.PathLike[str],
     *,
-    own: Sequence[str] = (),
+    own: Sequence[str] | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
     dispersion: str | None = None,
     congestion: bool = True,
     shrinkage: float | str | None = None,
     capacity_of_load: bool = False,
+    loss: str = "shares",
     half_life: float | None = None,
     robust: bool = False,
     elasticity: float | str | None = None,
@@ -48,7 +50,9 @@ def calibrate(
         Who routed what, at which prices: themselves, or their folder.
     own
         What each user has of its own, shrunk towards the common one: weights of `congestion` or `price`, or `values`,
-        which are shrunk towards those of the provider's family where observations name families.
+        which are shrunk towards those of the provider's family where observations name families. `none`, or nothing in
+        the list, for what all share. None, and nothing said of `groups`, `dispersion` and `congestion`: as in the fit
+        of `warm`, or chosen with the shrinkage.
     groups
         Users with values of their own, by the name of the group.
     dispersion
@@ -60,6 +64,9 @@ def calibrate(
         Pull towards demand x market share, >= 0; None or `auto` for cross-validation.
     capacity_of_load
         Whether capacities are multiples of observed loads: then what is held out is hidden in them, too.
+    loss
+        Of what the squares are that a fit makes least: `shares`, weighted by demand, or raw `flows`, of which the
+        largest rule.
     half_life
         Days after which a day counts half; None counts all alike.
     robust
@@ -115,6 +122,7 @@ def calibrate(
         congestion,
         shrinkage,
         capacity_of_load,
+        loss,
         half_life,
         robust,
         elasticity,
@@ -143,12 +151,13 @@ def calibrate(
 
 
 def _options(
-    own: Sequence[str],
+    own: Sequence[str] | None,
     groups: Mapping[str, Sequence[str]] | None,
     dispersion: str | None,
     congestion: bool,
     shrinkage: float | str | None,
     capacity_of_load: bool,
+    loss: str,
     half_life: float | None,
     robust: bool,
     elasticity: float | str | None,
@@ -159,12 +168,18 @@ def _options(
     from prillm_or.calibration.baselines import BASELINES, require
     from prillm_or.calibration.judged_fit import Options
     from prillm_or.calibration.specification import DISPERSIONS, Specification
+    from prillm_or.calibration.weighting import LOSSES
 
     names = [name for name, entry in BASELINES.items() if entry.cheap] if baselines is None else baselines
-    _check_known("own", own, _OWN)
+    unsaid = own is None and not groups and dispersion is None and congestion
+    own = [] if own is None else own
+    _check_known("own", own, (*_OWN, _NOBODY))
+    if _NOBODY in own and len(own) > 1:
+        raise ArgumentError(f"{argument('own', ', '.join(own))}: {_NOBODY} goes with no other")
     _check_known("baselines", names, BASELINES)
     for name in names:
         require(name)
+    _check_known("loss", [loss], LOSSES)
     if half_life is not None:
         check_number("half_life", half_life, _LEAST_HALF_LIFE)
     check_count("draws", draws, 0)
@@ -176,17 +191,19 @@ def _options(
         raise ArgumentError(f"{said}: only dispersion may take its place; add {argument('dispersion', 'common')}")
     if not congestion and "congestion" in own:
         raise ArgumentError(f"{argument('own', 'congestion')}: congestion does not count; leave one of the two out")
+    specification = Specification(
+        own_congestion="congestion" in own,
+        own_price="price" in own,
+        own_values="values" in own,
+        groups=_groups(groups),
+        congestion=congestion,
+        dispersion=next((kind for kind in DISPERSIONS if kind == dispersion), None),
+    )
     return Options(
-        specification=Specification(
-            own_congestion="congestion" in own,
-            own_price="price" in own,
-            own_values="values" in own,
-            groups=_groups(groups),
-            congestion=congestion,
-            dispersion=next((kind for kind in DISPERSIONS if kind == dispersion), None),
-        ),
+        specification=None if unsaid else specification,
         shrinkage=known_shrinkage(shrinkage),
         capacity_of_load=capacity_of_load,
+        loss=next(kind for kind in LOSSES if kind == loss),
         half_life=half_life,
         robust=robust,
         baselines=tuple(dict.fromkeys(names)),

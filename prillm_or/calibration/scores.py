@@ -56,8 +56,11 @@ def _r2(observed: Array, predicted: Array) -> float | None:
     return None if variation == 0 else 1.0 - float(((observed - predicted) ** 2).sum()) / variation
 
 
-def variation_of(observed: Array) -> float:
-    """Sum of squared distances from the mean; 0 where they are no more than rounding."""
-    size = float((observed**2).sum())
-    variation = float(((observed - observed.mean()) ** 2).sum()) if observed.size else 0.0
+def variation_of(observed: Array, weight: Array | None = None) -> float:
+    """Sum of squared distances from the mean, by weight; 0 where they are no more than rounding."""
+    if not observed.size:
+        return 0.0
+    weight = np.ones(observed.shape) if weight is None else weight
+    size = float(weight @ observed**2)
+    variation = float(weight @ (observed - np.average(observed, weights=weight)) ** 2)
     return variation if variation > _ROUNDING * size else 0.0

@@ -369,6 +369,29 @@ class Parameters:
         return weight * np.exp(theta[self.places["u"]]) if self.specification.own_congestion else weight
 
 
+def specification_of(preferences: Preferences) -> Specification:
+    """What users differ in by these preferences."""
+
+    def differs(factor: Array) -> bool:
+        return bool((factor != 1.0).any())
+
+    user, provider = differs(preferences.dispersion_factor), differs(preferences.provider_dispersion)
+    own: Dispersion = "user" if user else "provider" if provider else "common"
+    groups = {
+        name: [who for who, group in zip(preferences.user_ids, preferences.group, strict=True) if group == place]
+        for place, name in enumerate(preferences.group_ids)
+        if name != EVERYONE
+    }
+    return Specification(
+        own_congestion=differs(preferences.congestion_factor),
+        own_price=differs(preferences.price_factor),
+        own_values=bool(preferences.user_value.any()),
+        groups=groups,
+        congestion=preferences.congestion > 0,
+        dispersion=own if preferences.dispersion > 0 else None,
+    )
+
+
 def parameters_of(
     specification: Specification, days: Days, user_ids: Sequence[str], provider_ids: Sequence[str], name: str
 ) -> Parameters:

@@ -1,8 +1,9 @@
-"""Weighting: which days count less, because they are long past or because nothing like them happens otherwise."""
+"""Weighting: how much days and users count: by their demand, less where long past or unlike all others."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 
@@ -13,10 +14,21 @@ from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.errors import ObservationsError
 from prillm_or.market.market import Array
 
+Loss = Literal["shares", "flows"]
+LOSSES: tuple[Loss, ...] = ("shares", "flows")
 FEWEST_DAYS = 3
 """Below, no day stands out."""
 _OUTLIER = 2.0
 _DAY_S = 86_400.0
+
+
+def by_share(days: Days) -> Array:
+    """Weight of each user's day, shape (T, n): 1 over its demand, in units of the mean demand.
+
+    Squares of flows so weighted are those of shares weighted by demand: with raw flows a few of the largest rule all.
+    """
+    there = days.demand > 0
+    return np.where(there, days.demand.sum() / there.sum() / np.where(there, days.demand, 1.0), 1.0)
 
 
 def decayed(observations: Observations, days: Days, half_life: float) -> Array:

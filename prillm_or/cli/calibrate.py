@@ -28,7 +28,9 @@ def command(
     ] = "",
     own: Annotated[
         list[str] | None,
-        typer.Option(metavar="congestion|price|values", help="Each user has its own, shrunk towards the common one."),
+        typer.Option(
+            metavar="congestion|price|values|none", help="What each user has of its own; chosen if not given."
+        ),
     ] = None,
     group: Annotated[
         list[str] | None, typer.Option(metavar="NAME=ID,ID", help="Users with values of their own; once for each.")
@@ -47,6 +49,9 @@ def command(
         bool,
         typer.Option("--capacity-of-load", help="Capacities are multiples of observed loads: hide what is held out."),
     ] = False,
+    loss: Annotated[
+        str, typer.Option(metavar="shares|flows", help="Least squares of shares weighted by demand, or of raw flows.")
+    ] = "shares",
     half_life: Annotated[
         float | None, typer.Option(metavar="DAYS", min=0.01, help="A day this much older counts half.")
     ] = None,
@@ -113,12 +118,13 @@ def command(
     with progress(f"calibrating {observations.name}", verbose=verbose):
         found = calibrate(
             observations,
-            own=own or [],
+            own=own or None,
             groups=_groups(group or []),
             dispersion=dispersion,
             congestion=congestion,
             shrinkage=shrinkage,
             capacity_of_load=capacity_of_load,
+            loss=loss,
             half_life=half_life,
             robust=robust,
             elasticity=elasticity,
