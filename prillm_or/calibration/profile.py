@@ -6,17 +6,16 @@ constant factor apart, from the fit's own to stronger and to weaker ones. Each s
 money scaled until the response is about the one wanted (`Parameters.rescaled`), which changes no flow at mean prices.
 The leader's best price at each is found exactly.
 
-A point of the profile is told from the fit where it misses the flows seen by more in nine of ten resamplings: each
-gives random weights, as those of `bootstrap.py`, to spells of days on which prices stand still, while preferences stay
-as they are, so that a resampling costs nothing. Days of a spell show one answer to one set of prices; resampled one by
-one, many days would seem to tell much of a price that moved once. With fewer than five spells users of spells are
-resampled; with a single one, where nothing moved, a point is told only where every resampling misses by more. Where an
-elasticity is known from elsewhere, points beyond its interval are told as well. What is not told is the profile set;
-its ends are looked for by bisection, and are the first points found that are told.
+A point of the profile is told from the fit where it misses the flows seen by more in every one of a thousand
+resamplings: each gives random weights, as those of `bootstrap.py`, to spells of days on which prices stand still, while
+preferences stay as they are, so that a resampling costs nothing. Days of a spell show one answer to one set of prices;
+resampled one by one, many days would seem to tell much of a price that moved once. With fewer than five spells users of
+spells are resampled. Where an elasticity is known from elsewhere, points beyond its interval are told as well. What is
+not told is the profile set; its ends are looked for by bisection, and are the first points found that are told.
 
-What shrinks (`misfit.py`) takes part in each fit, but not in what tells points apart: that is for the data. With one
-parameter and much data the difference of two misfits has twice the deviation of its root, so that nine of ten holds the
-truth more often than that where the model is true; there is room for one that is not. See docs/mathematics.md.
+What shrinks (`misfit.py`) takes part in each fit, but not in what tells points apart: that is for the data. That every
+resampling has to agree is far more than 90 % asks for where the model is true; the room is for users who are of no
+model. See docs/mathematics.md.
 """
 
 from __future__ import annotations
@@ -192,7 +191,6 @@ class _Profiling:
         self._fit, self._observations, self._providers, self._best = fit, observations, providers, best
         spell = _spells(fit.days)
         self.spells = len(np.unique(spell[fit.days.train.any(axis=(1, 2))]))
-        self._level = LEVEL if self.spells > 1 else 1.0
         shape = (_RESAMPLINGS, spell[-1] + 1, 1 if self.spells >= DAYS_ENOUGH else fit.days.demand.shape[1])
         self._weights = np.random.default_rng(seed).exponential(size=shape)[:, spell]
         self._misses = fit.misses
@@ -206,11 +204,11 @@ class _Profiling:
             if point is None:
                 break
             points.append(point)
-            if point.told and self._is_missed(point.fit.misses, 1.0):
+            if self._is_missed(point.fit.misses):
                 break
         last = max(place for place, point in enumerate(points) if not point.told)
         inside, beyond = points[last], points[last + 1 :]
-        if beyond and self._is_missed(beyond[0].fit.misses, self._level):  # not only told by what is known
+        if beyond and self._is_missed(beyond[0].fit.misses):  # not only told by what is known
             beyond[:1] = self._bisected(inside, beyond[0])
         return [*points[1 : last + 1], *beyond]
 
@@ -260,7 +258,7 @@ class _Profiling:
     def point(self, fit: Fit, best: Result | None) -> Point:
         """The point of a fit."""
         elasticity, misses = response(fit.preferences, fit.days, self._providers), fit.misses
-        told = fit is not self._fit and (self._is_missed(misses, self._level) or self._is_known(elasticity))
+        told = fit is not self._fit and (self._is_missed(misses) or self._is_known(elasticity))
         return Point(
             fit=fit,
             elasticity=elasticity,
@@ -269,10 +267,10 @@ class _Profiling:
             best=best if best is not None and best.status is Status.OPTIMAL else None,
         )
 
-    def _is_missed(self, misses: Array, level: float) -> bool:
-        """Whether such a share of resamplings misses more than at the fit."""
+    def _is_missed(self, misses: Array) -> bool:
+        """Whether every resampling misses more than at the fit."""
         more = (self._weights * (misses - self._misses)).sum(axis=(1, 2))
-        return bool((more > _ALIKE).mean() >= level)
+        return bool((more > _ALIKE).all())
 
     def _is_known(self, elasticity: float) -> bool:
         """Whether it lies beyond the interval of what is known from elsewhere."""
