@@ -161,7 +161,7 @@ def test_a_user_of_weight_zero_still_congests() -> None:
         (Specification(), "days", 0.1),
         (Specification(values=False), "cells", 0.1),
         (FULL, "cells", 0.1),
-        (FULL, "days", 0.0),
+        pytest.param(FULL, "days", 0.0, marks=pytest.mark.slow),
     ],
     ids=["cells", "users", "days", "no values", "own, cells", "own, days"],
 )
