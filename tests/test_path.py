@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path as FilePath
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from helpers.answers import answers_of_one_price, hand_answers, profit_at, turnover
 from helpers.markets import draw_market, make_market, with_unit_cost
 from prillm_or.curves.trace import Piece, best_on_piece, trace
+from prillm_or.files.markets import read_market
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.solvers.path import Path
@@ -20,6 +22,7 @@ from prillm_or.solvers.protocols import Ended
 from prillm_or.users.equilibrium import equilibrium_at
 from prillm_or.users.problem import user_problem
 
+MARKETS = FilePath(__file__).parent / "data" / "markets"
 SIZES = [(1, 2), (1, 6), (5, 2), (4, 4), (3, 9), (9, 3), (12, 12)]
 
 
@@ -276,3 +279,12 @@ def test_thousands_of_pairs_at_zero_do_not_stop_a_trace() -> None:
     assert proposal.ended is Ended.FINISHED
     assert proposal.prices is not None
     assert proposal.upper_bound == pytest.approx(profit_at(market, proposal.prices), rel=1e-9)
+
+
+def test_two_kinks_at_once_say_nothing_of_how_long_pieces_are() -> None:
+    market = read_market(MARKETS / "two-kinks-at-once.json").market
+    found = Path().solve(market, Limits())
+    assert found.prices is not None
+    assert found.upper_bound == pytest.approx(profit_at(market, found.prices), rel=1e-9)
+    # Where two tiny pieces told the length of all others, it leapt in steps of that length, 4,601 times.
+    assert found.stats["equilibria"] < 50

@@ -51,6 +51,8 @@ _HIDDEN = 1e-11
 _NEXT = tuple(1 + sign * step * float(np.finfo(np.float64).eps) for step in (1, 2, 4, 16, 256) for sign in (-1, 1))
 _LEAP_BY_SIZE = 1 / 32
 _FIRST_LENGTH = 0.02
+_FEW = 8
+"""So few pieces, all at one kink perhaps, do not tell how long others are."""
 
 
 Start = tuple[float, Callable[[], Equilibrium]]
@@ -297,7 +299,7 @@ class Search:
         for price, ahead in self._points.items():
             if price > point.price and self._leaves_none(point, ahead, sigma):
                 return self._known[price]
-        worth = self._worth * (self._traced / self._pieces if self._pieces else _FIRST_LENGTH * point.price)
+        worth = self._worth * (self._traced / self._pieces if self._pieces >= _FEW else _FIRST_LENGTH * point.price)
         if slope < 0 and point.price > self._tried + worth:
             # The load expected at the end decides whether to solve the equilibrium there, the true one whether to leap.
             end = self._expected_end(point, slope)
