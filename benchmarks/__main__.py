@@ -19,7 +19,15 @@ _HERE = Path(__file__).parent
 _NAMES = (
     *("equilibrium", "kinks", "path", "pricing", "growth", "updates"),
     *("models", "startup", "agreement", "identity", "local", "matrix", "several", "competition", "experiment"),
-    *("abstraction", "abstraction_time", "calibration", "calibration_recovery", "calibration_real", "events"),
+    *(
+        "abstraction",
+        "abstraction_time",
+        "calibration",
+        "calibration_recovery",
+        "calibration_real",
+        "coverage",
+        "events",
+    ),
 )
 _OF_TABLES = ("calibration_real", "events")
 _IN_PARTS = ("several",)
