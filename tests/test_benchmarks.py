@@ -220,9 +220,9 @@ def test_a_fitted_grid_is_sure_to_come_close(shape: Any, seed: int) -> None:
 
 @pytest.mark.slow
 def test_methods_for_several_prices_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = (several.Part("compared", 3, 4, 2, quick=1), several.Part("fine", 3, 4, 2, quick=1))
+    parts = (several.Part("before", 3, 4, 2, quick=1), several.Part("fine", 3, 4, 2, quick=1))
     monkeypatch.setattr(several, "PARTS", parts)
-    *tables, targets = several.measure(True, "(compared|fine) 3x4, 2, heavy")
+    *tables, targets = several.measure(True, "(before|fine) 3x4, 2, heavy")
     compared, (alone,) = tables[0].rows, tables[1].rows
     assert [row.method for row in compared] == ["branch", "highs", "scip", "gurobi"]  # type: ignore[attr-defined]
     for row in (*compared, alone):

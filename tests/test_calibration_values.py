@@ -109,6 +109,7 @@ def test_own_values_come_back() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_larger_truths_come_back(noise: float) -> None:
+    """All but what being a user's own costs, which is a share of what common preferences miss."""
     for seed in range(3):
         true = partial_to_families(wanted_at_random(6, 5, seed), seed)
         days = drawn_days(true, 20, seed, 0.2, noise)
@@ -120,7 +121,7 @@ def test_larger_truths_come_back(noise: float) -> None:
             missed[families] = ((predicted_flows(found, days) - quiet) ** 2).sum() / (quiet**2).sum()
         assert missed[FAMILIES] < 0.5 * missed[None]
         assert missed[()] < 0.5 * missed[None]
-        assert missed[FAMILIES] < (0.002 if noise == 0 else 0.01)
+        assert missed[FAMILIES] < (0.05 * missed[None] if noise == 0 else 0.01)
 
 
 def test_own_values_are_written_read_drawn_and_solved(tmp_path: Path) -> None:
