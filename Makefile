@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+# Tests take all cores by processes: threads of linear algebra would only wait for each other.
+export OMP_NUM_THREADS := 1
 
 .PHONY: demo test test-all test-oldest lint types unit slow wheel docs bench clean
 
