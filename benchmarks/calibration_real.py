@@ -31,10 +31,11 @@ from prillm_or.calibration.holdout import folds, hold_out_days
 from prillm_or.calibration.judged_fit import scaled_to_rest
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.openrouter.folders import import_openrouter
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.scores import scores
 from prillm_or.calibration.shrinkage import choose_shrinkage
-from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.calibration.weighting import by_share
 from prillm_or.market.market import Array, Mask
 

@@ -20,8 +20,9 @@ from benchmarks.report import Table, Target, target_table
 from prillm_or.calibration.bootstrap import LEVEL, bootstrap
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.fit import Fit, fit_days
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import Preferences, predicted_flows
-from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array
 from prillm_or.market.synthetic import Shape, generate
 

@@ -5,6 +5,10 @@ folders of `import-openrouter --part events`, of 5 % and more: list prices by th
 three at one price on each side, and prices at midnights that a log of changes confirms. `calibrated` is the share of
 the days before, halved in weight every two days, moved by the elasticity of the fit, which was given that of the other
 models' events. Shrinkage 0. All figures are of changes of log share, with a floor of 1e-4.
+
+Beside these, how much log shares of providers change from one window of three days to the next, whatever prices do,
+over the models and providers that were there on all days of the daily tables: what `experiment` plans at where a fit
+does not tell.
 """
 
 from __future__ import annotations
@@ -22,7 +26,10 @@ from prillm_or.backtesting.implied import Clustered
 from prillm_or.backtesting.procedure import backtest
 from prillm_or.backtesting.result import Backtest
 from prillm_or.calibration.calibration import OURS
+from prillm_or.calibration.noise import WINDOW
+from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.openrouter.folders import import_openrouter
+from prillm_or.calibration.price_events import LEAST_SHARE
 
 _HALF_LIFE = 2.0
 _RANGE = (-4.0, -0.3)
@@ -55,8 +62,18 @@ class ElasticityRow:
     fits_90_percent: float
 
 
+@dataclass(frozen=True)
+class NoiseRow:
+    """Changes of mean log shares from window to window: their standard deviation, and correlation with the next."""
+
+    shares: str
+    providers: int
+    deviation: float
+    again: float
+
+
 def measure(quick: bool, tables: Path) -> Iterator[Table]:
-    """Scores by source and together, elasticities, then the targets."""
+    """Scores by source and together, elasticities, noise of shares, then the targets."""
     imported = import_openrouter(tables, ("hourly", "logged"))
     observed = [one.observations for one in imported]
     if quick:
@@ -66,7 +83,26 @@ def measure(quick: bool, tables: Path) -> Iterator[Table]:
     parts = [("all", found), ("by the hour", _part(found, hours=True)), ("at midnights", _part(found, hours=False))]
     yield Table("events", [row for name, part in parts for row in _rows(name, part)], found.verdict)
     yield Table("own-price elasticities", [_elasticities(name, part) for name, part in parts], found.response)
+    daily = [one.observations for one in import_openrouter(tables, ("providers",))]
+    yield Table("noise of shares", list(_noise(daily)), f"windows of {WINDOW} days")
     yield target_table(_targets(found))
+
+
+def _noise(daily: Sequence[Observations]) -> Iterator[NoiseRow]:
+    logs, means = [], []
+    for one in daily:
+        share = one.load / one.load.sum(axis=1, keepdims=True)
+        there = one.offered.all(axis=0)
+        windows = np.log(np.maximum(share[len(share) % WINDOW :, there], LEAST_SHARE))
+        logs.append(windows.reshape(-1, WINDOW, windows.shape[1]).mean(axis=1))
+        means.append(share[:, there].mean(axis=0))
+    most = max(len(one) for one in logs)
+    whole = [number for number, one in enumerate(logs) if len(one) == most]
+    log, mean = np.hstack([logs[number] for number in whole]), np.concatenate([means[number] for number in whole])
+    for name, least in (("all", 0.0), ("above 20 %", 0.2)):
+        change = np.diff(log[:, mean > least], axis=0)
+        again = float(np.corrcoef(change[:-1].ravel(), change[1:].ravel())[0, 1])
+        yield NoiseRow(name, change.shape[1], float(change.std()), again)
 
 
 def _part(found: Backtest, *, hours: bool) -> Backtest:
