@@ -21,9 +21,10 @@ from prillm_or.calibration.holdout import hold_out_cells, hold_out_days, hold_ou
 from prillm_or.calibration.judged_fit import Earlier, Options, fit_and_judge, scaled_to_rest
 from prillm_or.calibration.observation_files import write_observations
 from prillm_or.calibration.observations import Observations, market_of
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import aligned
 from prillm_or.calibration.procedure import calibrate
-from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.calibration.weighting import decayed, trusted
 from prillm_or.cli import run
 from prillm_or.errors import ObservationsError, PrillmError

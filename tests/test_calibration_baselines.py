@@ -18,9 +18,10 @@ from prillm_or.calibration.baselines.given import Given
 from prillm_or.calibration.baselines.restricted import restricted_fit
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.fit import fit_days
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import Preferences, predicted_flows
 from prillm_or.calibration.scores import scores
-from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.errors import UnavailableError, UnknownNameError
 from prillm_or.market.market import Array
 

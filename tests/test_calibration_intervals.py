@@ -18,8 +18,8 @@ from prillm_or.calibration import bootstrap as bootstrap_module
 from prillm_or.calibration.bootstrap import Intervals, bootstrap
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.fit import Fit
+from prillm_or.calibration.parameters import Parameters
 from prillm_or.calibration.preferences import Preferences
-from prillm_or.calibration.specification import Parameters
 from prillm_or.market.market import Array
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,9 +14,10 @@ from prillm_or.calibration.days import days_of
 from prillm_or.calibration.elasticities import own_price_elasticities
 from prillm_or.calibration.fit import fit_days
 from prillm_or.calibration.observation_files import write_observations
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import market_with, predicted_flows
 from prillm_or.calibration.procedure import calibrate
-from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.cli import run
 from prillm_or.files.markets import read_market
 from prillm_or.users.equilibrium import equilibrium_at

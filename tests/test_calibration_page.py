@@ -25,10 +25,11 @@ from prillm_or.calibration.fit import fit_days
 from prillm_or.calibration.holdout import hold_out_cells, hold_out_days
 from prillm_or.calibration.identifiability import Identifiability, identifiability
 from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.scores import scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice
-from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array, Mask
 from prillm_or.market.synthetic import generate
 from prillm_or.report.calibration_page import calibration_page

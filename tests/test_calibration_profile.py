@@ -16,10 +16,12 @@ from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.draw_files import read_draws
 from prillm_or.calibration.judged_fit import priced
 from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import Preferences, market_with, predicted_flows
+from prillm_or.calibration.price_events import price_events
 from prillm_or.calibration.profile import STRONGEST, WEAKEST, Profile, best_price, decided, profile
-from prillm_or.calibration.specification import Specification, parameters_of
-from prillm_or.calibration.verdict import events_in_words, price_events
+from prillm_or.calibration.specification import Specification
+from prillm_or.calibration.verdict import events_in_words
 from prillm_or.files.markets import read_market
 from prillm_or.market.synthetic import generate
 

@@ -20,9 +20,10 @@ from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.fit import SHRINKAGES, Fit, fit_days
 from prillm_or.calibration.holdout import folds, hold_out_days
 from prillm_or.calibration.misfit import Misfit
+from prillm_or.calibration.parameters import Parameters
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.shrinkage import choose_shrinkage
-from prillm_or.calibration.specification import Parameters, Specification
+from prillm_or.calibration.specification import Specification
 from prillm_or.calibration.weighting import by_share
 from prillm_or.market.market import Array
 

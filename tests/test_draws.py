@@ -17,8 +17,9 @@ from prillm_or.calibration.days import days_of
 from prillm_or.calibration.draw_files import DrawsError, read_draws, write_draws
 from prillm_or.calibration.draws import Draws, drawn_markets
 from prillm_or.calibration.fit import fit_days
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import market_with
-from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.errors import CombinationError, MarketError
 from prillm_or.market.market import Market
 from prillm_or.users.equilibrium import equilibrium_at

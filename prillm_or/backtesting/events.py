@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.price_events import EVENT, LEAST_SHARE
 from prillm_or.market.market import Array
-
-LEAST_SHARE = 1e-4
-"""Shares count as no less in a change of log share: below, they are noise."""
 
 _SAME = 1e-9
 _DAY = len("2026-07-21")
@@ -64,7 +62,7 @@ class Event:
         return float(np.log(max(share, LEAST_SHARE) / max(self.share_before, LEAST_SHARE)))
 
 
-def events_of(observations: Observations, least: float = 0.05) -> list[Event]:
+def events_of(observations: Observations, least: float = EVENT) -> list[Event]:
     """Find the changes of a price by a part `least` or more of the lower one, in order of time.
 
     Of days, an event is two consecutive ones of those that offer the provider. Of hours, whose shares are noisier, up

@@ -103,14 +103,11 @@ def backtest(
     )
 
 
-def _observed(
-    folders: Given | Sequence[Given],
-) -> list[Observations]:
+def _observed(folders: Given | Sequence[Given]) -> list[Observations]:
     from prillm_or.calibration.observation_files import read_observations
     from prillm_or.calibration.observations import Observations, without_residues
 
-    single = isinstance(folders, (Observations, str, os.PathLike))
-    given = [folders] if single else list(folders)  # type: ignore[arg-type]
+    given = [folders] if isinstance(folders, (Observations, str, os.PathLike)) else list(folders)
     found = []
     for one in given:
         if isinstance(one, (str, os.PathLike)):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prillm_or.backtesting.events import Event
 from prillm_or.backtesting.implied import Clustered, implied_elasticity, mean_over
 from prillm_or.backtesting.predictions import EQUILIBRIUM, METHODS, NO_CHANGE, Prediction
 from prillm_or.backtesting.scores import SMALL, EventScores, event_scores
@@ -109,18 +110,12 @@ class Backtest(Answer):
             "format": BACKTEST_FORMAT,
             "events": [
                 {
-                    "day": event.day,
-                    "provider": event.provider,
-                    "old_price": event.old_price,
-                    "new_price": event.new_price,
-                    "share_before": event.share_before,
-                    "share_after": event.share_after,
-                    "predicted": prediction.changes[OURS],
-                    "observed": event.observed,
-                    "market": event.market,
+                    **_told(one.event),
+                    "predicted": one.changes[OURS],
+                    "observed": one.event.observed,
+                    "market": one.event.market,
                 }
-                for prediction in self.predictions
-                for event in [prediction.event]
+                for one in self.predictions
             ],
             "scores": {method: asdict(found) for method, found in self.scores.items()},
             "elasticity": {
@@ -139,19 +134,13 @@ class Backtest(Answer):
 
         rows = [
             {
-                "market": event.market,
-                "day": event.day,
-                "provider": event.provider,
-                "old_price": event.old_price,
-                "new_price": event.new_price,
-                "share_before": event.share_before,
-                "share_after": event.share_after,
-                "observed": event.observed,
-                **{method: prediction.changes.get(method, np.nan) for method in METHODS},
-                "elasticity": prediction.elasticity,
+                "market": one.event.market,
+                **_told(one.event),
+                "observed": one.event.observed,
+                **{method: one.changes.get(method, np.nan) for method in METHODS},
+                "elasticity": one.elasticity,
             }
-            for prediction in self.predictions
-            for event in [prediction.event]
+            for one in self.predictions
         ]
         return pd.DataFrame(rows).set_index(["market", "day", "provider"]) if rows else pd.DataFrame()
 
@@ -181,6 +170,11 @@ class Backtest(Answer):
             f"{said}, {LEVEL:.0%} interval {figure(found.low, 3)} to {figure(found.high, 3)}, clustered by market "
             f"({found.clusters})."
         )
+
+
+def _told(event: Event) -> dict[str, Any]:
+    names = ("day", "provider", "old_price", "new_price", "share_before", "share_after")
+    return {name: getattr(event, name) for name in names}
 
 
 def _short(value: float | None) -> str:

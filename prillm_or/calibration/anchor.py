@@ -35,16 +35,17 @@ import torch
 from numpy.typing import NDArray
 
 from prillm_or.calibration.days import Days
+from prillm_or.calibration.parameters import Parameters
 from prillm_or.calibration.preferences import Preferences, equilibria
-from prillm_or.calibration.specification import Parameters
+from prillm_or.calibration.price_events import EVENT
 from prillm_or.market.market import Array
 from prillm_or.users.differentiable import Settled, Warm
 
-STEP = 0.05
+STEP = EVENT
 """Of a price, up and down."""
 RELATIVE_ERROR = 0.3
-"""Standard error of an elasticity that is given without one, over the elasticity: what 151 price changes of 25 models
-in one marketplace left open of theirs, -1.14 with a standard error of .35."""
+"""Standard error of an elasticity that is given without one, over the elasticity: what the price changes of models in
+one marketplace leave open of theirs (`python -m benchmarks events`)."""
 _NOTHING = 1e-6
 """Of what all demand would pay: revenue counts as no less, so that a provider without any has an elasticity."""
 

@@ -8,10 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict
 
 from prillm_or.errors import PrillmError, checked_path
-from prillm_or.files.documents import parse_json
-from prillm_or.files.reading import read_content
-from prillm_or.market.faults import Faults
-from prillm_or.market.fields import check_fields
+from prillm_or.files.documents import read_fields
 from prillm_or.market.schema import Part, Text
 
 
@@ -36,11 +33,4 @@ def read_verdict(path: str | os.PathLike[str]) -> str:
     BacktestError
         When the file cannot be read or lacks what is needed; it lists every fault.
     """
-    path, faults, parsed = checked_path("backtest", path), Faults(), None
-    try:
-        parsed = check_fields(_BacktestFile, parse_json(read_content(path), faults), faults)
-    except ValueError as refusal:
-        faults.add((), str(refusal))
-    if parsed is None or faults.lines():
-        raise BacktestError("\n".join(f"{path}: {line}" for line in faults.lines()))
-    return parsed.verdict
+    return read_fields(_BacktestFile, checked_path("backtest", path), BacktestError).verdict

@@ -23,8 +23,9 @@ from prillm_or.calibration.anchor import Anchor
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.initial import initial_values
 from prillm_or.calibration.misfit import OWN, Misfit
+from prillm_or.calibration.parameters import Parameters, parameters_of
 from prillm_or.calibration.preferences import Preferences
-from prillm_or.calibration.specification import DISPERSIONS, Parameters, parameters_of
+from prillm_or.calibration.specification import DISPERSIONS
 from prillm_or.market.market import Array
 
 _log = logging.getLogger(__name__)

@@ -12,10 +12,7 @@ from pydantic import ConfigDict, Field
 from prillm_or.calibration.draw_files import DRAWS_NAME, read_draws
 from prillm_or.calibration.draws import Draws
 from prillm_or.errors import CombinationError, PrillmError, argument, checked_path
-from prillm_or.files.documents import parse_json
-from prillm_or.files.reading import read_content
-from prillm_or.market.faults import Faults
-from prillm_or.market.fields import check_fields
+from prillm_or.files.documents import read_fields
 from prillm_or.market.schema import NonNegative, Part, Positive, Text
 
 if TYPE_CHECKING:
@@ -88,14 +85,7 @@ def read_fit(path: str | os.PathLike[str]) -> FitFile:
     FitError
         When the file cannot be read or lacks what is needed; it lists every fault.
     """
-    faults, parsed = Faults(), None
-    try:
-        parsed = check_fields(FitFile, parse_json(read_content(Path(path)), faults), faults)
-    except ValueError as refusal:
-        faults.add((), str(refusal))
-    if parsed is None or faults.lines():
-        raise FitError("\n".join(f"{path}: {line}" for line in faults.lines()))
-    return parsed
+    return read_fields(FitFile, path, FitError)
 
 
 def read_fit_draws(place: str | os.PathLike[str]) -> Draws:

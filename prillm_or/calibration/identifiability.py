@@ -1,6 +1,6 @@
 """Identifiability: which preferences the flows seen cannot tell apart.
 
-J holds the derivatives of the flows seen by theta (`specification.py`, all entries of order 1), each flow in units of
+J holds the derivatives of the flows seen by theta (`parameters.py`, all entries of order 1), each flow in units of
 the root mean square of all. A direction of theta in which J's singular value is below `_BLIND` of the largest changes
 the flows next to nothing: what moves along it is not known from the data, however good the fit. What is a user's own is
 then known only because it is shrunk.

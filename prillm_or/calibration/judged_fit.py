@@ -19,12 +19,13 @@ from prillm_or.calibration.findings import findings
 from prillm_or.calibration.fit import CutShortError, Fit, fit_days, without_price
 from prillm_or.calibration.identifiability import identifiability
 from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.pooling import own_elasticity, response_of
 from prillm_or.calibration.preferences import Preferences, aligned, predicted_flows
 from prillm_or.calibration.profile import Profile, best_price, profile
 from prillm_or.calibration.scores import Scores, scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice, choose_shrinkage
-from prillm_or.calibration.specification import Specification, parameters_of, specification_of
+from prillm_or.calibration.specification import Specification, specification_of
 from prillm_or.calibration.weighting import Loss, by_share, decayed, trusted
 from prillm_or.errors import ObservationsError
 from prillm_or.market.market import Array, Mask

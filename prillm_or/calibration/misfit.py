@@ -35,7 +35,7 @@ import torch
 
 from prillm_or.calibration.anchor import Anchor, Response
 from prillm_or.calibration.days import Days, independent_flows
-from prillm_or.calibration.specification import Parameters
+from prillm_or.calibration.parameters import Parameters
 from prillm_or.market.market import Array
 from prillm_or.users.differentiable import Settled, Warm
 

@@ -37,12 +37,9 @@ from scipy.optimize import brentq
 
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.price_events import EVENT, LEAST_SHARE
 from prillm_or.market.market import Array, Mask
 
-FLOOR = 1e-4
-"""Least share that counts."""
-EVENT = 0.05
-"""A price that moves by less has not moved."""
 _SHARED = 10
 _TURNS, _SETTLED, _STILL, _LEAST = 1_000, 1e-12, 1e-9, 1e-12
 
@@ -183,7 +180,7 @@ def _moved(observations: Observations, seen: Mask | None = None) -> _Moved:
     day, user, provider = cells.nonzero()
     pair, turn = user * observations.m + provider, day * observations.n + user
     demand = np.where(observations.present, observations.demand, 1.0)[:, :, None]
-    share = np.log(np.maximum(observations.flow / demand, FLOOR)[cells])
+    share = np.log(np.maximum(observations.flow / demand, LEAST_SHARE)[cells])
     moves = _less_effects(_held(np.log(np.where(cells, price, 1.0)), cells)[cells], pair, turn)
     if np.abs(moves).max(initial=0.0) <= _STILL:
         moves = np.zeros_like(moves)

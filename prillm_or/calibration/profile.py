@@ -28,12 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from prillm_or.calibration.anchor import STEP, Anchor, response
+from prillm_or.calibration.anchor import Anchor, response
 from prillm_or.calibration.bootstrap import DAYS_ENOUGH, LEVEL
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.fit import Fit, held_fit
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, market_with
+from prillm_or.calibration.price_events import EVENT
 from prillm_or.errors import ObservationsError
 from prillm_or.market.fit_note import Range
 from prillm_or.market.market import Array
@@ -285,7 +286,7 @@ def _within(elasticity: float) -> bool:
 def _spells(days: Days) -> NDArray[np.intp]:
     """Which spell each day is of, shape (T,): a new one begins with the day on which some price is another."""
     paid: Array = np.asarray(days.paid)
-    moved = np.abs(paid[1:] - paid[:-1]) > STEP * np.abs(paid[:-1])
+    moved = np.abs(paid[1:] - paid[:-1]) > EVENT * np.abs(paid[:-1])
     stayed = np.broadcast_to((days.offered[1:] & days.offered[:-1])[:, None], moved.shape)
     begins = np.flatnonzero((moved & stayed).sum(axis=(1, 2))) + 1
     return np.asarray(np.searchsorted(begins, np.arange(len(paid)), side="right"), dtype=np.intp)

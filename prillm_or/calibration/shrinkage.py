@@ -16,9 +16,10 @@ from prillm_or.calibration.days import days_of
 from prillm_or.calibration.fit import SHRINKAGES, fit_path
 from prillm_or.calibration.holdout import folds
 from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.scores import variation_of
-from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array, Mask
 
 _log = logging.getLogger(__name__)

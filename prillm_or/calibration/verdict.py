@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from prillm_or.calibration.anchor import STEP
+from prillm_or.calibration.price_events import EVENT, price_events
 from prillm_or.calibration.profile import Profile, decided
 from prillm_or.market.fit_note import FITTED, MEASURES, judged_by, r2_of
 from prillm_or.output.advice import sentences
@@ -79,22 +77,13 @@ def events_in_words(observations: Observations) -> str:
     count = price_events(observations)
     if not count:
         return (
-            f"No price event was seen: no price moved by {STEP:.0%} or more. The command prillm-or backtest looks for "
+            f"No price event was seen: no price moved by {EVENT:.0%} or more. The command prillm-or backtest looks for "
             "some in folders of days on which prices moved."
         )
     times = f"{count} price events" if count > 1 else "One price event"
     return (
-        f"{times} seen, moves by {STEP:.0%} or more; whether the fit predicts what they did to shares, the command "
+        f"{times} seen, moves by {EVENT:.0%} or more; whether the fit predicts what they did to shares, the command "
         "prillm-or backtest tells."
-    )
-
-
-def price_events(observations: Observations) -> int:
-    """How often a provider's price, or one of its components', moved by 5 % or more from a day to the next."""
-    price = observations.price
-    moved = np.abs(price[1:] - price[:-1]) >= STEP * price[:-1]  # never where one is not a number
-    return int(
-        (moved & (price[:-1] > 0)).reshape(len(moved), observations.m, observations.price[0, 0].size).any(axis=2).sum()
     )
 
 

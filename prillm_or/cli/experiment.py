@@ -1,4 +1,4 @@
-"""prillm-or experiment: which price to try next, against what, for how long, and whether it is time to stop."""
+"""prillm-or experiment: which prices to try next, for how long, and whether it is time to stop."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def command(
     json: Json = None,
     verbose: Verbose = False,
 ) -> int:
-    """Find the price to try next, against the best guess and for how long, so that the range of best prices narrows.
+    """Find two prices to ask next, and for how long, so that the range of best prices narrows.
 
-    Ask both prices in turn, three days each. Then calibrate again with these days (--warm) and run this on the new fit:
+    Ask them in turn, three days each. Then calibrate again with these days (--warm) and run this on the new fit:
     it says whether to stop. Exit code 1: no trial is likely enough to narrow the range to the wished width.
 
     \b

@@ -6,13 +6,17 @@ What people read and edit is laid out with a line for each thing.
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from prillm_or.files.reading import text_of
+from prillm_or.errors import PrillmError
+from prillm_or.files.reading import read_content, text_of
 from prillm_or.market.faults import Faults, Where
+from prillm_or.market.fields import Parsed, check_fields
 
 _TOO_DEEP = "nested too deeply to be one of our files"
 _TOO_LONG = "holds an integer too long to be a number of ours"
@@ -46,6 +50,24 @@ def parse_json(content: bytes, faults: Faults) -> object:
     if repeats:
         _note_repeats(document, repeats, faults)
     return document
+
+
+def read_fields(part: type[Parsed], path: str | os.PathLike[str], refused: type[PrillmError]) -> Parsed:
+    """Read a JSON file whose fields are those of a class.
+
+    Raises
+    ------
+    PrillmError
+        Of the class `refused`, when the file cannot be read or breaks a rule; it lists every fault.
+    """
+    faults, parsed = Faults(), None
+    try:
+        parsed = check_fields(part, parse_json(read_content(Path(path)), faults), faults)
+    except ValueError as refusal:
+        faults.add((), str(refusal))
+    if parsed is None or faults.lines():
+        raise refused("\n".join(f"{path}: {line}" for line in faults.lines()))
+    return parsed
 
 
 def parse_toml(content: bytes) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from prillm_or import __version__
-from prillm_or.backtesting.events import LEAST_SHARE
 from prillm_or.backtesting.predictions import METHODS, Prediction
 from prillm_or.backtesting.result import Backtest
 from prillm_or.backtesting.scores import SMALL
 from prillm_or.calibration.calibration import OURS
+from prillm_or.calibration.price_events import LEAST_SHARE
 from prillm_or.output.canvas import drawing
 from prillm_or.output.numbers import figure, percent, signed
 from prillm_or.report.templates import NARROW, WIDE, fill

@@ -97,6 +97,24 @@ class _Opened:
     most_u: Array
 
 
+@dataclass(frozen=True, eq=False)
+class _Written:
+    """A relaxation as rows of the decisions and u, and in flows where many pairs are open.
+
+    `flow`: to the leader's providers, of the pairs `sellers`; `paired`: w of the open pairs; `rows`: all that is >= 0.
+    `theta` is that of the open pairs, times the most that u may be.
+    """
+
+    box: Box
+    opened: _Opened
+    sellers: Places
+    flow: Rows
+    paired: Rows
+    rows: Rows
+    theta: Array
+    programme: FlowProgramme | None
+
+
 class Relaxation:
     """The relaxations of one market.
 
@@ -135,6 +153,20 @@ class Relaxation:
         target
             Decisions that earn less are of no interest.
         """
+        written = self._written(box, support, at, fixed)
+        objective, programme = self._paid(written), written.programme
+        if objective.penalty > 0:
+            sold = [self._sold(written, k) for k in range(self._k)]
+            if objective.penalty > sum(one.penalty for one in sold):
+                return self._enveloped(written, sold, target)
+        propose = partial(programme.paid, self._ratio, self._earned) if programme is not None and self._alike else None
+        found = concave_bound(objective, written.rows, self._users.stiffness, target, propose)
+        if found is None:
+            return None
+        extra = objective.shift * found.point * (1 - found.point)
+        return self._relaxed(written, found, extra[: self._k], extra[self._k :])
+
+    def _written(self, box: Box, support: Mask, at: Array, fixed: Mask) -> _Written:
         doubtful = np.where(support, box.slack_low < 0, box.slack_high > 0)
         opened, decreed = self._opened(box, support, doubtful & ~fixed), _places(doubtful & fixed)
         affine = _AffineSlacks(self._users, self._width, support, at, opened, box)
@@ -144,21 +176,10 @@ class Relaxation:
         number[opened.places] = np.arange(len(opened.used))
         sellers = _places(self._leads & (support | (number >= 0)))
         flow = affine.flows(sellers, support[sellers].astype(float), number[sellers])
-        rows = _stacked(paired, held)
         theta = self._ratio[opened.places[0]] / self._width[opened.places] * opened.most_u
-        objective = self._paid(flow, sellers, box, paired, theta)
         large = len(opened.used) > _FEW + sum(support.shape)
         programme = affine.programme(doubtful & fixed) if large else None
-        if objective.penalty > 0:
-            sold = [self._sold(flow, sellers, k, box) for k in range(self._k)]
-            if objective.penalty > sum(one.penalty for one in sold):
-                return self._enveloped(box, flow, sellers, sold, rows, paired, theta, opened, target, programme)
-        propose = partial(programme.paid, self._ratio, self._earned) if programme is not None and self._alike else None
-        found = concave_bound(objective, rows, self._users.stiffness, target, propose)
-        if found is None:
-            return None
-        extra = objective.shift * found.point * (1 - found.point)
-        return self._relaxed(box, opened, found, paired, theta, extra[: self._k], extra[self._k :])
+        return _Written(box, opened, sellers, flow, paired, _stacked(paired, held), theta, programme)
 
     def _opened(self, box: Box, support: Mask, free: Mask) -> _Opened:
         places = _places(free)
@@ -168,14 +189,13 @@ class Relaxation:
         reduced = np.maximum(width * -box.slack_low[places], 0.0)
         return _Opened(places, used, np.where(used, reduced, flow))
 
-    def _relaxed(
-        self, box: Box, opened: _Opened, found: Solved, paired: Rows, theta: Array, bent: Array, extra: Array
-    ) -> Relaxed:
+    def _relaxed(self, written: _Written, found: Solved, bent: Array, extra: Array) -> Relaxed:
         """What a solution says of the box: how much is broken where, and what is left."""
+        box, opened = written.box, written.opened
         count = len(opened.used)
         share = slice(self._k, self._k + count)
         point = found.point[: self._k + count]
-        broken = theta * point[self._k :] * np.maximum(paired.at(point), 0.0) + extra
+        broken = written.theta * point[self._k :] * np.maximum(written.paired.at(point), 0.0) + extra
         wider = _WIDER * opened.most_u
         u_low, u_high = (end[share] * opened.most_u for end in (found.low, found.high))
         u_low, u_high = np.maximum(u_low - wider, 0.0), u_high + wider
@@ -193,9 +213,11 @@ class Relaxation:
         decisions = box.low + point[: self._k] * box.length
         return Relaxed(found.bound, found.doubt, decisions, broken, bent, opened.places, left)
 
-    def _paid(self, flow: Rows, sellers: Places, box: Box, paired: Rows, theta: Array) -> Quadratic:
+    def _paid(self, written: _Written) -> Quadratic:
         """Profit less what broken complementarity pays."""
-        k, (i, j) = self._k, sellers
+        box, flow, paired, theta = written.box, written.flow, written.paired, written.theta
+        k, sellers = self._k, written.sellers
+        i, j = sellers
         rate = np.where(self._decided[None, :] == j[:, None], self._rise[i], 0.0)
         margin, rise = self._held[sellers] + rate @ box.low, rate * box.length
         linear = flow.slope.T @ margin
@@ -210,8 +232,9 @@ class Relaxation:
         shift = np.zeros(len(linear)) if self._concave else shift_of(bend, k)
         return Quadratic(constant, linear, bend, shift, size)
 
-    def _sold(self, flow: Rows, sellers: Places, k: int, box: Box) -> _Sold:
+    def _sold(self, written: _Written, k: int) -> _Sold:
         """What decision k is the price of."""
+        box, flow, sellers = written.box, written.flow, written.sellers
         i, j = sellers
         own = np.where(self._decided[k] == j, self._rise[i, k], 0.0)
         fewest, most = (
@@ -221,22 +244,11 @@ class Relaxation:
         volume = Rows(own @ flow.constant, own @ flow.slope, own @ flow.size)
         return _Sold(float(box.low[k]), float(box.high[k]), volume, fewest, most)
 
-    def _enveloped(
-        self,
-        box: Box,
-        flow: Rows,
-        sellers: Places,
-        sold: list[_Sold],
-        rows: Rows,
-        paired: Rows,
-        theta: Array,
-        opened: _Opened,
-        target: float,
-        programme: FlowProgramme | None,
-    ) -> Relaxed | None:
+    def _enveloped(self, written: _Written, sold: list[_Sold], target: float) -> Relaxed | None:
         """The bound of the second objective: v_k, in shares of its span, are variables behind all others."""
+        box, flow, rows, programme = written.box, written.flow, written.rows, written.programme
         k, size = self._k, rows.slope.shape[1]
-        held = self._held[sellers]
+        held = self._held[written.sellers]
         span, start = np.array([one.span for one in sold]), np.array([one.least for one in sold])
         planes = [plane for c, one in enumerate(sold) for plane in one.envelope(c, size, k)]
         constant = float(held @ flow.constant) + float(start.sum())
@@ -254,7 +266,7 @@ class Relaxation:
         decisions = box.low + point[:k] * box.length
         true = np.array([y * float(one.volume.at(point)) for y, one in zip(decisions, sold, strict=True)])
         bent = np.maximum(start + span * found.point[size:] - true, 0.0)
-        return self._relaxed(box, opened, found, paired, theta, bent, np.zeros(len(theta)))
+        return self._relaxed(written, found, bent, np.zeros(len(written.theta)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,7 +297,10 @@ class _Sold:
     def planes(self, c: int) -> list[Plane]:
         """The two planes above what it earns beyond the least, in units of its span; c is its number."""
         corners = ((self.low, self.most), (self.high, self.fewest))
-        return [Plane(c, *corner, corner[0] * corner[1] + self.least, self.low, self.span) for corner in corners]
+        return [
+            Plane(c, price, quantity, (price - self.low) * quantity + self.least, self.span)
+            for price, quantity in corners
+        ]
 
     def envelope(self, c: int, size: int, k: int) -> list[Rows]:
         """These planes, less what is below them, as rows of all variables."""
@@ -296,8 +311,8 @@ class _Sold:
             slope[0, :size] = price * self.volume.slope
             slope[0, c] += quantity * (self.high - self.low)
             slope[0, size + c] = -self.span
-            constant = price * self.volume.constant + quantity * self.low - plane.constant
-            worth = price * self.volume.size + quantity * self.high + plane.constant + self.span
+            constant = price * self.volume.constant - plane.constant
+            worth = price * self.volume.size + quantity * (self.high + price) + self.least + self.span
             rows.append(Rows(np.array([constant]), slope, np.array([worth])))
         return rows
 

@@ -38,12 +38,12 @@ _NOTHING = 1e-200
 
 @dataclass(frozen=True)
 class Plane:
-    """One of McCormick's above what a decision earns: span v <= price volume + quantity decision - constant.
+    """One of McCormick's above what a decision earns: span v <= price volume + quantity (decision - low) - constant.
 
     Parameters
     ----------
-    number, low
-        Of the decision, and where it begins.
+    number
+        Of the decision; low is where its side of the box begins.
     span
         The unit of v.
     """
@@ -52,7 +52,6 @@ class Plane:
     price: float
     quantity: float
     constant: float
-    low: float
     span: float
 
 
@@ -126,7 +125,7 @@ class FlowProgramme:
             linear[self._size + c] = plane.span
             rows[row, c], rows[row, self._size + c] = plane.quantity * self.length[c], -plane.span
             rows[row, self._of_flows] = plane.price * volume[self._flows]
-            least[row] = plane.constant - plane.quantity * plane.low
+            least[row] = plane.constant
         return self._solved(linear, np.zeros(size), rows, least)
 
     @cached_property

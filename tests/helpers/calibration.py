@@ -14,8 +14,9 @@ from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.fit import Fit, fit_days
 from prillm_or.calibration.misfit import OWN, Misfit
 from prillm_or.calibration.observations import Leader, Observations
+from prillm_or.calibration.parameters import Parameters, parameters_of
 from prillm_or.calibration.preferences import EVERYONE, Preferences, market_with, predicted_flows
-from prillm_or.calibration.specification import Parameters, Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array, Mask
 from prillm_or.market.synthetic import generate
 from prillm_or.users.equilibrium import equilibrium_at

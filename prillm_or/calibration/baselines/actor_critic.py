@@ -25,8 +25,9 @@ from stable_baselines3.common.logger import Logger
 from prillm_or.calibration.baselines.given import Given
 from prillm_or.calibration.fit import starting_points
 from prillm_or.calibration.misfit import Misfit
+from prillm_or.calibration.parameters import Parameters, parameters_of
 from prillm_or.calibration.preferences import predicted_flows
-from prillm_or.calibration.specification import Parameters, Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array
 
 STEPS = 3_000

@@ -16,8 +16,9 @@ from scipy.optimize import Bounds, OptimizeResult, minimize
 from prillm_or.calibration.baselines.given import Given
 from prillm_or.calibration.fit import starting_points
 from prillm_or.calibration.misfit import Misfit
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import predicted_flows
-from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array
 
 _ROUGH, _MOST = 10, 200

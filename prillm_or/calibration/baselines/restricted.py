@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from prillm_or.calibration.baselines.given import Given
 from prillm_or.calibration.fit import Fit, fit_days
+from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import predicted_flows
-from prillm_or.calibration.specification import Specification, parameters_of
+from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array
 
 
