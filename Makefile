@@ -3,6 +3,8 @@ VENV := .venv
 WHEEL_VENV := build/wheel-venv
 OLDEST_VENV := build/oldest-venv
 BIN := $(VENV)/bin
+# What an installation is made of: an editable one keeps the kernel that was compiled then.
+BUILT := pyproject.toml hatch_build.py prillm_or/users/kernel.c
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -78,18 +80,18 @@ clean:
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
+$(VENV)/.installed: $(BUILT) | $(BIN)/python
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-test: $(BUILT) | $(BIN)/python
 	$(BIN)/pip install --quiet --editable ".[test]"
 	touch $@
 
-$(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-bench: $(BUILT) | $(BIN)/python
 	$(BIN)/pip install --quiet --editable ".[bench]"
 	touch $@
 
-$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-docs: $(BUILT) | $(BIN)/python
 	$(BIN)/pip install --quiet --editable ".[docs]"
 	touch $@

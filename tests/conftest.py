@@ -78,6 +78,7 @@ def listed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> b
     """Whether markets count as large from the first pair on."""
     if request.param == "listed":
         monkeypatch.setattr("prillm_or.users.pairs._LISTED", 0)
+        monkeypatch.setattr("prillm_or.users.kernel.MOST_PAIRS", 0)
     return bool(request.param == "listed")
 
 

@@ -228,6 +228,7 @@ def test_the_damped_safeguard_gives_the_same_answer(monkeypatch: pytest.MonkeyPa
     ]
     plain = [equilibrium_at(market, 0.2 * market.price_cap) for market in markets]
     spy = Spy()
+    monkeypatch.setattr("prillm_or.users.kernel.MOST_PAIRS", 0)
     monkeypatch.setattr("prillm_or.users.equilibrium._FULL_STEPS", 0)
     monkeypatch.setattr("prillm_or.users.equilibrium._damped", spy)
     for market, expected in zip(markets, plain, strict=True):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from prillm_or import __version__
 from prillm_or.solvers.registry import SOLVERS
+from prillm_or.users import kernel
 from prillm_or.users.threads import cores
 from prillm_or.workers.engine import Engine
 
@@ -28,6 +29,7 @@ def environment(plan: Plan, engine: Engine) -> dict[str, Any]:
         "system": _system(),
         "processor": _processor(),
         "cores": cores(),
+        "kernel": kernel.state(),
         "threads": limits.threads,
         "engine": "local" if engine.address is None else "dask",
         "jobs": engine.jobs if engine.address is None else None,
@@ -42,7 +44,7 @@ def environment(plan: Plan, engine: Engine) -> dict[str, Any]:
 def show_versions() -> None:
     """Print what a report of a fault should hold: system, Python, and versions of all packages that may take part."""
     lines = {"python": platform.python_version(), "system": _system(), "processor": _processor(), "cores": cores()}
-    for name, value in {**lines, **_versions()}.items():
+    for name, value in {**lines, "kernel": kernel.state(), **_versions()}.items():
         print(f"{name}: {value}")
 
 

@@ -40,17 +40,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isfinite
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Array, Market, Mask
-from prillm_or.users.digits import Settled, serve_all, settle
+from prillm_or.users.digits import serve_all, settle
 from prillm_or.users.laplacian import Laplacian
-from prillm_or.users.pairs import Pairs, below
+from prillm_or.users.pairs import Pairs, all_pairs, below
 from prillm_or.users.problem import UserProblem, ample_provider, user_problem
 from prillm_or.users.threads import over_blocks
+
+if TYPE_CHECKING:
+    from prillm_or.users._kernel import Small
 
 _log = logging.getLogger(__name__)
 
@@ -80,8 +84,8 @@ class Equilibrium:
         Shapes (n,) and (m,): scaled multipliers less the users' shift, and q; the maximum of Psi.
     laplacian
         The linear system on its support: where a next solve starts.
-    settled
-        To full precision, where slacks of double precision are too coarse.
+    routed
+        Pairs and their flows, which meet the demands to the last digits; worked out from the rest if None.
     """
 
     users: UserProblem
@@ -89,7 +93,7 @@ class Equilibrium:
     level: Array
     congestion: Array
     laplacian: Laplacian
-    settled: Settled | None = None
+    routed: tuple[Pairs, Array] | None = None
 
     @property
     def support(self) -> Mask:
@@ -137,9 +141,8 @@ class Equilibrium:
 
     @cached_property
     def _used(self) -> tuple[Pairs, Array]:
-        """Pairs and their flows, which meet the demands to the last digits; slacks are small differences."""
-        if self.settled is not None:
-            return self.settled.pairs, self.settled.flow
+        if self.routed is not None:
+            return self.routed
         pairs, laplacian, demand = self.laplacian.pairs, self.laplacian, self.users.demand
         offsets = pairs.take(self.users.offsets(self.prices))
         flow = laplacian.weight * (pairs.of_users(self.level) - offsets - pairs.of_providers(self.congestion))
@@ -177,10 +180,12 @@ def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | N
         When no support can be settled in double precision.
     """
     prices = np.array(decisions, dtype=np.float64)
-    offsets = users.offsets(prices)
     if start is None and users.stiffness > 2 * _STIFF:  # twice, so that rounding does not ask for it for ever
         start = solve_users(_softened(users), prices)
         start = replace(start, laplacian=users.laplacian(start.support))
+    if users.kernel is not None and (small := _of_small(users, users.kernel, prices, start)) is not None:
+        return small
+    offsets = users.offsets(prices)
     laplacian = users.laplacian(_first_guess(users, offsets)) if start is None else start.laplacian
     try:
         (level, congestion), laplacian = _newton(users, offsets, laplacian)
@@ -189,10 +194,36 @@ def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | N
     noise = _noise(level, congestion)
     if not isfinite(noise):
         raise ConvergenceError(f"{users.name}: the users' equilibrium is beyond double precision: scales too far apart")
-    if noise <= users.finest:
-        return Equilibrium(users, prices, level, congestion, laplacian)
-    settled = settle(users, prices, laplacian, level, congestion, noise * users.stiffness)
-    return Equilibrium(users, prices, settled.level, settled.congestion, settled.laplacian, settled)
+    found = Equilibrium(users, prices, level, congestion, laplacian)
+    return found if noise <= users.finest else _to_full_precision(found, noise)
+
+
+def _of_small(users: UserProblem, kernel: Small, prices: Array, start: Equilibrium | None) -> Equilibrium | None:
+    """As `solve_users` by the kernel; None where it gives up."""
+    n, m = shape = users.base.shape
+    numbers, support = np.empty(n + m + n * m), np.empty(shape, dtype=np.bool_)
+    begin = None if start is None else np.ascontiguousarray(start.support)
+    noise = kernel.equilibrium(prices, begin, numbers, support)
+    if noise < 0:
+        return None
+    level, congestion, laplacian = numbers[:n], numbers[n : n + m], users.laplacian(support)
+    if noise > users.finest:
+        return _to_full_precision(Equilibrium(users, prices, level, congestion, laplacian), noise)
+    routed = all_pairs(shape), numbers[n + m :].reshape(shape)
+    return Equilibrium(users, prices, level, congestion, laplacian, routed)
+
+
+def _to_full_precision(found: Equilibrium, noise: float) -> Equilibrium:
+    """The equilibrium where slacks of double precision are too coarse."""
+    users = found.users
+    settled = settle(users, found.prices, found.laplacian, found.level, found.congestion, noise * users.stiffness)
+    return replace(
+        found,
+        level=settled.level,
+        congestion=settled.congestion,
+        laplacian=settled.laplacian,
+        routed=(settled.pairs, settled.flow),
+    )
 
 
 def _softened(users: UserProblem) -> UserProblem:

@@ -24,6 +24,7 @@ right-hand side, and what is left of K is diag(s).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from math import isinf
 
 import numpy as np
@@ -39,7 +40,7 @@ Solver = Callable[[Array], Array]
 
 
 class Laplacian:
-    """K on one support, solved as often as one likes.
+    """K on one support, solved as often as one likes; worked out when it is first asked for.
 
     Parameters
     ----------
@@ -49,28 +50,38 @@ class Laplacian:
         Shape (m,): alpha; all infinite without congestion.
     width
         Shape (m,) or (n, m): a; the capacity if left out.
-
-    Attributes
-    ----------
-    weight
-        Values of A on `pairs`.
-    user, provider
-        The diagonal of K, shapes (n,) and (m,).
     """
 
     def __init__(self, support: Mask, capacity: Array, width: Array | None = None) -> None:
-        self.pairs = pairs_of(support)
-        self.weight: Array = self.pairs.take(support) * self.pairs.spread(capacity if width is None else width)
-        self.user, provider = self.pairs.sums(self.weight)
-        self.provider = capacity + provider
+        self.support = support
+        self._capacity, self._width = capacity, capacity if width is None else width
         self._grounded = isinf(capacity.item(0))
         self.by_provider = self._grounded or len(capacity) <= len(support)
         self._short: Solver | None = None
 
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The pairs in use, or all of a small market."""
+        return pairs_of(self.support)
+
+    @cached_property
+    def weight(self) -> Array:
+        """Values of A on `pairs`."""
+        return np.asarray(self.pairs.take(self.support) * self.pairs.spread(self._width))
+
+    @cached_property
+    def _sums(self) -> tuple[Array, Array]:
+        return self.pairs.sums(self.weight)
+
     @property
-    def support(self) -> Mask:
-        """Shape (n, m): the pairs in use."""
-        return self.pairs.mask(self.weight)
+    def user(self) -> Array:
+        """The diagonal of K at users, shape (n,)."""
+        return self._sums[0]
+
+    @cached_property
+    def provider(self) -> Array:
+        """The diagonal of K at providers, shape (m,)."""
+        return self._capacity + self._sums[1]
 
     def count(self, j: int) -> int:
         """Number of provider j's users."""
@@ -133,7 +144,7 @@ class SupportInverse:
 
     def __init__(self, laplacian: Laplacian, width: Array, pairs: Pairs, most: int) -> None:
         self.pairs = pairs
-        self.support = laplacian.support
+        self.support = laplacian.support.copy()
         self.weight: Array = pairs.take(self.support) * pairs.spread(width)
         self._width = width
         self._user, self._provider = laplacian.user.copy(), laplacian.provider.copy()

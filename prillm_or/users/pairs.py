@@ -253,7 +253,13 @@ def are_listed(shape: tuple[int, int]) -> bool:
 
 def pairs_of(mask: Mask) -> Pairs:
     """The pairs of a mask in a large market, all pairs in a small one."""
-    return ListedPairs(mask) if are_listed(mask.shape) else AllPairs(mask.shape)
+    return ListedPairs(mask) if are_listed(mask.shape) else all_pairs(mask.shape)
+
+
+@lru_cache(maxsize=64)
+def all_pairs(shape: tuple[int, int]) -> AllPairs:
+    """All pairs of n users and m providers, made once a shape."""
+    return AllPairs(shape)
 
 
 def below(matrix: Array, columns: Array, rows: Array) -> Mask:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import isinf
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +14,12 @@ from prillm_or.market.decisions import Tariff, all_prices, per_unit, rises, tari
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.market.scale import beyond_precision
 from prillm_or.users.digits import offset_tails, rise_tails
+from prillm_or.users.kernel import kernel_of
 from prillm_or.users.laplacian import Laplacian
 from prillm_or.users.pairs import AllPairs, Pairs
+
+if TYPE_CHECKING:
+    from prillm_or.users._kernel import Small
 
 _AMPLE = 1e3
 _VISIBLE = 1e-10
@@ -81,6 +86,14 @@ class UserProblem:
         if self.width.ndim == 1 or not self.congested:
             return 1.0
         return max(1.0, float((self.width / self.capacity).max()))
+
+    @cached_property
+    def kernel(self) -> Small | None:
+        """These users for the code in C; None where numpy is to compute."""
+        return kernel_of(self, ample_provider(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "kernel"}
 
     def laplacian(self, support: Mask) -> Laplacian:
         """K on a support."""

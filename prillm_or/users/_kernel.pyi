@@ -1,0 +1,36 @@
+# What `kernel.c` is in Python, where it was built.
+
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prillm_or.market.market import Array, Mask
+
+# A copy of users, with room to compute. Arrays are of doubles, in C's order, but for `decided`.
+@final
+class Small:
+    def __new__(
+        cls,
+        n: int,
+        m: int,
+        k: int,
+        ample: int,
+        stiffness: float,
+        base: Array,
+        sensitivity: Array,
+        capacity: Array,
+        demand: Array,
+        width: Array,
+        decided: NDArray[np.int32],
+        volumes: Array,
+        /,
+    ) -> Small: ...
+
+    # Levels, congestion and flows into `found`, and their support; the noise, or -1 where it gives up.
+    def equilibrium(self, decisions: Array, start: Mask | None, found: Array, support: Mask, /) -> float: ...
+
+    # How it ended, ends and volumes of pieces, and moves; `decisions` and `support` go along.
+    def trace(
+        self, decisions: Array, support: Mask, decision: int, end: float, most: int, /
+    ) -> tuple[int, bytes, bytes]: ...

@@ -1,0 +1,128 @@
+"""The kernel against the code in numpy that it stands for; and that nothing but speed is lost without it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import prillm_or as po
+from helpers.markets import draw_market, draw_scaled
+from helpers.sold import sold
+from prillm_or.market.market import Array, Market
+from prillm_or.market.outside import with_outside
+from prillm_or.users import kernel
+from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.problem import UserProblem, user_problem
+
+KINDS = ("uniform", "heavy", "costs", "weights", "degenerate")
+
+needs_kernel = pytest.mark.skipif(
+    not kernel.state().startswith("in use"), reason=f"the kernel is {kernel.state().split(':')[0]}"
+)
+
+
+def both(market: Market, monkeypatch: pytest.MonkeyPatch) -> tuple[UserProblem, UserProblem]:
+    """The users of a market for the kernel, and for numpy."""
+    fast, slow = replace(user_problem(market)), replace(user_problem(market))
+    assert fast.kernel is not None
+    with monkeypatch.context() as here:
+        here.setenv(kernel.SWITCH, "0")
+        assert slow.kernel is None
+    return fast, slow
+
+
+def markets() -> list[Market]:
+    """Plain ones, degenerate ones, those with an outside option, and as they are sold."""
+    plain = [draw_market(kind, n, m, 3, 2) for kind in KINDS for n, m in ((1, 3), (8, 13), (12, 5))]
+    outside = [with_outside(draw_market(kind, 6, 4, 5), 1.0) for kind in KINDS]
+    return [*plain, *outside, *(sold(seed) for seed in range(40))]
+
+
+def assert_same(fast: Equilibrium, slow: Equilibrium, demand: Array) -> None:
+    n, m = fast.support.shape
+    room = np.empty(n + m + n * m), np.empty((n, m), dtype=np.bool_)
+    assert fast.users.kernel is not None
+    assert fast.users.kernel.equilibrium(fast.prices, fast.support, *room) >= 0, "the kernel gave up"
+    scale = np.abs(slow.level).max() + np.abs(slow.congestion).max()
+    np.testing.assert_allclose(fast.flow, slow.flow, rtol=0, atol=1e-12 * demand.sum())
+    np.testing.assert_allclose(fast.level, slow.level, rtol=0, atol=1e-12 * scale)
+    np.testing.assert_allclose(fast.congestion, slow.congestion, rtol=0, atol=1e-12 * scale)
+    np.testing.assert_allclose(fast.load, slow.load, rtol=1e-12, atol=1e-13 * demand.sum())
+
+
+@needs_kernel
+def test_equilibria_are_those_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for market in markets():
+        fast, slow = both(market, monkeypatch)
+        before: tuple[Equilibrium | None, Equilibrium | None] = (None, None)
+        for part in (0.0, 0.3, 0.31, 1.0):
+            decisions = part * market.price_cap
+            for starts in ((None, None), before):
+                before = solve_users(fast, decisions, starts[0]), solve_users(slow, decisions, starts[1])
+                assert_same(*before, market.demand)
+
+
+@needs_kernel
+@pytest.mark.parametrize("what", ["demand", "capacity", "weak", "money", "all", "tied"])
+def test_where_scales_lie_far_apart_it_is_right_or_gives_up(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Far beyond what the kernel takes: it is numpy that goes on, and both come to the same."""
+    for seed in range(8):
+        market = draw_scaled(what, seed)
+        fast, slow = both(market, monkeypatch)
+        decisions = 0.3 * market.price_cap
+        one, other = solve_users(fast, decisions), solve_users(slow, decisions)
+        np.testing.assert_allclose(one.flow, other.flow, rtol=0, atol=1e-9 * market.demand.max())
+
+
+@needs_kernel
+def test_lengths_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = both(draw_market("uniform", 3, 4, 1), monkeypatch)[0]
+    assert users.kernel is not None
+    compute: Any = users.kernel.equilibrium
+    good: list[Any] = [np.zeros(1), None, np.empty(19), np.empty((3, 4), dtype=np.bool_)]
+    assert compute(*good) >= 0
+    wrong = [np.zeros(2), np.ones((3, 3), dtype=np.bool_), np.empty(18), np.empty((4, 4), dtype=np.bool_)]
+    for place, value in enumerate(wrong):
+        with pytest.raises(ValueError, match=r"expected \d+ bytes, got \d+"):
+            compute(*good[:place], value, *good[place + 1 :])
+    # A start in which a user has no provider is none.
+    assert compute(np.zeros(1), np.zeros((3, 4), dtype=np.bool_), *good[2:]) == -1
+
+
+def test_it_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv(kernel.SWITCH, "0")
+    assert replace(user_problem(draw_market("uniform", 3, 4, 1))).kernel is None
+    po.show_versions()
+    assert f"kernel: {kernel.state()}\n" in capsys.readouterr().out
+    assert kernel.state().endswith("numpy")
+
+
+def test_users_are_kept_without_it() -> None:
+    import pickle
+
+    users = user_problem(draw_market("uniform", 3, 4, 1))
+    found = solve_users(users, [1.0])
+    again: Equilibrium = pickle.loads(pickle.dumps(found))
+    np.testing.assert_array_equal(again.flow, found.flow)
+    np.testing.assert_allclose(solve_users(again.users, [1.0], again).flow, found.flow, rtol=1e-13, atol=1e-13)
+
+
+def test_without_a_compiler_nothing_is_built_and_nothing_fails(tmp_path: Path) -> None:
+    """In a process of its own, as a compiler is looked for in the environment."""
+    root = Path(__file__).parent.parent
+    if not (root / "hatch_build.py").exists():
+        pytest.skip("the wheel does not hold what builds it")
+    pytest.importorskip("hatchling", reason="hatchling is not installed")
+    pytest.importorskip("setuptools", reason="setuptools is not installed")
+    code = "import sys, pathlib, hatch_build; print(hatch_build.build(pathlib.Path.cwd(), pathlib.Path(sys.argv[1])))"
+    absent = {"CC": "/nowhere/cc", "LDSHARED": "/nowhere/cc", "PATH": "/nowhere"}
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=root, env=absent, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines()[-1] == "None"
