@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import prillm_or as po
 from helpers.markets import draw_market, draw_scaled
 from helpers.sold import sold
+from prillm_or.curves.trace import Piece, trace
 from prillm_or.market.market import Array, Market
 from prillm_or.market.outside import with_outside
 from prillm_or.users import kernel
@@ -66,6 +68,58 @@ def test_equilibria_are_those_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
             for starts in ((None, None), before):
                 before = solve_users(fast, decisions, starts[0]), solve_users(slow, decisions, starts[1])
                 assert_same(*before, market.demand)
+
+
+def moved(piece: Piece) -> set[tuple[int, int]]:
+    """Pairs that are used on one side of its start alone: equal ones may take turns in any order."""
+    return {pair for pair in piece.moved if piece.moved.count(pair) % 2}
+
+
+@needs_kernel
+def test_pieces_are_those_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for market in markets():
+        users = both(market, monkeypatch)
+        start, cap, demand = 0.1 * market.price_cap, float(market.price_cap[0]), market.demand.sum()
+        start[0] = 0.0
+        fast, slow = (list(trace(each, start, 0, cap)) for each in users)
+        most, steepest = (
+            max(np.abs(part(piece)).max() for piece in slow) for part in (attrgetter("load"), attrgetter("slope"))
+        )
+        for one, other in zip(fast, slow, strict=True):
+            assert one.start == pytest.approx(other.start, abs=1e-12 * cap)
+            assert one.end == pytest.approx(other.end, abs=1e-12 * cap)
+            np.testing.assert_allclose(one.load, other.load, rtol=0, atol=1e-12 * max(most, demand))
+            np.testing.assert_allclose(one.slope, other.slope, rtol=0, atol=1e-12 * steepest)
+            assert one.rest == pytest.approx(other.rest, abs=1e-12 * demand * cap)
+            assert moved(one) == moved(other)
+
+
+@needs_kernel
+def test_a_trace_goes_on_where_the_kernel_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third stretch is one that is given up, as where too many pairs move at one price."""
+    users, prices = user_problem(draw_market("weights", 8, 13, 3)), np.zeros(1)
+    whole = list(trace(users, prices, 0, 12.0))
+    monkeypatch.setattr("prillm_or.curves.small_trace._FIRST", 2)
+
+    class Tired:
+        calls = 0
+
+        def equilibrium(self, *given: Any) -> float:
+            return -1.0
+
+        def trace(self, *given: Any) -> tuple[int, bytes, bytes]:
+            self.calls += 1
+            assert users.kernel is not None
+            return (-1, b"", b"") if self.calls == 3 else users.kernel.trace(*given)
+
+    tired = replace(users)
+    vars(tired)["kernel"] = Tired()
+    parts = list(trace(tired, prices, 0, 12.0, solve_users(users, prices)))
+    assert len(whole) > 6
+    for one, other in zip(parts, whole, strict=True):
+        assert one.end == pytest.approx(other.end, abs=1e-11)
+        np.testing.assert_allclose(one.load, other.load, rtol=0, atol=1e-11)
+        assert one.moved == other.moved
 
 
 @needs_kernel

@@ -31,11 +31,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prillm_or.curves.parabola import vertex
+from prillm_or.curves.small_trace import Lost, Stretch, stretches
 from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Array, Mask
 from prillm_or.users.equilibrium import ROUNDING, Equilibrium, rest, solve_users
@@ -43,6 +45,9 @@ from prillm_or.users.laplacian import Laplacian, SupportInverse
 from prillm_or.users.pairs import AllPairs, ListedPairs, Pairs, are_listed, below
 from prillm_or.users.problem import UserProblem, ample_provider
 from prillm_or.users.slopes import price_pull
+
+if TYPE_CHECKING:
+    from prillm_or.users._kernel import Small
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +113,55 @@ def trace(
     ConvergenceError
         When a degenerate breakpoint does not resolve in double precision; `bisect` needs no breakpoints.
     """
+    if users.kernel is not None and prices[decision] < end:
+        yield from _of_small(users, users.kernel, np.asarray(prices, dtype=np.float64), decision, end, start)
+    else:
+        yield from _of_any(users, prices, decision, end, start)
+
+
+def _of_small(
+    users: UserProblem, kernel: Small, prices: Array, decision: int, end: float, start: Equilibrium | None
+) -> Iterator[Piece]:
+    """As `trace`, by the kernel as far as it goes."""
+    if start is None or not np.array_equal(start.prices, prices):
+        start = solve_users(users, prices, start)
+    for stretch in stretches(kernel, prices, decision, end, np.ascontiguousarray(start.support)):
+        if isinstance(stretch, Lost):
+            moved: tuple[tuple[int, int], ...] = tuple((i, j) for _, i, j in stretch.moves.tolist())
+            here = _on(users, stretch.prices, stretch.support)
+            for piece in _of_any(users, stretch.prices, decision, end, here):
+                yield replace(piece, moved=moved + piece.moved)
+                moved = ()
+        else:
+            yield from _pieces(stretch)
+
+
+def _on(users: UserProblem, prices: Array, support: Mask) -> Equilibrium:
+    """The equilibrium at decisions that is known to be on a support."""
+    laplacian, offsets = users.laplacian(support), users.offsets(prices)
+    user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(offsets))
+    return Equilibrium(users, prices, *laplacian.solve(users.demand + user, -provider), laplacian)
+
+
+def _pieces(stretch: Stretch) -> Iterator[Piece]:
+    ends, rest, rest_slope = stretch.price.tolist(), stretch.rest.tolist(), stretch.rest_slope.tolist()
+    moved: list[list[tuple[int, int]]] = [[] for _ in rest]
+    for number, i, j in stretch.moves.tolist():
+        moved[number].append((i, j))
+    for number, pairs in enumerate(moved):
+        yield Piece(
+            ends[number],
+            ends[number + 1],
+            stretch.load[number],
+            stretch.slope[number],
+            rest[number],
+            rest_slope[number],
+            tuple(pairs),
+        )
+
+
+def _of_any(users: UserProblem, prices: Array, decision: int, end: float, start: Equilibrium | None) -> Iterator[Piece]:
+    """As `trace`, by numpy."""
     state = _State(users, prices, decision, end, start)
     if state.price >= end:
         yield Piece(state.price, state.price, *state.loads())
