@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,18 @@ import pytest
 import prillm_or as po
 from helpers.markets import draw_market, draw_scaled
 from helpers.sold import sold
+from prillm_or.curves.small_trace import stretches
 from prillm_or.curves.trace import Piece, trace
+from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
 from prillm_or.market.outside import with_outside
+from prillm_or.solvers.path import Path as PathSolver
+from prillm_or.solvers.path import Search
+from prillm_or.solvers.small_path import best_of_small
 from prillm_or.users import kernel
 from prillm_or.users.equilibrium import Equilibrium, solve_users
 from prillm_or.users.problem import UserProblem, user_problem
+from prillm_or.users.slopes import earning_slopes
 
 KINDS = ("uniform", "heavy", "costs", "weights", "degenerate")
 
@@ -70,6 +77,35 @@ def test_equilibria_are_those_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert_same(*before, market.demand)
 
 
+@needs_kernel
+def test_slopes_are_those_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for market in markets():
+        fast, slow = both(market, monkeypatch)
+        found = solve_users(slow, 0.3 * market.price_cap)
+        pairs = zip(earning_slopes(fast, found.laplacian), earning_slopes(slow, found.laplacian), strict=True)
+        scale = float((slow.sensitivity.T @ np.broadcast_to(slow.width, slow.base.shape)).max())
+        for one, other in pairs:
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12 * scale)
+
+
+@needs_kernel
+@pytest.mark.parametrize("kind", KINDS)
+def test_best_prices_are_those_of_the_search(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = [draw_market(kind, n, m, seed) for n, m in ((1, 3), (3, 4), (8, 13), (12, 5)) for seed in range(3)]
+    tastes = [replace(market, dispersion=np.full(market.n, 2.0)) for market in plain]
+    alone = [replace(market, congestion_weight=np.zeros(market.n)) for market in tastes]
+    for market in (*plain, *tastes, *alone, *(with_outside(each, 0.0) for each in plain)):
+        users = user_problem(market)
+        assert users.kernel is not None
+        fast, search = PathSolver().solve(market, Limits()), Search(market, users)
+        search.climb()
+        for _ in search.steps():
+            pass
+        assert (best_of_small(market, users) is None) == (search.best_profit <= 0)
+        assert fast.prices == pytest.approx(search.best_price, rel=1e-6)  # a top is flat
+        assert fast.upper_bound == pytest.approx(search.upper_bound, rel=1e-12)
+
+
 def moved(piece: Piece) -> set[tuple[int, int]]:
     """Pairs that are used on one side of its start alone: equal ones may take turns in any order."""
     return {pair for pair in piece.moved if piece.moved.count(pair) % 2}
@@ -99,7 +135,7 @@ def test_a_trace_goes_on_where_the_kernel_gives_up(monkeypatch: pytest.MonkeyPat
     """The third stretch is one that is given up, as where too many pairs move at one price."""
     users, prices = user_problem(draw_market("weights", 8, 13, 3)), np.zeros(1)
     whole = list(trace(users, prices, 0, 12.0))
-    monkeypatch.setattr("prillm_or.curves.small_trace._FIRST", 2)
+    monkeypatch.setattr("prillm_or.curves.trace.stretches", partial(stretches, first=2))
 
     class Tired:
         calls = 0

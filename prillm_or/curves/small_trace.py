@@ -55,12 +55,14 @@ class Lost:
     moves: NDArray[np.int32]
 
 
-def stretches(kernel: Small, prices: Array, decision: int, end: float, support: Mask) -> Iterator[Stretch | Lost]:
-    """Stretches from an equilibrium's decisions and support on, each longer than the one before.
+def stretches(
+    kernel: Small, prices: Array, decision: int, end: float, support: Mask, first: int = _FIRST
+) -> Iterator[Stretch | Lost]:
+    """Stretches from an equilibrium's decisions and support on: so many pieces, then more and more.
 
     The last one is `Lost` where the kernel gives up.
     """
-    k, at, support, most = len(prices), prices.copy(), support.copy(), _FIRST
+    k, at, support, most = len(prices), prices.copy(), support.copy(), first
     waiting = np.empty((0, 3), dtype=np.int32)
     while True:
         begin, used = at.copy(), support.copy()

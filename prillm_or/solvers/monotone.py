@@ -24,6 +24,9 @@ from prillm_or.users.problem import UserProblem
 
 _MARGIN = 1e-9
 
+HIDDEN = 1e-11
+"""What rounding may hide of a profit that is proven: mostly less than what profits of one price differ by."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -44,7 +47,7 @@ class Monotone:
 
     def __init__(self, market: Market, users: UserProblem) -> None:
         self._own = market.leader[0]
-        self._alike = bool((users.sensitivity == users.sensitivity[0]).all())
+        self._users = users
         self._capacity, self._fastest = float(users.capacity[self._own]), float(users.sensitivity.max())
         width = np.broadcast_to(users.width, users.base.shape)[:, self._own]
         self._width = float(width.sum())
@@ -56,14 +59,14 @@ class Monotone:
         """The leader's price and load at an equilibrium."""
         return Point(float(found.prices[0]), float(found.load[self._own]))
 
-    def doubt(self, found: Equilibrium, price: float) -> float:
-        """What rounding may make of a load that is traced from an equilibrium to a price: capacity times a slack."""
-        return self._per_slack * (found.noise + ROUNDING * self._fastest * price)
+    def doubt(self, noise: float, price: float) -> float:
+        """What rounding may make of a load traced to a price, given the noise of slacks where the trace began."""
+        return self._per_slack * (noise + ROUNDING * self._fastest * price)
 
     def sigma(self, low: Equilibrium | None = None) -> float:
         """How fast the load may fall at most, at all prices or from that of `low` on."""
         width = self._width
-        if low is not None and self._alike:
+        if low is not None and (self._users.sensitivity == self._users.sensitivity[0]).all():
             width = float(low.laplacian.pairs.column(low.laplacian.weight, self._own).sum())
         return self._fastest / (1 / self._capacity + 1 / width) if width else 0.0
 

@@ -32,8 +32,9 @@ from prillm_or.market.market import Market
 from prillm_or.models.capabilities import Capability
 from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.every_piece import best_of_every_piece
-from prillm_or.solvers.monotone import Monotone, Point
+from prillm_or.solvers.monotone import HIDDEN, Monotone, Point
 from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solvers.small_path import best_of_small, is_small
 from prillm_or.solvers.unserved import cheapest_unserved
 from prillm_or.users.certificate import relative_gap
 from prillm_or.users.equilibrium import Equilibrium, solve_users
@@ -47,7 +48,6 @@ _BETTER = 1e-13
 _MARGIN = 1e-9
 _CLIMBS = 3
 _LEAP = 4
-_HIDDEN = 1e-11
 _NEXT = tuple(1 + sign * step * float(np.finfo(np.float64).eps) for step in (1, 2, 4, 16, 256) for sign in (-1, 1))
 _LEAP_BY_SIZE = 1 / 32
 _FIRST_LENGTH = 0.02
@@ -74,7 +74,10 @@ class Path:
         deadline = Deadline(limits.time_limit)
         if not market.plain:
             return _of_lists(market, limits, deadline)
-        search = Search(market, user_problem(market))
+        users = user_problem(market)
+        if is_small(users) and not deadline.passed() and (small := best_of_small(market, users)) is not None:
+            return small
+        search = Search(market, users)
         ended = Ended.FINISHED
         try:
             search.climb()
@@ -260,13 +263,13 @@ class Search:
         self._pieces, self._traced = self._pieces + 1, self._traced + length
         price, profit = best_on_piece(piece, 0, np.zeros(1), self.bounds.unit_cost)
         self._offer(price, profit)
-        load, doubt = max(float(piece.load[0] + piece.slope[0] * length), 0.0), self.bounds.doubt(at, piece.end)
+        load, doubt = max(float(piece.load[0] + piece.slope[0] * length), 0.0), self.bounds.doubt(at.noise, piece.end)
         if not piece.load[0]:
             # All prices beyond are to be ruled out, so it had better be so.
             if self._error(piece.start, 0.0) > doubt:
                 raise ConvergenceError(f"{self._market.name}: the trace has lost its way at price {piece.start!r}")
-        elif max(piece.end - self.bounds.unit_cost, 0.0) * doubt > _HIDDEN * abs(profit):
-            # What rounding may hide is proven of no price: mostly it is less than what profits of one price differ by.
+        elif max(piece.end - self.bounds.unit_cost, 0.0) * doubt > HIDDEN * abs(profit):
+            # What rounding may hide is proven of no price.
             self.coarse = True
             doubt += self._error(piece.end, load)
             self._hidden = max(self._hidden, profit + (piece.end - self.bounds.unit_cost) * doubt)

@@ -116,10 +116,9 @@ def _loss(market: Market, profit: float) -> Iterator[Caveat]:
 def _far_from_today(market: Market, found: Equilibrium) -> Iterator[Caveat]:
     if market.today is None:
         return
-    what = "a factor of " if market.decides == FACTOR else ""
-    prices = by_decision(market, found.prices)
-    for (name, price), today in zip(prices.items(), market.today.tolist(), strict=True):
+    for (name, price), today in zip(by_decision(market, found.prices).items(), market.today.tolist(), strict=True):
         if price > _FAR * today or price < today / _FAR:
+            what = "a factor of " if market.decides == FACTOR else ""
             ratio = f"{figure(price / today, 3)} times today's" if today > 0 else "today's is 0"
             yield Caveat(
                 "far-from-today",
@@ -168,6 +167,8 @@ def _captive(market: Market, found: Equilibrium, profit: float) -> Iterator[Cave
         return
     leader, rivals = list(market.leader), list(market.rivals)
     alone = ~(found.flow[:, rivals] > 0).any(axis=1)
+    if not alone.any():
+        return
     margin = per_unit(market, all_prices(market, found.prices) - market.unit_cost)
     margin = np.broadcast_to(margin, found.flow.shape)[alone][:, leader]
     earned = float((found.flow[alone][:, leader] * margin).sum())

@@ -28,6 +28,7 @@ from prillm_or.result import Method, Result, Status, Times
 from prillm_or.solvers.monotone import Point
 from prillm_or.solvers.path import Path, Search, Start, proposal_of
 from prillm_or.solvers.protocols import Ended, Proposal
+from prillm_or.solvers.small_path import is_small
 from prillm_or.solving.judge import judge
 from prillm_or.solving.recheck import decided_in
 from prillm_or.users.equilibrium import Equilibrium
@@ -127,7 +128,7 @@ def _priced(market: Market, before: _State | None, began: float) -> _State:
 
         near = None if before is None else decided_in(before.market, before.result)
         return _State(market, _judged(market, users, Branch(near).solve(market, Limits()), (), began), (), 0.0)
-    if not market.plain:
+    if not market.plain or is_small(users):
         return _State(market, _judged(market, users, Path().solve(market, Limits()), (), began), (), 0.0)
     search = Search(market, users, () if before is None else _carried_over(before, market, users))
     if before is None:

@@ -30,6 +30,14 @@ class Small:
     # Levels, congestion and flows into `found`, and their support; the noise, or -1 where it gives up.
     def equilibrium(self, decisions: Array, start: Mask | None, found: Array, support: Mask, /) -> float: ...
 
+    # Slopes of all volumes, and of what is earned besides, into `found`, a row for each decision; whether it could.
+    def slopes(self, support: Mask, found: Array, /) -> bool: ...
+
+    # Price, profit, pieces, where it ended, load there as traced and as it is, noise; None where it gives up.
+    def best(
+        self, unit_cost: float, cap: float, /
+    ) -> tuple[float, float, float, float, float, float, float] | None: ...
+
     # How it ended, ends and volumes of pieces, and moves; `decisions` and `support` go along.
     def trace(
         self, decisions: Array, support: Mask, decision: int, end: float, most: int, /

@@ -15,6 +15,8 @@ the order of c_ij + beta_ij y_j up to a common marginal cost.
 
 from __future__ import annotations
 
+from math import isnan
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -55,7 +57,12 @@ def certify(market: Market, decisions: ArrayLike, flow: Array) -> Certificate:
     rows = max(1, _BLOCK // market.m)
     blocks = [slice(first, first + rows) for first in range(0, market.n, rows)]
     checked = [_certify_users(market, block, prices, load, flow[block]) for block in blocks]
-    return Certificate(*np.max([(c.kkt_residual, c.max_regret) for c in checked], axis=0).tolist())  # NaN stays NaN
+    return Certificate(_worst(*(c.kkt_residual for c in checked)), _worst(*(c.max_regret for c in checked)))
+
+
+def _worst(*values: float) -> float:
+    """The largest; what is no number stays none, which `max` would lose."""
+    return sum(values) if any(map(isnan, values)) else max(values)
 
 
 def is_certified(certificate: Certificate) -> bool:
@@ -93,26 +100,25 @@ def _certify_users(market: Market, block: slice, prices: Array, load: Array, flo
     marginal = cost + slope * load + own * flow
     size, congestion = np.abs(cost), slope * load
     money = size.max(axis=1) + congestion.max(axis=1) + taste.max(axis=1)
-    residual = np.max(
-        [
-            (np.abs(flow.sum(axis=1) - demand) / demand).max(),
-            (-flow.min(axis=1) / demand).max(),
-            ((flow * (marginal - marginal.min(axis=1, keepdims=True))).sum(axis=1) / (demand * money)).max(),
-        ]
+    excess = marginal - marginal.min(axis=1, keepdims=True)
+    residual = _worst(
+        (np.abs(flow.sum(axis=1) - demand) / demand).max().item(),
+        (-flow.min(axis=1) / demand).max().item(),
+        ((flow * excess).sum(axis=1) / (demand * money)).max().item(),
     )
     first = cost + slope * (load - flow / count)
     first -= first.min(axis=1, keepdims=True)  # both flows sum to the demand: a common cost saves nothing
     reply = _best_reply(first, steepness, demand)
     saving = ((flow - reply) * (first + steepness / 2 * (flow + reply))).sum(axis=1)
     regret = saving / (flow * (size + congestion + taste)).sum(axis=1)
-    return Certificate(float(residual), float(np.maximum(0.0, regret.max())))
+    return Certificate(residual, _worst(0.0, regret.max().item()))
 
 
 def _best_reply(first: Array, slope: Array, demand: Array) -> Array:
     """Fill each row's providers, marginal cost `first` + `slope` h, up to a common marginal cost; shape (rows, m)."""
-    order, rows = np.argsort(first, axis=1), np.arange(len(first))[:, None]
+    order, rows = first.argsort(axis=1), np.arange(len(first))[:, None]
     start, width = first[rows, order], (1 / slope)[rows, order]
-    level = (demand[:, None] + np.cumsum(width * start, axis=1)) / np.cumsum(width, axis=1)
+    level = (demand[:, None] + (width * start).cumsum(axis=1)) / width.cumsum(axis=1)
     last = (start <= level).sum(axis=1) - 1  # start < level holds for the first few providers, then never again
     water = level[rows[:, 0], last]
     reply: Array = np.maximum(0.0, (water[:, None] - first) / slope)

@@ -28,6 +28,7 @@
 #define LEAST_RATIO 1e-6
 #define REFRESH 64
 #define MOST_TIED 4096
+#define BETTER 1e-13
 
 typedef struct {
     PyObject_HEAD
@@ -368,15 +369,20 @@ static void top(Small *s) {
     solve(s, s->right_user, s->right_provider, s->level, s->congestion);
 }
 
+/* K on the support in `after`, unless it is the last one; whether it is positive definite. */
+static int settle_on(Small *s) {
+    if (!s->factored || memcmp(s->support, s->after, (size_t)(s->n * s->m))) {
+        memcpy(s->support, s->after, (size_t)(s->n * s->m));
+        make_lists(s);
+        s->factored = factor(s);
+    }
+    return s->factored;
+}
+
 /* Newton's method from the support in `after`; the noise of what it ends at, or -1. */
 static double newton(Small *s) {
     for (int step = 0; step < FULL_STEPS; step++) {
-        if (s->inverted || !s->factored || memcmp(s->support, s->after, (size_t)(s->n * s->m))) {
-            memcpy(s->support, s->after, (size_t)(s->n * s->m));
-            make_lists(s);
-            s->factored = factor(s);
-            if (!s->factored) return -1.0;
-        }
+        if (!settle_on(s)) return -1.0;
         top(s);
         double noise = noise_of(s);
         if (!isfinite(noise)) return -1.0;
@@ -443,7 +449,19 @@ typedef struct {
     double *prices, still, zero;
     Py_ssize_t decision, column;
     int moves, tied;
+    /* The pair that ends the present piece, where, and whether it is the last. */
+    Py_ssize_t pair;
+    double reached;
+    int ready, last;
 } Trace;
+
+static Trace trace_of(const Small *s, double *prices, Py_ssize_t decision) {
+    Trace t = {.prices = prices, .decision = decision, .column = s->decided[decision]};
+    for (Py_ssize_t i = 0; i < s->n; i++)
+        if (s->rho[decision * s->n + i] > t.still) t.still = s->rho[decision * s->n + i];
+    t.still *= ZERO_RATE;
+    return t;
+}
 
 /* Give the ample provider's users the room or rate that their other flows leave of a volume; see `trace.py`. */
 static void close_ample(Small *s, double *values, const double *volume) {
@@ -459,6 +477,20 @@ static void close_ample(Small *s, double *values, const double *volume) {
     }
 }
 
+/* How levels and congestion answer a decision on the support. */
+static void set_rates(Small *s, Py_ssize_t decision) {
+    Py_ssize_t j = s->decided[decision];
+    memset(s->right_user, 0, (size_t)s->n * sizeof(double));
+    memset(s->right_provider, 0, (size_t)s->m * sizeof(double));
+    for (int32_t c = 0; c < s->users[j]; c++) {
+        Py_ssize_t i = s->user_of[j * s->n + c];
+        double pull = s->width[i * s->m + j] * s->rho[decision * s->n + i];
+        s->right_user[i] = pull;
+        s->right_provider[j] -= pull;
+    }
+    solve(s, s->right_user, s->right_provider, s->d_level, s->d_congestion);
+}
+
 /* Everything from the support and the prices; whether its system has digits enough. */
 static int synchronise(Small *s, Trace *t) {
     Py_ssize_t n = s->n, m = s->m;
@@ -470,15 +502,7 @@ static int synchronise(Small *s, Trace *t) {
     top(s);
     t->zero = noise_of(s) / ROUNDING * ZERO_SLACK;
     if (!isfinite(t->zero)) return 0;
-    memset(s->right_user, 0, (size_t)n * sizeof(double));
-    memset(s->right_provider, 0, (size_t)m * sizeof(double));
-    for (int32_t c = 0; c < s->users[t->column]; c++) {
-        Py_ssize_t i = s->user_of[t->column * n + c];
-        double pull = s->width[i * m + t->column] * rho[i];
-        s->right_user[i] = pull;
-        s->right_provider[t->column] -= pull;
-    }
-    solve(s, s->right_user, s->right_provider, s->d_level, s->d_congestion);
+    set_rates(s, t->decision);
     for (Py_ssize_t i = 0; i < n; i++)
         for (Py_ssize_t j = 0; j < m; j++) {
             Py_ssize_t pair = i * m + j;
@@ -500,11 +524,12 @@ static Py_ssize_t next_pair(const Small *s, const Trace *t, double *distance) {
     double least = 0.0;
     for (Py_ssize_t p = 0; p < s->n * s->m; p++) {
         double rate = s->rate[p], room = s->room[p];
-        if (!(rate < -t->still)) continue;
-        if (room <= t->zero && tied < 0) tied = p;
-        double urgency = rate / (room > t->zero ? room : t->zero);
-        if (urgency < least) {
-            least = urgency;
+        if (room <= t->zero) {
+            if (tied < 0 && rate < -t->still) tied = p;
+            room = t->zero;
+        }
+        if (rate < least * room && rate < -t->still) {
+            least = rate / room;
             pair = p;
         }
     }
@@ -608,6 +633,21 @@ static void volumes_of(const Small *s, const Trace *t, double *found) {
     }
 }
 
+/* How the volumes of all decisions, and what is earned besides, answer one of them on the support: k + 1 numbers. */
+static void slopes_of(Small *s, Py_ssize_t decision, double *slope) {
+    Py_ssize_t n = s->n, m = s->m, k = s->k;
+    const double *rho = s->rho + decision * n;
+    memset(slope, 0, (size_t)(k + 1) * sizeof(double));
+    set_rates(s, decision);
+    for (Py_ssize_t d = 0; s->by_load && d < k; d++) slope[d] = s->alpha[s->decided[d]] * s->d_congestion[s->decided[d]];
+    for (Py_ssize_t i = 0; !s->by_load && i < n; i++)
+        for (int32_t c = 0; c < s->providers[i]; c++) {
+            Py_ssize_t j = s->provider_of[i * m + c], pair = i * m + j;
+            double rate = s->d_level[i] - s->d_congestion[j] - (j == s->decided[decision] ? rho[i] : 0.0);
+            for (Py_ssize_t d = 0; d <= k; d++) slope[d] += s->volumes[d * n * m + pair] * s->width[pair] * rate;
+        }
+}
+
 typedef struct {
     char *bytes;
     size_t used, size;
@@ -628,31 +668,78 @@ static int pile(Pile *on, const void *what, size_t size) {
 
 enum { GAVE_UP = -1, ENDED = 0, MORE = 1, NO_MEMORY = 2 };
 
+/* Go to the next piece, to the end of which nothing moves: MORE and where it stops, or ENDED, or GAVE_UP. */
+static int next_piece(Small *s, Trace *t, double end, double *stop, int32_t count, Pile *moved) {
+    for (;;) {
+        if (t->ready) {
+            if (t->last) return ENDED;
+            int32_t where[3] = {count, (int32_t)(t->pair / s->m), (int32_t)(t->pair % s->m)};
+            advance(s, t, t->reached);
+            if (t->tied > MOST_TIED || !flip(s, t, t->pair)) return GAVE_UP;
+            if (moved && !pile(moved, where, sizeof where)) return NO_MEMORY;
+        }
+        double distance, begin = t->prices[t->decision];
+        t->pair = next_pair(s, t, &distance);
+        t->reached = begin + distance;
+        t->last = t->reached >= end * (1 - ROUNDING) || !s->users[t->column];
+        t->ready = 1;
+        *stop = t->last ? end : t->reached;
+        if (*stop > begin) return MORE;
+    }
+}
+
 /* Pieces from the support in `support`, at most so many, to `end`: of each its end and its volumes. */
 static int pieces(Small *s, Trace *t, double end, Py_ssize_t most, Pile *found, Pile *moved) {
-    Py_ssize_t numbers = 2 * s->k + 2;
-    double begin = t->prices[t->decision], *volumes = s->flow;
-    for (Py_ssize_t count = 0;;) {
-        double distance;
-        Py_ssize_t pair = next_pair(s, t, &distance);
-        double reached = begin + distance;
-        int last = reached >= end * (1 - ROUNDING) || !s->users[t->column];
-        double stop = last ? end : reached;
-        if (stop > begin) {
-            if (count == most) return MORE;
-            volumes_of(s, t, volumes);
-            if (!pile(found, &stop, sizeof stop) || !pile(found, volumes, (size_t)numbers * sizeof(double)))
-                return NO_MEMORY;
-            count++;
-        }
-        if (last) return ENDED;
-        advance(s, t, reached);
-        if (t->tied > MOST_TIED) return GAVE_UP;
-        int32_t where[3] = {(int32_t)count, (int32_t)(pair / s->m), (int32_t)(pair % s->m)};
-        if (!flip(s, t, pair)) return GAVE_UP;
-        if (!pile(moved, where, sizeof where)) return NO_MEMORY;
-        begin = t->prices[t->decision];
+    double stop, *volumes = s->flow;
+    for (Py_ssize_t count = 0;; count++) {
+        int ended = next_piece(s, t, end, &stop, (int32_t)count, moved);
+        if (ended != MORE || count == most) return ended;
+        volumes_of(s, t, volumes);
+        if (!pile(found, &stop, sizeof stop) || !pile(found, volumes, (size_t)(2 * s->k + 2) * sizeof(double)))
+            return NO_MEMORY;
     }
+}
+
+static double load_of(Small *s, Py_ssize_t provider) {
+    double load = 0.0;
+    settle_flows(s, s->flow);
+    for (Py_ssize_t i = 0; i < s->n; i++) load += s->flow[i * s->m + provider];
+    return load;
+}
+
+typedef struct {
+    double price, profit, pieces, end, traced, there, noise;
+} Best;
+
+/* The best price of a leader that decides one alone, from the unit cost to the cap; see `solvers/small_path.py`. */
+static int best_price(Small *s, double cost, double cap, Best *best) {
+    double price = cost, begin = cost, stop, volumes[4];
+    Trace t = trace_of(s, &price, 0);
+    set_offsets(s, &price);
+    guess(s);
+    s->factored = 0;
+    *best = (Best){.price = cost, .noise = newton(s)};
+    if (best->noise < 0.0 || !synchronise(s, &t)) return 0;
+    for (int ended;; begin = stop) {
+        if ((ended = next_piece(s, &t, cap, &stop, 0, NULL)) == GAVE_UP) return 0;
+        if (ended == ENDED) break;
+        volumes_of(s, &t, volumes);
+        double load = volumes[0], slope = volumes[1], length = stop - begin, rise = load + (begin - cost) * slope;
+        double step = slope < 0.0 ? -rise / (2 * slope) : rise > 0.0 ? length : 0.0;
+        step = step > length ? length : step > 0.0 ? step : 0.0;
+        double profit = (begin + step - cost) * (load + slope * step);
+        if (profit > best->profit * (1 + BETTER)) best->price = begin + step, best->profit = profit;
+        best->pieces += 1;
+        best->end = stop;
+        best->traced = load + slope * length > 0.0 ? load + slope * length : 0.0;
+        if ((cap - cost) * best->traced <= best->profit) break;
+    }
+    memcpy(s->after, s->support, (size_t)(s->n * s->m));
+    set_offsets(s, &best->end);
+    double noise = newton(s);
+    if (noise > best->noise) best->noise = noise;
+    best->there = load_of(s, t.column);
+    return noise >= 0.0;
 }
 
 /* Python's side: lengths are checked here, and nowhere else */
@@ -854,22 +941,17 @@ static PyObject *small_trace(PyObject *self, PyObject *const *args, Py_ssize_t c
     Held held[2] = {{.held = 0}};
     PyObject *answer = NULL;
     Pile found = {0}, moved = {0};
-    Trace t = {0};
     if (count != 5) return wrong_count("trace", 5);
-    t.decision = PyLong_AsSsize_t(args[2]);
+    Py_ssize_t decision = PyLong_AsSsize_t(args[2]);
     double end = PyFloat_AsDouble(args[3]);
     Py_ssize_t most = PyLong_AsSsize_t(args[4]);
     if (PyErr_Occurred()) return NULL;
-    if (t.decision < 0 || t.decision >= s->k) {
+    if (decision < 0 || decision >= s->k) {
         PyErr_SetString(PyExc_ValueError, "decision: out of range");
         return NULL;
     }
     if (!hold(args[0], held, 8 * s->k, 1, "decisions") || !hold(args[1], held + 1, pairs, 1, "support")) goto done;
-    t.prices = held[0].view.buf;
-    t.column = s->decided[t.decision];
-    for (Py_ssize_t i = 0; i < s->n; i++)
-        if (s->rho[t.decision * s->n + i] > t.still) t.still = s->rho[t.decision * s->n + i];
-    t.still *= ZERO_RATE;
+    Trace t = trace_of(s, held[0].view.buf, decision);
     int ended = GAVE_UP;
     if (begin(s, held[1].view.buf, s->support) && synchronise(s, &t)) ended = pieces(s, &t, end, most, &found, &moved);
     s->factored = 0;
@@ -887,8 +969,43 @@ done:
     return answer;
 }
 
+/* slopes(support, found) -> whether there are any: a row for each decision. */
+static PyObject *small_slopes(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    Small *s = (Small *)self;
+    Held held[2] = {{.held = 0}};
+    PyObject *answer = NULL;
+    if (count != 2) return wrong_count("slopes", 2);
+    if (!hold(args[0], held, s->n * s->m, 0, "support") || !hold(args[1], held + 1, 8 * s->k * (s->k + 1), 1, "found"))
+        goto done;
+    int found = begin(s, held[0].view.buf, s->after) && settle_on(s);
+    for (Py_ssize_t d = 0; found && d < s->k; d++) slopes_of(s, d, (double *)held[1].view.buf + d * (s->k + 1));
+    answer = PyBool_FromLong(found);
+done:
+    let_go(held, 2);
+    return answer;
+}
+
+/* best(unit cost, cap) -> price, profit, pieces, where it ended, load there as traced and as it is, noise; or None. */
+static PyObject *small_best(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    Small *s = (Small *)self;
+    Best b;
+    if (count != 2) return wrong_count("best", 2);
+    double cost = PyFloat_AsDouble(args[0]), cap = PyFloat_AsDouble(args[1]);
+    if (PyErr_Occurred()) return NULL;
+    if (s->k != 1 || !(cost < cap)) {
+        PyErr_SetString(PyExc_ValueError, "one decision, and a cap above the unit cost, are asked for");
+        return NULL;
+    }
+    int found = best_price(s, cost, cap, &b);
+    s->factored = 0;
+    if (!found) Py_RETURN_NONE;
+    return Py_BuildValue("ddddddd", b.price, b.profit, b.pieces, b.end, b.traced, b.there, b.noise);
+}
+
 static PyMethodDef methods[] = {
     {"equilibrium", (PyCFunction)(void (*)(void))small_equilibrium, METH_FASTCALL, NULL},
+    {"slopes", (PyCFunction)(void (*)(void))small_slopes, METH_FASTCALL, NULL},
+    {"best", (PyCFunction)(void (*)(void))small_best, METH_FASTCALL, NULL},
     {"trace", (PyCFunction)(void (*)(void))small_trace, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -22,6 +22,11 @@ def load_slopes(users: UserProblem, laplacian: Laplacian) -> Array:
 
 def earning_slopes(users: UserProblem, laplacian: Laplacian) -> tuple[Array, Array]:
     """Those of `load_slopes`, and of what the leader earns besides by each decision, shape (k,)."""
+    if users.kernel is not None:
+        k = len(users.decided)
+        small = np.empty((k, k + 1))
+        if users.kernel.slopes(np.ascontiguousarray(laplacian.support), small):
+            return small[:, :k].T, small[:, k]
     billed, tariff = billed_slopes(users, laplacian), users.tariff
     if tariff is None:
         return np.array([slope[list(users.decided)] for slope in billed]).T, np.zeros(len(billed))
