@@ -17,6 +17,7 @@ from prillm_or.solvers.ascent import Climb
 from prillm_or.solvers.branch import Branch
 from prillm_or.solvers.path import Path, Search
 from prillm_or.solvers.protocols import Ended
+from prillm_or.solvers.small_path import best_of_small, is_small
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium, solve_users
 from prillm_or.users.problem import user_problem
@@ -101,6 +102,12 @@ def uphill(market: Market, near: Equilibrium | None, now: Array, deadline: Deadl
 
 def _one_price(market: Market, near: Equilibrium | None, now: Array) -> BestResponse:
     users = user_problem(market)
+    if is_small(users) and (best := best_of_small(market, users)) is not None:
+        here = solve_users(users, now, near)
+        assert best.prices is not None
+        assert best.upper_bound is not None
+        profit = best.upper_bound
+        return BestResponse(best.prices, profit, profit_of(market, now, here.billed), profit, here)
     search = Search(market, users, () if near is None else [(float(now[0]), lambda: near)])
     search.climb()
     here = search.look(float(now[0]))

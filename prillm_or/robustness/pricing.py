@@ -214,12 +214,12 @@ def _certified(markets: Sequence[Market], decisions: Array) -> tuple[Array, Cert
     earned, worst = np.zeros((len(markets), len(decisions))), Certificate(0.0, 0.0)
     for place, market in enumerate(markets):
         users = user_problem(market)
-        found: Equilibrium | None = None
+        found: list[Equilibrium] = []
         for k, values in enumerate(decisions):
-            found = solve_users(users, values, found)
-            earned[place, k] = profit_of(market, values, found.billed)
-            seen = certified(market, values, found.flow)
-            worst = Certificate(max(worst.kkt_residual, seen.kkt_residual), max(worst.max_regret, seen.max_regret))
+            found.append(solve_users(users, values, found[-1] if found else None))
+            earned[place, k] = profit_of(market, values, found[-1].billed)
+        seen = certified(market, decisions, np.array([each.flow for each in found]))
+        worst = Certificate(max(worst.kkt_residual, seen.kkt_residual), max(worst.max_regret, seen.max_regret))
     return earned, worst
 
 

@@ -15,7 +15,7 @@ from prillm_or.solvers.monotone import HIDDEN, Monotone
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.users.problem import UserProblem
 
-_MOST_PAIRS = 2_000
+_MOST_PAIRS = 10_000
 
 
 def is_small(users: UserProblem) -> bool:

@@ -50,13 +50,16 @@ def relative_gap(upper_bound: float, profit: float) -> float:
 def certify(market: Market, decisions: ArrayLike, flow: Array) -> Certificate:
     """Check that `flow`, shape (n, m), is the users' equilibrium at the leader's decisions, shape (k,).
 
-    Both figures are 0 at the exact equilibrium and free of units. Cost: n m log m, in blocks of bounded memory.
+    Both figures are 0 at the exact equilibrium and free of units. Flows at several decisions, shapes (D, n, m) and
+    (D, k), are checked at once: the worst of each figure. Cost: n m log m for each, in blocks of bounded memory.
     """
-    prices = all_prices(market, decisions)
-    load = flow.sum(axis=0)
-    rows = max(1, _BLOCK // market.m)
+    flows = flow.reshape(-1, *flow.shape[-2:])
+    each = np.reshape(decisions, (len(flows), -1))
+    prices = np.array([all_prices(market, values) for values in each])
+    load = flows.sum(axis=1)
+    rows = max(1, _BLOCK // (market.m * len(flows)))
     blocks = [slice(first, first + rows) for first in range(0, market.n, rows)]
-    checked = [_certify_users(market, block, prices, load, flow[block]) for block in blocks]
+    checked = [_certify_users(market, block, prices, load, flows[:, block]) for block in blocks]
     return Certificate(_worst(*(c.kkt_residual for c in checked)), _worst(*(c.max_regret for c in checked)))
 
 
@@ -71,7 +74,7 @@ def is_certified(certificate: Certificate) -> bool:
 
 
 def certified(market: Market, decisions: ArrayLike, flow: Array) -> Certificate:
-    """The certificate of flows that have to be the users' equilibrium; see `certify`.
+    """The certificate of flows that have to be the users' equilibrium, at one or several decisions; see `certify`.
 
     Raises
     ------
@@ -88,7 +91,7 @@ def certified(market: Market, decisions: ArrayLike, flow: Array) -> Certificate:
 
 
 def _certify_users(market: Market, block: slice, prices: Array, load: Array, flow: Array) -> Certificate:
-    spent = prices if prices.ndim == 1 else market.mix[block] @ prices.T
+    spent = prices[:, None] if prices.ndim == 2 else market.mix[block] @ prices.transpose(0, 2, 1)
     worth = market.worth if market.worth.ndim == 1 else market.worth[block]
     cost = market.price_weight[block, None] * spent + market.delay_weight[block, None] * market.delay[block] - worth
     slope = market.congestion_weight[block, None] / market.capacity
@@ -96,26 +99,28 @@ def _certify_users(market: Market, block: slice, prices: Array, load: Array, flo
     demand, count = market.demand[block], market.count[block, None]
     own, halved = slope / count, taste / demand[:, None]
     steepness = 2 * own + halved
-    own = own + halved
-    marginal = cost + slope * load + own * flow
-    size, congestion = np.abs(cost), slope * load
-    money = size.max(axis=1) + congestion.max(axis=1) + taste.max(axis=1)
-    excess = marginal - marginal.min(axis=1, keepdims=True)
+    congestion = slope * load[:, None]
+    marginal = cost + congestion + (own + halved) * flow
+    size = np.abs(cost)
+    money = size.max(axis=2) + congestion.max(axis=2) + taste.max(axis=1)
+    excess = marginal - marginal.min(axis=2, keepdims=True)
     residual = _worst(
-        (np.abs(flow.sum(axis=1) - demand) / demand).max().item(),
-        (-flow.min(axis=1) / demand).max().item(),
-        ((flow * excess).sum(axis=1) / (demand * money)).max().item(),
+        (np.abs(flow.sum(axis=2) - demand) / demand).max().item(),
+        (-flow.min(axis=2) / demand).max().item(),
+        ((flow * excess).sum(axis=2) / (demand * money)).max().item(),
     )
-    first = cost + slope * (load - flow / count)
-    first -= first.min(axis=1, keepdims=True)  # both flows sum to the demand: a common cost saves nothing
+    first = cost + slope * (load[:, None] - flow / count)
+    first -= first.min(axis=2, keepdims=True)  # both flows sum to the demand: a common cost saves nothing
     reply = _best_reply(first, steepness, demand)
-    saving = ((flow - reply) * (first + steepness / 2 * (flow + reply))).sum(axis=1)
-    regret = saving / (flow * (size + congestion + taste)).sum(axis=1)
+    saving = ((flow - reply) * (first + steepness / 2 * (flow + reply))).sum(axis=2)
+    regret = saving / (flow * (size + congestion + taste)).sum(axis=2)
     return Certificate(residual, _worst(0.0, regret.max().item()))
 
 
 def _best_reply(first: Array, slope: Array, demand: Array) -> Array:
-    """Fill each row's providers, marginal cost `first` + `slope` h, up to a common marginal cost; shape (rows, m)."""
+    """Fill providers, marginal cost `first` + `slope` h, up to a common marginal cost; shapes (D, rows, m)."""
+    shape = first.shape
+    first, slope, demand = first.reshape(-1, shape[2]), *(np.concatenate([of] * shape[0]) for of in (slope, demand))
     order, rows = first.argsort(axis=1), np.arange(len(first))[:, None]
     start, width = first[rows, order], (1 / slope)[rows, order]
     level = (demand[:, None] + (width * start).cumsum(axis=1)) / width.cumsum(axis=1)
@@ -123,4 +128,4 @@ def _best_reply(first: Array, slope: Array, demand: Array) -> Array:
     water = level[rows[:, 0], last]
     reply: Array = np.maximum(0.0, (water[:, None] - first) / slope)
     reply *= (demand / reply.sum(axis=1))[:, None]
-    return reply
+    return reply.reshape(shape)
