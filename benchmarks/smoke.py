@@ -1,7 +1,8 @@
 """A few ratios of times, against those kept in `ratios.json`: that nothing has become twice as slow as its neighbours.
 
 `python -m benchmarks smoke` ends with 1 where a ratio is more than twice its reference, in both of two measurements;
-`python -m benchmarks --references` writes the references anew, for when a change is meant. Only what every
+`python -m benchmarks --references` writes the references anew, for when a change is meant, those of the kernel or of
+numpy, as it is in use or not. Only what every
 installation has takes part. Processor time of actions that take turns; medians.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as File
 from statistics import median
+from typing import Any
 
 from benchmarks.clock import medians
 from benchmarks.environment import environment
@@ -25,6 +27,7 @@ from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.path import Path
 from prillm_or.solving.pricer import Pricer
 from prillm_or.solving.run import solve
+from prillm_or.users import kernel
 from prillm_or.users.certificate import certify
 from prillm_or.users.equilibrium import solve_users
 from prillm_or.users.problem import UserProblem, user_problem
@@ -60,7 +63,7 @@ class Row:
 
 def measure(quick: bool) -> Iterator[Table]:
     """Ratios beside their references, then the targets; measured again where one is missed."""
-    references = json.loads(REFERENCES.read_text(encoding="utf-8"))["ratios"]
+    references = kept()[computing()]["ratios"]
     measured = measure_ratios()
     if regressed(measured, references):
         again = measure_ratios()
@@ -69,6 +72,17 @@ def measure(quick: bool) -> Iterator[Table]:
     yield Table("smoke", rows, "20x20 where not said otherwise")
     missed = len(regressed(measured, references))
     yield target_table([Target(f"ratios more than {WORSE:g} times the reference", missed, 0, at_least=False)])
+
+
+def computing() -> str:
+    """What computes small markets here: times of numpy are others than those of the kernel."""
+    return "kernel" if kernel.in_use() else "numpy"
+
+
+def kept() -> dict[str, Any]:
+    """The references by what computes small markets, each with its environment."""
+    found: dict[str, Any] = json.loads(REFERENCES.read_text(encoding="utf-8"))
+    return found
 
 
 def _beside(ratio: float, reference: float | None) -> tuple[float | None, float | None]:
@@ -81,10 +95,10 @@ def regressed(measured: Mapping[str, float], references: Mapping[str, float], wo
 
 
 def write_references() -> None:
-    """Measure the ratios several times and keep the medians as references."""
+    """Measure the ratios several times and keep the medians as references of what computes here."""
     runs = [measure_ratios() for _ in range(_REFERENCE_RUNS)]
     ratios = {name: float(f"{median(run[name] for run in runs):.3g}") for name in RATIOS}
-    text = json.dumps({"environment": environment(), "ratios": ratios}, indent=1)
+    text = json.dumps(kept() | {computing(): {"environment": environment(), "ratios": ratios}}, indent=1)
     REFERENCES.write_text(text + "\n", encoding="utf-8")
 
 

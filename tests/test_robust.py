@@ -16,7 +16,7 @@ from prillm_or.curves.profit_curve import ProfitCurve, curve
 from prillm_or.errors import CombinationError, ConvergenceError
 from prillm_or.market.market import Market
 from prillm_or.robustness import pricing as robust_module
-from prillm_or.robustness.best import best_mean, best_worst, top_of_lowest
+from prillm_or.robustness.best import best_mean, best_worst, survey, top_of_lowest
 from prillm_or.robustness.parabolas import Parabolas, breakpoints, profits
 from prillm_or.robustness.prices import RobustPrices
 from prillm_or.robustness.pricing import robust
@@ -226,10 +226,11 @@ def test_many_draws_of_a_larger_market() -> None:
     curves = [curve(draw) for draw in draws]
     prices = np.linspace(0.0, cap_of(market), GRID)
     earned = profits(curves, prices)
-    price, mean = best_mean(curves, cap_of(market))
+    seen = survey(curves, cap_of(market))
+    price, mean = best_mean(curves, seen)
     assert 0 <= mean / earned.mean(axis=0).max() - 1 < 1e-6
     assert profits(curves, np.array([price])).mean() == pytest.approx(mean, rel=1e-12)
-    price, worst = best_worst(curves, cap_of(market))
+    price, worst = best_worst(curves, seen)
     assert 0 <= worst / earned.min(axis=0).max() - 1 < 1e-5
     assert profits(curves, np.array([price])).min() == pytest.approx(worst, rel=1e-12)
 

@@ -20,7 +20,7 @@ def vertex(first: _Number, second: _Number) -> _Number:
 
 
 def tops(first: Array, second: Array, length: Array) -> Array:
-    """Where from 0 to `length` parabolas of second <= 0 are highest; of equal places the least."""
+    """Where from 0 to `length` parabolas are highest; of equal places the least."""
     bent = second < 0
-    end = np.where(first > 0, length, 0.0)
+    end = np.where(first + second * length > 0, length, 0.0)
     return np.where(bent, np.clip(vertex(first, np.where(bent, second, -1.0)), 0.0, length), end)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prillm_or.curves.parabola import tops
 from prillm_or.curves.trace import SAME, Piece, best_on_piece, trace
 from prillm_or.errors import ArgumentError, CombinationError, ConvergenceError, argument, check_number, need_packages
 from prillm_or.files.markets import AnyMarket, as_market
@@ -164,8 +165,12 @@ class ProfitCurve(Answer):
     @cached_property
     def best(self) -> BestPrice:
         """The best of all prices that were traced."""
-        points = (best_on_piece(piece, self.decision, self._margins, self.unit_cost) for piece in self.pieces)
-        return BestPrice(*max(points, key=lambda point: point[1]))
+        value, first, second = self._parabolas
+        length = np.array([piece.end for piece in self.pieces]) - self.starts
+        step = tops(first, second, length)
+        profit = value + step * (first + second * step)
+        place = int(profit.argmax())
+        return BestPrice(*best_on_piece(self.pieces[place], self.decision, self._margins, self.unit_cost))
 
     @cached_property
     def local_maxima(self) -> tuple[LocalMaximum, ...]:

@@ -16,6 +16,8 @@ _KINDS: dict[type, str] = {str: "text"}
 
 def checked_ids(name: str, given: Any, problems: list[str]) -> tuple[str, ...]:
     """Ids as a tuple; a text alone would become one of letters."""
+    if type(given) is tuple and set(map(type, given)) <= {str}:
+        return given
     if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
         problems.append(f"{name}: expected a sequence of texts, got {given!r}")
         return ()

@@ -348,6 +348,8 @@ _LEFT_OUT = np.empty(0)
 
 def _positions(leader: Any, provider_ids: Sequence[str], problems: list[str]) -> tuple[int, ...]:
     """Positions of the leader's providers, which may be given by id."""
+    if type(leader) is tuple and set(map(type, leader)) == {int}:
+        return leader
     given = leader if isinstance(leader, Iterable) and not isinstance(leader, (str, Mapping)) else (leader,)
     positions = []
     for each in given:

@@ -106,7 +106,8 @@ def _has_good_values(market: Market) -> bool:
     """Whether all numbers are as they should be, prices that are absent apart: a quick look, most often enough."""
     positive = np.concatenate([getattr(market, name) for name in _POSITIVE])
     rest = np.concatenate([getattr(market, name).ravel() for name in _NON_NEGATIVE if name != "delay"])
-    extremes = [(values.min(), values.max()) for values in (positive, rest, market.delay, market.value)]
+    every = (positive, rest, market.delay, market.value)
+    extremes = [(np.minimum.reduce(each, axis=None), np.maximum.reduce(each, axis=None)) for each in every]
     (low, _), (least, _), (shortest, _), (worst, _) = extremes
     signs = low > 0 and least >= 0 and shortest >= 0 and worst > -np.inf
     return bool(signs and all(high < np.inf for _, high in extremes) and not market.user_values.size)
@@ -153,6 +154,8 @@ def _may_be_absent(market: Market) -> NDArray[np.bool_]:
 
 def _faulty_crowds(market: Market) -> list[str]:
     """Counts that are no whole numbers >= 1."""
+    if (market.count == 1).all():
+        return []
     odd = np.flatnonzero(~((market.count >= 1) & (market.count == np.round(market.count)) & (market.count < np.inf)))
     return [f"count[{market.user_ids[i]}]: expected a whole number >= 1, got {market.count[i]}" for i in odd[:MOST]]
 

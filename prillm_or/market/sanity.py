@@ -64,6 +64,8 @@ def _middle(values: Array) -> float:
 def _delays(market: Market, price: float) -> Iterator[Caveat]:
     spread = market.delay.max(axis=1) - market.delay.min(axis=1)
     costs = spread * market.delay_weight / market.price_weight
+    if costs.max() <= _DELAYS * price:
+        return
     order = np.argsort(costs)
     middle = np.searchsorted(market.demand[order].cumsum(), market.demand.sum() / 2)
     times = float(costs[order][min(middle, market.n - 1)]) / price

@@ -15,6 +15,7 @@ another. Three things spare us from looking everywhere:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -27,10 +28,38 @@ _SAME = 1e-13
 """Profits that differ by less, relative, are equal; of equals the cheapest price counts."""
 
 
-def best_mean(curves: Sequence[ProfitCurve], cap: float) -> tuple[float, float]:
-    """Price from 0 to the cap with the highest mean profit, and that mean."""
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What N curves earn on stretches of the breakpoints of their union.
+
+    Parameters
+    ----------
+    points
+        The breakpoints, ascending, and the cap.
+    edges
+        Shape (E,): where stretches begin and end, some of the points.
+    at, most
+        Shapes (N, E) and (N, E - 1): profits there, and the most on each stretch.
+    """
+
+    points: Array
+    edges: Array
+    at: Array
+    most: Array
+
+
+def survey(curves: Sequence[ProfitCurve], cap: float) -> Survey:
+    """Look along curves from 0 to the cap."""
+    points = breakpoints(curves, cap)
+    edges = points[np.unique(np.append(np.arange(0, len(points), 1 + int(np.sqrt(len(points)))), len(points) - 1))]
+    at, most = (np.array(amounts) for amounts in zip(*(along(one, edges) for one in curves), strict=True))
+    return Survey(points, edges, at, most)
+
+
+def best_mean(curves: Sequence[ProfitCurve], seen: Survey) -> tuple[float, float]:
+    """Price from 0 to the cap with the highest mean profit, and that mean; `seen` is the survey of the curves."""
     prices, profits = [], []
-    for points in candidates(curves, cap, _mean):
+    for points in candidates(seen, _mean):
         block = parabolas(curves, points[:-1], np.diff(points))
         mean = Parabolas(block.start, block.length, *(map(_row, map(_mean, (block.value, block.first, block.second)))))
         for h in (np.zeros_like(block.length), mean.tops()[0], block.length):
@@ -39,13 +68,13 @@ def best_mean(curves: Sequence[ProfitCurve], cap: float) -> tuple[float, float]:
     return _cheapest_best(np.concatenate(prices), np.concatenate(profits))
 
 
-def best_worst(curves: Sequence[ProfitCurve], cap: float, less: Array | None = None) -> tuple[float, float]:
+def best_worst(curves: Sequence[ProfitCurve], seen: Survey, less: Array | None = None) -> tuple[float, float]:
     """Price from 0 to the cap with the highest smallest profit, and that profit.
 
     With `less`, shape (N,), it is the highest smallest amount by which profits exceed that.
     """
     bounds, starts, lengths, prices, profits = [], [], [], [], []
-    for points in candidates(curves, cap, lambda amounts: _least(amounts, less)):
+    for points in candidates(seen, lambda amounts: _least(amounts, less)):
         block = parabolas(curves, points[:-1], np.diff(points), less)
         bounds.append(_least(block.at(block.tops())))
         starts.append(block.start)
@@ -64,7 +93,7 @@ def best_worst(curves: Sequence[ProfitCurve], cap: float, less: Array | None = N
     return price, profit
 
 
-def candidates(curves: Sequence[ProfitCurve], cap: float, over: Callable[[Array], Array]) -> Iterator[Array]:
+def candidates(seen: Survey, over: Callable[[Array], Array]) -> Iterator[Array]:
     """Stretches that may hold the highest, and of equals the cheapest, of what `over` makes of N profits.
 
     Parameters
@@ -77,9 +106,7 @@ def candidates(curves: Sequence[ProfitCurve], cap: float, over: Callable[[Array]
     Array
         The breakpoints of the union on a stretch, its ends among them, from cheap to dear.
     """
-    points = breakpoints(curves, cap)
-    edges = points[np.unique(np.append(np.arange(0, len(points), 1 + int(np.sqrt(len(points)))), len(points) - 1))]
-    at, most = (over(np.array(amounts)) for amounts in zip(*(along(one, edges) for one in curves), strict=True))
+    points, edges, at, most = seen.points, seen.edges, over(seen.at), over(seen.most)
     price, highest = _cheapest_best(edges, at)
     same = _SAME * abs(highest)
     for k in np.flatnonzero((most > highest + same) | ((most >= highest - same) & (edges[:-1] < price))):

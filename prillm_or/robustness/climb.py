@@ -18,7 +18,7 @@ import numpy as np
 
 from prillm_or.curves.profit_curve import curve_between
 from prillm_or.market.market import Array, Market
-from prillm_or.robustness.best import best_mean, best_worst, is_better
+from prillm_or.robustness.best import best_mean, best_worst, is_better, survey
 from prillm_or.solvers.incumbent import Incumbent, newton_step
 from prillm_or.users.certificate import profit_of
 from prillm_or.users.equilibrium import Equilibrium
@@ -65,7 +65,8 @@ class Climb:
         decisions = decisions.copy()
         for which, cap in enumerate(self._cap.tolist()):
             curves = [curve_between(market, which, 0.0, cap, held=decisions) for market in self._markets]
-            best, _ = best_mean(curves, cap) if self._less is None else best_worst(curves, cap, self._less)
+            seen = survey(curves, cap)
+            best, _ = best_mean(curves, seen) if self._less is None else best_worst(curves, seen, self._less)
             moved = decisions.copy()
             moved[which] = best
             if is_better(self.height(moved), self.height(decisions)):

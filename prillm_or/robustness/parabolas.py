@@ -45,8 +45,7 @@ class Parabolas:
 
     def tops(self) -> Array:
         """Where each is highest, shape (N, B); the cheapest such place."""
-        end = np.where(self.first + self.second * self.length > 0, self.length, 0.0)
-        return np.where(self.second > 0, end, tops(self.first, self.second, self.length))
+        return tops(self.first, self.second, self.length)
 
 
 def breakpoints(curves: Sequence[ProfitCurve], cap: float) -> Array:

@@ -16,7 +16,7 @@ from prillm_or.limits import Limits
 from prillm_or.market.decisions import in_words
 from prillm_or.market.market import Array, Market
 from prillm_or.result import Certificate
-from prillm_or.robustness.best import best_mean, best_worst, is_better
+from prillm_or.robustness.best import best_mean, best_worst, is_better, survey
 from prillm_or.robustness.parabolas import breakpoints, profits
 from prillm_or.robustness.prices import RobustPrice, RobustPrices
 from prillm_or.solvers.protocols import Ended
@@ -148,10 +148,11 @@ def _of_one(draws: Sequence[Market]) -> _Found:
         _log.info("draw %d of %d: %d pieces", number, len(draws), len(curves[-1].pieces))
     cap, best = float(draws[0].price_cap[0]), np.array([[one.best.price] for one in curves])
     most = np.array([one.best.profit for one in curves])
-    mean_price, _ = best_mean(curves, cap)
+    seen = survey(curves, cap)
+    mean_price, _ = best_mean(curves, seen)
     prices, at_mean = [mean_price], profits(curves, np.array([mean_price]))[:, 0]
     for less in (np.zeros(len(draws)), most - most.max()):  # a regret is the largest of the best profits less the rest
-        price, least = best_worst(curves, cap, less)
+        price, least = best_worst(curves, seen, less)
         prices.append(price if is_better(least, float((at_mean - less).min())) else mean_price)
     decisions = np.array(prices)
     pieces = len(breakpoints(curves, cap)) - 1

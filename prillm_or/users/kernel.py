@@ -35,17 +35,18 @@ def state() -> str:
     """Whether the kernel is in use, in a word or two for `show_versions`."""
     if not BUILT:
         return "not built: numpy"
-    return f"in use up to {MOST_PAIRS} pairs" if _in_use() else f"switched off by {SWITCH}: numpy"
+    return f"in use up to {MOST_PAIRS} pairs" if in_use() else f"switched off by {SWITCH}: numpy"
 
 
-def _in_use() -> bool:
+def in_use() -> bool:
+    """Whether there is a kernel, and it is not switched off."""
     return BUILT and os.environ.get(SWITCH, "") != "0"
 
 
 def kernel_of(users: UserProblem, ample: int | None) -> Small | None:
     """A copy of users for the kernel; None where it is not in use, or they are too many for it."""
     n, m = users.base.shape
-    if n * m > MOST_PAIRS or not _in_use():
+    if n * m > MOST_PAIRS or not in_use():
         return None
     k = len(users.decided)
     return _kernel.Small(
