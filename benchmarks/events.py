@@ -79,7 +79,7 @@ def measure(quick: bool, tables: Path) -> Iterator[Table]:
     if quick:
         sizes = Counter({one.name: one.m for one in observed})
         observed = [one for one in observed if sizes[one.name] <= 6]
-    found = backtest(observed, shrinkage=0.0, half_life=_HALF_LIFE, jobs=os.cpu_count() or 1)
+    found = backtest(observed, shrinkage=0.0, capacity_of_load=True, half_life=_HALF_LIFE, jobs=os.cpu_count() or 1)
     parts = [("all", found), ("by the hour", _part(found, hours=True)), ("at midnights", _part(found, hours=False))]
     yield Table("events", [row for name, part in parts for row in _rows(name, part)], found.verdict)
     yield Table("own-price elasticities", [_elasticities(name, part) for name, part in parts], found.response)

@@ -22,7 +22,7 @@ from helpers.calibration import (
 )
 from prillm_or.calibration.anchor import Anchor, Response, response
 from prillm_or.calibration.fit import fit_days
-from prillm_or.calibration.judged_fit import Options, fit_and_judge
+from prillm_or.calibration.judged_fit import Earlier, Options, fit_and_judge
 from prillm_or.calibration.misfit import Misfit
 from prillm_or.calibration.observations import Leader
 from prillm_or.calibration.specification import Specification
@@ -112,3 +112,29 @@ def test_free_providers_have_no_elasticity_to_know() -> None:
     )
     with pytest.raises(ObservationsError, match="p1: free on all days"):
         fit_and_judge(free, Options(elasticity=(-1.1, 0.3)))
+
+
+def test_misses_that_last_count_as_fewer() -> None:
+    # Shares of .5 at equal prices and capacities, missed by -d and d: ten times each in turn, or ten in a row.
+    days = hand_days([[1.0, 1.0]] * 20, [[[0.5, 0.5]]] * 20)
+    for signs, rho in (([-1.0, 1.0] * 10, 0.0), ([-1.0] * 10 + [1.0] * 10, 17 / 19)):
+        off = 0.1 * np.array(signs)[:, None, None] * np.array([1.0, -1.0])
+        fit = fit_days(replace(days, flow=days.flow + off), parameters(days, Specification()))
+        # Of 40 cells a value and a weight are fitted; of 19 pairs in a row 18 agree and one does not.
+        alone = fit.missed / (40 - fit.parameters.size)
+        assert fit.noise == pytest.approx(alone * (1 + rho) / (1 - rho), rel=1e-6)
+
+
+def test_from_a_fit_without_any_response_one_that_is_known_is_found() -> None:
+    # Shares that rise with their prices: no response at all fits best, and a search from there ends elsewhere.
+    rng = np.random.default_rng(3)
+    price, capacity = rng.uniform(1.0, 2.0, (8, 5)), rng.uniform(1.0, 9.0, (8, 5))
+    share = capacity * price**0.3 * np.exp(0.3 * rng.standard_normal((8, 5)))
+    flow = share / share.sum(axis=1, keepdims=True)
+    seen = observations_of(flow[:, None], price=price, capacity=capacity, leader=Leader(("p1",), (9.0,)))
+    alone = fit_and_judge(seen, Options(shrinkage=0.0)).fit
+    assert response(alone.preferences, alone.days, (0,)) > -1e-3
+    earlier = Earlier(alone.preferences, 0.0)
+    known = fit_and_judge(seen, Options(shrinkage=0.0, elasticity=(-1.0, 0.05)), earlier=earlier).fit
+    everywhere = fit_days(known.days, known.parameters, 0.0, known.weight, anchor=known.anchor)
+    assert known.misfit == pytest.approx(everywhere.misfit, rel=1e-6)

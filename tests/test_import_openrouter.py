@@ -209,8 +209,8 @@ def test_prices_that_changed_by_the_hour_as_by_hand(tmp_path: Path) -> None:
     # Shares of the requests times the 1000e9 tokens of the day.
     np.testing.assert_allclose(seen.flow[:, 0], [[750, 250], [500, 500], [1000, 0], [250, 750]])
     np.testing.assert_allclose(seen.price, np.array([[2, 2], [2, 1], [2, np.nan], [2, 1]]))
-    # Mean share over earlier times (b: .75, .625, .75; a: .25, .375), at first its own, / first price 2.
-    np.testing.assert_allclose(seen.capacity, np.array([[375, 125], [375, 125], [312.5, np.nan], [375, 187.5]]))
+    # Flows over the first price, 2.
+    np.testing.assert_allclose(seen.capacity, np.array([[375, 125], [250, 250], [500, np.nan], [125, 375]]))
     np.testing.assert_allclose(seen.delay[0, 0], [500, 500])
     assert events_of(seen) == []  # one hour and two are too few
 

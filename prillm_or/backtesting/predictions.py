@@ -17,13 +17,14 @@ from itertools import groupby
 import numpy as np
 
 from prillm_or.backtesting.events import Event, listed_prices, share_of
+from prillm_or.calibration.anchor import response
 from prillm_or.calibration.baselines import baseline_flows
 from prillm_or.calibration.calibration import OURS
 from prillm_or.calibration.days import days_of
-from prillm_or.calibration.elasticities import own_price_elasticities
 from prillm_or.calibration.fit import Fit
-from prillm_or.calibration.judged_fit import Earlier, Options, fit_and_judge
+from prillm_or.calibration.judged_fit import Earlier, Options, fit_and_judge, priced
 from prillm_or.calibration.observations import Leader, Observations, select, without_absent
+from prillm_or.calibration.preferences import predicted_flows
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Prediction:
     changes
         Of the log share, by method; without `POWER` where no elasticity is known.
     elasticity
-        The provider's own-price elasticity by the fit, at the times before; NaN where the fit sends nobody there.
+        Own-price elasticity by which `OURS` answers the price.
     """
 
     event: Event
@@ -96,17 +97,26 @@ def _predicted(
     found = []
     for event in events:
         j, after = seen.provider_ids.index(event.provider), [seen.days.index(one) for one in event.after]
-        before = days_of(select(seen, days=event.before))
-        elasticity = float(own_price_elasticities(fit.preferences, before)[j])
+        answer = _response(fit, seen, event, work.elasticity)
         shares = {name: share_of(flow, j, after) for name, flow in flows.items()}
-        # A fit that sends nobody there says nothing of the response: then what is known elsewhere holds.
-        answer = (work.elasticity or 0.0) if np.isnan(elasticity) else elasticity
         shares[OURS] = _moved(seen, fit, j, event, answer)
         changes = {name: event.change_to(share) for name, share in shares.items()}
         powers = {NO_CHANGE: 0.0, SQUARE: -2.0, POWER: work.elasticity}
         changes |= {name: power * event.step for name, power in powers.items() if power is not None}
-        found.append(Prediction(event, changes, elasticity))
+        found.append(Prediction(event, changes, answer))
     return found, Earlier(fit.preferences, fit.shrinkage)
+
+
+def _response(fit: Fit, seen: Observations, event: Event, known: float | None) -> float:
+    """Own-price elasticity, by the fit at the times before, of all together whose prices moved that day.
+
+    One of these alone, where the fit sends it next to nobody, would answer a price out of all proportion. A fit that
+    sends nobody to any says nothing of the response: then what is known elsewhere holds.
+    """
+    before, moved = days_of(select(seen, days=event.before)), priced(seen)
+    if not predicted_flows(fit.preferences, before)[:, :, moved].any():
+        return known or 0.0
+    return response(fit.preferences, before, moved)
 
 
 def _moved(seen: Observations, fit: Fit, j: int, event: Event, elasticity: float) -> float:
@@ -119,17 +129,10 @@ def _moved(seen: Observations, fit: Fit, j: int, event: Event, elasticity: float
 
 
 def _known(observations: Observations, day: str, events: Sequence[Event]) -> Observations:
-    """All times before `day`, and those after the events. Who moved a price leads: an elasticity known is theirs.
-
-    Capacities are those of `day` from then on: a table may have made them of loads seen until then.
-    """
+    """All times before `day`, and those after the events. Who moved a price leads: an elasticity known is theirs."""
     until = observations.days.index(day)
     later = {day for event in events for day in event.after}
     days = [*observations.days[:until], *(day for day in observations.days[until:] if day in later)]
     moved = tuple(dict.fromkeys(event.provider for event in events))
     caps = tuple(max(event.old_price, event.new_price) for event in events for _ in observations.components or "1")
-    kept = without_absent(replace(select(observations, days=days), leader=Leader(moved, caps)))
-    capacity = kept.capacity.copy()
-    first = capacity[until]
-    capacity[until:] = np.where(kept.offered[until:] & ~np.isnan(first), first, capacity[until:])
-    return replace(kept, capacity=capacity)
+    return without_absent(replace(select(observations, days=days), leader=Leader(moved, caps)))

@@ -15,10 +15,11 @@ To a misfit (`misfit.py`) an anchor at E_0 with the standard error SE adds
 
 **Unit.** Were the flows seen independent with one variance sigma^2, the misfit times V / sigma^2 would be twice the
 negative logarithm of their likelihood, to which an observation of E adds ((E - E_0) / SE)^2. So noise = sigma^2 / V,
-and sigma^2 is estimated by the fit without the anchor: noise = (1 - R^2) / (cells seen - common parameters). Where the
-flows are exact the noise is 0, and an anchor says nothing; where they leave the elasticity open it decides. Flows of
-one market are not independent, so that beside an anchor they count for more than they should, if for anything. With a
-noise of 1 and a small SE the elasticity is held.
+and sigma^2 is estimated by the fit without the anchor: noise = (1 - R^2) / (cells seen - common parameters). Misses of
+one cell last from a time to the next, so that many times say less than they would, were they independent. With the
+correlation rho of a miss with the next, their mean has (1 + rho) / (1 - rho) times the variance, and so much larger is
+the noise. Where the flows are exact it is 0, and an anchor says nothing; where they leave the elasticity open it
+decides. With a noise of 1 and a small SE the elasticity is held.
 
 Derivatives are exact where no step of a price ends at a kink: for each perturbed market one adjoint solve of
 `users/differentiable.py`, times the derivatives of its offsets. Cost: 2 k + 1 times the equilibria of the days, for k

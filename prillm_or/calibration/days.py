@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MOST_TURNS = 2_000
 _SETTLED = 1e-12
 _LEAST = 1e-12
+_LITTLE = 1e-9
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -136,6 +137,12 @@ def _with_expected_loads(days: Days, load: Array) -> Days:
 def independent_flows(days: Days) -> Array:
     """Demand x market share, shape (T, n, m), as far as the cells seen tell: no model of choice at all."""
     return np.asarray(days.demand[:, :, None] * days.market_share[:, None])
+
+
+def mean_price(days: Days) -> Array:
+    """What a volume unit cost at each provider, shape (m,): the mean over all flows, or over offers without any."""
+    paid, flow = np.broadcast_to(days.paid, days.flow.shape), days.completed_flow() + _LITTLE * days.offered[:, None]
+    return np.asarray((paid * flow).sum(axis=(0, 1)) / np.maximum(flow.sum(axis=(0, 1)), _LITTLE))
 
 
 def market_shares(days: Days) -> Array:

@@ -26,7 +26,7 @@ from prillm_or.calibration.misfit import OWN, Misfit
 from prillm_or.calibration.parameters import Parameters, parameters_of
 from prillm_or.calibration.preferences import Preferences
 from prillm_or.calibration.specification import DISPERSIONS
-from prillm_or.market.market import Array
+from prillm_or.market.market import Array, Mask
 
 _log = logging.getLogger(__name__)
 
@@ -73,11 +73,7 @@ class Fit:
     @property
     def misses(self) -> Array:
         """Shape (T, n): what each user's day adds to 1 - R^2 of the flows seen, the misfit without all that shrinks."""
-        train = self.days.train
-        residuals = Misfit(self.parameters, self.days, self.weight, 0.0, self.theta, 0.0).residuals(self.theta)
-        by_cell = np.zeros(train.shape)
-        by_cell[train] = residuals[: int(train.sum())] ** 2
-        return np.asarray(by_cell.sum(axis=2))
+        return np.asarray((self._missed_cells**2).sum(axis=2))
 
     @property
     def missed(self) -> float:
@@ -88,7 +84,30 @@ class Fit:
     def noise(self) -> float:
         """Variance of the noise of a flow seen in units of the misfit, as `anchor.py` estimates it."""
         common = self.parameters.size - len(self.parameters.shrunk)
-        return self.missed / max(int(self.days.train.sum()) - common, 1)
+        return self.missed / max(int(self.days.train.sum()) - common, 1) * _lasting(self._missed_cells, self.days.train)
+
+    @property
+    def _missed_cells(self) -> Array:
+        """Shape (T, n, m): residuals of the cells seen, of which the squares sum to 1 - R^2; 0 elsewhere."""
+        train = self.days.train
+        residuals = Misfit(self.parameters, self.days, self.weight, 0.0, self.theta, 0.0).residuals(self.theta)
+        by_cell = np.zeros(train.shape)
+        by_cell[train] = residuals[: int(train.sum())]
+        return by_cell
+
+
+def _lasting(missed: Array, train: Mask) -> float:
+    """How many times in a row say what one would, were they independent: (1 + rho) / (1 - rho), at most all of them.
+
+    rho, from 0 to 1, is the correlation of a cell's miss with that of the time after it, over all cells seen at both.
+    """
+    both = train[1:] & train[:-1]
+    before, after = missed[:-1][both], missed[1:][both]
+    size = float(np.sqrt((before @ before) * (after @ after)))
+    if size == 0.0:
+        return 1.0
+    rho, times = max(float(before @ after) / size, 0.0), len(train)
+    return min((1.0 + rho) / max(1.0 - rho, 2.0 / (times + 1)), float(times))
 
 
 class CutShortError(KeyboardInterrupt):

@@ -30,7 +30,7 @@ from scipy.special import ndtri
 
 from prillm_or.calibration.anchor import Anchor, response
 from prillm_or.calibration.bootstrap import DAYS_ENOUGH, LEVEL
-from prillm_or.calibration.days import Days
+from prillm_or.calibration.days import Days, mean_price
 from prillm_or.calibration.fit import Fit, held_fit
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, market_with
@@ -56,7 +56,6 @@ _TRIES, _BISECTIONS = 3, 4
 _BEYOND = float(ndtri((1 + LEVEL) / 2))
 _SLACK = 0.05
 """Standard errors of an anchor to the ends of its interval, and how near these are held."""
-_LITTLE = 1e-9
 _SECONDS = 3.0
 """For the best price of a point by one method, where several prices make it take longer than a moment."""
 
@@ -195,7 +194,7 @@ class _Profiling:
         shape = (_RESAMPLINGS, spell[-1] + 1, 1 if self.spells >= DAYS_ENOUGH else fit.days.demand.shape[1])
         self._weights = np.random.default_rng(seed).exponential(size=shape)[:, spell]
         self._misses = fit.misses
-        self._price = _mean_price(fit.days)
+        self._price = mean_price(fit.days)
 
     def outwards(self, own: Point, end: float) -> list[Point]:
         """Points from the fit to one end, as far as anything is to be found."""
@@ -290,9 +289,3 @@ def _spells(days: Days) -> NDArray[np.intp]:
     stayed = np.broadcast_to((days.offered[1:] & days.offered[:-1])[:, None], moved.shape)
     begins = np.flatnonzero((moved & stayed).sum(axis=(1, 2))) + 1
     return np.asarray(np.searchsorted(begins, np.arange(len(paid)), side="right"), dtype=np.intp)
-
-
-def _mean_price(days: Days) -> Array:
-    """What a volume unit cost at each provider, shape (m,): the mean over all flows, or over offers without any."""
-    paid, flow = np.broadcast_to(days.paid, days.flow.shape), days.completed_flow() + _LITTLE * days.offered[:, None]
-    return np.asarray((paid * flow).sum(axis=(0, 1)) / np.maximum(flow.sum(axis=(0, 1)), _LITTLE))

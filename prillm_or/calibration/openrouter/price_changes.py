@@ -1,8 +1,7 @@
 """Prices that changed within one model: its providers by the hour, or by midnights with prices as a log has them.
 
 `backtest` finds the changes in these folders. Prices are list prices, or follow a log of them, so that one changes only
-when its provider changes it, and not with the cache hits of a day. A capacity rests on earlier shares alone: no share
-that is to be predicted is hidden in it.
+when its provider changes it, and not with the cache hits of a day. Capacities are multiples of the loads.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from prillm_or.calibration.openrouter.imported import Imported, Part, readme
 from prillm_or.calibration.openrouter.providers import UNITS, USER, filled, folder_name, square
 from prillm_or.calibration.openrouter.raw import RawTables, standard
 from prillm_or.errors import ObservationsError
-from prillm_or.market.market import Array, Mask
+from prillm_or.market.market import Array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,7 +194,7 @@ def _imported(panel: _Panel, model: str, tables: RawTables) -> Imported:
     share = np.nan_to_num(volume) / np.nansum(volume, axis=1, keepdims=True)
     offered = ~np.isnan(price)
     # Divided by a price, so that congestion is utilisation x price and its weight a pure number.
-    capacity = demand[:, None] * _earlier(share, offered) / _first(price)
+    capacity = demand[:, None] * share / _first(price)
     ttft = square(cells, "ttft", days, providers)
     ttft = np.zeros_like(ttft) if np.isnan(ttft).all() else filled(ttft)[0]
     observations = Observations(
@@ -213,13 +212,6 @@ def _imported(panel: _Panel, model: str, tables: RawTables) -> Imported:
     return Imported(panel.kind, observations, None, _readme(panel, model, observations, tables))
 
 
-def _earlier(share: Array, offered: Mask) -> Array:
-    """Each provider's mean share over the earlier times that offered it; at its first time, that of the time itself."""
-    before: Array = np.cumsum(offered, axis=0, dtype=np.float64) - offered
-    total = np.cumsum(share * offered, axis=0) - share * offered
-    return np.where(before > 0, total / np.maximum(before, 1.0), share)
-
-
 def _first(price: Array) -> Array:
     """Each provider's first price, shape (m,)."""
     return np.asarray(price[(~np.isnan(price)).argmax(axis=0), np.arange(price.shape[1])])
@@ -228,7 +220,7 @@ def _first(price: Array) -> Array:
 def _readme(panel: _Panel, model: str, observations: Observations, tables: RawTables) -> str:
     leader, days = observations.leader, observations.days
     assert leader is not None
-    capacity = "capacity: the provider's mean share over the earlier times x the day's tokens / its first price."
+    capacity = "capacity: flow / the provider's first price: a multiple of the load, so give `--capacity-of-load`."
     chosen = [
         *panel.said["Chosen"],
         "all users of the model are one user; models: those of two providers or more in which a price changed, "
