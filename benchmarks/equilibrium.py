@@ -3,20 +3,25 @@
 Cold is set-up and solve; a re-solve changes the costs of a solver that lives, to and fro between the two prices. Each
 peer gets the loosest of its tolerances that puts its loads within 1e-9 of the total demand of ours, at both prices;
 ours are certified on their own. Best is the fastest peer that got there.
+
+By the call: PIQP and DAQP by their solve call alone, set up or updated before the clock starts; ours by `solve_users`
+with all that Python adds, and by the call of the kernel that it makes, into arrays that are there.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import cycle
 from statistics import median
 
 import numpy as np
 
 from benchmarks.clock import medians
 from benchmarks.markets import sample, size
-from benchmarks.peers import PEERS, Peer, PeerError, Programme
+from benchmarks.peers import PEERS, Daqp, Peer, PeerError, Piqp, Programme
 from benchmarks.report import Table, Target, span, target_table
 from prillm_or.market.market import Array, Market
 from prillm_or.users.certificate import certify
@@ -26,6 +31,7 @@ from prillm_or.users.problem import UserProblem, user_problem
 WANTED = 1e-9
 _RISE = 0.05
 _OURS = "prillm_or"
+_CALLS = 50
 _DENSE_LIMIT = 1000  # pairs: DAQP's dense Hessian at 200x100 would take 3 GB
 
 
@@ -50,6 +56,20 @@ _PLANS = (
     Plan(2000, 200, 1, cold=10.0, resolves=False, peers=("PIQP",)),
 )
 _QUICK = (Plan(8, 13, 1), Plan(20, 20, 1, cold=1.0, again=3.0))
+
+
+@dataclass(frozen=True)
+class CallRow:
+    """Medians over the markets of a size, microseconds; None where the kernel is not in use."""
+
+    size: str
+    what: str
+    peer: str
+    peer_us: float
+    solve_users_us: float
+    kernel_us: float | None
+    over_solve_users: float
+    over_kernel: float | None
 
 
 @dataclass(frozen=True)
@@ -105,7 +125,86 @@ def measure(quick: bool) -> Iterator[Table]:
         note = f"{len(markets)} markets, uniform and heavy; error of {_OURS} is its KKT residual by `certify`"
         yield Table(f"equilibrium {size(markets[0])}", rows, note)
         targets += _targets(plan, samples)
+    calls = [_call_rows(sample(*shape, 1 if quick else 10)) for shape in ((8, 13), (20, 20))]
+    note = "a solve call alone; " + f"{2 if quick else 20} markets of a size, uniform and heavy"
+    yield Table("equilibrium by the call", [row for of_size in calls for row in of_size], note)
+    for of_size, wanted in zip(calls, ((10.0, 5.0), (15.0, 10.0)), strict=True):
+        for row, target in zip(of_size, wanted, strict=True):
+            figure = f"{row.size} {row.what}: {row.peer}'s call /"
+            targets.append(Target(f"{figure} solve_users", row.over_solve_users, target, at_least=True))
+            if row.over_kernel is not None:
+                targets.append(Target(f"{figure} the kernel's", row.over_kernel, target, at_least=True))
     yield target_table(targets)
+
+
+def _call_rows(markets: Sequence[Market]) -> list[CallRow]:
+    """Cold against PIQP, then re-solves against DAQP, the fastest peers for these."""
+    timed = [_calls(market) for market in markets]
+    rows = []
+    for what, peer in (("cold", "PIQP"), ("re-solve", "DAQP")):
+        ours = [times[what] for times in timed]
+        peers, kernels = ([times[f"{what} {name}"] for times in timed] for name in (peer, "kernel"))
+        known = not np.isnan(kernels).any()
+        rows.append(
+            CallRow(
+                size=size(markets[0]),
+                what=what,
+                peer=peer,
+                peer_us=1e6 * median(peers),
+                solve_users_us=1e6 * median(ours),
+                kernel_us=1e6 * median(kernels) if known else None,
+                over_solve_users=median(theirs / mine for theirs, mine in zip(peers, ours, strict=True)),
+                over_kernel=median(a / b for a, b in zip(peers, kernels, strict=True)) if known else None,
+            )
+        )
+    return rows
+
+
+def _calls(market: Market) -> dict[str, float]:
+    """Median seconds of calls on one market."""
+    users = user_problem(market)
+    programme = Programme(users)
+    today = market.price[list(market.leader)]
+    prices = (today, today + _RISE)
+    found = [solve_users(users, price) for price in prices]
+    costs, loads = [programme.cost(users.offsets(price)) for price in prices], [f.load for f in found]
+    piqp, daqp = Piqp(programme), Daqp(programme)
+    fits = {peer.name: choose_tolerance(peer, costs, loads, programme) for peer in (piqp, daqp)}
+    assert all(fit.reached for fit in fits.values()), f"{market.name}: no tolerance gives {WANTED:g}"
+    daqp.set_up(costs[0], fits["DAQP"].tolerance)
+    turn = cycle(reversed(costs))
+    seconds = {
+        "cold PIQP": _alone(lambda: piqp.set_up(costs[0], fits["PIQP"].tolerance), piqp.solve),
+        "re-solve DAQP": _alone(lambda: daqp.update(next(turn)), daqp.solve),
+    }
+    actions: dict[str, Callable[[], object]] = {
+        "cold": lambda: solve_users(users, prices[0]),
+        "re-solve": _flips_of_ours(users, prices),
+    }
+    if (kernel := users.kernel) is not None:
+        room = np.empty(market.n + market.m + market.n * market.m), np.empty((market.n, market.m), dtype=np.bool_)
+        supports = [each.support for each in found]
+
+        def flips() -> None:
+            kernel.equilibrium(prices[1], supports[0], *room)
+            kernel.equilibrium(prices[0], supports[1], *room)
+
+        actions |= {"cold kernel": lambda: kernel.equilibrium(prices[0], None, *room), "re-solve kernel": flips}
+    seconds |= dict.fromkeys(("cold kernel", "re-solve kernel"), float("nan")) | medians(actions)
+    for name in ("re-solve", "re-solve kernel"):
+        seconds[name] /= 2
+    return seconds
+
+
+def _alone(prepare: Callable[[], object], act: Callable[[], object]) -> float:
+    """Median seconds of an action that has to be prepared each time."""
+    times = []
+    for _ in range(_CALLS):
+        prepare()
+        began = time.process_time()
+        act()
+        times.append(time.process_time() - began)
+    return median(times)
 
 
 def choose_tolerance(peer: Peer, costs: Sequence[Array], loads: Sequence[Array], programme: Programme) -> Fit:

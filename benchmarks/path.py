@@ -1,13 +1,15 @@
 """The best price, exactly, in units of one cold equilibrium of the same market.
 
-`path` and `bisect` are timed whole, scaling the market included; a piece is one step of the trace at 2000x200.
+`path` and `bisect` are timed whole, scaling the market included; a piece is one step of the trace at 2000x200. `solve`
+is the whole call, with its result and certificate, and by numpy where the kernel is switched off.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import mean, median
 
@@ -21,7 +23,9 @@ from prillm_or.limits import Limits
 from prillm_or.market.market import Market
 from prillm_or.solvers.bisect import Bisect
 from prillm_or.solvers.path import Path
+from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.kernel import SWITCH
 from prillm_or.users.problem import user_problem
 
 _PIECES = 100
@@ -40,6 +44,9 @@ class Row:
     path_range: str
     bisect_ms: float
     bisect_ratio: float
+    solve_ms: float
+    by_numpy_ms: float
+    by_numpy_ratio: float
 
 
 @dataclass(frozen=True)
@@ -79,11 +86,23 @@ def measure(quick: bool) -> Iterator[Table]:
 
 def _times(market: Market) -> dict[str, float]:
     users, today, limits = user_problem(market), market.price[list(market.leader)], Limits()
+    twin = replace(market)  # users are kept with their market
+
+    def by_numpy() -> None:
+        before = os.environ.get(SWITCH)
+        os.environ[SWITCH] = "0"
+        solve(twin)
+        del os.environ[SWITCH]
+        if before is not None:
+            os.environ[SWITCH] = before
+
     return medians(
         {
             "equilibrium": lambda: solve_users(users, today),
             "path": lambda: Path().solve(market, limits),
             "bisect": lambda: Bisect().solve(market, limits),
+            "solve": lambda: solve(market),
+            "by numpy": by_numpy,
         }
     )
 
@@ -99,6 +118,9 @@ def _row(market: Market, shape: str, times: list[dict[str, float]], ratios: list
         path_range=span(ratios),
         bisect_ms=1e3 * median(t["bisect"] for t in times),
         bisect_ratio=median(t["bisect"] / t["equilibrium"] for t in times),
+        solve_ms=1e3 * median(t["solve"] for t in times),
+        by_numpy_ms=1e3 * median(t["by numpy"] for t in times),
+        by_numpy_ratio=median(t["by numpy"] / t["solve"] for t in times),
     )
 
 

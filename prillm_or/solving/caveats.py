@@ -114,9 +114,9 @@ def _loss(market: Market, profit: float) -> Iterator[Caveat]:
 
 
 def _far_from_today(market: Market, found: Equilibrium) -> Iterator[Caveat]:
-    if market.today is None:
+    if (now := market.today) is None:
         return
-    for (name, price), today in zip(by_decision(market, found.prices).items(), market.today.tolist(), strict=True):
+    for (name, price), today in zip(by_decision(market, found.prices).items(), now.tolist(), strict=True):
         if price > _FAR * today or price < today / _FAR:
             what = "a factor of " if market.decides == FACTOR else ""
             ratio = f"{figure(price / today, 3)} times today's" if today > 0 else "today's is 0"
@@ -166,7 +166,7 @@ def _captive(market: Market, found: Equilibrium, profit: float) -> Iterator[Cave
     if profit <= 0:
         return
     leader, rivals = list(market.leader), list(market.rivals)
-    alone = ~(found.flow[:, rivals] > 0).any(axis=1)
+    alone = found.flow[:, rivals].max(axis=1) <= 0
     if not alone.any():
         return
     margin = per_unit(market, all_prices(market, found.prices) - market.unit_cost)

@@ -239,8 +239,8 @@ def _noise(level: Array, congestion: Array) -> float:
 
 def nearest(equilibria: Sequence[Equilibrium], decisions: Array) -> Equilibrium | None:
     """That at the decisions nearest to `decisions`, shape (k,); None of none."""
-    if not equilibria:
-        return None
+    if len(equilibria) < 2:
+        return equilibria[0] if equilibria else None
     away = np.abs(np.array([found.prices for found in equilibria]) - decisions).max(axis=1)
     return equilibria[int(away.argmin())]
 

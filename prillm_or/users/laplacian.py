@@ -55,9 +55,15 @@ class Laplacian:
     def __init__(self, support: Mask, capacity: Array, width: Array | None = None) -> None:
         self.support = support
         self._capacity, self._width = capacity, capacity if width is None else width
-        self._grounded = isinf(capacity.item(0))
-        self.by_provider = self._grounded or len(capacity) <= len(support)
-        self._short: Solver | None = None
+
+    @property
+    def _grounded(self) -> bool:
+        return isinf(self._capacity.item(0))
+
+    @property
+    def by_provider(self) -> bool:
+        """Whether what is left of K is of providers, not of users."""
+        return self._grounded or len(self._capacity) <= len(self.support)
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -87,20 +93,17 @@ class Laplacian:
         """Number of provider j's users."""
         return int(np.count_nonzero(self.pairs.column(self.weight, j)))
 
-    @property
+    @cached_property
     def short(self) -> Solver:
         """The system that is left of K with the longer side eliminated, as a function of its right-hand side."""
-        if self._short is None:
-            if self._grounded:
-                self._short = np.zeros_like
-                return self._short
-            if self.by_provider:
-                schur, diagonal = self.pairs.gram(self.weight, -1.0 / self.user), self.provider
-            else:
-                schur, diagonal = self.pairs.gram_users(self.weight, -1.0 / self.provider), self.user
-            np.einsum("ii->i", schur)[:] += diagonal
-            self._short = _solver(schur)
-        return self._short
+        if self._grounded:
+            return np.zeros_like
+        if self.by_provider:
+            schur, diagonal = self.pairs.gram(self.weight, -1.0 / self.user), self.provider
+        else:
+            schur, diagonal = self.pairs.gram_users(self.weight, -1.0 / self.provider), self.user
+        np.einsum("ii->i", schur)[:] += diagonal
+        return _solver(schur)
 
     def solve(self, user: Array, provider: Array) -> tuple[Array, Array]:
         """Solve K (a, b) = (user, provider), shapes (n,) and (m,), eliminating the longer side.
