@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-_AGAIN_S = 0.005
+_AGAIN_S = 0.001
 _ONCE_S = 1.0
 """What comes within this of Ctrl-C is the same one: a terminal and the program that started us both send it."""
 _IMPORTING = "<frozen importlib"

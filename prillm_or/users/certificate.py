@@ -28,7 +28,7 @@ from prillm_or.result import Certificate
 CERTIFIED = 1e-6
 """Largest KKT residual, and largest regret, of flows that count as the users' equilibrium."""
 
-_BLOCK = 1_000_000
+_BLOCK = 16_384
 
 
 def profit_of(market: Market, decisions: ArrayLike, billed: Array) -> float:
