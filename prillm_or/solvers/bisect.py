@@ -6,6 +6,10 @@ largest bound first. Where both ends have the same support, everything in betwee
 interval of prices), the profit is a known parabola and the interval is done, exactly. Others are halved. The proven
 bound is the largest one left, so it may be read at any time.
 
+Of many users few change whom they use between two prices that are near each other. So where that leaves half of them or
+fewer, an interval goes on with these alone (`users/narrowing.py`): the n users of a market are looked at a few times, not
+once for each of some sqrt(n) intervals whose bound is close.
+
 Cost: one equilibrium a split, warm-started from an end; the notes of a result tell how many it took.
 
 Reference: branch and bound with monotone demand; the grid argument is that of Briest, Hoefer and Krysta, "Stackelberg
@@ -17,6 +21,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
@@ -25,19 +30,23 @@ from prillm_or import __version__
 from prillm_or.curves.parabola import vertex
 from prillm_or.limits import Deadline, Limits
 from prillm_or.market.decisions import decision_costs
-from prillm_or.market.market import Market
+from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
-from prillm_or.solvers.incumbent import Incumbent
 from prillm_or.solvers.monotone import Monotone
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.slacks import Slacks
 from prillm_or.solvers.unserved import cheapest_unserved
-from prillm_or.users.certificate import relative_gap
+from prillm_or.users.certificate import profit_of, relative_gap
 from prillm_or.users.equilibrium import Equilibrium, solve_users
-from prillm_or.users.reach import within_reach
+from prillm_or.users.narrowing import are_many, costs_between, narrowed
+from prillm_or.users.problem import UserProblem, user_problem
+from prillm_or.users.reach import reach_from, within_reach
 
 _log = logging.getLogger(__name__)
 _NARROW = 1e-14
+_BETTER = 1e-12
+_FEW = 32
+_MARGIN = 0.25
 
 
 class Bisect:
@@ -52,11 +61,11 @@ class Bisect:
 
     def solve(self, market: Market, limits: Limits) -> Proposal:
         """Find the best price and prove it within `limits.gap`."""
-        search = _Search(within_reach(market))
+        search = _Search(market if market.plain else within_reach(market))
         deadline = Deadline(limits.time_limit)
         ended = Ended.FINISHED
         try:
-            while relative_gap(search.bound(), search.best.profit) > limits.gap:
+            while relative_gap(search.bound(), search.profit) > limits.gap:
                 if deadline.passed():
                     ended = Ended.TIME_LIMIT
                     break
@@ -65,57 +74,136 @@ class Bisect:
             ended = Ended.INTERRUPTED
         stats = {"equilibria": search.equilibria, "intervals": len(search.queue)}
         note = f"{search.equilibria} equilibria, {len(search.queue)} intervals left"
-        return Proposal(search.best.prices, search.bound(), ended, (note,), stats=stats)
+        return Proposal(search.prices, search.bound(), ended, (note,), stats=stats)
+
+
+Between = Callable[[Equilibrium, Equilibrium], float]
+"""What bounds the profit at decisions between two equilibria."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Some users of a market, beside others whose loads stand still while costs stay within bounds.
+
+    Parameters
+    ----------
+    wider
+        The users it is a part of.
+    prices, congestion
+        At either end of what it is meant for, shapes (2, 1) and (2, m).
+    off
+        How far from the line between these congestion may be; infinite where it is known to stay within bounds.
+    """
+
+    users: UserProblem
+    between: Between
+    wider: _Part | None = None
+    prices: Array = field(default_factory=lambda: np.zeros((2, 1)))
+    congestion: Array = field(default_factory=lambda: np.zeros((2, 1)))
+    off: float = np.inf
+
+    def holds(self, found: Equilibrium) -> bool:
+        """Whether an equilibrium of these users is one of all."""
+        if self.off == np.inf:
+            return True
+        share = (found.prices - self.prices[0]) / (self.prices[1] - self.prices[0])
+        line = (1 - share) * self.congestion[0] + share * self.congestion[1]
+        return bool((np.abs(found.congestion - line) <= self.off + found.noise).all())
 
 
 class _Search:
-    """The queue of intervals [a, b], each an entry (-bound, number, equilibrium at a, at b)."""
+    """The queue of intervals [a, b], each an entry (-bound, number, users, equilibrium at a, at b)."""
 
     def __init__(self, market: Market) -> None:
-        self.best = Incumbent(market)
-        users = self.best.users
+        self._market, users = market, user_problem(market)
         self._cost = float(decision_costs(market)[0])
-        self._between = _by_loads(Monotone(market, users)) if market.plain else Slacks(market, users).between
         self._number = count()  # decides between entries of one bound, so that the heap never compares equilibria
-        self.queue: list[tuple[float, int, Equilibrium, Equilibrium]] = []
-        self.equilibria = 2
-        low, high = self.best.offer(np.zeros(1)), self.best.offer(market.price_cap)
-        nothing = market.plain and self.best.profit <= 0
-        if nothing and (free := cheapest_unserved(market, users, self._look)) is not None:
-            self.best.keep(free)
-        else:
-            self._push(low, high)
+        self.queue: list[tuple[float, int, _Part, Equilibrium, Equilibrium]] = []
+        self.prices: Array | None = None
+        self.profit = -np.inf
+        self.equilibria = 0
+        self._many = market.plain and are_many(users)
+        self._alike = bool((users.sensitivity == users.sensitivity[0]).all())
+        if self._many:
+            users = replace(users, market=None, fixed=np.zeros(market.m))  # loads are asked for, not each flow
+        low, high = self._look(users, np.zeros(1)), self._look(users, market.price_cap)
+        if market.plain and not high.by_decision.any() and (end := reach_from(users, high.level)) < high.prices:
+            high = self._look(users, end)  # nobody is there from the reach on (L9)
+        middle = self._look(users, np.minimum(np.nan_to_num(market.current), high.prices))
+        nothing = market.plain and self.profit <= 0
+        if nothing and (free := cheapest_unserved(market, users, lambda price: self._look(users, np.array([price])))):
+            self._keep(free.prices, 0.0)
+            return
+        whole = _Part(users, _by_loads(Monotone(market, users)) if market.plain else Slacks(market, users).between)
+        self._push(whole, low, middle)
+        self._push(whole, middle, high)
 
-    def _look(self, price: float) -> Equilibrium:
+    def _look(self, users: UserProblem, prices: Array, near: Equilibrium | Array | None = None) -> Equilibrium:
+        """Solve the equilibrium at a price, and keep the price if it is better."""
         self.equilibria += 1
-        return solve_users(self.best.users, [price], self.best.equilibrium)
+        found = solve_users(users, prices, near)
+        profit = profit_of(self._market, prices, found.billed)
+        if profit > self.profit + _BETTER * abs(self.profit) or self.prices is None:
+            self._keep(prices, profit)
+        return found
+
+    def _keep(self, prices: Array, profit: float) -> None:
+        self.prices, self.profit = prices, profit
 
     def bound(self) -> float:
         """Proven upper bound on the profit at any price."""
-        return max(self.best.profit, -self.queue[0][0] if self.queue else -np.inf)
+        return max(self.profit, -self.queue[0][0] if self.queue else -np.inf)
 
     def split(self) -> None:
-        """Halve the interval with the largest bound."""
-        _, _, low, high = heapq.heappop(self.queue)
-        middle = self.best.offer((low.prices + high.prices) / 2, low)
-        self.equilibria += 1
+        """Take the interval with the largest bound: go on with fewer users where few may change there, or halve it."""
+        _, _, part, low, high = heapq.heappop(self.queue)
+        if self._many and (fewer := self._fewer(part, low, high)) is not None:
+            if len(fewer.users.demand):  # otherwise the load stands still, and the dearer end is better
+                self._push(fewer, *(self._again(fewer.users, end) for end in (low, high)))
+            return
+        middle = self._look(part.users, (low.prices + high.prices) / 2, (low.congestion + high.congestion) / 2)
+        while part.wider is not None and not part.holds(middle):
+            part = part.wider
+            low, middle, high = (self._again(part.users, found) for found in (low, middle, high))
         _log.info("price %.6g, bound %.6g", float(middle.prices[0]), self.bound())
-        self._push(low, middle)
-        self._push(middle, high)
+        self._push(part, low, middle)
+        self._push(part, middle, high)
 
-    def _push(self, low: Equilibrium, high: Equilibrium) -> None:
+    def _again(self, users: UserProblem, found: Equilibrium) -> Equilibrium:
+        """The same equilibrium of fewer or more users."""
+        fixed = np.asarray(users.fixed - found.users.fixed)
+        return self._look(users, found.prices, found.congestion - fixed / users.capacity)
+
+    def _fewer(self, part: _Part, low: Equilibrium, high: Equilibrium) -> _Part | None:
+        """The users that may change between two equilibria, where they are half as many or fewer."""
+        users, prices = part.users, np.array([low.prices, high.prices])
+        if len(users.demand) < _FEW:
+            return None
+        congestion = np.array([low.congestion, high.congestion])
+        # With common weights all costs rise with the price (L4). Otherwise this is a guess, that equilibria confirm.
+        off = 0.0 if self._alike else _MARGIN * float(np.abs(congestion[1] - congestion[0]).max())
+        costs = costs_between(users, prices, congestion, off)
+        left = narrowed(users, costs, prices.mean(axis=0), congestion.mean(axis=0))
+        if 2 * len(left.demand) > len(users.demand):
+            return None
+        if self._alike:
+            return _Part(left, _by_loads(Monotone(self._market, left)), part)
+        congestion = congestion - (left.fixed - users.fixed) / users.capacity
+        return _Part(left, part.between, part, prices, congestion, off)
+
+    def _push(self, part: _Part, low: Equilibrium, high: Equilibrium) -> None:
         """Queue an interval, or settle it where its profit is a known parabola."""
         a, b = float(low.prices[0]), float(high.prices[0])
         # A support that is right at both ends is right in between, for its prices are an interval (L1).
         if np.array_equal(low.support, high.support):
             if a < b:
-                self._settle(low, high)
+                self._settle(part, low, high)
             return
         if b - a <= _NARROW * b:
             return  # neighbouring numbers: both ends have been offered, there is no price in between
-        heapq.heappush(self.queue, (-self._between(low, high), next(self._number), low, high))
+        heapq.heappush(self.queue, (-part.between(low, high), next(self._number), part, low, high))
 
-    def _settle(self, low: Equilibrium, high: Equilibrium) -> None:
+    def _settle(self, part: _Part, low: Equilibrium, high: Equilibrium) -> None:
         # Of the loads, which have more digits than a slope by the linear system where a capacity is huge.
         length = float(high.prices[0] - low.prices[0])
         slope, beside = float((high.by_decision - low.by_decision)[0] / length), (high.beside - low.beside) / length
@@ -123,11 +211,9 @@ class _Search:
             price, load = float(low.prices[0]), float(low.by_decision[0])
             top = price + vertex(load + (price - self._cost) * slope + beside, slope)
             if price < top < high.prices[0]:
-                self.best.offer(np.array([top]), low)
-                self.equilibria += 1
+                self._look(part.users, np.array([top]), low)
 
 
-def _by_loads(bounds: Monotone) -> Callable[[Equilibrium, Equilibrium], float]:
-    """What bounds the profit of a price between two equilibria."""
+def _by_loads(bounds: Monotone) -> Between:
     # Users are counted at the cheaper end: with common weights nobody joins as the price rises (L3).
     return lambda low, high: bounds.between(bounds.point(low), bounds.point(high), bounds.sigma(low))

@@ -38,12 +38,15 @@ from prillm_or.solvers.small_path import best_of_small, is_small
 from prillm_or.solvers.unserved import cheapest_unserved
 from prillm_or.users.certificate import relative_gap
 from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.narrowing import are_many
 from prillm_or.users.problem import UserProblem, user_problem
 from prillm_or.users.reach import reach_from
 from prillm_or.users.slopes import load_slopes
 
 _log = logging.getLogger(__name__)
 
+_MANY = 5000
+_EXACT = 1e-12
 _BETTER = 1e-13
 _MARGIN = 1e-9
 _CLIMBS = 3
@@ -77,6 +80,8 @@ class Path:
         users = user_problem(market)
         if is_small(users) and not deadline.passed() and (small := best_of_small(market, users)) is not None:
             return small
+        if market.n >= _MANY and are_many(users):
+            return Bisect().solve(market, replace(limits, gap=min(limits.gap, _EXACT)))
         search = Search(market, users)
         ended = Ended.FINISHED
         try:

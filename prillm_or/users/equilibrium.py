@@ -49,6 +49,7 @@ from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.users.digits import serve_all, settle
 from prillm_or.users.laplacian import Laplacian
+from prillm_or.users.narrowing import are_many, costs_around, narrowed, respond, sample
 from prillm_or.users.pairs import Pairs, all_pairs, below
 from prillm_or.users.problem import UserProblem, ample_provider, user_problem
 from prillm_or.users.threads import over_blocks
@@ -81,7 +82,8 @@ class Equilibrium:
     prices
         Shape (k,): the leader's decisions it belongs to, of one price a provider its prices.
     level, congestion
-        Shapes (n,) and (m,): scaled multipliers less the users' shift, and q; the maximum of Psi.
+        Shapes (n,) and (m,): scaled multipliers less the users' shift, and q; the maximum of Psi. What loads that stand
+        still add to q is in the offsets.
     laplacian
         The linear system on its support: where a next solve starts.
     routed
@@ -112,9 +114,9 @@ class Equilibrium:
 
     @cached_property
     def load(self) -> Array:
-        """Loads, shape (m,), volume units."""
+        """Loads, shape (m,), volume units, with those of `users.fixed`."""
         pairs, flow = self._used
-        return pairs.sums(flow)[1]
+        return pairs.sums(flow)[1] + self.users.fixed
 
     @cached_property
     def billed(self) -> Array:
@@ -162,7 +164,7 @@ def equilibrium_at(market: Market, decisions: ArrayLike, start: Equilibrium | No
     return solve_users(user_problem(market), decisions, start)
 
 
-def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
+def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | Array | None = None) -> Equilibrium:
     """Find the users' equilibrium at the leader's decisions.
 
     Parameters
@@ -172,7 +174,8 @@ def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | N
     decisions
         Shape (k,): currency per volume unit, or factors.
     start
-        An equilibrium of the same users at other prices; near ones save most of the work.
+        An equilibrium of the same users at other prices, or a guess of the congestion, shape (m,); near ones save most
+        of the work.
 
     Raises
     ------
@@ -186,9 +189,8 @@ def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | N
     if users.kernel is not None and (small := _of_small(users, users.kernel, prices, start)) is not None:
         return small
     offsets = users.offsets(prices)
-    laplacian = users.laplacian(_first_guess(users, offsets)) if start is None else start.laplacian
     try:
-        (level, congestion), laplacian = _newton(users, offsets, laplacian)
+        (level, congestion), laplacian = _newton(users, offsets, _start(users, prices, offsets, start))
     except ConvergenceError as failure:
         raise ConvergenceError(f"{users.name}: {failure.args[0]}") from None
     noise = _noise(level, congestion)
@@ -198,11 +200,13 @@ def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | N
     return found if noise <= users.finest else _to_full_precision(found, noise)
 
 
-def _of_small(users: UserProblem, kernel: Small, prices: Array, start: Equilibrium | None) -> Equilibrium | None:
+def _of_small(
+    users: UserProblem, kernel: Small, prices: Array, start: Equilibrium | Array | None
+) -> Equilibrium | None:
     """As `solve_users` by the kernel; None where it gives up."""
     n, m = shape = users.base.shape
     numbers, support = np.empty(n + m + n * m), np.empty(shape, dtype=np.bool_)
-    begin = None if start is None else np.ascontiguousarray(start.support)
+    begin = np.ascontiguousarray(start.support) if isinstance(start, Equilibrium) else None
     noise = kernel.equilibrium(prices, begin, numbers, support)
     if noise < 0:
         return None
@@ -224,6 +228,44 @@ def _to_full_precision(found: Equilibrium, noise: float) -> Equilibrium:
         laplacian=settled.laplacian,
         routed=(settled.pairs, settled.flow),
     )
+
+
+def _start(users: UserProblem, prices: Array, offsets: Array, start: Equilibrium | Array | None) -> Laplacian:
+    """The support to look at first."""
+    if isinstance(start, Equilibrium) and not are_many(users):
+        return start.laplacian
+    congestion = start.congestion if isinstance(start, Equilibrium) else start
+    if are_many(users):
+        congestion = _congestion(users, prices, offsets, congestion)
+    if congestion is None:
+        return users.laplacian(_first_guess(users, offsets))
+    return users.laplacian(serve_all(respond(users, offsets, congestion)[0], offsets, congestion))
+
+
+def _congestion(users: UserProblem, prices: Array, offsets: Array, near: Array | None = None) -> Array:
+    """Congestion at the equilibrium: of many users by some of them, then by those whose choice that leaves open."""
+    if not users.congested or not len(users.demand):
+        return np.zeros(users.base.shape[1])
+    if not are_many(users):
+        return solve_users(users, prices, near).congestion
+    if near is not None and (found := _narrowed_to(users, prices, offsets, near)) is not None:
+        return found
+    few = sample(users)
+    near = _congestion(few, prices, few.offsets(prices))
+    if (found := _narrowed_to(users, prices, offsets, near)) is not None:
+        return found
+    support, _ = respond(users, offsets, near)
+    return _newton(users, offsets, users.laplacian(serve_all(support, offsets, near)))[0][1]
+
+
+def _narrowed_to(users: UserProblem, prices: Array, offsets: Array, near: Array) -> Array | None:
+    """Congestion, by the users whose choice one that is near leaves open; None where these are more than half."""
+    _, load = respond(users, offsets, near)
+    off = float(np.abs(users.excess(load, near) / users.capacity).max()) + ROUNDING * float(np.abs(offsets).max())
+    left = narrowed(users, costs_around(offsets, near, off), prices, near)
+    if 2 * len(left.demand) > len(users.demand):
+        return None
+    return _congestion(left, prices, left.offsets(prices)) + (left.fixed - users.fixed) / users.capacity
 
 
 def _softened(users: UserProblem) -> UserProblem:
@@ -286,13 +328,15 @@ def _fill(floor: Array, width: Array, volume: float) -> float:
 def _newton(users: UserProblem, offsets: Array, laplacian: Laplacian) -> tuple[tuple[Array, Array], Laplacian]:
     """Maximise Psi, first on the support of `laplacian`; return levels and congestion there, and the laplacian."""
     demand = users.demand
-    point, ample = None, ample_provider(users)
+    point, ample, many = None, ample_provider(users), are_many(users)
     for number in range(_MOST_STEPS):
         # `target` is the top of the quadratic that Psi is where this support is right. Row i of the system says that
         # user i's flows sum to D_i > 0, so that some slack of it is positive there: the next support serves everybody,
         # but for users so small that their slacks are lost in rounding.
         user, provider = laplacian.pairs.sums(laplacian.weight * laplacian.pairs.take(offsets))
         target = laplacian.solve(demand + user, -provider)
+        if many:
+            target = _refined(users, offsets, laplacian, target)
         after = below(offsets, target[1], target[0])
         # The slack of a pair with the ample provider is lost in rounding, so that its sign must not decide who leaves.
         all_stay = ample is None or _leave_ample(offsets, demand, laplacian, target, ample, after)
@@ -308,6 +352,17 @@ def _newton(users: UserProblem, offsets: Array, laplacian: Laplacian) -> tuple[t
         _log.info("equilibrium: step %d", number + 1)
         laplacian = users.laplacian(after)
     raise ConvergenceError(f"the users' equilibrium did not settle in {_MOST_STEPS} Newton steps")
+
+
+def _refined(
+    users: UserProblem, offsets: Array, laplacian: Laplacian, point: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """A solution on a support with the digits back that sums of many widths times offsets, which cancel, have cost."""
+    pairs, (level, congestion) = laplacian.pairs, point
+    flow = laplacian.weight * (pairs.of_users(level) - pairs.take(offsets) - pairs.of_providers(congestion))
+    routed, load = pairs.sums(flow)
+    more_level, more = laplacian.solve(users.demand - routed, users.excess(load, congestion))
+    return level + more_level, congestion + more
 
 
 def rest(pairs: Pairs, flow: Array, ample: int, volume: Array | float) -> Array:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _AMPLE = 1e3
 _VISIBLE = 1e-10
+_OF_ALL = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,8 @@ class UserProblem:
         How earnings follow from flows; None where they are prices times loads.
     market
         Where the offsets come from, for their digits beyond the first 16; None where the offsets are exact.
+    fixed
+        Loads of others beside these users, shape (m,), which stand still; the offsets hold what they add to congestion.
     """
 
     base: Array
@@ -64,6 +67,7 @@ class UserProblem:
     width: Array
     tariff: Tariff | None = None
     market: Market | None = None
+    fixed: Array | float = 0.0
 
     @property
     def name(self) -> str:
@@ -72,8 +76,17 @@ class UserProblem:
 
     @cached_property
     def finest(self) -> float:
-        """The least slack that counts, in scaled money: a part of the smallest demand at the largest width."""
-        return _VISIBLE * float(np.minimum.reduce(self.demand) / np.maximum.reduce(self.width, axis=None))
+        """The least slack that counts, in scaled money: a part of the smallest demand at the largest width.
+
+        Of users beside others whose loads stand still loads alone are asked for: a part of all demand counts.
+        """
+        least = np.minimum.reduce(self.demand) if self.whole else _OF_ALL * (np.sum(self.fixed) + self.demand.sum())
+        return _VISIBLE * float(least / np.maximum.reduce(self.width, axis=None))
+
+    @property
+    def whole(self) -> bool:
+        """Whether there are no others beside these users."""
+        return isinstance(self.fixed, float)
 
     @property
     def congested(self) -> bool:

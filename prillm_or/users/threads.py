@@ -24,16 +24,21 @@ def over_blocks(work: Callable[[slice], T], shape: tuple[int, int]) -> Iterator[
     """What `work` makes of each block of users, in order, on all threads; numpy works outside Python's lock."""
     rows = max(1, _BLOCK // shape[1])
     blocks = [slice(first, first + rows) for first in range(0, shape[0], rows)]
-    return map(work, blocks) if len(blocks) == 1 else _threads().map(work, blocks)
+    return map(work, blocks) if len(blocks) == 1 or _count() == 1 else _threads().map(work, blocks)
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """As many as numpy was told to use, or one a core."""
     from concurrent.futures import ThreadPoolExecutor
 
+    return ThreadPoolExecutor(_count(), "pairs")
+
+
+@cache
+def _count() -> int:
+    """As many threads as numpy was told to use, or one a core."""
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    return ThreadPoolExecutor(int(threads) if threads.isdecimal() and int(threads) > 0 else cores(), "pairs")
+    return int(threads) if threads.isdecimal() and int(threads) > 0 else cores()
 
 
 if hasattr(os, "register_at_fork"):  # threads do not survive a fork
