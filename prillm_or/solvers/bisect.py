@@ -6,9 +6,9 @@ largest bound first. Where both ends have the same support, everything in betwee
 interval of prices), the profit is a known parabola and the interval is done, exactly. Others are halved. The proven
 bound is the largest one left, so it may be read at any time.
 
-Of many users few change whom they use between two prices that are near each other. So where that leaves half of them or
-fewer, an interval goes on with these alone (`users/narrowing.py`): the n users of a market are looked at a few times, not
-once for each of some sqrt(n) intervals whose bound is close.
+Of many users few change whom they use between two prices that are near each other. So where that leaves half of them
+or fewer, an interval goes on with these alone (`users/narrowing.py`): the n users of a market are looked at a few
+times, not once for each of some sqrt(n) intervals whose bound is close.
 
 Cost: one equilibrium a split, warm-started from an end; the notes of a result tell how many it took.
 
@@ -176,20 +176,19 @@ class _Search:
 
     def _fewer(self, part: _Part, low: Equilibrium, high: Equilibrium) -> _Part | None:
         """The users that may change between two equilibria, where they are half as many or fewer."""
-        users, prices = part.users, np.array([low.prices, high.prices])
+        users, ends = part.users, (low.congestion, high.congestion)
         if len(users.demand) < _FEW:
             return None
-        congestion = np.array([low.congestion, high.congestion])
         # With common weights all costs rise with the price (L4). Otherwise this is a guess, that equilibria confirm.
-        off = 0.0 if self._alike else _MARGIN * float(np.abs(congestion[1] - congestion[0]).max())
-        costs = costs_between(users, prices, congestion, off)
-        left = narrowed(users, costs, prices.mean(axis=0), congestion.mean(axis=0))
+        off = 0.0 if self._alike else _MARGIN * float(np.abs(ends[1] - ends[0]).max())
+        costs = costs_between(users, (low.prices, high.prices), ends, off)
+        left = narrowed(users, costs, (low.prices + high.prices) / 2, (ends[0] + ends[1]) / 2)
         if 2 * len(left.demand) > len(users.demand):
             return None
         if self._alike:
             return _Part(left, _by_loads(Monotone(self._market, left)), part)
-        congestion = congestion - (left.fixed - users.fixed) / users.capacity
-        return _Part(left, part.between, part, prices, congestion, off)
+        congestion = np.array(ends) - (left.fixed - users.fixed) / users.capacity
+        return _Part(left, part.between, part, np.array([low.prices, high.prices]), congestion, off)
 
     def _push(self, part: _Part, low: Equilibrium, high: Equilibrium) -> None:
         """Queue an interval, or settle it where its profit is a known parabola."""

@@ -1,14 +1,14 @@
 r"""narrowing: many users, but few whose choice is open while costs stay within bounds; the rest answers in closed form.
 
-At a congestion q user i's answer is its own: with c_ij = g_ij + q_j what a provider costs it before its own flow, it uses
-all with c_ij < l_i, and f_ij = a_ij max(0, l_i - c_ij) sums to D_i at the level l_i. A level rises with each cost. So where
-all that is known of the costs is low <= c <= high, a pair with high_ij < l_i(low) is in use, one with
+At a congestion q user i's answer is its own: with c_ij = g_ij + q_j what a provider costs it before its own flow, it
+uses all with c_ij < l_i, and f_ij = a_ij max(0, l_i - c_ij) sums to D_i at the level l_i. A level rises with each cost.
+So where all that is known of the costs is low <= c <= high, a pair with high_ij < l_i(low) is in use, one with
 low_ij >= l_i(high) is not, and a user is *settled* if this decides each of its pairs:
 
 * with one provider in use, it is a load that stands still;
-* with several, its flows are affine in costs: with A_ij the widths in use and s_i their sum, the loads of all of these fall
-  with the costs of providers at the rates sum_i (diag(A_i) - A_i A_i^T / s_i), a Laplacian. So does the load of one user
-  for each two providers j and k, a *link*, that uses these two alone, of width 2 sum_i A_ij A_ik / s_i on both.
+* with several, its flows are affine in costs: with A_ij the widths in use and s_i their sum, the loads of all of these
+  fall with the costs of providers at the rates sum_i (diag(A_i) - A_i A_i^T / s_i), a Laplacian. So does that of one
+  user for each two providers j and k, a *link*, that uses these alone, of width 2 sum_i A_ij A_ik / s_i on both.
 
 What is left is a market of the open users and the links beside a load that stands still, x_j = fixed_j + x'_j: its
 congestion q' = x' / alpha is q less fixed / alpha, which the offsets take up. While costs stay within the bounds its
@@ -22,7 +22,7 @@ Cost: n m for each round of levels, of which there are as many as a user drops p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +47,7 @@ Blocks lie provider by provider here: sums over a few providers are many times a
 def are_many(users: UserProblem) -> bool:
     """Whether users are so many beside providers that each alone hardly counts."""
     n, m = users.base.shape
-    return n >= max(_MANY, _MANY_EACH * m)
+    return bool(n >= max(_MANY, _MANY_EACH * m))
 
 
 def respond(users: UserProblem, offsets: Array, congestion: Array) -> tuple[Mask, Array]:
@@ -58,7 +58,7 @@ def respond(users: UserProblem, offsets: Array, congestion: Array) -> tuple[Mask
         cost, width = _costs(offsets, block, congestion), _widths(users, block)
         room = _levels(cost, width, users.demand[block]) - cost
         support[block] = (room > 0).T
-        return (width * np.maximum(room, 0.0)).sum(axis=1)
+        return np.asarray((width * np.maximum(room, 0.0)).sum(axis=1))
 
     load = np.sum(list(over_blocks(choose, offsets.shape)), axis=0)
     return support, load
@@ -71,11 +71,12 @@ def sample(users: UserProblem) -> UserProblem:
     drawn = np.searchsorted(np.cumsum(users.demand), np.arange(step / 2, total, step))
     kept, times = np.unique(np.minimum(drawn, n - 1), return_counts=True)
     some = _some(users, kept)
-    more = (times * step / some.demand)[:, None]
+    demand = np.asarray(times * step, dtype=np.float64)
+    more = (demand / some.demand)[:, None]
     width = users.width
     if width.ndim == 2:  # as of so many users, but not so many that the system is hard to solve
         width = np.minimum(more * some.width, np.maximum(some.width, _STIFF * users.capacity))
-    return replace(some, demand=times * step, width=width, fixed=np.zeros(len(users.capacity)))
+    return replace(some, demand=demand, width=width, fixed=np.zeros(len(users.capacity)))
 
 
 def narrowed(users: UserProblem, costs: Costs, decisions: Array, congestion: Array) -> UserProblem:
@@ -117,7 +118,7 @@ def narrowed(users: UserProblem, costs: Costs, decisions: Array, congestion: Arr
 def _links(
     users: UserProblem, tied: NDArray[np.intp], used: Mask, decisions: Array, congestion: Array, span: float
 ) -> UserProblem:
-    """What stands for users who stay with the providers they use, while no cost leaves the point by more than a span."""
+    """What stands for users who stay with those they use, while no cost is off the point by more than `span`."""
     if not len(tied):
         return _some(users, tied)
     width = _width(users, tied) * used
@@ -150,7 +151,7 @@ def _links(
 
 
 def _levels(cost: Array, width: Array, demand: Array) -> Array:
-    """Level l of each user at which sum_j width_j max(0, l - cost_j) is its demand, shape (rows,); costs as of `Costs`."""
+    """Level l of each user at which sum_j width_j max(0, l - cost_j) is its demand, shape (rows,)."""
     # From above: with all providers counted in, those that are too dear pull the level up (Michelot's algorithm).
     before = np.full_like(demand, np.inf)
     while True:
@@ -186,8 +187,13 @@ def _joined(users: UserProblem, others: UserProblem) -> UserProblem:
     if not len(others.demand):
         return users
     width = np.broadcast_to(users.width, users.base.shape)
-    parts = (users.base, others.base), (users.sensitivity, others.sensitivity), (users.demand, others.demand)
-    return _bare(users, *map(np.concatenate, parts), np.concatenate([width, others.width]))
+    return _bare(
+        users,
+        np.concatenate([users.base, others.base]),
+        np.concatenate([users.sensitivity, others.sensitivity]),
+        np.concatenate([users.demand, others.demand]),
+        np.concatenate([width, others.width]),
+    )
 
 
 def _bare(users: UserProblem, base: Array, sensitivity: Array, demand: Array, width: Array) -> UserProblem:
@@ -213,7 +219,7 @@ def costs_around(offsets: Array, congestion: Array, off: float) -> Costs:
 
 
 def costs_between(
-    users: UserProblem, decisions: Sequence[Array], congestions: Sequence[Array], off: float = 0.0
+    users: UserProblem, decisions: tuple[Array, Array], congestions: tuple[Array, Array], off: float = 0.0
 ) -> Costs:
     """Bounds between two points, and a little beyond: what the one and the other make of each pair's costs."""
 
