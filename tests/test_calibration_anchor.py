@@ -84,8 +84,10 @@ def test_one_day_without_prices_that_move_leaves_the_elasticity_to_its_anchor_an
     days = drawn_days(true, 1, 3, noise=0.2)
     given = parameters(days)
     free = fit_days(days, given, start=given.pack(true))
+    own = response(free.preferences, days, (0,))
     for wanted in (-0.6, -3.0):
-        held = fit_days(days, given, start=free.theta, anchor=Anchor((0,), wanted, 0.01))
+        start = given.rescaled(free.theta, own / wanted, days.price[0])
+        held = fit_days(days, given, start=start, anchor=Anchor((0,), wanted, 0.01))
         assert response(held.preferences, days, (0,)) == pytest.approx(wanted, rel=0.01)
         assert held.missed < free.missed + 0.2
     exact = with_flow_of(true, days)

@@ -11,7 +11,6 @@ from scipy.sparse.csgraph import connected_components
 
 from helpers.markets import draw_market
 from prillm_or.calibration.initial import InitialValues, initial_values
-from prillm_or.errors import UnavailableError
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.market.selection import select
 from prillm_or.users.equilibrium import equilibrium_at
@@ -30,7 +29,7 @@ class Days:
     congestion_weight: Array
     delay_weight: Array
 
-    def solve(self, solver: str = "appsi_highs") -> InitialValues:
+    def solve(self) -> InitialValues:
         return initial_values(
             self.price,
             self.delay,
@@ -40,7 +39,6 @@ class Days:
             self.price_weight,
             self.congestion_weight,
             self.delay_weight,
-            solver,
         )
 
     @property
@@ -226,5 +224,3 @@ def test_refuses_what_cannot_be() -> None:
         replace(days, offered=np.array([[True, False]])).solve()
     with pytest.raises(ValueError, match="finite"):
         replace(days, price=np.array([[np.nan, 2.0]])).solve()
-    with pytest.raises(UnavailableError, match="no-such-solver"):
-        days.solve("no-such-solver")

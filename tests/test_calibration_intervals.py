@@ -77,7 +77,9 @@ def drawn_by_hand(
     """Replace the fits of the draws by changed preferences; the weights they were asked for are kept."""
     weights: list[Array] = []
 
-    def fake(days: Days, given: Parameters, shrinkage: float, weight: Array, start: Array, anchor: None) -> Fit:
+    def fake(
+        days: Days, given: Parameters, shrinkage: float, weight: Array, start: Array, anchor: None, _: float
+    ) -> Fit:
         weights.append(np.broadcast_to(weight, days.demand.shape))
         changed = changes[(len(weights) - 1) % len(changes)](given.unpack(start))
         return Fit(changed, given, days, shrinkage, weight, 0.0, start)

@@ -75,7 +75,9 @@ def test_each_part_is_judged_by_a_fit_that_sees_neither_it_nor_what_is_held_out(
 ) -> None:
     seen: list[Days] = []
 
-    def fake(days: Days, given: Parameters, shrinkages: Sequence[float], weight: Array | None) -> list[Fit]:
+    def fake(
+        days: Days, given: Parameters, shrinkages: Sequence[float], weight: Array | None, **_: object
+    ) -> list[Fit]:
         seen.append(days)
         return []
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from prillm_or.calibration.fit import Fit, fit_days
+from prillm_or.calibration.fit import ENOUGH, Fit, fit_days
 from prillm_or.calibration.preferences import Preferences
 from prillm_or.market.market import Array
 
@@ -80,7 +80,7 @@ def bootstrap(fit: Fit, draws: int = 200, seed: int = 0) -> Intervals:
     for number in range(draws):
         weight = random.exponential(size=(shape[0], 1) if by_day else shape) * fit.weight
         anchor = fit.anchor and replace(fit.anchor, elasticity=random.normal(fit.anchor.elasticity, fit.anchor.error))
-        again = fit_days(fit.days, fit.parameters, fit.shrinkage, weight, fit.theta, anchor=anchor)
+        again = fit_days(fit.days, fit.parameters, fit.shrinkage, weight, fit.theta, anchor, ENOUGH)
         drawn.append(again.preferences)
         _log.info("bootstrap: draw %d of %d", number + 1, draws)
     wider = _widening(days_seen if by_day else int(np.count_nonzero(seen)))

@@ -1,13 +1,13 @@
 """Fit: the preferences whose equilibria come closest to the flows seen.
 
-Least squares (`misfit.py`) by scipy's trust-region method with bounds, on exact derivatives. The misfit has local
-minima, so the search for the common preferences starts from several weights of congestion, a factor of three apart
-around the one at which congestion counts as much as prices; at each the values come from the linear programme of
+Least squares (`misfit.py`) by Levenberg and Marquardt's method (`descent.py`), on exact derivatives. The misfit has
+local minima, so the search for the common preferences starts from several weights of congestion, a factor of three
+apart around the one at which congestion counts as much as prices; at each the values come from the linear programme of
 `initial.py`. Dispersion is of the same size as congestion at each start, or in its place where congestion is left out.
-What is a user's own is added to the best of these, along a path on which it costs less and less; then the
-shrinkage goes down to the one asked for. Each step of a path starts where the last ended, so that users part only as
-far as the flows pull them. Starting afresh from the common preferences at each shrinkage finds a lower misfit now and
-then; in a trial on real flows it predicted cells held out worse, and so it is left out.
+What is a user's own is added to the best of these, along a path on which it costs less and less; then the shrinkage
+goes down to the one asked for. Each step of a path starts where the last ended, so that users part only as far as the
+flows pull them. Starting afresh from the common preferences at each shrinkage finds a lower misfit now and then; in a
+trial on real flows it predicted cells held out worse, and so it is left out.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from prillm_or.calibration.anchor import Anchor
 from prillm_or.calibration.days import Days
+from prillm_or.calibration.descent import descent
 from prillm_or.calibration.initial import initial_values
 from prillm_or.calibration.misfit import OWN, Misfit
 from prillm_or.calibration.parameters import Parameters, parameters_of
@@ -37,7 +37,10 @@ SHRINKAGES = (1.0, 0.3, 0.1, 0.03, 0.0)
 _OWN_PATH = (10.0, 1.0, 0.3, 0.1)
 _START_DAYS = 8
 _ROUGH, _HELD, _MOST = 20, 100, 300
-_PRECISION = 1e-9
+PRECISION, _FINE, ENOUGH = 1e-10, 1e-7, 1e-5
+"""Of the misfit: what a step has to gain in a search for good, on a profile, and in one of many that are compared."""
+_SAME = 0.01
+"""Distance of two theta from which searches end at one point."""
 _NEXT_TO_NOTHING = 1e-6 * OWN
 
 
@@ -125,6 +128,7 @@ def fit_days(
     weight: Array | None = None,
     start: Array | None = None,
     anchor: Anchor | None = None,
+    precision: float = PRECISION,
 ) -> Fit:
     """Find the preferences with the least misfit.
 
@@ -138,6 +142,8 @@ def fit_days(
         Theta to start from, such as that of a fit of the days before: no other start is tried then.
     anchor
         An elasticity known from elsewhere, to come close to as to one more observation.
+    precision
+        Of the misfit, below which a gain of a step ends the search.
 
     Raises
     ------
@@ -145,18 +151,18 @@ def fit_days(
         On Ctrl-C during the search.
     """
     if start is not None:
-        return _Search(days, parameters, _weights(days, weight), anchor).descend(shrinkage, start)
-    return fit_path(days, parameters, (shrinkage,), weight, anchor)[-1]
+        return _Search(days, parameters, _weights(days, weight), anchor, precision).descend(shrinkage, start)
+    return fit_path(days, parameters, (shrinkage,), weight, anchor, precision=precision)[-1]
 
 
 def without_price(fit: Fit) -> Fit:
     """The fit as it goes on when what is a user's own costs next to nothing, and nothing is pulled."""
-    return _Search(fit.days, fit.parameters, fit.weight, fit.anchor).descend(0.0, fit.theta, _NEXT_TO_NOTHING)
+    return _Search(fit.days, fit.parameters, fit.weight, fit.anchor, ENOUGH).descend(0.0, fit.theta, _NEXT_TO_NOTHING)
 
 
 def held_fit(fit: Fit, start: Array, anchor: Anchor) -> Fit:
     """The fit from another start, with an elasticity held by an anchor; a hundred steps have to be enough."""
-    return _Search(fit.days, fit.parameters, fit.weight, anchor).descend(fit.shrinkage, start, most=_HELD)
+    return _Search(fit.days, fit.parameters, fit.weight, anchor, _FINE).descend(fit.shrinkage, start, most=_HELD)
 
 
 def fit_path(
@@ -165,33 +171,53 @@ def fit_path(
     shrinkages: Sequence[float] = SHRINKAGES,
     weight: Array | None = None,
     anchor: Anchor | None = None,
+    alike: Preferences | None = None,
+    precision: float = PRECISION,
 ) -> list[Fit]:
     """Fits for several shrinkages, strong to weak, each started where the one before it ended.
 
-    Common preferences are searched for afresh at each shrinkage as well, and the better of the two ends counts.
+    Common preferences go on from all ends that differ, and the best of theirs counts. What is a user's own goes on from
+    those of the strongest shrinkage, `alike` where they are known already.
     """
     weight = _weights(days, weight)
-    s = parameters.specification
-    dispersion = s.dispersion and DISPERSIONS[0]
-    common = replace(s, own_congestion=False, own_price=False, own_values=False, groups={}, dispersion=dispersion)
-    alike = parameters_of(common, days, parameters.user_ids, parameters.provider_ids, "common")
-    search, starts = _Search(days, alike, weight, anchor), starting_points(days, alike)
     wanted = sorted(set(shrinkages), reverse=True)
     fits: list[Fit] = []
     if not parameters.specification.own:
+        search, starts = _Search(days, parameters, weight, anchor, precision), starting_points(days, parameters)
         for shrinkage in wanted:
-            fits.append(search.best(shrinkage, [*(fit.theta for fit in fits[-1:]), *starts]))
+            ends = search.rough(shrinkage, starts)
+            fits.append(search.chosen(ends))
+            starts = _apart([fit.theta for fit in (fits[-1], *ends)])
         return fits
     # Stronger shrinkages than those asked for come first, if only as steps on the way: their ends are not returned.
     path = [shrinkage for shrinkage in SHRINKAGES if shrinkage > wanted[0]] + wanted
-    theta = parameters.pack(search.best(path[0], starts).preferences)
-    search = _Search(days, parameters, weight, anchor)
+    theta = parameters.pack(alike or _alike(days, parameters, path[0], weight, anchor))
+    search = _Search(days, parameters, weight, anchor, precision)
     for own in _OWN_PATH:
         theta = search.descend(path[0], theta, own).theta
     for shrinkage in path:
         fits.append(search.descend(shrinkage, theta))
         theta = fits[-1].theta
     return fits[-len(wanted) :]
+
+
+def _apart(points: Sequence[Array]) -> list[Array]:
+    """Those that no earlier one is close to."""
+    apart: list[Array] = []
+    for point in points:
+        if all(float(np.linalg.norm(point - other)) > _SAME for other in apart):
+            apart.append(point)
+    return apart
+
+
+def _alike(days: Days, parameters: Parameters, shrinkage: float, weight: Array, anchor: Anchor | None) -> Preferences:
+    """Preferences that all share."""
+    s = parameters.specification
+    dispersion = s.dispersion and DISPERSIONS[0]
+    common = replace(s, own_congestion=False, own_price=False, own_values=False, groups={}, dispersion=dispersion)
+    alike = parameters_of(common, days, parameters.user_ids, parameters.provider_ids, "common")
+    search = _Search(days, alike, weight, anchor)
+    return search.chosen(search.rough(shrinkage, starting_points(days, alike))).preferences
 
 
 def _weights(days: Days, weight: Array | None) -> Array:
@@ -248,22 +274,28 @@ class _Search:
     parameters: Parameters
     weight: Array
     anchor: Anchor | None
+    precision: float = PRECISION
 
-    def best(self, shrinkage: float, starts: Sequence[Array]) -> Fit:
-        """The best end over all starts; a few steps of each decide who goes on.
-
-        Of starts that noise alone tells apart, that one at which congestion and dispersion count about as much as
-        prices: flows of a day say nothing of the scale of money, and it should not be left to chance.
-        """
-        rough: list[Fit] = []
+    def rough(self, shrinkage: float, starts: Sequence[Array]) -> list[Fit]:
+        """Where a few steps lead from each start."""
+        ends: list[Fit] = []
         try:
             for theta in starts:
-                rough.append(self.descend(shrinkage, theta, most=_ROUGH))
+                ends.append(self.descend(shrinkage, theta, most=_ROUGH))
         except CutShortError as stop:
-            raise CutShortError(min([*rough, stop.fit], key=lambda fit: fit.misfit)) from None
-        least = min(rough, key=lambda fit: fit.misfit)
-        alike = [fit for fit in rough if fit.misfit <= least.misfit + least.noise]
-        return self.descend(shrinkage, min(alike, key=self._from_prices).theta)
+            raise CutShortError(min([*ends, stop.fit], key=lambda fit: fit.misfit)) from None
+        return ends
+
+    def chosen(self, ends: Sequence[Fit]) -> Fit:
+        """The best of rough ends, followed to its own end.
+
+        Of those that noise alone tells apart, that one at which congestion and dispersion count about as much as
+        prices: flows of a day say nothing of the scale of money, and it should not be left to chance.
+        """
+        least = min(ends, key=lambda fit: fit.misfit)
+        alike = [fit for fit in ends if fit.misfit <= least.misfit + least.noise]
+        best = min(alike, key=self._from_prices)
+        return self.descend(best.shrinkage, best.theta)
 
     def _from_prices(self, fit: Fit) -> float:
         """How far, in logarithms, what keeps users spread is from the mean price."""
@@ -274,32 +306,18 @@ class _Search:
         low, high = self.parameters.bounds()
         theta = np.clip(theta, low, high)  # a start by the linear programme or of another day knows no bounds
         misfit = Misfit(self.parameters, self.days, self.weight, shrinkage, theta, own, self.anchor)
-        best: list[tuple[float, Array]] = []
-
-        def residuals(theta: Array) -> Array:
-            missed = misfit.residuals(theta)
-            if not best or missed @ missed < best[0][0]:
-                best[:] = [(float(missed @ missed), theta.copy())]
-            return missed
-
+        points: list[tuple[Array, float]] = []
         try:
-            found = least_squares(
-                residuals,
-                theta,
-                misfit.jacobian,
-                bounds=(low, high),
-                ftol=_PRECISION,
-                xtol=_PRECISION,
-                gtol=_PRECISION,
-                max_nfev=most,
-            )
+            for point in descent(
+                misfit.residuals, misfit.jacobian, theta, low, high, precision=self.precision, most=most
+            ):
+                points.append(point)
         except KeyboardInterrupt:
-            if not best:
+            if not points:
                 raise
-            raise CutShortError(self._fit(shrinkage, best[0][1], best[0][0])) from None
-        _log.info("misfit %.6g after %d steps", 2 * found.cost, found.nfev)
-        # The method stays inside its bounds; a weight that it drives to one is meant to be there.
-        return self._fit(shrinkage, np.where(found.active_mask < 0, low, found.x), float(2 * found.cost))
+            raise CutShortError(self._fit(shrinkage, *points[-1])) from None
+        _log.info("misfit %.6g after %d steps", points[-1][1], len(points))
+        return self._fit(shrinkage, *points[-1])
 
     def _fit(self, shrinkage: float, theta: Array, misfit: float) -> Fit:
         return Fit(

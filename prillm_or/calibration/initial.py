@@ -13,7 +13,8 @@ quite one, so each offered pair of each user present (one with demand that day) 
             c_ijt - b_j - lambda_it >= -e_ijt         where f_ijt = 0,
           b_j >= 0,   e_ijt >= 0,   lambda_it free.
 
-In the model below e_ijt = `short` + `over`: c - b - lambda + short - over = 0 or, unused and without `over`, >= 0.
+In the programme below b + lambda - short + over = c with `short`, `over` >= 0: e = `short` + `over` of a pair in use,
+and `short` of another, whose `over` costs nothing.
 
 **M = 2 m.** Any M > m gives the same answer: the least sum of slacks first, and among those the least sum of values.
 The programme is the dual of a network flow, with one node for each b_j and one for each -lambda_it, and such a
@@ -40,9 +41,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyomo.environ as pyo
+from scipy.optimize import linprog
+from scipy.sparse import coo_array
 
-from prillm_or.errors import ConvergenceError, UnavailableError
+from prillm_or.errors import ConvergenceError
 from prillm_or.market.market import Array, Mask
 
 
@@ -75,7 +77,6 @@ def initial_values(
     price_weight: Array,
     congestion_weight: Array,
     delay_weight: Array,
-    solver: str = "appsi_highs",
     *,
     dispersion: float = 0.0,
 ) -> InitialValues:
@@ -95,8 +96,6 @@ def initial_values(
         Shape (T, m): which providers could be used that day.
     price_weight, congestion_weight, delay_weight
         Shape (n,): each user's weights, held.
-    solver
-        Pyomo's name of a solver of linear programmes, `appsi_highs` or `appsi_gurobi` for one.
     dispersion
         s, of all users at all providers, currency per volume unit, held.
 
@@ -104,10 +103,8 @@ def initial_values(
     ------
     ValueError
         When a flow goes to a provider that is not offered, or a number that is read is not finite.
-    UnavailableError
-        When the solver is missing.
     ConvergenceError
-        When the solver ends without an optimum.
+        When HiGHS ends without an optimum.
     """
     if (flow[~np.broadcast_to(offered[:, None], flow.shape)] != 0).any():
         raise ValueError("flow: a provider has flow on a day on which it is not offered")
@@ -124,14 +121,9 @@ def initial_values(
     height = np.where(pairs, cost - np.where(np.isfinite(least), least, 0.0), 0.0)
     # A cost that all of a user's providers share moves its level alone. Without it costs have a scale.
     scale = float(height.max(initial=0.0)) or 1.0
-    model = _model(height / scale, pairs, flow > 0)
-    _solve(model, solver)
-    value = scale * np.array([model.value[j].value for j in model.providers], dtype=np.float64)
     slack, level = np.zeros(flow.shape), np.full(present.shape, np.nan)
-    for pair in model.pairs:
-        slack[pair] = scale * (model.short[pair].value + (model.over[pair].value if pair in model.over else 0.0))
-    for user in model.users:
-        level[user] = scale * model.level[user].value + least[user][0]
+    value, level[pairs.any(axis=2)], slack[pairs] = _solved(height / scale, pairs, flow > 0)
+    value, level, slack = scale * value, scale * level + least[..., 0], scale * slack
     # The least sum has a value of 0, but for the solver's tolerance; levels take up what the values lose.
     low = value.min(initial=np.inf) if value.size else 0.0
     return InitialValues(np.maximum(value - low, 0.0), np.maximum(slack, 0.0), level + low)
@@ -156,36 +148,27 @@ def _marginal(
     )
 
 
-def _model(cost: Array, pairs: Mask, used: Mask) -> pyo.ConcreteModel:
-    """The programme: values of providers j, levels of users present (t, i), rows of pairs (t, i, j)."""
-    rows = [(int(t), int(i), int(j)) for t, i, j in zip(*pairs.nonzero(), strict=True)]
-    model = pyo.ConcreteModel()
-    model.providers = pyo.Set(initialize=range(cost.shape[2]))
-    model.users = pyo.Set(initialize=sorted({(t, i) for t, i, _ in rows}), dimen=2)
-    model.pairs = pyo.Set(initialize=rows, dimen=3)
-    model.used = pyo.Set(initialize=[row for row in rows if used[row]], dimen=3)
-    model.value = pyo.Var(model.providers, within=pyo.NonNegativeReals, initialize=0.0)
-    model.level = pyo.Var(model.users, initialize=0.0)
-    model.short = pyo.Var(model.pairs, within=pyo.NonNegativeReals, initialize=0.0)
-    model.over = pyo.Var(model.used, within=pyo.NonNegativeReals, initialize=0.0)
-
-    def stationary(_: pyo.ConcreteModel, t: int, i: int, j: int) -> object:
-        height = float(cost[t, i, j]) - model.value[j] - model.level[t, i] + model.short[t, i, j]
-        # A used pair is to cost just the level, an unused one may cost more: hence `over` of used pairs alone.
-        return height - model.over[t, i, j] == 0 if used[t, i, j] else height >= 0
-
-    model.stationary = pyo.Constraint(model.pairs, rule=stationary)
-    penalty = 2.0 * cost.shape[2]
-    slacks = pyo.quicksum(model.short.values()) + pyo.quicksum(model.over.values())
-    model.objective = pyo.Objective(expr=pyo.quicksum(model.value.values()) + penalty * slacks)
-    return model
-
-
-def _solve(model: pyo.ConcreteModel, solver: str) -> None:
-    engine = pyo.SolverFactory(solver)
-    if not engine.available(exception_flag=False):
-        raise UnavailableError(f"{solver}: not available here; appsi_highs comes with this package")
-    answer = engine.solve(model, load_solutions=False)
-    if answer.solver.termination_condition != pyo.TerminationCondition.optimal:
-        raise ConvergenceError(f"{solver} ended the programme of the values: {answer.solver.termination_condition}")
-    model.solutions.load_from(answer)
+def _solved(cost: Array, pairs: Mask, used: Mask) -> tuple[Array, Array, Array]:
+    """Values of providers, levels of users present, and slacks of pairs, the last two in the order of `nonzero`."""
+    day, user, provider = pairs.nonzero()
+    (count, m), (present, level) = (len(day), cost.shape[2]), np.unique((day, user), axis=1, return_inverse=True)
+    users = present.shape[1]
+    row = np.arange(count)
+    short, over = m + users + row, m + users + count + row
+    columns, entries = np.concatenate([provider, m + level, short, over]), np.repeat([1.0, 1.0, -1.0, 1.0], count)
+    shape = (count, m + users + 2 * count)
+    penalty = 2.0 * m
+    # A used pair is to cost just the level, an unused one may cost more: `over` is free there.
+    weight = np.concatenate([np.ones(m), np.zeros(users), np.full(count, penalty), penalty * used[pairs]])
+    low = np.zeros(shape[1])
+    low[m : m + users] = -np.inf
+    found = linprog(  # type: ignore[call-overload]  # the stubs know no sparse matrices
+        weight,
+        A_eq=coo_array((entries, (np.tile(row, 4), columns)), shape=shape).tocsc(),
+        b_eq=cost[pairs],
+        bounds=np.column_stack([low, np.full_like(low, np.inf)]),
+        method="highs",
+    )
+    if found.status != 0:
+        raise ConvergenceError(f"HiGHS ended the programme of the values: {found.message}")
+    return found.x[:m], found.x[m : m + users], found.x[short] + np.where(used[pairs], found.x[over], 0.0)

@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,12 +76,12 @@ class Parameters:
     group: NDArray[np.intp]
     places: Mapping[str, slice]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of entries."""
         return int(max(place.stop for place in self.places.values()))
 
-    @property
+    @cached_property
     def shrunk(self) -> NDArray[np.intp]:
         """Entries that are a user's, a group's or a provider's own."""
         return np.concatenate(
@@ -146,12 +147,12 @@ class Parameters:
             yield from (f"own value of family {family} to {user}" for user in self.user_ids for family in self.families)
             yield from (f"own value of {name} to {user}" for user in self.user_ids for name in self.provider_ids)
 
-    @property
+    @cached_property
     def families(self) -> tuple[str, ...]:
         """Families of two providers or more: in another, its value is that of its only member."""
         return _shared(self.specification.families)
 
-    @property
+    @cached_property
     def membership(self) -> Array:
         """1 where a provider (columns) is of a family (rows), else 0."""
         m = len(self.provider_ids)

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from prillm_or.calibration.days import days_of
-from prillm_or.calibration.fit import SHRINKAGES, fit_path
+from prillm_or.calibration.fit import ENOUGH, SHRINKAGES, fit_path
 from prillm_or.calibration.holdout import folds
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.parameters import parameters_of
-from prillm_or.calibration.preferences import predicted_flows
+from prillm_or.calibration.preferences import Preferences, predicted_flows
 from prillm_or.calibration.scores import variation_of
 from prillm_or.calibration.specification import Specification
 from prillm_or.market.market import Array, Mask
@@ -64,21 +64,22 @@ def choose_shrinkage(
 
     Without a specification, that of the module docstring. Cost: a path of fits for each part.
     """
+    alike: list[Preferences] = []  # of each part, for all that goes on from them
 
     def judged(specification: Specification) -> ShrinkageChoice:
-        return _judged(observations, specification, train, capacity_of_load, weight, seed)
+        return _judged(observations, specification, train, capacity_of_load, weight, seed, alike)
 
     if specification is not None:
         return judged(specification)
     best, (n, m) = judged(Specification()), (observations.n, observations.m)
-    alike = max(best.tried.values())
+    beaten = max(best.tried.values())
     if n == 1 or observations.cells.sum() * (n * (m + 1) + m) > _MOST_WORK:
         return best
     for specification in _RICHER:
         found = judged(replace(specification, families=observations.families))
         if 1.0 - max(found.tried.values()) > _LESS_LEFT * (1.0 - max(best.tried.values())):
             break
-        best = replace(found, alike=alike)
+        best = replace(found, alike=beaten)
     return best
 
 
@@ -89,6 +90,7 @@ def _judged(
     capacity_of_load: bool,
     weight: Array | None,
     seed: int,
+    alike: list[Preferences],
 ) -> ShrinkageChoice:
     train = observations.cells if train is None else train
     wrong = dict.fromkeys(SHRINKAGES, 0.0)
@@ -102,7 +104,11 @@ def _judged(
             specification, days, observations.user_ids, observations.provider_ids, observations.name
         )
         # One path serves all shrinkages, each fit starting where the stronger one before it ended.
-        for fit in fit_path(days, parameters, SHRINKAGES, weight):
+        known = alike[number] if specification.own and alike else None
+        path = fit_path(days, parameters, SHRINKAGES, weight, alike=known, precision=ENOUGH)
+        if not specification.own:
+            alike.extend(fit.preferences for fit in path[:1])
+        for fit in path:
             missed = predicted_flows(fit.preferences, days)[part] - observations.flow[part]
             wrong[fit.shrinkage] += float(by_cell[part] @ missed**2)
         _log.info("shrinkage: part %d judged", number + 1)
