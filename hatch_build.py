@@ -10,7 +10,6 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PLACE = "prillm_or/users"
-OLDEST = "0x030B0000"
 
 
 class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
@@ -43,7 +42,6 @@ def build(root: Path, folder: Path) -> Path | None:
             "_kernel",
             [str(root / PLACE / "kernel.c")],
             py_limited_api=True,
-            define_macros=[("Py_LIMITED_API", OLDEST)],
             optional=True,
         )
         command = Distribution({"ext_modules": [extension]}).get_command_obj("build_ext")

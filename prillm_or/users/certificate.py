@@ -121,11 +121,12 @@ def _best_reply(first: Array, slope: Array, demand: Array) -> Array:
     """Fill providers, marginal cost `first` + `slope` h, up to a common marginal cost; shapes (D, rows, m)."""
     shape = first.shape
     first, slope, demand = first.reshape(-1, shape[2]), *(np.concatenate([of] * shape[0]) for of in (slope, demand))
-    order, rows = first.argsort(axis=1), np.arange(len(first))[:, None]
-    start, width = first[rows, order], (1 / slope)[rows, order]
+    rows = np.arange(0, first.size, shape[2])  # where each begins, of all in a row
+    order = first.argsort(axis=1) + rows[:, None]
+    start, width = first.take(order), (1 / slope).take(order)
     level = (demand[:, None] + (width * start).cumsum(axis=1)) / width.cumsum(axis=1)
     last = (start <= level).sum(axis=1) - 1  # start < level holds for the first few providers, then never again
-    water = level[rows[:, 0], last]
+    water = level.take(rows + last)
     reply: Array = np.maximum(0.0, (water[:, None] - first) / slope)
     reply *= (demand / reply.sum(axis=1))[:, None]
     return reply.reshape(shape)
