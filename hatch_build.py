@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -41,14 +42,17 @@ def build(root: Path, folder: Path) -> Path | None:
         extension = Extension(
             "_kernel",
             [str(root / PLACE / "kernel.c")],
+            extra_compile_args=[] if sys.platform == "win32" else ["-O3"],
             py_limited_api=True,
             optional=True,
         )
         command = Distribution({"ext_modules": [extension]}).get_command_obj("build_ext")
         command.build_lib, command.build_temp, command.force = str(folder), tempfile.mkdtemp(), True
         command.ensure_finalized()
+        built = Path(command.get_ext_fullpath(extension.name))
+        built.unlink(missing_ok=True)  # what an older source was compiled to
         command.run()
     except Exception as failure:  # whatever it is: nobody needs the kernel
         print(f"kernel: {failure}")
         return None
-    return next(folder.glob("_kernel.*"), None)
+    return built if built.exists() else None

@@ -211,8 +211,10 @@ def test_without_a_compiler_nothing_is_built_and_nothing_fails(tmp_path: Path) -
     pytest.importorskip("hatchling", reason="hatchling is not installed")
     pytest.importorskip("setuptools", reason="setuptools is not installed")
     code = "import sys, pathlib, hatch_build; print(hatch_build.build(pathlib.Path.cwd(), pathlib.Path(sys.argv[1])))"
+    (tmp_path / "_kernel.abi3.so").write_text("what was compiled when there was one")
     absent = {"CC": "/nowhere/cc", "LDSHARED": "/nowhere/cc", "PATH": "/nowhere"}
     run = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=root, env=absent, capture_output=True, text=True, check=True
     )
     assert run.stdout.splitlines()[-1] == "None"
+    assert not list(tmp_path.iterdir())
