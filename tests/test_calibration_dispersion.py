@@ -11,6 +11,7 @@ import pytest
 
 from helpers.calibration import (
     drawn_days,
+    hand_days,
     misfit_of,
     numeric,
     observations_of_days,
@@ -20,6 +21,7 @@ from helpers.calibration import (
     wanted,
     wanted_at_random,
 )
+from prillm_or.calibration.anchor import response
 from prillm_or.calibration.draw_files import load_draws, read_draws
 from prillm_or.calibration.fit import fit_days, without_price
 from prillm_or.calibration.fit_files import read_earlier
@@ -45,6 +47,21 @@ def tasteful(true: Preferences, kind: Dispersion, seed: int, size: float = 2.0) 
         dispersion_factor=user if kind == "user" else np.ones(n),
         provider_dispersion=provider if kind == "provider" else np.ones(m),
     )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+def test_dispersion_alone_does_not_make_a_market_buy_by_price_alone(seed: int) -> None:
+    # Users of one day split their demands over cheap and dear providers. Flows say nothing of the scale of money; at
+    # a dispersion as large as the mean price the elasticities would be -13, -14 and -38, as they once were.
+    rng = np.random.default_rng(seed)
+    flow = np.exp(rng.standard_normal((1, 4, 5)))
+    days = hand_days(np.geomspace(0.1, 10.0, 5)[None], flow, capacity=flow.sum(axis=1))
+    given = parameters(days, Specification(own_values=True, congestion=False, dispersion="common"))
+    found = fit_days(days, given)
+    elasticity = response(found.preferences, days, range(5))
+    assert -2 < elasticity < -0.5
+    assert elasticity == pytest.approx(-np.exp(given.elasticity(found.theta)[0]), rel=0.2)
+    assert found.missed < 1e-3
 
 
 @pytest.mark.parametrize("kind", DISPERSIONS)

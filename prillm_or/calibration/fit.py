@@ -239,7 +239,7 @@ def _spread(parameters: Parameters, factor: float) -> Array:
     if parameters.specification.congestion:
         theta[parameters.places["q"]] = np.log(factor * parameters.scale)
     if parameters.specification.dispersion:
-        theta[parameters.places["s"]] = np.log(factor)
+        theta[parameters.places["s"]] = np.log(factor * parameters.dispersion_scale)
     return theta
 
 
@@ -258,7 +258,7 @@ def _start(days: Days, parameters: Parameters, factor: float) -> Array:
         np.ones(n),
         np.full(n, factor * parameters.scale if s.congestion else 0.0),
         np.zeros(n),
-        dispersion=factor * parameters.money if s.dispersion else 0.0,
+        dispersion=factor * parameters.dispersion_scale * parameters.money if s.dispersion else 0.0,
     )
     theta = _spread(parameters, factor)
     value = found.value / parameters.money
@@ -299,7 +299,7 @@ class _Search:
 
     def _from_prices(self, fit: Fit) -> float:
         """How far, in logarithms, what keeps users spread is from the mean price."""
-        return abs(self.parameters.price_over_spread(fit.theta)[0])
+        return abs(self.parameters.elasticity(fit.theta)[0])
 
     def descend(self, shrinkage: float, theta: Array, own: float = OWN, most: int = _MOST) -> Fit:
         """Least squares from one point."""

@@ -5,7 +5,7 @@ With weights omega_ti of days and users, the cells C that may be seen, and V = s
     sum_C omega (f*_tij(theta) - f_tij)^2 / V                   without more it is 1 - R^2 of the flows seen
     + kappa sum omega (f*_tij(theta) - D_ti s_tj)^2 / V         over all cells: s is the market share
     + OWN sum_k r_k(theta)^2 theta_k^2                          over what is a user's own
-    + OWN max(0, log z(theta) / 5)^2                            where there is anything of a user's own
+    + OWN max(0, log y(theta) / 5)^2                            where there is anything of a user's own
     + noise ((E(theta) - E_0) / SE)^2                           where an elasticity is known, `anchor.py`
     + 1e-16 |theta - theta_0|^2.
 
@@ -16,8 +16,10 @@ pay for itself with OWN of R^2. Values and prices move flows by their size over 
 dispersion. So z, the mean price over these, is the factor r_k of own values; of own weights of price it is
 sqrt((1 + z^2) / 2), of the others 1. At a price in money alone a fit could let w_q and own values shrink together, the
 flows standing still, until they cost nothing. Nor may what is users' own make all of them buy by price alone: beyond
-z = 5, about the own-price elasticity -z, each squared log unit costs OWN, too. The last is far below all that data
-say: where they say nothing, the search stays where it began, theta_0, and does not drift.
+y = 5, with -y about the own-price elasticity weighted by revenue, each squared log unit costs OWN, too. With congestion
+alone y is z. With dispersion alone it is z times the price slopes of all pairs in use over revenue, many times z where
+users split their demands or prices differ much. The last is far below all that data say: where they say nothing, the
+search stays where it began, theta_0, and does not drift.
 
 Derivatives of the flows are those of `users/differentiable.py`, exact on the support at hand: the misfit is piecewise
 smooth, and where pieces meet we get the derivative of one of them.
@@ -119,7 +121,7 @@ class Misfit:
     def _of_own(self, theta: Array) -> Array:
         parameters = self._parameters
         factor, _ = parameters.prices_of_shrunk(theta)
-        beyond = max(parameters.price_over_spread(theta)[0] - _ELASTIC, 0.0)
+        beyond = max(parameters.elasticity(theta)[0] - _ELASTIC, 0.0)
         own = np.append(factor * theta[parameters.shrunk], beyond if parameters.specification.own else 0.0)
         return np.asarray(self._own * own)
 
@@ -128,8 +130,8 @@ class Misfit:
         factor, by_theta = parameters.prices_of_shrunk(theta)
         changes = theta[shrunk][:, None] * by_theta
         changes[np.arange(len(shrunk)), shrunk] += factor
-        log_z, by_log = parameters.price_over_spread(theta)
-        beyond = by_log * (parameters.specification.own and log_z > _ELASTIC)
+        log_e, by_log = parameters.elasticity(theta)
+        beyond = by_log * (parameters.specification.own and log_e > _ELASTIC)
         return np.asarray(self._own * np.vstack([changes, beyond]))
 
     def _off_anchor(self, theta: Array) -> Array:

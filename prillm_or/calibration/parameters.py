@@ -43,6 +43,8 @@ from prillm_or.market.market import Array
 _WIDEST = np.log(1e6)
 _WEAK = np.log(0.01)
 """Dispersion to go on from where there was none, logarithm in units of money."""
+_USED = 1e-3
+"""Of a demand: what a user sends to a provider that it is said to use."""
 NO_CONGESTION = 1e-6
 """Weight of congestion, in its natural unit, that stands for none: it only splits what costs the same."""
 
@@ -57,6 +59,8 @@ class Parameters:
         Units of price (currency per volume) and of delay.
     scale
         The weight of congestion at which it counts as much as prices.
+    dispersion_scale
+        The dispersion, in units of money, at which own-price elasticities are about -1.
     reference
         The provider whose value is held.
     group_ids, group
@@ -71,6 +75,7 @@ class Parameters:
     money: float
     waiting: float
     scale: float
+    dispersion_scale: float
     reference: int
     group_ids: tuple[str, ...]
     group: NDArray[np.intp]
@@ -91,10 +96,17 @@ class Parameters:
     def price_over_spread(self, theta: Array) -> tuple[float, Array]:
         """Log of z, the mean price over what keeps users spread, congestion and dispersion; its derivatives by theta.
 
-        An own-price elasticity is about -z. Means of own weights belong to the common ones, however the two are split.
+        Flows move by a value over this. Means of own weights belong to the common ones, however the two are split.
         """
+        return self._price_over(theta, 1.0)
+
+    def elasticity(self, theta: Array) -> tuple[float, Array]:
+        """Log of about the own-price elasticity, weighted by revenue, with its sign changed; its derivatives."""
+        return self._price_over(theta, self.dispersion_scale)
+
+    def _price_over(self, theta: Array, taste: float) -> tuple[float, Array]:
         spread, by_spread = 0.0, np.zeros(self.size)
-        for common, owns, unit in (("q", "u", self.scale), ("s", "eh", 1.0)):
+        for common, owns, unit in (("q", "u", self.scale), ("s", "eh", taste)):
             if self.places[common].stop > self.places[common].start:
                 by_log = self._mean(*owns)
                 by_log[self.places[common]] = 1.0
@@ -369,11 +381,24 @@ def parameters_of(
         money=money,
         waiting=waiting,
         scale=money / congestion,
+        dispersion_scale=_dispersion_scale(days, flow) / money,
         reference=int(np.argmax(np.where(days.train, days.flow, 0.0).sum(axis=(0, 1)))),
         group_ids=group_ids,
         group=group,
         places=places,
     )
+
+
+def _dispersion_scale(days: Days, flow: Array) -> float:
+    """The dispersion, currency per volume unit, at which the own-price elasticity weighted by revenue is about -1.
+
+    A user's own price slope at one of the k providers it uses is -(1 - 1/k) D_i / s: where demands are split, or prices
+    differ much, loads answer many times as strongly as s / money tells.
+    """
+    demand, paid = days.demand[:, :, None], np.broadcast_to(days.paid, flow.shape)
+    used = flow > _USED * demand
+    others = 1.0 - 1.0 / np.maximum(used.sum(axis=2, keepdims=True), 1)
+    return float((paid**2 * demand * used * others).sum() / (paid * flow).sum()) if (paid * flow).any() else 1.0
 
 
 def _groups(
