@@ -19,6 +19,7 @@ from prillm_or.market.market import Market
 from prillm_or.market.synthetic import generate
 from prillm_or.result import Result, Status
 from prillm_or.solving.pricer import Pricer
+from prillm_or.solving.recheck import decided_in
 from prillm_or.solving.run import solve
 
 
@@ -242,3 +243,13 @@ def test_a_changed_market_may_be_thought_of_in_place_of_a_change() -> None:
     pricer, changed = Pricer(market), replace(market, demand=1.5 * market.demand)
     assert_same_answer(pricer.what_if(changed), solve(changed))
     assert pricer.market is market
+
+
+def test_the_best_alone_is_that_of_what_if() -> None:
+    for market in (draw_market("weights", 6, 5, 1), draw_market("uniform", 5, 4, 2, leaders=2), sold(3)):
+        pricer = Pricer(market)
+        changed = replace(market, demand=1.1 * market.demand)
+        decisions, profit = pricer.best_if(changed)
+        result = pricer.what_if(changed)
+        assert profit == result.profit
+        np.testing.assert_array_equal(decisions, decided_in(changed, result))

@@ -90,9 +90,9 @@ def explain_price(market: Market, result: Result | None = None) -> Explanation:
     at_cap = price >= cap - tolerance(curve.pieces, price)
     if at_cap:
         right = next(trace(users, found.prices, 0, 2 * cap or 1.0, found))
-    best = _best(pricer.result)
+    best = Best(np.array([pricer.result.price]), pricer.result.profit)
     of_users, of_rivals, interrupted = (
-        ({}, {}, True) if interrupted else effects(market, best, lambda changed: _best(pricer.what_if(changed)), found)
+        ({}, {}, True) if interrupted else effects(market, best, lambda changed: Best(*pricer.best_if(changed)), found)
     )
     jumps, interrupted = ((), True) if interrupted else _flips(market, pricer, curve.local_maxima, found)
     (decision,), (sold,) = market.decisions, found.by_decision.tolist()
@@ -124,10 +124,6 @@ def explain_price(market: Market, result: Result | None = None) -> Explanation:
         net_cost=None if market.plain else Sides(*(_net_cost(unit_cost, side) for side in sides)),
         components=price_parts(market, found),
     )
-
-
-def _best(result: Result) -> Best:
-    return Best(np.array([result.price]), result.profit)
 
 
 def _of_one(effect: Mapping[str, Array]) -> dict[str, float]:

@@ -61,7 +61,7 @@ def _jump(pricer: Pricer, change: Callable[[float], Market], most: float, way: f
     """The least change up to `most`, of its sign, beyond which the best price has jumped, and that price."""
 
     def best(by: float) -> float:
-        return pricer.what_if(change(math.copysign(by, most))).price
+        return float(pricer.best_if(change(math.copysign(by, most)))[0][0])
 
     low, before = 0.0, pricer.result.price
     while low < abs(most):

@@ -7,6 +7,7 @@ below a profit (`contradicts`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from prillm_or import __version__
 from prillm_or.limits import Limits
 from prillm_or.market.decisions import FACTOR, all_prices
 from prillm_or.market.market import Array, Market, by_component, by_decision, by_leader
-from prillm_or.result import Context, Method, Result, Status, Times, Today
+from prillm_or.result import Certificate, Context, Method, Result, Status, Times, Today
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.caveats import caveats, own_elasticity
 from prillm_or.users.certificate import certified, profit_of, relative_gap
@@ -25,6 +26,38 @@ from prillm_or.users.reach import turnover
 
 _SHORTFALL = 1e-7
 _ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """A proposal's prices in the full market.
+
+    Parameters
+    ----------
+    found, certificate
+        The equilibrium there, and how far it is one.
+    profit, upper_bound, gap
+        What they earn, and the proposal's bound beside it, raised to it where rounding alone is between.
+    consistent
+        Whether the bound is no less than the profit.
+    """
+
+    found: Equilibrium
+    certificate: Certificate
+    profit: float
+    upper_bound: float | None
+    gap: float | None
+    consistent: bool
+
+
+def weigh(
+    market: Market, users: UserProblem, prices: Array, upper_bound: float | None, near: Equilibrium | None
+) -> Weighed:
+    """Solve and certify the equilibrium at proposed prices, and weigh the bound against it; see `judge`."""
+    found = solve_users(users, prices, near)
+    certificate = certified(market, prices, found.flow)
+    profit = profit_of(market, prices, found.billed)
+    return Weighed(found, certificate, profit, *_bounded(profit, upper_bound, market))
 
 
 def judge(
@@ -46,11 +79,9 @@ def judge(
     """
     prices = proposal.prices
     assert prices is not None
-    found = solve_users(users, prices, nearest(known, prices))
-    certificate = certified(market, prices, found.flow)
-    profit = profit_of(market, prices, found.billed)
-    upper_bound, gap, consistent = _bounded(profit, proposal.upper_bound, market)
-    status = _status(proposal.ended, gap, limits.gap) if consistent else Status.ERROR
+    weighed = weigh(market, users, prices, proposal.upper_bound, nearest(known, prices))
+    found, profit, upper_bound, consistent = weighed.found, weighed.profit, weighed.upper_bound, weighed.consistent
+    status = _status(proposal.ended, weighed.gap, limits.gap) if consistent else Status.ERROR
     today = _at_today(market, users, (*known, found))
     elasticity = own_elasticity(market, users, today)
     abstracted = method.abstraction is not None and upper_bound is None
@@ -70,10 +101,10 @@ def judge(
         **_set(market, prices),
         profit=profit,
         upper_bound=upper_bound,
-        gap=gap,
+        gap=weighed.gap,
         loads=by_leader(market, found.load[list(market.leader)]),
         billed=by_component(market, found.billed, market.leader) if market.components else None,
-        certificate=certificate,
+        certificate=weighed.certificate,
         time_s=Times(),
         seed=limits.seed,
         threads=limits.threads,

@@ -23,15 +23,15 @@ from prillm_or.errors import ConvergenceError
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.limits import Limits
 from prillm_or.market.changes import Change, apply
-from prillm_or.market.market import Market, Mask
+from prillm_or.market.market import Array, Market, Mask
 from prillm_or.result import Method, Result, Status, Times
-from prillm_or.solvers.monotone import Point
+from prillm_or.solvers.monotone import Monotone, Point
 from prillm_or.solvers.path import Path, Search, Start, proposal_of
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.small_path import is_small
-from prillm_or.solving.judge import judge
+from prillm_or.solving.judge import judge, weigh
 from prillm_or.solving.recheck import decided_in
-from prillm_or.users.equilibrium import Equilibrium
+from prillm_or.users.equilibrium import Equilibrium, nearest
 from prillm_or.users.problem import UserProblem, user_problem
 
 
@@ -99,6 +99,21 @@ class Pricer:
         market = change if isinstance(change, Market) else apply(self.market, change)
         return _priced_after(market, self._state, began).result
 
+    def best_if(self, market: Market) -> tuple[Array, float]:
+        """The best decisions of the market as changed, shape (k,), and their profit: of `what_if`, without the rest."""
+        if self.result.status is not Status.ERROR:
+            with suppress(ConvergenceError):
+                users = user_problem(market)
+                proposal, known = _proposed(market, users, self._state)
+                if proposal.ended is Ended.INTERRUPTED:
+                    raise KeyboardInterrupt  # half a search is none
+                if proposal.ended is Ended.FINISHED and (prices := proposal.prices) is not None:
+                    weighed = weigh(market, users, prices, proposal.upper_bound, nearest(known, prices))
+                    if weighed.consistent:
+                        return prices, weighed.profit
+        result = self.what_if(market)
+        return decided_in(market, result), result.profit
+
 
 @dataclass(frozen=True, eq=False)
 class _State:
@@ -123,13 +138,22 @@ def _priced_after(market: Market, before: _State, began: float) -> _State:
 def _priced(market: Market, before: _State | None, began: float) -> _State:
     """Price a market, starting from what is known of a market much like it."""
     users = user_problem(market)
+    proposal, known = _proposed(market, users, before)
+    result = _judged(market, users, proposal, known, began)
+    start = 0.0
+    if known:
+        start = Monotone(market, users).rising_to(Point(result.price, next(iter(result.loads.values()))))
+    return _State(market, result, known, start)
+
+
+def _proposed(market: Market, users: UserProblem, before: _State | None) -> tuple[Proposal, Sequence[Equilibrium]]:
+    """What a search finds, starting from what is known of a market much like it; and the equilibria it solved."""
     if len(market.decisions) > 1:
         from prillm_or.solvers.branch import Branch  # and a solver of quadratic programmes, which one price needs not
 
-        near = None if before is None else decided_in(before.market, before.result)
-        return _State(market, _judged(market, users, Branch(near).solve(market, Limits()), (), began), (), 0.0)
+        return Branch(None if before is None else decided_in(before.market, before.result)).solve(market, Limits()), ()
     if not market.plain or is_small(users):
-        return _State(market, _judged(market, users, Path().solve(market, Limits()), (), began), (), 0.0)
+        return Path().solve(market, Limits()), ()
     search = Search(market, users, () if before is None else _carried_over(before, market, users))
     if before is None:
         search.climb()
@@ -142,10 +166,7 @@ def _priced(market: Market, before: _State | None, began: float) -> _State:
             pass
     except ConvergenceError:
         search.coarse = True
-    proposal = proposal_of(search, market, Ended.FINISHED, Limits())
-    result = _judged(market, users, proposal, search.known, began)
-    start = search.bounds.rising_to(Point(result.price, next(iter(result.loads.values()))))
-    return _State(market, result, search.known, start)
+    return proposal_of(search, market, Ended.FINISHED, Limits()), search.known
 
 
 def _judged(
