@@ -131,28 +131,30 @@ static int factor(Small *s) {
     return 1;
 }
 
-/* Gauss and Jordan's, in place, on the whole matrix. */
+/* Its inverse by sweeps, in the upper triangle first; whether it is positive definite. */
 static int invert(Small *s) {
     Py_ssize_t size = s->size;
+    double *matrix = s->schur, *swept = s->short_right;
     s->inverted = 1;
     if (!s->congested) return 1;
     make_schur(s);
-    double *matrix = s->schur;
-    for (Py_ssize_t i = 0; i < size; i++)
-        for (Py_ssize_t j = 0; j < i; j++) matrix[i * size + j] = matrix[j * size + i];
     for (Py_ssize_t k = 0; k < size; k++) {
-        double *top = matrix + k * size;
+        double *top = matrix + k * size, pivot = 1.0 / top[k];
         if (!(top[k] > 0.0)) return 0;
-        double pivot = 1.0 / top[k];
-        top[k] = 1.0;
-        for (Py_ssize_t j = 0; j < size; j++) top[j] *= pivot;
+        for (Py_ssize_t i = 0; i < k; i++) swept[i] = matrix[i * size + k];
+        swept[k] = 0.0;
+        for (Py_ssize_t j = k + 1; j < size; j++) swept[j] = top[j];
         for (Py_ssize_t i = 0; i < size; i++) {
-            double *row = matrix + i * size, part = row[k];
-            if (i == k || part == 0.0) continue;
-            row[k] = 0.0;
-            for (Py_ssize_t j = 0; j < size; j++) row[j] -= part * top[j];
+            double *row = matrix + i * size, part = swept[i] * pivot;
+            if (part == 0.0) continue;
+            for (Py_ssize_t j = i; j < size; j++) row[j] -= part * swept[j];
+            if (i < k) row[k] = part;
         }
+        for (Py_ssize_t j = k + 1; j < size; j++) top[j] = swept[j] * pivot;
+        top[k] = -pivot;
     }
+    for (Py_ssize_t i = 0; i < size; i++)
+        for (Py_ssize_t j = i; j < size; j++) matrix[i * size + j] = matrix[j * size + i] = -matrix[i * size + j];
     return 1;
 }
 
