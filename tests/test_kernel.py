@@ -197,10 +197,9 @@ def test_users_are_kept_without_it() -> None:
     import pickle
 
     users = user_problem(draw_market("uniform", 3, 4, 1))
-    found = solve_users(users, [1.0])
-    again: Equilibrium = pickle.loads(pickle.dumps(found))
-    np.testing.assert_array_equal(again.flow, found.flow)
-    np.testing.assert_allclose(solve_users(again.users, [1.0], again).flow, found.flow, rtol=1e-13, atol=1e-13)
+    found = solve_users(users, [1.0])  # by then there is a kernel, where there can be one
+    again: UserProblem = pickle.loads(pickle.dumps(users))
+    np.testing.assert_array_equal(solve_users(again, [1.0]).flow, found.flow)
 
 
 def test_without_a_compiler_nothing_is_built_and_nothing_fails(tmp_path: Path) -> None:
