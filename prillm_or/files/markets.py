@@ -172,7 +172,6 @@ def _market(parsed: MarketFields, delays: Array) -> Market:
     ids, components = tuple(provider.id for provider in parsed.providers), tuple(parsed.components)
     leader = tuple(ids.index(name) for name in parsed.leader.providers)
     decides = given if isinstance(given := parsed.leader.decides, str) else tuple(given)
-    weights = [parsed.weights.model_copy(update=user.weights.model_dump(exclude_unset=True)) for user in parsed.users]
     decisions = decisions_of(leader, ids, components, decides)
     return Market(
         name=parsed.name,
@@ -185,9 +184,9 @@ def _market(parsed: MarketFields, delays: Array) -> Market:
         user_values=_own_values(parsed, ids),
         unit_cost=_table([provider.unit_cost for provider in parsed.providers], components),
         delay=delays,
-        price_weight=np.array([own.price for own in weights]),
-        congestion_weight=np.array([own.congestion for own in weights]),
-        delay_weight=np.array([own.delay for own in weights]),
+        price_weight=_weights(parsed, "price"),
+        congestion_weight=_weights(parsed, "congestion"),
+        delay_weight=_weights(parsed, "delay"),
         count=np.array([user.count for user in parsed.users]),
         dispersion=np.array([parsed.dispersion if math.isnan(u.dispersion) else u.dispersion for u in parsed.users]),
         provider_dispersion=np.array([provider.dispersion for provider in parsed.providers]),
@@ -200,6 +199,12 @@ def _market(parsed: MarketFields, delays: Array) -> Market:
         description=parsed.description,
         fit=None if parsed.fit is None else _note(parsed.fit, [decision.name for decision in decisions]),
     )
+
+
+def _weights(parsed: MarketFields, key: str) -> Array:
+    """A weight of each user, its own or the market's, shape (n,)."""
+    usual, own = getattr(parsed.weights, key), (user.weights for user in parsed.users)
+    return np.array([getattr(each, key) if key in each.model_fields_set else usual for each in own])
 
 
 def _note(parsed: FitFields, names: Sequence[str]) -> FitNote:

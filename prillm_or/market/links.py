@@ -69,7 +69,8 @@ def keys(data: object, *at: str | int) -> Iterator[tuple[Where, str]]:
 
 def valued(users: Iterable[tuple[Where, object]]) -> Iterator[tuple[Where, str]]:
     """Providers of whom users have values of their own."""
-    return (found for at, user in users for found in keys(member(user, "values"), *at, "values"))
+    own = ((at, values) for at, user in users if (values := member(user, "values")))
+    return (found for at, values in own for found in keys(values, *at, "values"))
 
 
 def unknown_component(name: str, components: Sequence[str]) -> str:
