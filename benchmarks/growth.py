@@ -9,21 +9,26 @@ market. An equilibrium is cold, at today's price, of a user problem that stands;
 
 from __future__ import annotations
 
+import atexit
 import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
+from pathlib import Path
 from statistics import median
+from typing import cast
 
 import numpy as np
 
 from benchmarks.markets import SHAPES
 from benchmarks.report import Table, Target, target_table
+from prillm_or.files.markets import AnyMarket, write_market
 from prillm_or.market.market import Market
 from prillm_or.market.synthetic import Shape, generate
 
@@ -44,6 +49,7 @@ _ENOUGH, _MOST_RUNS = 0.5, 9
 _EQUILIBRIA = 30.0
 _GIB = 8.0
 _WARM_UP = (201, 200)
+_DISPERSION = 0.5
 
 
 @dataclass(frozen=True)
@@ -143,13 +149,13 @@ def _words(grows: str, sizes: Sequence[Size]) -> str:
     return {"n m": "n m, n = 10 m", "n": f"n, m = {sizes[0][1]}", "m": f"m, n = {sizes[0][0]}"}[grows]
 
 
-def measured(action: str, shape: Shape, size: Size) -> Measured | str:
+def measured(action: str, shape: str, size: Size, limit: float = _LIMIT) -> Measured | str:
     """What the child says, or why it says nothing."""
     command = [sys.executable, "-m", "benchmarks.growth", action, str(size[0]), str(size[1]), shape]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_LIMIT)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=limit)
     except subprocess.TimeoutExpired:
-        return f"> {_LIMIT:g} s"
+        return f"> {limit:g} s"
     if done.returncode:
         return (done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"])[-1]
     return Measured(**json.loads(done.stdout))
@@ -214,11 +220,18 @@ def _targets(known: Known, certified: Sequence[CertifiedRow], largest: Size) -> 
     return targets
 
 
-def child(action: str, users: int, providers: int, shape: Shape) -> Measured:
+def drawn(shape: str, users: int, providers: int) -> Market:
+    """The market of a shape, or `tastes`: uniform, with dispersions around 0.5."""
+    if shape == "tastes":
+        return generate(users, providers, dispersion=_DISPERSION, seed=1)
+    return generate(users, providers, cast("Shape", shape), 1)
+
+
+def child(action: str, users: int, providers: int, shape: str) -> Measured:
     """Measure an action in this process, a fresh one."""
-    _act(action, generate(*_WARM_UP, shape, 1))()
+    _act(action, drawn(shape, *_WARM_UP))()
     before = _peak()
-    market = generate(users, providers, shape, 1)
+    market = drawn(shape, users, providers)
     equilibrium = _timed(_act("equilibrium", market)) if action == "certified" else None
     act = _act(action, market)
     cpu_s, wall_s, runs, note = _timed(act)
@@ -255,7 +268,7 @@ def _act(action: str, market: Market) -> Callable[[], str]:
     """What is timed; it says what there is to note."""
     from prillm_or.limits import Limits
     from prillm_or.solvers.bisect import Bisect
-    from prillm_or.solvers.path import Path
+    from prillm_or.solvers.path import Path as Exact
     from prillm_or.solving.run import solve
     from prillm_or.users.equilibrium import solve_users
     from prillm_or.users.problem import user_problem
@@ -270,28 +283,47 @@ def _act(action: str, market: Market) -> Callable[[], str]:
 
     if action == "certified":
         return certified
+    if action in ("tight", "file"):
+        return partial(_tight, _written(market) if action == "file" else market)
     if action == "equilibrium":
         users, today = user_problem(market), market.price[list(market.leader)]
         return cold
     if action in _ABSTRACTIONS:
         return partial(_abstracted, action, market)
-    solver = Path() if action == "path" else Bisect()
+    solver = Exact() if action == "path" else Bisect()
     return lambda: ", ".join(f"{count} {name}" for name, count in solver.solve(market, Limits()).stats.items())
+
+
+def _tight(market: AnyMarket) -> str:
+    from prillm_or.solving.run import solve
+
+    result = solve(market, gap=1e-6)
+    assert result.gap is not None
+    assert result.gap <= 1e-6
+    return ", ".join(result.notes)
+
+
+def _written(market: Market) -> Path:
+    """The market's file, in a folder that is gone with the process."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    path = Path(folder.name, "market.json")
+    write_market(market, path)
+    return path
 
 
 def _abstracted(name: str, market: Market) -> str:
     from prillm_or.abstraction.registry import AbstractionChoice
     from prillm_or.limits import Limits
-    from prillm_or.solvers.path import Path
+    from prillm_or.solvers.path import Path as Exact
 
     small = AbstractionChoice(name, 2).abstract(market).market
-    Path().solve(small, Limits())
+    Exact().solve(small, Limits())
     return ""
 
 
 def _main() -> None:
     action, users, providers, shape = sys.argv[1:]
-    assert shape in SHAPES
     print(json.dumps(asdict(child(action, int(users), int(providers), shape))))
 
 

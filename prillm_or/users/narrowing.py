@@ -152,15 +152,17 @@ def _links(
 
 def _levels(cost: Array, width: Array, demand: Array) -> Array:
     """Level l of each user at which sum_j width_j max(0, l - cost_j) is its demand, shape (rows,)."""
-    # From above: with all providers counted in, those that are too dear pull the level up (Michelot's algorithm).
-    before = np.full_like(demand, np.inf)
+    # From above: alone no provider takes the demand at a lower level; those that are too dear pull a level up, and are
+    # left out one after the other (Michelot's algorithm).
+    level = (cost + demand / width).min(axis=0)
+    used = cost < level
     while True:
-        weight = (cost < before) * width
+        weight, before = used * width, used
         taken, asked = weight.sum(axis=0), demand + (weight * cost).sum(axis=0)
-        level = np.divide(asked, taken, out=before.copy(), where=taken > 0)  # none where a demand is lost in rounding
-        if not (level < before).any():
-            return before
-        before = level
+        np.divide(asked, taken, out=level, where=taken > 0)  # none is used where a demand is lost in rounding
+        used = before & (cost < level)  # fewer each time, whatever rounding does
+        if np.array_equal(used, before):
+            return np.asarray(level)
 
 
 def _costs(offsets: Array, block: slice, added: Array) -> Array:
