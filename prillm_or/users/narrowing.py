@@ -32,7 +32,7 @@ from prillm_or.market.market import Array, Mask
 from prillm_or.users.problem import UserProblem
 from prillm_or.users.threads import over_blocks
 
-_MANY, _MANY_EACH = 500, 50
+_MANY, _MANY_EACH = 500, 25
 _SAMPLE = 8
 _STIFF = 1e3
 _ROOM = 4.0
@@ -47,7 +47,7 @@ Blocks lie provider by provider here: sums over a few providers are many times a
 def are_many(users: UserProblem) -> bool:
     """Whether users are so many beside providers that each alone hardly counts."""
     n, m = users.base.shape
-    return bool(n >= max(_MANY, _MANY_EACH * m))
+    return bool(n >= max(_MANY, _MANY_EACH * m**2))
 
 
 def respond(users: UserProblem, offsets: Array, congestion: Array) -> tuple[Mask, Array]:
