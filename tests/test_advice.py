@@ -12,6 +12,7 @@ import prillm_or as po
 from helpers.answers import result_at
 from helpers.markets import make_market, shipped
 from helpers.sold import price_list
+from prillm_or.market.fit_note import FitNote
 from prillm_or.market.market import Units
 from prillm_or.output.advice import sentences
 from prillm_or.output.tables import as_text
@@ -63,16 +64,27 @@ def test_without_units_there_are_none() -> None:
 
 
 def test_several_prices_are_told_together() -> None:
-    move, brings, proof, answers = said(po.solve("premium-4-two-prices", solver="ascent"))[:4]
-    assert move == (
-        "Raise the price of claude-opus-4.8 from 2.076 to 3.781 (+82.1 %); raise the price of claude-sonnet-4.6 from "
-        "1.608 to 3.188 (+98.3 %); all in 1000 USD per 1e9 tokens."
+    market = replace(shipped("tiny/two-prices"), units=Units("EUR", "kWh", "s", "day"))
+    move, brings, proof, answers = said(po.solve(market, solver="ascent"))[:4]
+    assert (
+        move
+        == "Raise the price of plain from 3 to 3.5 (+16.7 %); raise the price of better from 3 to 4 (+33.3 %); all in "
+        "EUR per kWh."
     )
-    assert brings.startswith("Together their profit rises from 293.2 to 403.9 (+37.7 %;")
+    assert brings.startswith("Together their profit rises from 9 to 9.5 (+5.56 %;")
     assert proof == "Whether another price earns more is not proven: this method gives no bound."
-    assert answers == (
-        "At today's prices, 1 % more on one alone costs of its load: claude-opus-4.8 1.4 %, claude-sonnet-4.6 0.807 %."
+    assert answers == "At today's prices, 1 % more on one alone costs of its load: plain 2 %, better 1 %."
+
+
+def test_what_the_data_leave_open_comes_before_the_price_of_the_fit() -> None:
+    market = replace(shipped("tiny/kink"), fit=FitNote((-2.0, -0.4), {"lead": (2.0, 5.0)}))
+    first, second, *others = said(po.solve(market))
+    assert first == (
+        "Try prices, do not settle on one: the data leave the best price of lead open, any from 2 to 5 may be it (own "
+        "elasticity -2 to -0.4)."
     )
+    assert second.startswith("By the fit alone: raise the price of lead from 1 to 3 (+200 %")
+    assert not any("the data leave" in line for line in others)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_several_prices_stand_one_below_the_other_within_eighty_columns(
     assert run(["compare", "premium-4-lists", *methods, "--report", "out"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    for component in ("input", "output", "cached"):
+    for component in ("input", "output"):
         assert sum(f"gpt-5.5.{component}=" in line for line in lines) == 1
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "it is drawn for a leader with one price" in page

@@ -161,13 +161,18 @@ def test_providers_within_a_model_as_by_hand(folder: Path) -> None:
 def test_the_readme_says_what_is_observed_derived_imputed_and_chosen(folder: Path) -> None:
     panel, *markets = import_openrouter(folder)
     for one in (panel, *markets):
-        parts = [line[3:] for line in one.readme.splitlines() if line.startswith("## ")]
+        parts = [line[3:] for line in one.about.readme("a").splitlines() if line.startswith("## ")]
         assert parts == ["Observed", "Derived", "Imputed", "Chosen", "Sources"]
-        assert "`openrouter-pricing-data/model_activity_daily.csv.gz`, 10 rows, 2026-07-01 to 2026-07-22" in one.readme
-    assert "time to first token of 2 of 7 (day, provider)" in panel.readme
-    assert "the router's ceiling: 1; a sweep before the panel: 1; its first sweep within the panel: 1; " in panel.readme
-    assert "nothing: median of the other providers: 1" in panel.readme
-    assert all("1 of 4 (app, model) are not listed and taken as zero" in one.readme for one in markets[:2])
+        assert (
+            "`openrouter-pricing-data/model_activity_daily.csv.gz`, 10 rows, 2026-07-01 to 2026-07-22" in one.about.text
+        )
+    assert "time to first token of 2 of 7 (day, provider)" in panel.about.text
+    assert (
+        "the router's ceiling: 1; a sweep before the panel: 1; its first sweep within the panel: 1; "
+        in panel.about.text
+    )
+    assert "nothing: median of the other providers: 1" in panel.about.text
+    assert all("1 of 4 (app, model) are not listed and taken as zero" in one.about.text for one in markets[:2])
 
 
 def test_apps_choosing_among_models_as_by_hand(folder: Path) -> None:
@@ -183,7 +188,7 @@ def test_apps_choosing_among_models_as_by_hand(folder: Path) -> None:
     np.testing.assert_allclose(seen.delay[0], [[2000, 3000], [4000, 6000]])
     # Peak to mean: 98 % quantile of 60, 60, 120 over their mean: 117.6 / 80 for both.
     np.testing.assert_allclose(seen.capacity[0], np.array([12 / 4, 2 / 2]) * 117.6 / 80)
-    assert "no leader, since step-3.7-flash is not among the models" in made["coding-13"].readme
+    assert "no leader, since step-3.7-flash is not among the models" in made["coding-13"].about.leader
     assert made["roleplay-10"].observations.user_ids == ("the-ones-app",)
 
 
@@ -258,7 +263,9 @@ def test_folders_are_written_and_read_back(tmp_path: Path, folder: Path, form: A
         assert again.user_ids == one.observations.user_ids
         np.testing.assert_array_equal(again.flow, one.observations.flow)
         np.testing.assert_array_equal(again.capacity, one.observations.capacity)
-        assert (path / "README.md").read_text(encoding="utf-8") == one.readme
+        assert (path / "README.md").read_text(encoding="utf-8") == one.about.readme(one.observations.name)
+        assert read_observations(path).description == one.about.text
+        assert "No licence is stated" in one.about.text
     contents = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "| providers/lab-small-20260101 | 2 | 1 | 4 | 7 | 1000 |" in contents
 

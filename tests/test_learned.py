@@ -26,6 +26,7 @@ from prillm_or.curves.trace import Piece, trace
 from prillm_or.files.markets import read_market, write_market
 from prillm_or.limits import Limits
 from prillm_or.market.market import Array, Market
+from prillm_or.market.selection import select
 from prillm_or.solvers.path import Path as PathSolver
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import Equilibrium, equilibrium_at
@@ -124,18 +125,7 @@ def test_order_of_users_and_rivals_changes_nothing(seed: int) -> None:
     market = scenario(seed)
     rng = np.random.default_rng(seed)
     users, providers = rng.permutation(market.n), rng.permutation(market.m)
-    turned = replace(
-        market,
-        user_ids=tuple(market.user_ids[i] for i in users),
-        provider_ids=tuple(market.provider_ids[j] for j in providers),
-        leader=(int(np.flatnonzero(providers == market.leader[0])[0]),),
-        delay=market.delay[np.ix_(users, providers)],
-        demand=market.demand[users],
-        congestion_weight=market.congestion_weight[users],
-        price=market.price[providers],
-        capacity=market.capacity[providers],
-        value=market.value[providers],
-    )
+    turned = select(market, users.tolist(), providers.tolist())
     choice = AbstractionChoice("learned", 2)
     one, other = (solve(which, solver="path", abstraction=choice) for which in (market, turned))
     assert other.profit == pytest.approx(one.profit, rel=1e-4)  # the network is in single precision

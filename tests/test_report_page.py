@@ -17,9 +17,11 @@ from prillm_or.comparison.comparison import Comparison, compare
 from prillm_or.comparison.method import parse_method
 from prillm_or.comparison.plan import Plan
 from prillm_or.comparison.summary import Line
+from prillm_or.curves.profit_curve import curve
 from prillm_or.files.markets import read_market, write_market
 from prillm_or.report.gap_folder import write_report
 from prillm_or.report.gap_pictures import shown_gap
+from prillm_or.solving.run import solve
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -100,8 +102,8 @@ def test_the_page_names_no_other_file(page: Path) -> None:
 def test_the_page_holds_curves_marks_paper_and_environment(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for said in (
-        "Profit over price: 14 exact pieces",
-        "path, bisect, highs:kkt-bigm: 0.1117",
+        f"Profit over price: {len(curve('coding-13').pieces)} exact pieces",
+        f"path, bisect, highs:kkt-bigm: {solve('coding-13').price:.4g}",
         "No profit curve",
         "paper, on its own data",
         "solver path takes one",

@@ -215,6 +215,8 @@ class Calibration(Answer):
             f"({seen.T} days, {int(self.fit.days.train.sum())} cells). From the observations: demand, price, capacity, "
             f"delay of the day. Fitted: weights and values. {' '.join(self.findings)}"
         )
+        if seen.description:
+            about += f" What was observed: {seen.description}"
         market = market_with(self.fit.preferences, seen, seen.days[-1] if day is None else day, about)
         note = FitNote(scores=self.noted_scores)
         if self.profile is not None:

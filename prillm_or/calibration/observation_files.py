@@ -39,6 +39,7 @@ class FolderFile(schema.Part):
 
     units: schema.UnitLabels = schema.UnitLabels()
     leader: schema.Leader | None = None
+    description: str = ""
 
 
 def read_observations(folder: str | os.PathLike[str]) -> Observations:
@@ -63,9 +64,9 @@ def read_observations(folder: str | os.PathLike[str]) -> Observations:
     faults = Faults()
     stems = [stem for stem in COLUMNS if stem != "mixes" or _is_there(folder, stem)]
     tables = {stem: _table(folder, stem, faults) for stem in stems}
-    units, leader = _beside(folder, tables["providers"], faults)
+    beside = _beside(folder, tables["providers"], faults)
     fields = fields_of_tables(tables, str(folder), faults)
-    return Observations(name=folder.resolve().name, units=units, leader=leader, **fields)
+    return Observations(name=folder.resolve().name, **beside, **fields)
 
 
 def read_pool(folders: Sequence[str | os.PathLike[str]]) -> list[Observations]:
@@ -140,11 +141,11 @@ def _table(folder: Path, stem: str, faults: Faults) -> Table | None:
     return None if path is None else read_table(path, COLUMNS[stem], KEYS, faults)
 
 
-def _beside(folder: Path, providers: Table | None, faults: Faults) -> tuple[Units, Leader | None]:
-    """Units and leader of `folder.json`; what is wrong with them goes to `faults`."""
+def _beside(folder: Path, providers: Table | None, faults: Faults) -> dict[str, Any]:
+    """Units, leader and description of `folder.json`; what is wrong with them goes to `faults`."""
     path = folder / _BESIDE
     if not path.exists():
-        return Units(), None
+        return {}
     own = Faults()
     parsed = None
     try:
@@ -159,15 +160,16 @@ def _beside(folder: Path, providers: Table | None, faults: Faults) -> tuple[Unit
     for line in own.lines():
         faults.add((), f"{_BESIDE}: {line}")
     if parsed is None or providers is None or own.lines():
-        return Units(), None
-    units, leader = Units(**parsed.units.model_dump()), parsed.leader
+        return {}
+    told: dict[str, Any] = {"units": Units(**parsed.units.model_dump()), "description": parsed.description}
+    leader = parsed.leader
     if leader is None:
-        return units, None
+        return told
     leads, components = tuple(leader.providers), components_of(providers.numbers)
     decides = leader.decides if isinstance(leader.decides, str) else tuple(leader.decides)
     decisions = leader_decisions(leads, decides, components)
     caps = tuple(cap_of(leader.price_cap, leads, components, decision) for decision in decisions)
-    return units, Leader(leads, caps, decides)
+    return told | {"leader": Leader(leads, caps, decides)}
 
 
 def _refuse_absent(observations: Observations) -> None:
@@ -207,7 +209,8 @@ def _rows(observations: Observations, stem: str) -> dict[str, list[Any]]:
 
 
 def _beside_document(observations: Observations) -> dict[str, Any]:
-    document: dict[str, Any] = {"units": asdict(observations.units)}
+    document: dict[str, Any] = {"description": observations.description} if observations.description else {}
+    document["units"] = asdict(observations.units)
     leader = observations.leader
     if leader is not None:
         decisions = leader_decisions(leader.providers, leader.decides, observations.components)

@@ -85,6 +85,8 @@ class Observations:
         Labels, as in `Market`.
     leader
         Who sets prices; only needed to make markets.
+    description
+        What was observed, and where the figures come from; markets made of it say so, too.
 
     Raises
     ------
@@ -105,10 +107,11 @@ class Observations:
     families: tuple[str, ...] = ()
     units: Units = field(default_factory=Units)
     leader: Leader | None = None
+    description: str = ""
 
     def __post_init__(self) -> None:
         problems: list[str] = []
-        kinds = {"name": str, "units": Units} | ({} if self.leader is None else {"leader": Leader})
+        kinds = {"name": str, "description": str, "units": Units} | ({} if self.leader is None else {"leader": Leader})
         checked_kinds(self, kinds, problems)
         for name in ("flow", "price", "capacity", "delay"):
             object.__setattr__(self, name, checked_array(name, getattr(self, name), problems))

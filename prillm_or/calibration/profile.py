@@ -56,7 +56,7 @@ _TRIES, _BISECTIONS = 3, 4
 _BEYOND = float(ndtri((1 + LEVEL) / 2))
 _SLACK = 0.05
 """Standard errors of an anchor to the ends of its interval, and how near these are held."""
-_SECONDS = 3.0
+_SECONDS = 10.0
 """For the best price of a point by one method, where several prices make it take longer than a moment."""
 
 

@@ -30,6 +30,7 @@ from prillm_or.explanation.prices_explanation import PricesExplanation
 from prillm_or.files.markets import AnyMarket, as_market
 from prillm_or.market.decisions import all_prices, decision_costs, per_unit
 from prillm_or.market.market import Array, Market
+from prillm_or.output.advice import left_open
 from prillm_or.result import Result
 from prillm_or.solving.pricer import Pricer
 from prillm_or.users.certificate import certified, profit_of
@@ -116,6 +117,7 @@ def explain_price(market: Market, result: Result | None = None) -> Explanation:
         flips=jumps,
         searched=curve.searched,
         units=market.units,
+        left_open=left_open(result),
         interrupted=interrupted,
         decision=decision.name,
         component=None if decision.component is None else market.components[decision.component],

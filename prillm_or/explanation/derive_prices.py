@@ -34,6 +34,7 @@ from prillm_or.explanation.prices_explanation import (
 )
 from prillm_or.market.decisions import decision_costs, unit_margins
 from prillm_or.market.market import Array, Market, by_component, by_decision, by_leader
+from prillm_or.output.advice import left_open
 from prillm_or.result import Result
 from prillm_or.solvers.ascent import ascend
 from prillm_or.solvers.incumbent import Incumbent
@@ -73,6 +74,7 @@ def explain_prices(market: Market, result: Result | None = None) -> PricesExplan
         one_of_many=tuple(_many(market, found)),
         notes=tuple(f"{line[0].upper()}{line[1:]}." for line in many_in_words(market, found)),
         units=market.units,
+        left_open=left_open(result),
         interrupted=interrupted,
     )
 

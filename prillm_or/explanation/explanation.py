@@ -221,6 +221,8 @@ class Explanation(Answer):
         The prices between which local maxima, and prices to leave and to join at, were looked for.
     units
         Of the market; not part of the file format.
+    left_open
+        What the data leave open of the price, as `solve` warns; not part of the file format.
     interrupted
         Whether Ctrl-C came before all effects were worked out; not part of the file format.
     decision
@@ -257,6 +259,7 @@ class Explanation(Answer):
     flips: tuple[Flip, ...]
     searched: tuple[float, float]
     units: Units
+    left_open: tuple[str, ...] = ()
     interrupted: bool = False
     decision: str = ""
     component: str | None = None
@@ -286,7 +289,7 @@ class Explanation(Answer):
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in their order; those of lists and crowds only where there are such."""
         fields = dataclasses.asdict(self)
-        del fields["units"], fields["interrupted"]  # those of the market, and for people
+        del fields["units"], fields["left_open"], fields["interrupted"]  # those of the market, and for people
         if self.net_cost is None:
             for name in _OF_LISTS:
                 del fields[name]

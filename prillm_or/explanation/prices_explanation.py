@@ -160,6 +160,8 @@ class PricesExplanation(Answer):
         What of it can be said in sentences; not part of the file format.
     units
         Of the market; not part of the file format.
+    left_open
+        What the data leave open of the price, as `solve` warns; not part of the file format.
     interrupted
         Whether Ctrl-C came before all effects were worked out; not part of the file format.
     """
@@ -178,6 +180,7 @@ class PricesExplanation(Answer):
     one_of_many: tuple[OneOfMany, ...]
     notes: tuple[str, ...]
     units: Units
+    left_open: tuple[str, ...] = ()
     interrupted: bool = False
 
     @property
@@ -193,7 +196,7 @@ class PricesExplanation(Answer):
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in their order; those of lists and crowds only where there are such."""
         fields = dataclasses.asdict(self)
-        del fields["notes"], fields["units"], fields["interrupted"]
+        del fields["notes"], fields["units"], fields["left_open"], fields["interrupted"]
         for holder, names in ((fields, _OF_SOME), *((user, _OF_SOME_USERS) for user in fields["users"])):
             for name in names:
                 if holder[name] is None:

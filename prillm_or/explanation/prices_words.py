@@ -12,6 +12,7 @@ from prillm_or.explanation.words import (
     at_price,
     counted,
     listed,
+    reserved,
     rivals_in_words,
 )
 from prillm_or.output.numbers import figure, rounded_percent, signed
@@ -26,6 +27,7 @@ _MOST_PAIRS = 2
 def sentences_of_prices(explanation: PricesExplanation) -> tuple[str, ...]:
     """Say why the decisions are the best ones; figures with four digits, the exact ones are in the explanation."""
     return (
+        *reserved(explanation.left_open),
         *_earned(explanation),
         *_each(explanation),
         *_pairs(explanation),

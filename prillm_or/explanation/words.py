@@ -22,12 +22,18 @@ def sentences(explanation: Explanation) -> tuple[str, ...]:
     if explanation.load <= 0:
         return tuple(_nothing(explanation))
     return (
+        *reserved(explanation.left_open),
         *_earned(explanation),
         *_margin(explanation),
         *_users(explanation),
         *_rivals(explanation),
         *_others(explanation),
     )
+
+
+def reserved(left_open: Sequence[str]) -> Iterator[str]:
+    """What the data leave open, before the reasons for a price of a fit."""
+    yield from (f"{text[0].upper()}{text[1:]}. What follows is true of the fit's own price." for text in left_open)
 
 
 def _nothing(explanation: Explanation) -> Iterator[str]:

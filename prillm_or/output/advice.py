@@ -15,24 +15,36 @@ _SAME = 5e-5
 
 _MOST_NAMED = 5
 
+UNIDENTIFIED = "unidentified"
+"""Code of the warning that the data leave the price open."""
+
 
 def sentences(result: Result) -> Iterator[str]:
-    """Say what to do, what it brings, how far that is proven, and how the load answers; then the warnings."""
+    """Say what to do, what it brings, how far that is proven, and how the load answers; then the warnings.
+
+    What the data leave open comes first: nobody is sent to the one price of a fit among many that are as good.
+    """
+    if unknown := left_open(result):
+        yield f"Try prices, do not settle on one: {'; '.join(unknown)}."
     if result.status == "error":
         yield "The run failed: do not act on this price."
     else:
         if _is_worse(result):
             yield "Keep today's prices: what was found so far earns less."
         else:
-            yield _moves(result)
+            yield _moves(result, "By the fit alone: " if unknown else "")
         yield from _brings(result)
         yield _proof(result)
     yield from _answers(result)
-    for warning in result.warnings:
-        yield f"* {warning}"
+    yield from (f"* {warning}" for warning in result.warnings if warning.code != UNIDENTIFIED)
 
 
-def _moves(result: Result) -> str:
+def left_open(result: Result) -> tuple[str, ...]:
+    """What the data leave open of the price, one clause each."""
+    return tuple(warning.text for warning in result.warnings if warning.code == UNIDENTIFIED)
+
+
+def _moves(result: Result, begin: str) -> str:
     """Which prices to raise or lower, from what to what, all in one unit."""
     units = "" if result.context is None else result.context.units.of_prices
     if result.factors is not None:
@@ -44,7 +56,7 @@ def _moves(result: Result) -> str:
         text += f"; all in {units}" if units else ""
     elif units:
         text = f"{text[:-1]}; {units})" if text.endswith(")") else f"{text} ({units})"
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{begin}{text}." if begin else f"{text[0].upper()}{text[1:]}."
 
 
 def named(one: Decided) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from prillm_or.market.decisions import COMPONENTS, FACTOR, all_prices, per_unit, what_is_set
+from prillm_or.market.decisions import COMPONENTS, FACTOR, all_prices, in_words, per_unit, what_is_set
 from prillm_or.market.fit_note import FitNote, better_baselines, better_in_words, judged_by
 from prillm_or.market.market import Market, by_decision
 from prillm_or.market.sanity import implausible
+from prillm_or.output.advice import UNIDENTIFIED
 from prillm_or.output.numbers import figure, rounded_percent
 from prillm_or.result import Caveat
 from prillm_or.solving.one_of_many import many_in_words
@@ -33,6 +34,8 @@ OPEN = 1.25
 
 _CAPTIVE = 0.5
 _NUDGE = 1e-6
+_NEAR = 0.01
+"""Relative; a profit proven to 1e-4 leaves the price open by about the root of that."""
 _ROUNDING = 1e-12
 
 
@@ -205,17 +208,19 @@ def _fitted(market: Market, note: FitNote, found: Equilibrium) -> Iterator[Cavea
 def _unidentified(market: Market, note: FitNote, found: Equilibrium) -> Iterator[Caveat]:
     ends, ranges, prices = note.elasticity_range, note.best_price_range or {}, by_decision(market, found.prices)
     answer = "" if ends is None else f" (own elasticity {figure(ends[0], 3)} to {figure(ends[1], 3)})"
-    try_it = "try prices, or calibrate with an elasticity known from elsewhere"
     # A price out of its range is that of another market: since it was fitted, its file has been changed by hand.
-    if ranges and all(
-        low * (1 - _NUDGE) <= prices[name] <= high * (1 + _NUDGE) for name, (low, high) in ranges.items()
-    ):
-        for name, (low, high) in ranges.items():
-            if high > OPEN * low:
-                yield Caveat(
-                    "unidentified",
-                    f"the data leave the best {what_is_set(market)} of {name} open: any from {figure(low, 4)} to "
-                    f"{figure(high, 4)} may be it{answer}; {try_it}",
-                )
+    if ranges and all(low * (1 - _NEAR) <= prices[name] <= high * (1 + _NEAR) for name, (low, high) in ranges.items()):
+        words = {decision.name: in_words(market, decision) for decision in market.decisions}
+        spans = [
+            (words[name], f"any from {figure(low, 4)} to {figure(high, 4)}")
+            for name, (low, high) in ranges.items()
+            if high > OPEN * low
+        ]
+        if len(spans) == 1:
+            ((what, span),) = spans
+            yield Caveat(UNIDENTIFIED, f"the data leave the best {what} open, {span} may be it{answer}")
+        elif spans:
+            each = "; ".join(f"the {what}, {span}" for what, span in spans)
+            yield Caveat(UNIDENTIFIED, f"the data leave what is best open{answer}: {each}")
     elif ends is not None and ends[0] < OPEN * ends[1]:
-        yield Caveat("unidentified", f"the data leave open how users answer a price{answer}; {try_it}")
+        yield Caveat(UNIDENTIFIED, f"the data leave open how users answer a price{answer}")

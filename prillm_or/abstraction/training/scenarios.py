@@ -68,13 +68,15 @@ def _perturbed(market: Market, rng: np.random.Generator) -> Market:
     spread = float(np.std(market.value - market.price))
     # A new leader gets the old one's room above its price.
     cap = market.price_cap[:1] / market.price[own] * market.price[leader]
+    shift = _VALUE_NOISE * sigma * spread * rng.standard_normal(market.m)
     return replace(
         market,
         demand=noisy(market.demand),
         price=noisy(market.price),
         capacity=noisy(market.capacity),
         delay=noisy(market.delay),
-        value=market.value + _VALUE_NOISE * sigma * spread * rng.standard_normal(market.m),
+        value=market.value + shift,
+        user_values=market.user_values + shift if market.user_values.size else market.user_values,
         leader=(leader,),
         price_cap=cap,
         fit=None,

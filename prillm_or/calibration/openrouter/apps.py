@@ -1,7 +1,7 @@
 """Apps choosing among models: one day for each market, from a snapshot of about 30 days.
 
 The markets, and what is taken for their prices, delays and capacities, are those of the instances shipped under the
-same names (`benchmarks/real_instances.py`), before anything is fitted.
+same names, before anything is fitted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from prillm_or.calibration.by_component import ByComponent
 from prillm_or.calibration.observations import Leader, Observations
-from prillm_or.calibration.openrouter.imported import Imported, readme
+from prillm_or.calibration.openrouter.imported import About, Imported
 from prillm_or.calibration.openrouter.raw import RawTables, standard
 from prillm_or.errors import ObservationsError
 from prillm_or.market.market import Units
@@ -248,7 +248,7 @@ def _imported(snapshot: _Snapshot, spec: Spec, tables: RawTables) -> Imported | 
     out = (flow @ models["out"].to_numpy() / flow.sum(axis=1))[None]
     sides = {"input": models["effective_input"].to_numpy()[None], "output": models["effective_output"].to_numpy()[None]}
     by_component = ByComponent(sides, {"input": 1 - out, "output": out})
-    return Imported("apps", observations, by_component, _readme(spec, observations, no_peak, snapshot, tables))
+    return Imported("apps", observations, by_component, _about(spec, observations, no_peak, snapshot, tables))
 
 
 def _rows(snapshot: _Snapshot, topic: str) -> pd.DataFrame:
@@ -277,7 +277,7 @@ def _leader(spec: Spec, names: list[str], models: pd.DataFrame) -> Leader | None
     return Leader((spec.leader,), (float(models["list_price"].iloc[names.index(spec.leader)]),))
 
 
-def _readme(spec: Spec, observations: Observations, no_peak: list[str], snapshot: _Snapshot, tables: RawTables) -> str:
+def _about(spec: Spec, observations: Observations, no_peak: list[str], snapshot: _Snapshot, tables: RawTables) -> About:
     pairs = observations.n * observations.m
     unlisted = pairs - int((observations.flow > 0).sum())
     leader = (
@@ -296,7 +296,7 @@ def _readme(spec: Spec, observations: Observations, no_peak: list[str], snapshot
             "price: effective prices, averaged by tokens, blended by the model's own mix before the snapshot;",
             "delay: median time to first token of the model x the app's requests per 1e6 tokens;",
             f"capacity: load x peak to mean of requests ({PEAK_QUANTILE:.0%} quantile / mean) / price, so that "
-            "congestion is utilisation x price. **It holds the load**: where flows are held out, scale it by the load "
+            "congestion is utilisation x price. It holds the load: where flows are held out, scale it by the load "
             "that is left.",
         ],
         "Imputed": [
@@ -304,10 +304,10 @@ def _readme(spec: Spec, observations: Observations, no_peak: list[str], snapshot
             "apps per model, a quarter of all tokens: such a flow is unknown, at most that of the last app listed;",
             f"peak to mean of {', '.join(no_peak)}: median of the other models." if no_peak else "no peak to mean.",
         ],
-        "Chosen": [f"users: {spec.users}; standard variant only;", leader],
+        "Chosen": [f"users: {spec.users}; standard variant only;"],
     }
     intro = (
         f"{observations.n} apps, {observations.m} models, {observations.flow.sum():.4g}e9 tokens per day. One snapshot "
         "does not identify what users want: scores of a fit need the independence baseline beside them."
     )
-    return readme(observations.name, intro, figures, [tables.sources[name] for name in NEEDS])
+    return About(intro, figures, leader, [tables.sources[name] for name in NEEDS])

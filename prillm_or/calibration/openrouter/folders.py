@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from prillm_or.calibration.observation_files import Form, write_observations
@@ -47,7 +48,8 @@ def import_openrouter(folder: Path, parts: Sequence[Part] = ("providers", "apps"
     }
     needed = dict.fromkeys(name for part in parts for name in makers[part][0])
     tables = read_raw(folder, list(needed))
-    return [imported for part in parts for imported in makers[part][1](tables)]
+    made = [imported for part in parts for imported in makers[part][1](tables)]
+    return [replace(one, observations=replace(one.observations, description=one.about.text)) for one in made]
 
 
 def write_imported(imported: Sequence[Imported], out: Path, form: Form = "csv", *, components: bool = False) -> None:
@@ -70,7 +72,9 @@ def write_imported(imported: Sequence[Imported], out: Path, form: Form = "csv", 
             kept = components and one.by_component is not None
             by_component, said = (one.by_component, f"\n{_COMPONENTS[one.kind]}") if kept else (None, "")
             folder = place / one.kind / one.observations.name
-            write_observations(one.observations, folder, form, one.readme + said, by_component)
+            write_observations(
+                one.observations, folder, form, one.about.readme(one.observations.name) + said, by_component
+            )
         (place / "README.md").write_text(_contents(imported), encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prillm_or.calibration.observations import Leader, Observations
-from prillm_or.calibration.openrouter.imported import Imported, Part, readme
+from prillm_or.calibration.openrouter.imported import About, Imported, Part
 from prillm_or.calibration.openrouter.providers import UNITS, USER, filled, folder_name, square
 from prillm_or.calibration.openrouter.raw import RawTables, standard
 from prillm_or.errors import ObservationsError
@@ -209,7 +209,7 @@ def _imported(panel: _Panel, model: str, tables: RawTables) -> Imported:
         units=UNITS,
         leader=Leader((str(providers[0]),), (float(np.nanmax(price)),)),
     )
-    return Imported(panel.kind, observations, None, _readme(panel, model, observations, tables))
+    return Imported(panel.kind, observations, None, _about(panel, model, observations, tables))
 
 
 def _first(price: Array) -> Array:
@@ -217,7 +217,7 @@ def _first(price: Array) -> Array:
     return np.asarray(price[(~np.isnan(price)).argmax(axis=0), np.arange(price.shape[1])])
 
 
-def _readme(panel: _Panel, model: str, observations: Observations, tables: RawTables) -> str:
+def _about(panel: _Panel, model: str, observations: Observations, tables: RawTables) -> About:
     leader, days = observations.leader, observations.days
     assert leader is not None
     capacity = "capacity: flow / the provider's first price: a multiple of the load, so give `--capacity-of-load`."
@@ -225,10 +225,10 @@ def _readme(panel: _Panel, model: str, observations: Observations, tables: RawTa
         *panel.said["Chosen"],
         "all users of the model are one user; models: those of two providers or more in which a price changed, "
         "standard variant only;",
-        f"leader: {leader.providers[0]}, with most volume; cap: the highest price. Others: edit folder.json.",
     ]
+    leads = f"leader: {leader.providers[0]}, with most volume; cap: the highest price. Others: edit folder.json."
     figures = {**panel.said, "Derived": [*panel.said["Derived"], capacity], "Chosen": chosen}
     intro = (
         f"{observations.m} providers of {model}, {observations.T} times from {days[0]} to {days[-1]}, for `backtest`."
     )
-    return readme(observations.name, intro, figures, [tables.sources[name] for name in panel.needs])
+    return About(intro, figures, leads, [tables.sources[name] for name in panel.needs])

@@ -14,7 +14,7 @@ import numpy as np
 
 from prillm_or.calibration.by_component import ByComponent
 from prillm_or.calibration.observations import Leader, Observations
-from prillm_or.calibration.openrouter.imported import Imported, readme
+from prillm_or.calibration.openrouter.imported import About, Imported
 from prillm_or.calibration.openrouter.raw import RawTables, standard
 from prillm_or.errors import ObservationsError
 from prillm_or.market.market import Array, Mask, Units
@@ -181,13 +181,13 @@ def _imported(panel: _Panel, model: str, tables: RawTables) -> Imported:
         leader=Leader((str(providers[0]),), (float(np.nanmax(price)),)),
     )
     scraped = np.nansum(tokens, axis=1) / total
-    text = _readme(model, observations, scraped, guessed & offered, origin, tables)
+    about = _about(model, observations, scraped, guessed & offered, origin, tables)
     out = (totals["total_completion_tokens"].to_numpy() / total)[:, None]
     by_component = ByComponent(
         {name: square(cells, column, panel.days, providers) for name, column in _SIDES.items()},
         {"input": 1 - out, "output": out},
     )
-    return Imported("providers", observations, by_component, text)
+    return Imported("providers", observations, by_component, about)
 
 
 def folder_name(model: str) -> str:
@@ -236,14 +236,14 @@ def _rpm(panel: _Panel, model: str, providers: list[str]) -> tuple[Array, dict[s
     return np.where(unknown, np.nanmedian(rpm), rpm), origin
 
 
-def _readme(
+def _about(
     model: str,
     observations: Observations,
     scraped: Array,
     guessed: Mask,
     origin: dict[str, int],
     tables: RawTables,
-) -> str:
+) -> About:
     leader = observations.leader
     assert leader is not None
     days, offered = observations.days, int(observations.offered.sum())
@@ -275,16 +275,18 @@ def _readme(
             "out, since its price is not known: the panel cannot say what makes a provider get nothing;",
             f"days: those whose scrape holds at least {LEAST_COVERAGE:.0%} of the day's tokens; models: those with "
             f"{LEAST_PROVIDERS} providers or more on each of them; standard variant only;",
-            f"leader: {leader.providers[0]}, with most tokens; cap: the highest price anyone was paid in the panel. "
-            "Others: edit folder.json.",
         ],
     }
+    leads = (
+        f"leader: {leader.providers[0]}, with most tokens; cap: the highest price anyone was paid in the panel. "
+        "Others: edit folder.json."
+    )
     intro = (
         f"{observations.m} providers of {model}, {observations.T} days from {days[0]} to {days[-1]}, "
         f"{offered} of {observations.T * observations.m} (day, provider) offered. By its documentation the marketplace "
         "draws providers by 1/price^2 unless the caller says otherwise: users choose only in part."
     )
-    return readme(observations.name, intro, figures, [tables.sources[name] for name in NEEDS])
+    return About(intro, figures, leads, [tables.sources[name] for name in NEEDS])
 
 
 def _reference(observations: Observations) -> float:
