@@ -1,15 +1,16 @@
 """Observed flows predicted: apps choosing among models, and providers within a model, against baselines.
 
-Needs raw tables of the marketplace, `--tables DIR`; they are not shipped. Every method gets the same: demands, prices,
-delays of all days, and the flows of the cells seen. Capacities of the apps' markets are multiples of observed loads, so
-they are made anew from what is seen. `calibrated` is what `calibrate` does when nothing is said: shares weighted by
-demand, what users differ in and the shrinkage by cross-validation on the cells seen alone; `calibrated, flows` is the
-same of raw flows; `own congestion` lets each app have its own weight of congestion, `common` none, both of raw flows;
-`paper` is common preferences by least squares of flows alone; `anchored` at the elasticity that price events of these
-providers imply. Cells: each is held out once, in five parts, and that for several seeds, scores averaged. Users: each
-is held out once, alone, so that nothing is seen of it but its demand. "Given the rest": held-out predictions of a user
-scaled to what its demand leaves, which every method may do, and which a fit does by itself. The panel's models have one
-user each; shares are of the model's volume.
+Needs raw tables of the marketplace, `--tables DIR`; they are not shipped. Every method gets the same: demands,
+prices, delays of all days, and the flows of the cells seen. Capacities of the apps' markets are multiples of observed
+loads, so they are made anew from what is seen. `calibrated` is what `calibrate` does when nothing is said: shares
+weighted by demand, what users differ in and the shrinkage by cross-validation on the cells seen alone; `calibrated,
+flows` is the same of raw flows; `own congestion` lets each app have its own weight of congestion, `common` none, both
+of raw flows; `paper` is common preferences by least squares of flows alone; `anchored` at the elasticity that price
+events of these providers imply; of `recent` days count half for every two days before the last seen. Cells: each is
+held out once, in five parts, and that for several seeds, scores averaged. Users: each is held out once, alone, so
+that nothing is seen of it but its demand. "Given the rest": held-out predictions of a user scaled to what its demand
+leaves, which every method may do, and which a fit does by itself. The panel's models have one user each; shares are
+of the model's volume.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.report import Table, Target, target_table
 from prillm_or.calibration.anchor import Anchor
 from prillm_or.calibration.baselines import BASELINES, baseline_flows
 from prillm_or.calibration.days import Days, days_of
-from prillm_or.calibration.fit import fit_days
+from prillm_or.calibration.fit import anchored_fit, fit_days
 from prillm_or.calibration.holdout import folds, hold_out_days
 from prillm_or.calibration.judged_fit import scaled_to_rest
 from prillm_or.calibration.observations import Observations
@@ -36,7 +37,7 @@ from prillm_or.calibration.preferences import predicted_flows
 from prillm_or.calibration.scores import scores
 from prillm_or.calibration.shrinkage import choose_shrinkage
 from prillm_or.calibration.specification import Specification
-from prillm_or.calibration.weighting import by_share
+from prillm_or.calibration.weighting import by_share, decayed
 from prillm_or.market.market import Array, Mask
 
 _SPECIFICATIONS = {
@@ -47,12 +48,14 @@ _SPECIFICATIONS = {
     "paper": Specification(),
 }
 _APPS = (*_SPECIFICATIONS, "independence", "inverse-square", "npm", "no-congestion", "xgboost")
-_ANCHORED = ", anchored"
+_ANCHORED, _RECENT = ", anchored", ", recent"
+_HALF_LIFE = 2.0
 _EVENTS = (-1.14, 0.35)
 """Elasticity that price events of these providers imply, and its standard error."""
 _PANEL = (
     "calibrated",
     f"calibrated{_ANCHORED}",
+    f"calibrated{_RECENT}",
     "common",
     "paper",
     "independence",
@@ -142,9 +145,12 @@ def _predicted(name: str, observations: Observations, days: Days, capacity_of_lo
     users, providers = observations.user_ids, observations.provider_ids
     if name in BASELINES:
         return baseline_flows(name, days, users, providers, seed=seed)
-    specification, weight = _SPECIFICATIONS[name.removesuffix(_ANCHORED)], np.ones(days.demand.shape)
-    if name.removesuffix(_ANCHORED) == "calibrated":
+    plain = name.removesuffix(_ANCHORED).removesuffix(_RECENT)
+    specification, weight = _SPECIFICATIONS[plain], np.ones(days.demand.shape)
+    if plain == "calibrated":
         weight = by_share(days)
+    if name.endswith(_RECENT):
+        weight = weight * decayed(observations, days, _HALF_LIFE)
     shrinkage = 0.0
     if name != "paper":
         choice = choose_shrinkage(
@@ -155,7 +161,7 @@ def _predicted(name: str, observations: Observations, days: Days, capacity_of_lo
     fit = fit_days(days, parameters, shrinkage, weight)
     if name.endswith(_ANCHORED):
         anchor = Anchor(tuple(range(observations.m)), *_EVENTS, fit.noise)
-        fit = fit_days(days, parameters, shrinkage, weight, anchor=anchor)
+        fit = anchored_fit(fit, anchor)
     return predicted_flows(fit.preferences, days)
 
 
@@ -294,6 +300,7 @@ def _targets(
         Target("cells held out, pooled R^2, against the best baseline", by_cells["calibrated"], best, True),
         Target("panel days held out, R^2 of shares", by_panel["calibrated"], 0.76, True),
         Target("the same with the elasticity of the events", by_panel[f"calibrated{_ANCHORED}"], 0.76, True),
+        Target("the same, days halved every two days", by_panel[f"calibrated{_RECENT}"], 0.76, True),
     ]
     for market in dict.fromkeys(market for market, _ in cells):
         ours, theirs = (_r2_over([cells[market, name]], "flows") for name in ("calibrated", "independence"))

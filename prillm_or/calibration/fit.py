@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prillm_or.calibration.anchor import Anchor
-from prillm_or.calibration.days import Days
+from prillm_or.calibration.anchor import Anchor, response
+from prillm_or.calibration.days import Days, mean_price
 from prillm_or.calibration.descent import descent
 from prillm_or.calibration.initial import initial_values
 from prillm_or.calibration.misfit import OWN, Misfit
@@ -41,6 +41,7 @@ PRECISION, _FINE, ENOUGH = 1e-10, 1e-7, 1e-5
 """Of the misfit: what a step has to gain in a search for good, on a profile, and in one of many that are compared."""
 _SAME = 0.01
 """Distance of two theta from which searches end at one point."""
+_NO_RESPONSE = 1e-6
 _NEXT_TO_NOTHING = 1e-6 * OWN
 
 
@@ -158,6 +159,18 @@ def fit_days(
 def without_price(fit: Fit) -> Fit:
     """The fit as it goes on when what is a user's own costs next to nothing, and nothing is pulled."""
     return _Search(fit.days, fit.parameters, fit.weight, fit.anchor, ENOUGH).descend(0.0, fit.theta, _NEXT_TO_NOTHING)
+
+
+def anchored_fit(fit: Fit, anchor: Anchor, *, everywhere: bool = True) -> Fit:
+    """The best fit with an anchor, from where the one without ended, from there with money rescaled, from everywhere.
+
+    Where the one without ends at next to no response, a search from there sees none at all: hence the rescaled start.
+    """
+    own = min(response(fit.preferences, fit.days, anchor.providers), -_NO_RESPONSE)
+    rescaled = fit.parameters.rescaled(fit.theta, own / anchor.elasticity, mean_price(fit.days))
+    starts = (fit.theta, rescaled, None) if everywhere else (fit.theta, rescaled)
+    fits = [fit_days(fit.days, fit.parameters, fit.shrinkage, fit.weight, start, anchor) for start in starts]
+    return min(fits, key=lambda one: one.misfit)
 
 
 def held_fit(fit: Fit, start: Array, anchor: Anchor) -> Fit:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from prillm_or.calibration.anchor import Anchor, response
+from prillm_or.calibration.anchor import Anchor
 from prillm_or.calibration.baselines import NotApplicableError, baseline_flows
 from prillm_or.calibration.bootstrap import Intervals, bootstrap
 from prillm_or.calibration.calibration import OURS, Calibration, MethodScores
-from prillm_or.calibration.days import Days, days_of, mean_price
+from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.elasticities import own_price_elasticities
 from prillm_or.calibration.findings import findings
-from prillm_or.calibration.fit import CutShortError, Fit, fit_days, without_price
+from prillm_or.calibration.fit import CutShortError, Fit, anchored_fit, fit_days, without_price
 from prillm_or.calibration.identifiability import identifiability
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.parameters import parameters_of
@@ -34,7 +34,6 @@ from prillm_or.result import Result
 _log = logging.getLogger(__name__)
 _ROBUST_ROUNDS = 20
 _SETTLED = 1e-3
-_NO_RESPONSE = 1e-6
 _UNFINISHED = (
     "Interrupted: these are the best preferences met so far, in part of the cells perhaps, and no fit; calibrate again."
 )
@@ -202,7 +201,7 @@ def _fit(
     fit = fit_days(days, parameters, shrinkage, weight, start)
     fit = _robust(fit, weight) if options.robust else fit
     anchor = known and replace(known, noise=fit.noise)
-    return (_anchored(fit, anchor) if anchor else fit), choice
+    return (anchored_fit(fit, anchor, everywhere=earlier is None) if anchor else fit), choice
 
 
 def _known(observations: Observations, days: Days, options: Options) -> Anchor | None:
@@ -227,18 +226,6 @@ def _profile(fit: Fit, observations: Observations, best: Result | None, seed: in
     except ObservationsError:
         return None
     return profile(fit, observations, meant, best=best, seed=seed)
-
-
-def _anchored(fit: Fit, anchor: Anchor) -> Fit:
-    """The better of the fits from where the one without the anchor ended, and from there with money rescaled to it.
-
-    Where the one without ends at next to no response, a search from there sees none at all.
-    """
-    own = min(response(fit.preferences, fit.days, anchor.providers), -_NO_RESPONSE)
-    rescaled = fit.parameters.rescaled(fit.theta, own / anchor.elasticity, mean_price(fit.days))
-    starts = (fit.theta, rescaled)
-    fits = [fit_days(fit.days, fit.parameters, fit.shrinkage, fit.weight, start, anchor) for start in starts]
-    return min(fits, key=lambda one: one.misfit)
 
 
 def priced(observations: Observations) -> tuple[int, ...]:
