@@ -83,10 +83,16 @@ def _told(kind: Kind, seed: int) -> Told:
     found = calibrate(seen, draws=1).profile
     seconds = time.process_time() - began
     assert found is not None
-    assert found.best_price_range is not None
+    if found.best_price_range is None:  # by the fit nobody ever buys of the leader: nothing is told
+        return Told(False, np.inf, np.inf, seconds)
     ((low, high),) = found.best_price_range.values()
     prices = [point.best.decided[0].value for point in found.points if point.best is not None]
-    return Told(low * (1 - 1e-6) <= best <= high * (1 + 1e-6), high / low, max(prices) / min(prices), seconds)
+    held = low * (1 - 1e-6) <= best <= high * (1 + 1e-6)
+    return Told(held, _width(low, high), _width(min(prices), max(prices)), seconds)
+
+
+def _width(low: float, high: float) -> float:
+    return high / low if low > 0 else np.inf
 
 
 def made_up(kind: Kind, seed: int) -> tuple[Observations, float]:

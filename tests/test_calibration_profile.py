@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import prillm_or as po
-from helpers.calibration import alike, fit_from, observed
+from helpers.calibration import alike, fit_from, observations_of, observed
 from prillm_or.calibration.anchor import Anchor, response
 from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.draw_files import read_draws
-from prillm_or.calibration.judged_fit import priced
-from prillm_or.calibration.observations import Observations
+from prillm_or.calibration.judged_fit import Options, fit_and_judge, priced
+from prillm_or.calibration.observations import Leader, Observations
 from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import Preferences, market_with, predicted_flows
 from prillm_or.calibration.price_events import price_events
@@ -163,3 +163,15 @@ def test_price_events_are_counted_by_provider_and_day() -> None:
     price[2, 2] *= 1.04
     assert price_events(replace(seen, price=price)) == 2
     assert events_in_words(replace(seen, price=price)).startswith("2 price events seen, moves by 5% or more;")
+
+
+def test_where_nobody_ever_buys_of_the_leader_no_best_price_is_told() -> None:
+    rng = np.random.default_rng(2)
+    price = np.tile([9.0, 1.0, 1.2], (6, 1)) * rng.uniform(0.9, 1.1, (6, 3))
+    flow = rng.uniform(1.0, 2.0, (6, 2, 3)) * [0.0, 1.0, 1.0]
+    seen = observations_of(flow, price=price, leader=Leader(("p1",), (9.5,)))
+    found = fit_and_judge(seen, Options(shrinkage=0.0, profile=True, draws=1))
+    assert found.profile is not None
+    assert found.profile.own.elasticity == 0
+    assert found.best is None
+    assert found.profile.best_price_range is None

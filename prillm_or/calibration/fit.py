@@ -35,13 +35,14 @@ STARTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 SHRINKAGES = (1.0, 0.3, 0.1, 0.03, 0.0)
 """The path of kappa (`misfit.py`), from strong to weak."""
 _OWN_PATH = (10.0, 1.0, 0.3, 0.1)
+NO_RESPONSE = 1e-3
+"""Own-price elasticities weaker than this count as this where one is scaled to another."""
 _START_DAYS = 8
 _ROUGH, _HELD, _MOST = 20, 100, 300
 PRECISION, _FINE, ENOUGH = 1e-10, 1e-7, 1e-5
 """Of the misfit: what a step has to gain in a search for good, on a profile, and in one of many that are compared."""
 _SAME = 0.01
 """Distance of two theta from which searches end at one point."""
-_NO_RESPONSE = 1e-6
 _NEXT_TO_NOTHING = 1e-6 * OWN
 
 
@@ -166,11 +167,18 @@ def anchored_fit(fit: Fit, anchor: Anchor, *, everywhere: bool = True) -> Fit:
 
     Where the one without ends at next to no response, a search from there sees none at all: hence the rescaled start.
     """
-    own = min(response(fit.preferences, fit.days, anchor.providers), -_NO_RESPONSE)
-    rescaled = fit.parameters.rescaled(fit.theta, own / anchor.elasticity, mean_price(fit.days))
+    rescaled = rescaled_start(fit, response(fit.preferences, fit.days, anchor.providers), anchor.elasticity)
     starts = (fit.theta, rescaled, None) if everywhere else (fit.theta, rescaled)
     fits = [fit_days(fit.days, fit.parameters, fit.shrinkage, fit.weight, start, anchor) for start in starts]
     return min(fits, key=lambda one: one.misfit)
+
+
+def rescaled_start(fit: Fit, elasticity: float, wanted: float) -> Array:
+    """Theta with all but money scaled, at mean prices without any change of flows, until the response is about right.
+
+    The response `elasticity` of the fit counts as no weaker than a thousandth: of none nothing can be scaled.
+    """
+    return fit.parameters.rescaled(fit.theta, min(elasticity, -NO_RESPONSE) / wanted, mean_price(fit.days))
 
 
 def held_fit(fit: Fit, start: Array, anchor: Anchor) -> Fit:

@@ -30,8 +30,8 @@ from scipy.special import ndtri
 
 from prillm_or.calibration.anchor import Anchor, response
 from prillm_or.calibration.bootstrap import DAYS_ENOUGH, LEVEL
-from prillm_or.calibration.days import Days, mean_price
-from prillm_or.calibration.fit import Fit, held_fit
+from prillm_or.calibration.days import Days
+from prillm_or.calibration.fit import NO_RESPONSE, Fit, held_fit, rescaled_start
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, market_with
 from prillm_or.calibration.price_events import EVENT
@@ -170,16 +170,19 @@ def profile(
 
 
 def best_price(preferences: Preferences, observations: Observations, seconds: float = 60.0) -> Result | None:
-    """The leader's best price in the market of the last day, in so many seconds; None where there is no such market."""
+    """The leader's best price in the market of the last day, in so many seconds.
+
+    None where there is no such market, or no price at which anything is earned: then any price is as good.
+    """
     try:
         market = market_with(preferences, observations, observations.days[-1])
     except ObservationsError:
         return None
     found = solve(market, time_limit=seconds)
-    if found.status is Status.OPTIMAL or len(market.decisions) > 1:
-        return found
-    # Users of a fit stand at kinks, where following the price may take very many steps; bisection does not mind.
-    return solve(market, solver="bisect", time_limit=seconds)
+    if found.status is not Status.OPTIMAL and len(market.decisions) == 1:
+        # Users of a fit stand at kinks, where following the price may take very many steps; bisection does not mind.
+        found = solve(market, solver="bisect", time_limit=seconds)
+    return None if found.profit is not None and found.profit <= 0 else found
 
 
 class _Profiling:
@@ -194,7 +197,6 @@ class _Profiling:
         shape = (_RESAMPLINGS, spell[-1] + 1, 1 if self.spells >= DAYS_ENOUGH else fit.days.demand.shape[1])
         self._weights = np.random.default_rng(seed).exponential(size=shape)[:, spell]
         self._misses = fit.misses
-        self._price = mean_price(fit.days)
 
     def outwards(self, own: Point, end: float) -> list[Point]:
         """Points from the fit to one end, as far as anything is to be found."""
@@ -215,7 +217,7 @@ class _Profiling:
     def _bisected(self, inside: Point, outside: Point) -> Iterator[Point]:
         """Points between one that is open and one that is told; of the nearest two the told one is the set's end."""
         for _ in range(_BISECTIONS):
-            middle = self._held(inside, -float(np.sqrt(inside.elasticity * outside.elasticity)))
+            middle = self._held(inside, _midway(inside.elasticity, outside.elasticity))
             if middle is None:
                 break
             if middle.told:
@@ -228,7 +230,7 @@ class _Profiling:
 
     def _targets(self, own: float, end: float) -> list[float]:
         wanted = [float(target) for target in -np.geomspace(-STRONGEST, -WEAKEST, _POINTS)]
-        if not _within(own):
+        if own < 0 and not _within(own):
             wanted += [own * factor for factor in _AROUND if not _within(own * factor)]
         if (anchor := self._fit.anchor) is not None:
             ends = (anchor.elasticity - _BEYOND * anchor.error, anchor.elasticity + _BEYOND * anchor.error)
@@ -242,15 +244,14 @@ class _Profiling:
             point = self._held(start, target)
             if point is not None:
                 return point
-            target = -float(np.sqrt(start.elasticity * target))
+            target = _midway(start.elasticity, target)
         return None
 
     def _held(self, start: Point, target: float) -> Point | None:
         """The point of an elasticity; None where the search ends at another one."""
         fit, anchor = self._fit, Anchor(self._providers, target, -_HOLD * target)
         _log.info("profile: elasticity %.3g", target)
-        theta = fit.parameters.rescaled(start.fit.theta, start.elasticity / target, self._price)
-        held = held_fit(fit, theta, anchor)
+        held = held_fit(fit, rescaled_start(start.fit, start.elasticity, target), anchor)
         if abs(response(held.preferences, fit.days, self._providers) / target - 1.0) > _HELD:
             return None
         return self.point(held, self._best and best_price(held.preferences, self._observations, _SECONDS))
@@ -276,6 +277,10 @@ class _Profiling:
         """Whether it lies beyond the interval of what is known from elsewhere."""
         anchor = self._fit.anchor
         return anchor is not None and abs(elasticity - anchor.elasticity) > (_BEYOND + _SLACK) * anchor.error
+
+
+def _midway(one: float, other: float) -> float:
+    return -float(np.sqrt(min(one, -NO_RESPONSE) * min(other, -NO_RESPONSE)))
 
 
 def _within(elasticity: float) -> bool:
