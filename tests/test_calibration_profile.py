@@ -165,7 +165,7 @@ def test_price_events_are_counted_by_provider_and_day() -> None:
     assert events_in_words(replace(seen, price=price)).startswith("2 price events seen, moves by 5% or more;")
 
 
-def test_where_nobody_ever_buys_of_the_leader_no_best_price_is_told() -> None:
+def test_where_nobody_buys_of_the_leader_there_is_no_elasticity_and_where_nobody_ever_would_no_best_price() -> None:
     rng = np.random.default_rng(2)
     price = np.tile([9.0, 1.0, 1.2], (6, 1)) * rng.uniform(0.9, 1.1, (6, 3))
     flow = rng.uniform(1.0, 2.0, (6, 2, 3)) * [0.0, 1.0, 1.0]
@@ -173,5 +173,6 @@ def test_where_nobody_ever_buys_of_the_leader_no_best_price_is_told() -> None:
     found = fit_and_judge(seen, Options(shrinkage=0.0, profile=True, draws=1))
     assert found.profile is not None
     assert found.profile.own.elasticity == 0
-    assert found.best is None
-    assert found.profile.best_price_range is None
+    assert found.best is not None
+    worthless = replace(found.fit.preferences, value=np.array([0.0, 99.0, 99.0]))
+    assert best_price(worthless, seen) is None
