@@ -30,6 +30,7 @@ from prillm_or.market.selection import select
 from prillm_or.solvers.path import Path as PathSolver
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import Equilibrium, equilibrium_at
+from prillm_or.users.kernel import SWITCH
 from prillm_or.users.laplacian import Laplacian
 from prillm_or.users.problem import UserProblem
 
@@ -135,6 +136,7 @@ def test_order_of_users_and_rivals_changes_nothing(seed: int) -> None:
 @pytest.mark.parametrize(("refine", "most"), [(False, 1), (True, 6)])
 def test_fair_play(refine: bool, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Few equilibria of the full market, and no trace of its price: counted where all of them are solved."""
+    monkeypatch.setenv(SWITCH, "0")  # in C, nothing is counted
     market = scenario(500_000)
     newton = users_equilibrium._newton  # noqa: SLF001 - the one place all equilibria pass
     solved: list[int] = []

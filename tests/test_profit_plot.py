@@ -34,7 +34,8 @@ def test_the_profit_curve_is_that_of_equilibria(axes: Axes, coding: Market) -> N
         prices = np.array([price[k]])
         assert profit[k] == pytest.approx(profit_at(coding, prices), rel=1e-9)
     assert np.diff(price).max() < coding.price_cap[0] / 250
-    assert labelled(axes, "ends of the 14").get_xdata() == pytest.approx([piece.start for piece in traced.pieces[1:]])
+    ends = labelled(axes, f"ends of the {len(traced.pieces)}")
+    assert ends.get_xdata() == pytest.approx([piece.start for piece in traced.pieces[1:]])
     assert labelled(axes, "price cap").get_xdata()[0] == coding.price_cap[0]
     assert coding.today is not None
     assert labelled(axes, "price today").get_xdata()[0] == coding.today[0]
