@@ -31,9 +31,12 @@ from prillm_or.users.slopes import earning_slopes
 
 KINDS = ("uniform", "heavy", "costs", "weights", "degenerate")
 
-needs_kernel = pytest.mark.skipif(
-    not kernel.state().startswith("in use"), reason=f"the kernel is {kernel.state().split(':')[0]}"
-)
+needs_kernel = pytest.mark.skipif(not kernel.BUILT, reason="the kernel is not built")
+
+
+@pytest.fixture(autouse=True)
+def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kernel.SWITCH, "1")
 
 
 def both(market: Market, monkeypatch: pytest.MonkeyPatch) -> tuple[UserProblem, UserProblem]:

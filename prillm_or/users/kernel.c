@@ -1032,6 +1032,8 @@ static int fill(PyObject *module) {
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, (void *)fill}, {0, NULL}};
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", NULL, 0, NULL, module_slots, NULL, NULL, NULL};
+static const char about[] = "_kernel: what `kernel.c` makes of the users of a small market; see `kernel.py`.";
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_kernel", about, 0, NULL, module_slots, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__kernel(void) { return PyModuleDef_Init(&module); }
