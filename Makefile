@@ -37,6 +37,8 @@ lint: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
+# Quick tests with the kernel, where there is a compiler; slow ones, and those of the wheel, without, as it is for users.
+unit: export PRILLM_OR_KERNEL := 1
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest --numprocesses auto --dist worksteal
 

@@ -8,12 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PLACE = "prillm_or/users"
 
 
-class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
+class KernelHook(BuildHookInterface[BuilderConfig]):
     """What hatchling asks before it makes a wheel; what is editable is read, and built, in its folder."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

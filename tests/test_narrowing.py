@@ -71,6 +71,14 @@ def test_the_loads_that_answer_a_congestion_tell_how_far_it_is_off(kind: str) ->
             np.testing.assert_allclose(part.load, found.load, rtol=0, atol=1e-11 * users.demand.sum())
 
 
+def test_links_have_demand_where_costs_stand_still() -> None:
+    users, price = user_problem(market_of("alone", 2)), np.array([1.0])
+    still, offsets = np.zeros(users.base.shape[1]), users.offsets(price)
+    few = narrowed(users, costs_around(offsets, still, 0.0), price, still)
+    assert len(few.demand) > 0
+    assert few.demand.min() > 0
+
+
 def test_a_sample_has_all_the_demand() -> None:
     users = user_problem(generate(3000, 3, "heavy", 1))
     few = sample(users)

@@ -20,6 +20,7 @@ from prillm_or.limits import Deadline
 from prillm_or.market.decisions import decision_costs, unit_margins
 from prillm_or.market.market import Market
 from prillm_or.solvers.incumbent import Incumbent
+from prillm_or.solvers.monotone import HIDDEN
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.users.certificate import relative_gap
 from prillm_or.users.problem import UserProblem
@@ -27,7 +28,6 @@ from prillm_or.users.reach import within_reach
 
 _log = logging.getLogger(__name__)
 
-_HIDDEN = 1e-11
 _SAME = 1e-9
 
 
@@ -57,7 +57,7 @@ def best_of_every_piece(market: Market, users: UserProblem, gap: float, deadline
             price, profit = best_on_piece(piece, 0, np.zeros(1), cost)
             if profit > best.profit:
                 at = best.offer(np.array([price]), at)
-            hidden = blur * at.noise if blur * at.noise > _HIDDEN * money else 0.0
+            hidden = blur * at.noise if blur * at.noise > HIDDEN * money else 0.0
             bound, count = max(bound, profit + hidden), count + 1
             traced = (end - cost) * (piece.load[0] + piece.slope[0] * (piece.end - piece.start)) + piece.rest
             traced += piece.rest_slope * (piece.end - piece.start)

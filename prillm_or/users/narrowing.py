@@ -36,6 +36,7 @@ _MANY, _MANY_EACH = 500, 25
 _SAMPLE = 8
 _STIFF = 1e3
 _ROOM = 4.0
+_LEAST_SPAN = 1e-6
 
 Costs = Callable[[slice], tuple[Array, Array]]
 """The bounds of a block of users: the least and the highest costs of their pairs, shapes (m, rows).
@@ -133,8 +134,9 @@ def _links(
     here, there = ends.T
     wide, rows = strength[here, there], np.arange(len(ends))[:, None]
     # A link splits its demand evenly at the point, where it pays `room`, so much that no cost within the bounds changes
-    # whom it uses: its two providers cost it nothing there, and all others twice as much as it pays.
-    room = _ROOM * span
+    # whom it uses: its two providers cost it nothing there, and all others twice as much as it pays. Bounds that leave
+    # costs next to no room would leave links next to no demand, and that no digits.
+    room = _ROOM * max(span, _LEAST_SPAN * float(np.abs(cost).max()))
     pull = np.tile(rho.max(axis=0), (len(ends), 1))  # without meaning where it is not of the provider
     base = np.full((len(ends), len(congestion)), 2 * room) - congestion
     base[rows, ends] -= 2 * room
