@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class Fit:
         common = self.parameters.size - len(self.parameters.shrunk)
         return self.missed / max(int(self.days.train.sum()) - common, 1) * _lasting(self._missed_cells, self.days.train)
 
-    @property
+    @cached_property
     def _missed_cells(self) -> Array:
         """Shape (T, n, m): residuals of the cells seen, of which the squares sum to 1 - R^2; 0 elsewhere."""
         train = self.days.train
