@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -32,7 +31,7 @@ from prillm_or.limits import Deadline, Limits
 from prillm_or.market.decisions import decision_costs
 from prillm_or.market.market import Array, Market
 from prillm_or.models.capabilities import Capability
-from prillm_or.solvers.monotone import Monotone
+from prillm_or.solvers.monotone import Between, Monotone, by_loads
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.slacks import Slacks
 from prillm_or.solvers.unserved import cheapest_unserved
@@ -75,10 +74,6 @@ class Bisect:
         stats = {"equilibria": search.equilibria, "intervals": len(search.queue)}
         note = f"{search.equilibria} equilibria, {len(search.queue)} intervals left"
         return Proposal(search.prices, search.bound(), ended, (note,), stats=stats)
-
-
-Between = Callable[[Equilibrium, Equilibrium], float]
-"""What bounds the profit at decisions between two equilibria."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +129,7 @@ class _Search:
         if nothing and (free := cheapest_unserved(market, users, lambda price: self._look(users, np.array([price])))):
             self._keep(free.prices, 0.0)
             return
-        whole = _Part(users, _by_loads(Monotone(market, users)) if market.plain else Slacks(market, users).between)
+        whole = _Part(users, by_loads(Monotone(market, users)) if market.plain else Slacks(market, users).between)
         self._push(whole, low, middle)
         self._push(whole, middle, high)
 
@@ -186,7 +181,7 @@ class _Search:
         if 2 * len(left.demand) > len(users.demand):
             return None
         if self._alike:
-            return _Part(left, _by_loads(Monotone(self._market, left)), part)
+            return _Part(left, by_loads(Monotone(self._market, left)), part)
         congestion = np.array(ends) - (left.fixed - users.fixed) / users.capacity
         return _Part(left, part.between, part, np.array([low.prices, high.prices]), congestion, off)
 
@@ -211,8 +206,3 @@ class _Search:
             top = price + vertex(load + (price - self._cost) * slope + beside, slope)
             if price < top < high.prices[0]:
                 self._look(part.users, np.array([top]), low)
-
-
-def _by_loads(bounds: Monotone) -> Between:
-    # Users are counted at the cheaper end: with common weights nobody joins as the price rises (L3).
-    return lambda low, high: bounds.between(bounds.point(low), bounds.point(high), bounds.sigma(low))

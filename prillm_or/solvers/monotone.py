@@ -14,6 +14,7 @@ Where users weigh prices alike nobody joins s as it gets dearer (L3), so w_s cou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,3 +90,13 @@ class Monotone:
             return 0.0
         # L8 asks for x_s(q) >= sigma (q - k). Below the point the load is no less, so that of the point will do.
         return max(min(point.price, self.unit_cost + (1 - _MARGIN) * point.load / self.sigma()), 0.0)
+
+
+Between = Callable[[Equilibrium, Equilibrium], float]
+"""What bounds the profit at decisions between two equilibria."""
+
+
+def by_loads(bounds: Monotone) -> Between:
+    """The bound between two equilibria by the leader's loads there."""
+    # Users are counted at the cheaper end: with common weights nobody joins as the price rises (L3).
+    return lambda low, high: bounds.between(bounds.point(low), bounds.point(high), bounds.sigma(low))

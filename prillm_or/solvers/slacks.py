@@ -1,9 +1,9 @@
 r"""slacks: what the equilibria at two values of one decision prove of the profit in between, where it is not monotone.
 
 Let the decision y move at the provider s from a to b, h = b - a. No slack moves faster than v = 2 R - r
-(`docs/mathematics.md`, L6), so that in between, for each user,
+(`docs/mathematics.md`, L6), so that in between, for each pair,
 
-    (t_is(a) + t_is(b) - v h) / 2  <=  t_is  <=  (t_is(a) + t_is(b) + v h) / 2,
+    (t_ij(a) + t_ij(b) - v h) / 2  <=  t_ij  <=  (t_ij(a) + t_ij(b) + v h) / 2,
 
 and f_is = a_is max(0, t_is), at most D_i, lies between two flows. What user i earns the leader a unit of volume, m_i,
 never falls with y. So the profit is at most the sum of m_i(b) times the larger flow where m_i(b) > 0, and the smaller
@@ -18,6 +18,8 @@ from prillm_or.market.decisions import unit_margins
 from prillm_or.market.market import Array, Market
 from prillm_or.users.equilibrium import Equilibrium
 from prillm_or.users.problem import UserProblem
+
+_ALL = slice(None)
 
 
 class Slacks:
@@ -37,15 +39,17 @@ class Slacks:
 
     def between(self, low: Equilibrium, high: Equilibrium) -> float:
         """Bound on the profit at decisions between those of two equilibria."""
-        half = self._fastest * float(high.prices[0] - low.prices[0]) / 2 + max(low.noise, high.noise)
-        middle = (self._slack(low) + self._slack(high)) / 2
-        least, most = (
-            np.minimum(self._width * np.maximum(middle + side * half, 0.0), self._users.demand) for side in (-1, 1)
-        )
+        slacks = self.pairs(low, high, self._own)
+        least, most = (np.minimum(self._width * np.maximum(slack, 0.0), self._users.demand) for slack in slacks)
         margin = unit_margins(self._market, high.prices).T[self._own]
         return float(np.sum(margin * np.where(margin > 0, most, least)))
 
-    def _slack(self, found: Equilibrium) -> Array:
-        own = self._own
-        offset = self._users.base[:, own] + self._users.sensitivity[:, 0] * found.prices[0]
-        return np.asarray(found.level - offset - found.congestion[own])
+    def pairs(self, low: Equilibrium, high: Equilibrium, provider: int | slice = _ALL) -> tuple[Array, Array]:
+        """Least and largest slacks in between, of all pairs, shape (n, m), or those of a provider, shape (n,)."""
+        half = self._fastest * float(high.prices[0] - low.prices[0]) / 2 + max(low.noise, high.noise)
+        middle = (self._slack(low, provider) + self._slack(high, provider)) / 2
+        return middle - half, middle + half
+
+    def _slack(self, found: Equilibrium, provider: int | slice) -> Array:
+        offset = self._users.offsets(found.prices)[:, provider] + found.congestion[provider]
+        return np.asarray((found.level - offset.T).T)

@@ -1,29 +1,36 @@
 r"""windows: the decisions that can still be optimal once some profit is known, for the exact formulations.
 
-*One price.* Let best be that profit. Since x_s never rises with p (`docs/mathematics.md`, L2), p in (k, p-) earns at
-most (p - k) x_s(k) < best for p- = k + best / x_s(k), and p > p+ earns at most (cap - k) x_s(p+) < best for any p+ with
-x_s(p+) < best / (cap - k): we halve the range a few times for such a p+. Every optimum lies in [p-, p+].
+*One decision.* Its range is cut into equal parts. What the equilibria at the ends of a part prove of the profit in
+between (`monotone.py`, `slacks.py`) drops the parts at the sides that earn less than the best so far; the rest is cut
+again. The last parts also say what slacks t_ij are there, by L6 (`slacks.py`): over all of the window they lie between
+the least and the largest of any part.
 
-*Any other decisions.* Slices at the sides of the box of all decisions are cut off where `branch.py` proves that they
-earn less than best, and its bounds on slacks in what is left are handed on: with slacks t_ij in [t-, t+] there,
+*Several decisions.* Slices at the sides of the box of all decisions are cut off where `branch.py` proves that they
+earn less than best, and its bounds on slacks in what is left are handed on.
+
+With slacks t_ij in [t-, t+] there,
 
     a_ij max(0, t-) <= f_ij <= a_ij t+,         mu_ij <= -t- where f_ij = 0.
 
-The range is narrowed once at each end, not until it closes: that would be `bisect` or `branch`, and the models are to
-prove the rest themselves.
+The range is narrowed a few times, not until it closes: that would be `bisect` or `branch`, and the models are to prove
+the rest themselves.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from prillm_or.limits import Deadline
-from prillm_or.market.market import Market
-from prillm_or.models.window import Window, plain_window, whole_window
+from prillm_or.market.market import Array, Market
+from prillm_or.models.window import Window, whole_window
 from prillm_or.solvers.incumbent import Incumbent
-from prillm_or.users.equilibrium import solve_users
+from prillm_or.solvers.monotone import Monotone, by_loads
+from prillm_or.solvers.slacks import Slacks
+from prillm_or.users.equilibrium import Equilibrium
 
-_HALVINGS = 10
+_PARTS, _PASSES = 16, 3
 
 
 def narrowed_window(market: Market, best: Incumbent, deadline: Deadline) -> Window:
@@ -34,40 +41,51 @@ def narrowed_window(market: Market, best: Incumbent, deadline: Deadline) -> Wind
     best
         Of `market`, with decisions offered.
     """
-    if not market.plain or len(market.decisions) > 1:
+    if len(market.decisions) > 1:
         return _trimmed_window(market, best, deadline)
-    return _price_window(market, best)
+    return _parted_window(market, best, deadline)
 
 
-def _price_window(market: Market, best: Incumbent) -> Window:
-    own = market.leader[0]
-    unit_cost, cap = float(market.unit_cost[own]), float(market.price_cap[0])
-    if best.profit <= 0 or cap <= unit_cost:
+def _parted_window(market: Market, best: Incumbent, deadline: Deadline) -> Window:
+    users, slacks = best.users, Slacks(market, best.users)
+    between = by_loads(Monotone(market, users)) if market.plain else slacks.between
+    low, high, parts = 0.0, float(market.price_cap[0]), []
+    for _ in range(_PASSES):
+        if low >= high or deadline.passed():
+            break
+        found: list[Equilibrium] = []
+        for price in np.linspace(low, high, _PARTS + 1):
+            found.append(best.offer(np.array([price]), found[-1] if found else None))
+        assert best.prices is not None
+        at = float(best.prices[0])
+        parts = list(pairwise(found))
+        kept = [
+            k
+            for k, (first, last) in enumerate(parts)
+            if between(first, last) >= best.profit or first.prices[0] <= at <= last.prices[0]
+        ]
+        parts = parts[kept[0] : kept[-1] + 1]
+        low, high = float(parts[0][0].prices[0]), float(parts[-1][1].prices[0])
+    if not parts:
         return whole_window(market)
-
-    def load(price: float) -> float:
-        return float(solve_users(best.users, [price], best.equilibrium).load[own])
-
-    low = min(unit_cost + best.profit / load(unit_cost), cap)
-    safe, high = low, cap  # at `high` and above, profit is below the best; `safe` may be an optimum
-    for _ in range(_HALVINGS):
-        middle = (safe + high) / 2
-        if (cap - unit_cost) * load(middle) < best.profit:
-            high = middle
-        else:
-            safe = middle
-    return plain_window(market, np.array([low * (1 - 1e-9)]), np.array([high]))
+    least, most = zip(*(slacks.pairs(*part) for part in parts), strict=True)
+    return _window(best, np.array([low]), np.array([high]), np.min(least, axis=0), np.max(most, axis=0))
 
 
 def _trimmed_window(market: Market, best: Incumbent, deadline: Deadline) -> Window:
     from prillm_or.solvers.branch import trimmed
 
-    box, users = trimmed(market, best, deadline), best.users
+    box = trimmed(market, best, deadline)
+    return _window(best, box.low, box.high, box.slack_low, box.slack_high)
+
+
+def _window(best: Incumbent, low: Array, high: Array, slack_low: Array, slack_high: Array) -> Window:
+    market, users = best.market, best.users
     width, demand = np.broadcast_to(users.width, users.base.shape), market.demand[:, None]
     return Window(
-        box.low,
-        box.high,
-        np.clip(width * box.slack_low, 0.0, demand),
-        np.minimum(width * box.slack_high, demand),
-        np.maximum(-box.slack_low, 0.0) * (users.scale / market.price_weight)[:, None],
+        low,
+        high,
+        np.clip(width * slack_low, 0.0, demand),
+        np.minimum(width * slack_high, demand),
+        np.maximum(-slack_low, 0.0) * (users.scale / market.price_weight)[:, None],
     )
