@@ -99,6 +99,24 @@ def test_what_a_window_says_of_pairs_holds_in_it() -> None:
     assert told > 50
 
 
+def test_one_decision_alone_leaves_few_pairs_open_and_loses_no_price() -> None:
+    rng, told = np.random.default_rng(2), 0
+    kinds = enumerate(("uniform", "heavy", "weights", "degenerate"))
+    lists = [sold(2, 5, 5, decides=("input",), own_weights=True), sold(3, 5, 5, decides="factor")]
+    for market in [*(draw_market(kind, 5, 6, seed) for seed, kind in kinds), *map(within_reach, lists)]:
+        assert len(market.decisions) == 1
+        window, best = found(market)
+        for decisions in rng.uniform(window.low, window.high, (25, 1)):
+            check_pairs(market, window, decisions)
+        judge = Incumbent(market)
+        for share in np.linspace(0, 1, 60):
+            if not window.low <= share * market.price_cap <= window.high:
+                judge.offer(share * market.price_cap)
+        assert judge.profit <= best.profit
+        told += int((window.flow_low > 0).sum() + (window.flow_high <= 0).sum())
+    assert told > 100
+
+
 def test_without_time_the_window_is_whole() -> None:
     market = draw_market("uniform", 5, 6, 0, 2)
     window, _ = found(market, Deadline(0.0))
