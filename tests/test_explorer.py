@@ -329,7 +329,7 @@ def test_a_price_cap_of_zero_leaves_one_price(tmp_path: Path, browser: Chrome) -
     part = opened(browser, page_of([explored(market)], tmp_path))
     assert part.value(".profit") == 0
     assert part.script("return find('.slider').disabled")
-    assert "Today's price, 1, is not among the prices shown." in part.script("return article.innerText")
+    assert "Today's price, 1, is above the cap" in part.script("return article.innerText")
     assert complaints(part.browser) == []
 
 
@@ -369,6 +369,7 @@ def test_each_of_several_prices_has_a_slider_that_moves_it_alone(
             pressed = part.script("return all('.jumps button').map((button) => button.ariaPressed)")
             assert pressed == [str(button == which).lower() for which in (1, 2)]
             for k, decision in enumerate(market.decisions):
+                part.press(f".jumps button:nth-child({button})", " ")
                 high = float(part.script("return all('.slider')[arguments[0]].max", k))
                 value = float(np.random.default_rng(k).uniform(0.1, 0.9)) * high
                 _type(part, k, value)
@@ -385,8 +386,9 @@ def test_each_of_several_prices_has_a_slider_that_moves_it_alone(
                 to_leader = dict(zip(market.user_ids, found.flow[:, list(market.leader)].sum(axis=1), strict=True))
                 for user, cells in part.table("users").items():
                     assert float(cells[1]) == pytest.approx(to_leader[user], rel=1e-3, abs=1e-9)
-                held = part.script("return find('.held').textContent")
-                assert held.startswith(f"Along {decision.name}; held as {'at the best' if button == 1 else 'today'}: ")
+                assert part.script("return find('.held').textContent").startswith(
+                    f"Curve along {decision.name}; held: "
+                )
                 assert decision.name in part.script("return find('.curves').parentElement.innerText")
     assert complaints(browser) == []
 

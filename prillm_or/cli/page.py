@@ -18,10 +18,11 @@ def command(
     outside: Outside = None,
     verbose: Verbose = False,
 ) -> int:
-    """Write a page on which a slider for the leader's price moves flows, loads and profit, with the explanation.
+    """Write a page on which sliders for all that the leader decides move flows, loads and profit, with the explanation.
 
-    Of several prices each has a slider, which moves it alone, the others held at the best, or as today. The page is one
-    file that needs no network and no server; with several instances it switches between them.
+    On request it has sliders for each rival's price, capacity and value and each user's demand, too: it solves the
+    users' equilibrium itself. The page is one file that needs no network and no server; with several instances it
+    switches between them.
 
     \b
     Example:
@@ -33,9 +34,9 @@ def command(
     files = [read_instance(name, outside) for name in instances]
     check_files(out, reads=[file.path for file in files])
     explored = []
-    for file in files:
+    for name, file in zip(instances, files, strict=True):
         with progress(file.market.name, verbose=verbose):
-            explored.append(explore(file, outside))
+            explored.append(explore(file, outside, name))
     with progress("page", verbose=verbose):
         page = explorer_page(explored)
     replace_file(out, page.encode())

@@ -1,67 +1,44 @@
-// Moves what a page shows of a market as the leader's price moves. All of it is linear between the prices in the data,
-// so nothing is solved here. Names are set as text, never as markup.
+// A page's controls and tables: whatever is moved, the users' equilibrium is solved anew and everything shows it.
 "use strict";
 (() => {
-  const NEAR = 0.01, SAME = 1e-9, MOST_MAXIMA = 5, MOST_CHANGES = 3;
-  const LINE = 16, GAP = 3, NODE = 10, VOLUME = 300, FIGURES = 46, ROOMY = 480;
+  const { Curves, ProfitMap, Flows, make, set, figure, percent, clean, round, SAME } = pictures;
+  const NEAR = 0.01, MOST_MAXIMA = 5, MOST_CHANGES = 3, FRAME_MS = 8, REST_MS = 500, AMPLE = 1000;
 
-  const figure = (value, digits = 4) => String(Number(value.toPrecision(digits)));
-  const percent = (part, whole) => (whole > 0 ? `${figure((100 * part) / whole, 3)} %` : "-");
-  const signed = (value, least) => (Math.abs(value) <= least ? "0" : `${value > 0 ? "+" : "-"}${figure(Math.abs(value), 3)}`);
-  const clean = (value) => Number(value.toPrecision(12));
   const sum = (values) => values.reduce((total, value) => total + value, 0);
+  const signed = (value, least) => (Math.abs(value) <= least ? "0" : `${value > 0 ? "+" : "-"}${figure(Math.abs(value), 3)}`);
 
-  /** The round number, 1, 2 or 5 times a power of ten, just below a length. */
-  function round(length) {
-    const power = 10 ** Math.floor(Math.log10(length));
-    return [5, 2, 1].map((times) => times * power).find((size) => size <= length * (1 + SAME)) || power;
-  }
-
-  function ticks(low, high, most) {
-    if (!(high > low)) return [low];
-    let step = round((high - low) / most);
-    while ((high - low) / step > most) step = round(step * 2.5);
-    const first = Math.ceil(low / step - SAME), found = [];
-    for (let k = first; k * step <= high + SAME * step; k += 1) found.push(clean(k * step));
-    return found;
-  }
-
-  /** A market along one decision, at each value of it; the leader's providers come first. */
-  class Market {
+  /** What a page shows of a market: its figures in the file, where it is best, and who is named. */
+  class View {
     constructor(data) {
-      // Of a price list: the volume sold is not the load, and the rest of the list earns, too.
-      Object.assign(this, { own: 1, sold: data.load, rest: data.price.map(() => 0) }, data);
-      this.low = this.price[0];
-      this.high = this.price[this.price.length - 1];
-      this.step = this.high > this.low ? round((this.high - this.low) / 400) : 0;
-      this.demand = sum(this.users.map((user) => user.demand));
-      this.bestState = this.at(this.best);
-      this.largest = Math.max(...this.price.map((price) => Math.max(...this.at(price).loads)));
-      this.changes = this.allChanges();
+      Object.assign(this, data);
+      this.own = data.market.leader.length;
+      this.ids = { users: data.users, providers: data.providers };
+      this.order = { users: data.named.users, providers: data.named.providers };
+      this.users = this.shown("users", "user");
+      this.providers = this.shown("providers", "rival");
+      this.best = this.fold(equilibria.solve(data.market, data.best));
+      for (const slider of this.sliders) slider.step = slider.high > 0 ? round(slider.high / 400) : 0;
     }
 
-    /** The interval a price lies in, and how far into it. */
-    where(price) {
-      let k = 0, above = this.price.length - 1;
-      while (above - k > 1) {
-        const middle = (k + above) >> 1;
-        if (this.price[middle] <= price) k = middle; else above = middle;
+    /** Those named, in order, then all others as one. */
+    shown(kind, what) {
+      const ids = this[kind], named = this.order[kind], more = ids.length - named.length;
+      const others = more ? [{ name: `${more} other ${what}s`, named: false }] : [];
+      this.place = { ...this.place, [kind]: ids.map((_, k) => (named.includes(k) ? named.indexOf(k) : named.length)) };
+      return [...named.map((k) => ({ name: ids[k], named: true, at: k })), ...others];
+    }
+
+    /** An equilibrium as it is shown: flows and loads of those named, and of all others as one. */
+    fold(found) {
+      const { market, n, m, values } = found.problem, { users, providers } = this.place;
+      const flow = this.users.map(() => this.providers.map(() => 0)), demands = this.users.map(() => 0);
+      for (let i = 0; i < n; i += 1) {
+        demands[users[i]] += market.demand[i];
+        for (let j = 0; j < m; j += 1) flow[users[i]][providers[j]] += found.flow[i * m + j];
       }
-      if (price >= this.price[above]) return [above, 0];
-      return [k, (price - this.price[k]) / (this.price[above] - this.price[k])];
-    }
-
-    /** Price, load, profit, flows by user and provider, and loads of all providers. */
-    at(price) {
-      const [k, part] = this.where(price);
-      const between = (values) => (part > 0 ? values[k] + (values[k + 1] - values[k]) * part : values[k]);
-      const load = between(this.load);
-      const flow = this.users.map(() => this.providers.map(() => 0));
-      for (const [i, j, shares] of this.flows) flow[i][j] = between(shares) * this.users[i].demand;
       const loads = this.providers.map((_, j) => sum(flow.map((row) => row[j])));
-      if (this.own === 1) loads[0] = load;
-      const profit = (price - this.unitCost) * between(this.sold) + between(this.rest);
-      return { price, load, profit, flow, loads };
+      const load = sum(market.leader.map((j) => found.load[j])), demand = sum(market.demand);
+      return { found, values, profit: equilibria.profit(found), load, loads, flow, demands, demand, told: this.told(values) };
     }
 
     /** What a user routes to the leader. */
@@ -69,297 +46,121 @@
       return sum(row.slice(0, this.own));
     }
 
-    /** The values of all decisions at one of this one, for a heading. */
-    told(price) {
-      if (!this.others) return figure(price);
-      return this.others.map(([name, value], k) => `${name} ${figure(k === this.decision ? price : value)}`).join(", ");
+    /** The decisions, for a heading. */
+    told(values) {
+      if (values.length === 1) return figure(values[0]);
+      return values.map((value, k) => `${this.sliders[k].name} ${figure(value)}`).join(", ");
     }
 
-    /** What a provider asks while the leader asks a price: a number, or one for each component. */
-    asked(provider, price) {
-      if (!Array.isArray(provider.price)) return provider.price === null ? "-" : figure(provider.price);
-      return provider.price.map(([name, fixed, slope]) => `${name} ${figure(fixed + slope * price)}`.trim()).join(", ");
+    /** What a provider asks: a number, or one for each component. */
+    asked({ named, at }, { problem: { prices } }) {
+      if (!named) return "-";
+      return prices[at].map((price, c) => `${this.components[c] || ""} ${figure(price)}`.trim()).join(", ");
     }
+  }
 
-    /** What each user has to do with the leader at a price, in the explanation's words. */
-    states(now) {
-      const dearer = this.at(Math.min((1 + NEAR) * now.price, this.high));
-      const cheaper = this.at(Math.max((1 - NEAR) * now.price, this.low));
-      return this.users.map((user, i) => {
-        if (!user.named) return "-";
-        if (!(this.toLeader(now.flow[i]) > 0)) return this.toLeader(cheaper.flow[i]) > 0 ? "joining" : "away";
-        if (!(this.toLeader(dearer.flow[i]) > 0)) return "leaving";
-        return now.flow[i].some((flow, j) => j >= this.own && flow > 0) ? "shared" : "captive";
+  /** What may be moved beside the decisions, by the name it has in a link. */
+  function knobsOf({ market, users, providers, components }) {
+    const total = sum(market.demand), prices = market.price.flat().filter((price) => price > 0);
+    const usual = prices.length ? prices.sort((one, other) => one - other)[prices.length >> 1] : 1;
+    const knobs = [], add = (name, label, base, low, high, put) => knobs.push({ name, label, base, low, high, put });
+    market.price.forEach((list, j) => {
+      if (market.leader.includes(j)) return;
+      list.forEach((base, c) => {
+        const of = components.length ? `${components[c]} price` : "price", name = components.length ? `${providers[j].name}.${components[c]}` : providers[j].name;
+        add(`price.${name}`, `${of} of ${providers[j].name}`, base, 0, 2 * (base || usual), (to, value) => { to.price[j][c] = value; });
       });
-    }
-
-    /** Who begins and who stops using whom as the price rises, by price. */
-    allChanges() {
-      const found = new Map();
-      for (const [i, j, shares] of this.flows) {
-        if (!this.users[i].named || !this.providers[j].named) continue;
-        for (let k = 1; k + 1 < shares.length; k += 1) {
-          const begins = shares[k] === 0 && shares[k + 1] > 0, stops = shares[k - 1] > 0 && shares[k] === 0;
-          if (begins === stops) continue;
-          if (!found.has(k)) found.set(k, []);
-          found.get(k).push([i, j, begins]);
-        }
+      const capacity = market.capacity[j], value = market.value[j], about = Math.max(Math.abs(value), usual);
+      if (market.congestionWeight[0] > 0 && capacity < AMPLE * total) {
+        add(`capacity.${providers[j].name}`, `capacity of ${providers[j].name}`, capacity, capacity / 10, 3 * capacity, (to, moved) => { to.capacity[j] = moved; });
       }
-      return [...found.keys()].sort((a, b) => a - b).map((k) => ({ price: this.price[k], pairs: found.get(k) }));
+      add(`value.${providers[j].name}`, `value of ${providers[j].name}`, value, value - about, value + about, (to, moved) => { to.value[j] = moved; });
+    });
+    users.forEach(({ name }, i) => {
+      const base = market.demand[i];
+      add(`demand.${name}`, `demand of ${name}`, base, base / 10, 3 * base, (to, value) => { to.demand[i] = value; });
+    });
+    return knobs;
+  }
+
+  /** The market with other figures. */
+  function altered(market, knobs, changes) {
+    if (!changes.size) return market;
+    const copy = { ...market, price: market.price.map((list) => [...list]) };
+    for (const name of ["capacity", "value", "demand"]) copy[name] = [...market[name]];
+    for (const { name, put } of knobs) if (changes.has(name)) put(copy, changes.get(name));
+    return copy;
+  }
+
+  /** The curve along decision k through where all are, piece by piece, as time allows. */
+  class Curve {
+    constructor(view, market, values, k) {
+      Object.assign(this, { view, market, values, k, low: 0, high: view.sliders[k].high, pieces: [], done: false });
+      this.coming = equilibria.pieces(market, values, k, this.low, this.high);
     }
 
-    nextChanges(price) {
-      const same = SAME * this.high;
-      const above = this.changes.find((change) => change.price > price + same);
-      const below = [...this.changes].reverse().find((change) => change.price < price - same);
+    /** Whether it goes through other values of the decisions, too. */
+    holds(market, values, k) {
+      return market === this.market && k === this.k && values.every((value, which) => which === k || value === this.values[which]);
+    }
+
+    work() {
+      const { done, value } = this.coming.next();
+      if (!done) this.pieces.push(value);
+      else this.finish();
+    }
+
+    finish() {
+      this.done = true;
+      this.maxima = [...this.tops()];
+      this.changes = this.pieces.slice(1).map((piece, k) => ({ value: piece.from, pairs: this.moved(this.pieces[k].support, piece.support) }));
+      this.changes = this.changes.filter(({ pairs }) => pairs.length);
+    }
+
+    /** Where the profit passes from rising to falling, and the cap where it still rises. */
+    *tops() {
+      const slope = (piece, value) => piece.profitSlope + 2 * piece.bend * (value - piece.at);
+      const most = Math.max(0, ...this.pieces.map((piece) => equilibria.profitOn(piece, piece.to)));
+      let rises = true;
+      for (const piece of this.pieces) {
+        const before = slope(piece, piece.from), after = slope(piece, piece.to);
+        let value = null;
+        if (rises && before <= 0) value = piece.from;
+        else if (before > 0 && after < 0) value = piece.at - piece.profitSlope / (2 * piece.bend);
+        rises = after > 0;
+        const profit = value === null ? 0 : equilibria.profitOn(piece, value);
+        if (profit > SAME * most) yield { value, profit };
+      }
+      const last = this.pieces[this.pieces.length - 1];
+      if (rises && this.high >= this.view.sliders[this.k].cap) yield { value: this.high, profit: equilibria.profitOn(last, this.high) };
+    }
+
+    /** Pairs of those named that begin or end from one support to the next. */
+    moved(before, after) {
+      const { users, providers } = this.view.place, m = providers.length, found = [];
+      after.forEach((used, pair) => {
+        const i = users[Math.floor(pair / m)], j = providers[pair % m];
+        if (used !== before[pair] && this.view.users[i].named && this.view.providers[j].named) found.push([i, j, used === 1]);
+      });
+      return found;
+    }
+
+    /** Who comes and goes next, up and down. */
+    next(value) {
+      const { users, providers, what, sliders } = this.view, same = SAME * this.high;
+      const above = this.changes.find((change) => change.value > value + same);
+      const below = [...this.changes].reverse().find((change) => change.value < value - same);
       const told = (change, rising) => {
         const parts = change.pairs.slice(0, MOST_CHANGES).map(([i, j, begins]) =>
-          `${this.users[i].name} ${begins === rising ? "begins" : "stops"} using ${this.providers[j].name}`);
+          `${users[i].name} ${begins === rising ? "begins" : "stops"} using ${providers[j].name}`);
         const more = change.pairs.length - parts.length;
-        return `at ${figure(change.price)} ${parts.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+        return `at ${figure(change.value)} ${parts.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
       };
-      const next = [...this.users, ...this.providers].every((one) => one.named) ? "Next" : "Next of those named,";
+      const next = [...users, ...providers].every((one) => one.named) ? "Next" : "Next of those named,";
       return [
-        above ? `${next} as ${this.moves || `the ${this.what}`} rises: ${told(above, true)}.` : "",
+        above ? `${next} as ${sliders.length > 1 ? sliders[this.k].name : `the ${what}`} rises: ${told(above, true)}.` : "",
         below ? `${next} as it falls: ${told(below, false)}.` : "",
       ].filter(Boolean).join(" ");
-    }
-  }
-
-  function make(parent, name, attributes = {}, text = null) {
-    const inPicture = parent.namespaceURI.endsWith("svg") || name === "svg";
-    const made = inPicture ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (text !== null) made.textContent = text;
-    parent.appendChild(made);
-    return made;
-  }
-
-  function set(element, attributes) {
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  }
-
-  /** Write a name as far as it fits; the whole of it is in its title. */
-  function fitted(text, name, width) {
-    text.textContent = name;
-    const letters = Array.from(name);
-    while (letters.length > 1 && text.getComputedTextLength() > width) {
-      letters.splice(Math.max(1, Math.min(letters.length - 1, Math.floor((letters.length * width) / text.getComputedTextLength()))));
-      text.textContent = `${letters.join("")}…`;
-    }
-    make(text, "title", {}, name);
-  }
-
-  /** Profit and load over price, with the price now. */
-  class Curves {
-    constructor(holder, market, go, id) {
-      Object.assign(this, { holder, market, go, id, height: 418 });
-    }
-
-    draw(width) {
-      const { market } = this;
-      const left = 52, right = 12, height = this.height;
-      this.holder.replaceChildren();
-      this.svg = make(this.holder, "svg", { viewBox: `0 0 ${width} ${height}`, height });
-      const span = market.high - market.low || 1;
-      this.x = (price) => left + ((price - market.low) / span) * (width - left - right);
-      const profits = market.price.map((price, k) => (price - market.unitCost) * market.sold[k] + market.rest[k]);
-      const top = Math.max(0, ...profits, market.bestState.profit);
-      const bottom = Math.min(0, Math.max(Math.min(...profits), top > 0 ? -0.25 * top : -Infinity));
-      this.profitY = this.axes(14, 250, bottom, top, width, left, right, `profit, ${market.units.money}`, 5);
-      this.loadY = this.axes(290, 84, 0, Math.max(...market.load), width, left, right, `load, ${market.units.volume}`, 2);
-      this.marks(width, left, right);
-      this.bendings();
-      this.curve(profits, bottom);
-      this.thread = make(this.svg, "line", { class: "thread", y1: 14, y2: 374 });
-      this.profitDot = make(this.svg, "circle", { class: "now", r: 7 });
-      this.loadDot = make(this.svg, "circle", { class: "now", r: 5 });
-      this.listen(left, right, width);
-    }
-
-    axes(from, height, low, high, width, left, right, title, most) {
-      const range = high - low || 1;
-      const y = (value) => from + height - ((value - low) / range) * height;
-      for (const value of ticks(low, high, most)) {
-        make(this.svg, "line", { class: "rule", x1: left, x2: width - right, y1: y(value), y2: y(value) });
-        make(this.svg, "text", { class: "quiet", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, figure(value));
-      }
-      make(this.svg, "line", { class: "axis", x1: left, x2: width - right, y1: y(Math.max(low, 0)), y2: y(Math.max(low, 0)) });
-      make(this.svg, "text", { class: "quiet", x: left, y: from - 4 }, title);
-      return y;
-    }
-
-    marks(width, left, right) {
-      const { market } = this;
-      const title = make(this.svg, "text", { class: "quiet", x: (left + width - right) / 2, y: 413, "text-anchor": "middle" });
-      fitted(title, market.label, width - left - right);
-      for (const price of ticks(market.low, market.high, width > 480 ? 6 : 4)) {
-        make(this.svg, "text", { class: "quiet", x: this.x(price), y: 396, "text-anchor": "middle" }, figure(price));
-      }
-      if (market.today !== null) {
-        const x = this.x(market.today);
-        make(make(this.svg, "line", { class: "today", x1: x, x2: x, y1: 14, y2: 374 }), "title", {}, `${market.what} today: ${figure(market.today)}`);
-      }
-    }
-
-    bendings() {
-      const path = this.market.bends.map((price) => `M${this.x(price)} 374v7`).join("");
-      make(this.svg, "path", { class: "bend", d: path });
-    }
-
-    /** On each interval the profit is a parabola, which a quadratic Bezier curve is too. */
-    curve(profits, bottom) {
-      const { market } = this;
-      const clip = make(make(this.svg, "clipPath", { id: `${this.id}-clip` }), "rect", {});
-      set(clip, { x: 0, y: 8, width: 10000, height: this.profitY(bottom) - 8 });
-      let path = `M${this.x(market.low)} ${this.profitY(profits[0])}`;
-      let loads = `M${this.x(market.low)} ${this.loadY(market.load[0])}`;
-      for (let k = 0; k + 1 < market.price.length; k += 1) {
-        const length = market.price[k + 1] - market.price[k];
-        const sold = market.sold[k + 1] - market.sold[k], rest = market.rest[k + 1] - market.rest[k];
-        const bent = profits[k] + (market.sold[k] * length + (market.price[k] - market.unitCost) * sold + rest) / 2;
-        path += `Q${this.x(market.price[k] + length / 2)} ${this.profitY(bent)} ${this.x(market.price[k + 1])} ${this.profitY(profits[k + 1])}`;
-        loads += `L${this.x(market.price[k + 1])} ${this.loadY(market.load[k + 1])}`;
-      }
-      make(this.svg, "path", { class: "curve", d: path, "clip-path": `url(#${this.id}-clip)` });
-      make(this.svg, "path", { class: "curve", d: loads });
-      for (const price of market.maxima) {
-        const x = this.x(price), y = this.profitY(market.at(price).profit);
-        const mark = make(this.svg, "path", { class: "maximum", d: `M${x} ${y - 8}l8 8l-8 8l-8 -8z` });
-        make(mark, "title", {}, `local maximum: ${figure(price)}`);
-      }
-    }
-
-    listen(left, right, width) {
-      const { market } = this;
-      const follow = (event) => {
-        const box = this.svg.getBoundingClientRect();
-        const part = ((event.clientX - box.left) * (width / box.width) - left) / (width - left - right);
-        this.go(snapped(market, market.low + part * (market.high - market.low)));
-      };
-      this.svg.addEventListener("pointerdown", (event) => {
-        this.svg.setPointerCapture(event.pointerId);
-        follow(event);
-      });
-      this.svg.addEventListener("pointermove", (event) => {
-        if (event.buttons) follow(event);
-      });
-    }
-
-    show(now) {
-      if (!this.svg) return;
-      const x = this.x(now.price), box = [14, 374];
-      const clipped = Math.min(box[1], this.profitY(now.profit));
-      set(this.thread, { x1: x, x2: x });
-      set(this.profitDot, { cx: x, cy: clipped });
-      set(this.loadDot, { cx: x, cy: this.loadY(now.load) });
-      this.holder.setAttribute("aria-label", `Profit and load over ${this.market.what}. At ${figure(now.price)}: profit ${figure(now.profit)}, load ${figure(now.load)}.`);
-    }
-  }
-
-  /** Flows as bands from users on the left to providers on the right; heights are volumes. */
-  class Flows {
-    constructor(holder, market) {
-      Object.assign(this, { holder, market });
-    }
-
-    draw(width) {
-      const { market } = this;
-      this.scale = VOLUME / market.demand;
-      const users = this.stack(market.users.map((user) => user.demand));
-      const tallest = market.price.map((price) => this.stack(market.at(price).loads).height);
-      const height = Math.max(users.height, ...tallest);
-      this.holder.replaceChildren();
-      this.svg = make(this.holder, "svg", { viewBox: `0 0 ${width} ${height}`, height });
-      this.height = height;
-      this.figures = width >= ROOMY ? FIGURES : 0;
-      this.labels = [market.users, market.providers].map((all) => this.longest(all.map((one) => one.name), 0.28 * width));
-      this.sides = [this.labels[0] + 6, width - this.labels[1] - this.figures - 6 - NODE];
-      this.bands = market.flows.map(([i, j]) => {
-        const band = make(this.svg, "path", { class: j < market.own ? "band own" : "band" });
-        make(band, "title");
-        return { band, i, j };
-      });
-      this.userNodes = market.users.map((user, i) => this.node(user.name, "user", i, width));
-      this.providerNodes = market.providers.map((provider, j) => this.node(provider.name, j < market.own ? "own" : "", j, width));
-      this.users = this.placed(users);
-      this.userNodes.forEach((node, i) => this.put(node, this.users[i]));
-      this.listen();
-    }
-
-    /** Width of the longest name, up to a limit; names are set in bold where they are the leader's. */
-    longest(names, most) {
-      const text = make(this.svg, "text", { class: "own" });
-      const widths = names.map((name) => {
-        text.textContent = name;
-        return text.getComputedTextLength();
-      });
-      text.remove();
-      return Math.min(Math.ceil(Math.max(...widths)) + 1, most);
-    }
-
-    /** Tops and heights one below the other, each with room for its name. */
-    stack(volumes) {
-      let height = 0;
-      const slots = volumes.map((volume) => {
-        const tall = volume * this.scale, room = Math.max(tall, LINE), top = height + (room - tall) / 2;
-        height += room + GAP;
-        return { top, tall, middle: height - GAP - room / 2 };
-      });
-      return { slots, height };
-    }
-
-    placed(stack) {
-      const shift = (this.height - stack.height) / 2;
-      return stack.slots.map((slot) => ({ ...slot, top: slot.top + shift, middle: slot.middle + shift }));
-    }
-
-    node(name, kind, place, width) {
-      const onLeft = kind === "user";
-      const node = { rect: make(this.svg, "rect", { class: `node ${kind}`, x: this.sides[onLeft ? 0 : 1], width: NODE }) };
-      const room = this.labels[onLeft ? 0 : 1], x = onLeft ? room : width - room - this.figures;
-      node.name = make(this.svg, "text", { class: kind, x, "text-anchor": onLeft ? "end" : "start" });
-      fitted(node.name, name, room);
-      if (!onLeft && this.figures) node.value = make(this.svg, "text", { class: "quiet", x: width, "text-anchor": "end" });
-      for (const part of [node.rect, node.name]) part.dataset[onLeft ? "user" : "provider"] = place;
-      return node;
-    }
-
-    put(node, slot) {
-      set(node.rect, { y: slot.top, height: Math.max(slot.tall, 0.75) });
-      node.name.setAttribute("y", slot.middle + 4);
-      if (node.value) node.value.setAttribute("y", slot.middle + 4);
-    }
-
-    listen() {
-      const light = (event) => {
-        const { user, provider } = event.target.dataset || {};
-        this.svg.classList.toggle("dim", user !== undefined || provider !== undefined);
-        for (const { band, i, j } of this.bands) band.classList.toggle("lit", String(i) === user || String(j) === provider);
-      };
-      this.svg.addEventListener("pointerover", light);
-      this.svg.addEventListener("pointerleave", light);
-    }
-
-    show(now) {
-      if (!this.svg) return;
-      const { market } = this;
-      const providers = this.placed(this.stack(now.loads));
-      this.providerNodes.forEach((node, j) => {
-        this.put(node, providers[j]);
-        if (node.value) node.value.textContent = figure(now.loads[j], 3);
-      });
-      const [from, to] = [this.sides[0] + NODE, this.sides[1]], middle = (from + to) / 2;
-      const left = this.users.map((slot) => slot.top), right = providers.map((slot) => slot.top);
-      for (const { band, i, j } of this.bands) {
-        const tall = now.flow[i][j] * this.scale, a = left[i], b = right[j];
-        left[i] += tall;
-        right[j] += tall;
-        band.setAttribute("d", tall > 0
-          ? `M${from} ${a}C${middle} ${a} ${middle} ${b} ${to} ${b}v${tall}C${middle} ${b + tall} ${middle} ${a + tall} ${from} ${a + tall}z` : "");
-        band.firstChild.textContent = `${market.users[i].name} to ${market.providers[j].name}: ${figure(now.flow[i][j])}, ${percent(now.flow[i][j], market.users[i].demand)} of its demand`;
-      }
-      this.holder.setAttribute("aria-label", `Flows from users to providers. At ${market.told(now.price)} the leader has ${percent(now.load, market.demand)} of all demand; the tables below hold every figure.`);
     }
   }
 
@@ -376,148 +177,175 @@
       });
     }
 
-    show(place, texts) {
-      texts.forEach((text, k) => { this.rows[place][k + 1].textContent = text; });
+    show(place, texts, value) {
+      const cells = this.rows[place];
+      texts.forEach((text, k) => {
+        if (cells[k + 1].textContent !== text) cells[k + 1].textContent = text;
+      });
+      cells[2].dataset.value = String(value);
+    }
+
+    /** A bar below the figure of a row. */
+    bar(place, part) {
+      this.rows[place][2].classList.add("bar");
+      this.rows[place][2].style.setProperty("--part", `${100 * Math.min(Math.max(part, 0), 1)}%`);
     }
   }
 
-  /** A cell with a bar below its figure. */
-  function bar(cell, part) {
-    cell.classList.add("bar");
-    cell.style.setProperty("--part", `${100 * Math.min(Math.max(part, 0), 1)}%`);
-  }
+  /** A figure as one word of a shell. */
+  const word = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
-  /** A price as a hand means it: in small round steps. */
-  function snapped(market, price) {
-    if (!(price > market.low)) return market.low;
-    if (price >= market.high) return market.high;
-    const step = market.step / 10;
-    return Math.min(Math.max(clean(Math.round(price / step) * step), market.low), market.high);
-  }
-
-  /** One market's part of the page: along one decision, or along each of several, the others held. */
+  /** One market's part of the page. */
   class Part {
     constructor(article, place) {
-      const find = (query) => article.querySelector(query);
+      const find = (query) => article.querySelector(query), all = (query) => [...article.querySelectorAll(query)];
       const data = JSON.parse(find("script[type='application/json']").textContent);
-      this.slices = (data.slices || [data]).map((slice) => new Market(slice));
-      this.market = this.slices[0];
-      // What is best is so of all decisions together: that of a curve through today's is not.
-      for (const slice of this.slices) slice.bestState = this.market.bestState;
-      this.article = article;
-      this.find = find;
-      const go = (price) => this.go(price);
-      this.pictures = [new Curves(find(".curves"), this.market, go, `m${place}`), new Flows(find(".flows"), this.market)];
+      Object.assign(this, { article, find, all, view: new View(data), moving: 0, found: null, curve: null });
+      this.file = data.market;
+      const named = (ids) => ids.map((name) => ({ name }));
+      this.knobs = knobsOf({ ...data, users: named(data.users), providers: named(data.providers) });
+      Object.assign(this, { changes: new Map(), market: this.file, values: data.best });
+      this.curves = new Curves(find(".curves"), this.view, (k, value) => this.move(k, this.snapped(k, value)), `m${place}`);
+      this.flows = new Flows(find(".flows"), this.view);
+      const both = (values) => this.go(values.map((value, k) => this.snapped(k, value)));
+      this.map = find(".map") && new ProfitMap(find(".map"), this.view, both);
+      if (this.map) this.map.restart(this.market);
+      this.pictures = [this.curves, this.flows, this.map].filter(Boolean);
       this.controls();
+      this.others();
+      this.share();
       this.tables();
-      article.querySelectorAll(".live").forEach((element) => { element.hidden = false; });
-      this.turn(this.market);
-      this.go(this.market.best);
+      all(".live").forEach((element) => { element.hidden = false; });
+      all(".has-today").forEach((element) => { element.hidden = !data.today; });
+      all(".has-range").forEach((element) => { element.hidden = !data.sliders.some(({ range }) => range); });
+      this.go(this.values);
       this.watch();
     }
 
-    /** One slider and one field for each decision; moving one shows the curve along it through where the others are held. */
+    /** One slider and one field for each decision. */
     controls() {
-      const all = (query) => [...this.article.querySelectorAll(query)], fields = all(".price");
-      this.rows = all(".slider").map((slider, k) => ({ slider, field: fields[k] }));
+      const fields = this.all(".price"), { view } = this;
+      this.rows = this.all(".slider").map((slider, k) => ({ slider, field: fields[k] }));
       this.rows.forEach(({ slider, field }, k) => {
-        const mine = () => this.slice(k, this.market.base);
-        const to = (price, typing = false) => {
-          this.turn(mine());
-          this.go(price, typing);
-        };
-        slider.addEventListener("input", () => to(snapped(mine(), Number(slider.value))));
+        const { high, cap, range } = view.sliders[k];
+        set(slider, { max: high });
+        set(field, { max: cap });
+        slider.disabled = field.disabled = !(cap > 0);
+        const at = (value) => `calc(8px + (100% - 16px) * ${high > 0 ? Math.min(value / high, 1) : 0})`;
+        const mark = (name, value, title) => make(slider.parentElement, "span", { class: `mark ${name}`, title, style: `left: ${at(value)}` });
+        if (range) {
+          const told = `best ${view.what}s that the data leave open: ${range.map((value) => figure(value)).join(" to ")}`;
+          make(slider.parentElement, "span", { class: "span", title: told, style: `left: ${at(range[0])}; right: calc(100% - ${at(range[1])})` });
+        }
+        if (view.today) mark("today", view.today[k], `today: ${figure(view.today[k])}`);
+        mark("best", view.best.values[k], `best of the file's market: ${figure(view.best.values[k])}`);
+        slider.addEventListener("input", () => this.move(k, this.snapped(k, Number(slider.value))));
         field.addEventListener("input", () => {
-          const price = field.valueAsNumber;
-          if (price >= mine().low && price <= mine().high) to(price, true);
+          const value = field.valueAsNumber;
+          if (value >= 0 && value <= cap) this.move(k, value, true);
         });
         field.addEventListener("change", () => {
-          const price = field.valueAsNumber, market = mine();
-          if (Number.isFinite(price)) to(Math.min(Math.max(price, market.low), market.high));
-          else this.go(this.now.price);
+          const value = field.valueAsNumber;
+          this.move(k, Number.isFinite(value) ? Math.min(Math.max(value, 0), cap) : this.values[k]);
         });
         for (const input of [slider, field]) input.addEventListener("keydown", (event) => this.key(event, k));
       });
       this.jumps();
     }
 
-    /** The curve along a decision, the others as at a base. */
-    slice(decision, base) {
-      return this.slices.find((slice) => (slice.decision || 0) === decision && slice.base === base);
-    }
-
-    /** Show another curve from now on. */
-    turn(market) {
-      const before = this.market;
-      this.market = market;
-      this.rows.forEach(({ slider, field }, k) => {
-        const { low, high, base } = this.slice(k, market.base);
-        for (const input of [slider, field]) set(input, { min: low, max: high });
-        slider.disabled = field.disabled = !(high > low);
-        const held = market.others && market.others[k][1];
-        if (held !== undefined && k !== market.decision) this.place(k, held, false);
-      });
-      this.find(".has-today").hidden = market.today === null;
-      if (market.others) {
-        const others = market.others.filter((_, k) => k !== market.decision).map(([name, value]) => `${name} ${figure(value)}`);
-        this.find(".held").textContent = `Along ${market.moves}; held as ${market.base === "best" ? "at the best" : "today"}: ${others.join(", ")}.`;
-        this.find(".moves").textContent = market.moves;
-      }
-      for (const picture of this.pictures) {
-        picture.market = market;
-        if (picture.width && market !== before) picture.draw(picture.width);
-      }
-    }
-
-    /** Put a slider and its field at a value; while someone types it, the field is left alone. */
-    place(k, price, typing) {
-      const { slider, field } = this.rows[k];
-      if (!typing) field.value = figure(price, 6);
-      slider.value = price;
-      slider.setAttribute("aria-valuetext", figure(price, 6));
+    /** A value as a hand means it: in small round steps. */
+    snapped(k, value) {
+      const { high, step } = this.view.sliders[k];
+      if (!(value > 0)) return 0;
+      if (value >= high) return high;
+      return Math.min(Math.max(clean(Math.round(value / (step / 10)) * (step / 10)), 0), high);
     }
 
     jumps() {
-      const { market } = this;
-      const apart = (price) => Math.abs(price - market.best) > SAME * market.high;
+      const { view } = this, [best, ...rest] = [view.best.values[0], ...view.maxima], { what } = view;
+      const apart = (value) => Math.abs(value - best) > SAME * view.sliders[0].high;
       const wanted = [];
-      if (market.others) {
-        wanted.push([`Best ${market.what}s`, market.best, market]);
-        const today = this.slice(0, "today");
-        if (today) wanted.push(["Today", today.today, today]);
+      if (this.values.length > 1) {
+        wanted.push([`Best ${what}s`, view.best.values]);
+        if (view.today) wanted.push(["Today", view.today]);
       } else {
-        wanted.push([`Best ${market.what} ${figure(market.best)}`, market.best, market]);
-        if (market.today !== null) wanted.push([`Today ${figure(market.today)}`, market.today, market]);
-        for (const price of market.maxima.filter(apart).slice(0, MOST_MAXIMA)) wanted.push([`Local maximum ${figure(price)}`, price, market]);
+        wanted.push([`Best ${what} ${figure(best)}`, [best]]);
+        if (view.today) wanted.push([`Today ${figure(view.today[0])}`, view.today]);
+        for (const value of rest.filter(apart).slice(0, MOST_MAXIMA)) wanted.push([`Local maximum ${figure(value)}`, [value]]);
       }
-      this.buttons = wanted.map(([name, price, slice]) => {
+      this.buttons = wanted.map(([name, values]) => {
         const button = make(this.find(".jumps"), "button", { type: "button" }, name);
-        button.addEventListener("click", () => {
-          this.turn(slice);
-          this.go(price);
-        });
-        return [button, price, slice];
+        button.addEventListener("click", () => this.go(values));
+        return [button, values];
       });
+      this.back = make(this.find(".jumps").parentElement, "button", { type: "button", class: "back" }, "Market as in the file");
+      this.back.addEventListener("click", () => this.change(new Map()));
     }
 
     /** Arrows move by a small round step, with Page Up and Page Down by ten. */
     key(event, k) {
-      const steps = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
-      if (event.target === this.rows[k].slider) Object.assign(steps, { ArrowRight: 1, ArrowLeft: -1 });
-      const by = steps[event.key], market = this.slice(k, this.market.base);
-      if (by === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+      const steps = { ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 }, { slider } = this.rows[k];
+      if (event.target === slider) Object.assign(steps, { ArrowRight: 1, ArrowLeft: -1 });
+      const by = steps[event.key], { step, cap } = this.view.sliders[k];
+      if (by === undefined || event.ctrlKey || event.altKey || event.metaKey || !(step > 0)) return;
       event.preventDefault();
-      const at = (market === this.market ? this.now.price : market.others[k][1]) / market.step;
-      const next = by > 0 ? Math.floor(at + 1e-6) + by : Math.ceil(at - 1e-6) + by;
-      this.turn(market);
-      this.go(Math.min(Math.max(clean(next * market.step), market.low), market.high));
+      const at = this.values[k] / step, next = by > 0 ? Math.floor(at + 1e-6) + by : Math.ceil(at - 1e-6) + by;
+      this.move(k, Math.min(Math.max(clean(next * step), 0), cap));
+    }
+
+    /** Sliders for the rest of the market, made when they are first asked for. */
+    others() {
+      const details = this.find(".others"), holder = this.find(".knobs");
+      details.addEventListener("toggle", () => {
+        if (!details.open || holder.children.length) return;
+        this.inputs = this.knobs.map((knob) => {
+          const { name, label, low, high } = knob, box = make(holder, "label", {}, `${label[0].toUpperCase()}${label.slice(1)}`);
+          const row = make(box, "div"), step = round((high - low) / 2000);
+          const slider = make(row, "input", { type: "range", step: "any", min: low, max: high, "aria-label": label, autocomplete: "off" });
+          const field = make(row, "input", { type: "number", step: "any", "aria-label": label, autocomplete: "off" });
+          const to = (value) => this.change(new Map(this.changes).set(name, value));
+          slider.addEventListener("input", () => to(clean(Math.round(Number(slider.value) / step) * step)));
+          field.addEventListener("change", () => {
+            const value = field.valueAsNumber, least = name.startsWith("value.") ? -Infinity : name.startsWith("price.") ? 0 : Number.MIN_VALUE;
+            if (value >= least) to(value);
+            else this.place();
+          });
+          return { knob, slider, field };
+        });
+        this.place();
+      });
+    }
+
+    /** Other figures of the market; the decisions stay. */
+    change(changes) {
+      for (const { name, base } of this.knobs) if (changes.get(name) === base) changes.delete(name);
+      this.changes = changes;
+      this.market = altered(this.file, this.knobs, changes);
+      if (this.map) this.map.restart(this.market);
+      this.go(this.values);
+    }
+
+    /** Put all inputs where the state is; while someone types into one, it is left alone. */
+    place(typing = -1) {
+      this.rows.forEach(({ slider, field }, k) => {
+        const text = figure(this.values[k], 6);
+        if (k !== typing) field.value = text;
+        slider.value = this.values[k];
+        slider.setAttribute("aria-valuetext", text);
+      });
+      for (const { knob: { name, base }, slider, field } of this.inputs || []) {
+        const value = this.changes.has(name) ? this.changes.get(name) : base;
+        slider.value = value;
+        field.value = figure(value, 6);
+      }
+      this.back.hidden = !this.changes.size;
     }
 
     tables() {
-      const { market } = this;
-      this.providers = new Table(this.find("table.providers"), ["provider", "price", "load", "% of all", "congestion", "vs best"], market.providers.map((one) => one.name), [], [1, 4]);
-      this.users = new Table(this.find("table.users"), ["user", "demand", "to leader", "% of own", "state", "vs best"], market.users.map((one) => one.name), [4], [1, 3]);
-      for (const row of this.providers.rows.slice(0, market.own)) row[0].parentElement.classList.add("own");
+      const { view } = this;
+      this.providers = new Table(this.find("table.providers"), ["provider", "price", "load", "% of all", "congestion", "vs best"], view.providers.map((one) => one.name), [], [1, 4]);
+      this.users = new Table(this.find("table.users"), ["user", "demand", "to leader", "% of own", "state", "vs best"], view.users.map((one) => one.name), [4], [1, 3]);
+      for (const row of this.providers.rows.slice(0, view.own)) row[0].parentElement.classList.add("own");
     }
 
     /** Pictures are drawn as wide as they can be, once they can be seen. */
@@ -527,35 +355,80 @@
           const picture = this.pictures.find((one) => one.holder === target), width = Math.round(contentRect.width);
           if (width > 0 && width !== picture.width) {
             picture.width = width;
-            picture.draw(width);
+            picture.draw(this.curve && this.curve.done ? this.curve : null);
             picture.show(this.now);
+            this.work();
           }
         }
       });
       this.pictures.forEach(({ holder }) => observer.observe(holder));
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.map && this.map.svg && this.map.paint());
     }
 
-    /** Show the market at a value of the decision that moves; while someone types it, the field is left alone. */
-    go(price, typing = false) {
-      const now = this.now = this.market.at(price);
-      this.place(this.market.decision || 0, price, typing);
-      for (const [button, at, slice] of this.buttons) button.setAttribute("aria-pressed", String(this.rests(at, slice, price)));
-      this.tiles(now);
-      this.cells(now);
-      this.article.querySelectorAll(".at").forEach((element) => { element.textContent = this.market.told(price); });
-      this.find(".next").textContent = this.market.nextChanges(price);
-      this.pictures.forEach((picture) => picture.show(now));
-      this.say(now);
+    /** Move one decision. */
+    move(k, value, typing = false) {
+      this.moving = k;
+      this.go(this.values.map((old, which) => (which === k ? value : old)), typing ? k : -1);
     }
 
-    /** Whether all decisions are where a button puts them. */
-    rests(at, slice, price) {
-      const { market } = this;
-      return market.base === slice.base && price === (market.others ? market.others[market.decision][1] : at);
+    /** Show the market where its leader decides these. */
+    go(values, typing = -1) {
+      const before = this.values;
+      try {
+        this.found = equilibria.solve(this.market, values, this.found);
+      } catch (failure) {
+        this.find(".held").textContent = `Not solved at ${this.view.told(values)}: ${failure.message}.`;
+        return;
+      }
+      this.values = [...values];
+      this.now = this.view.fold(this.found);
+      this.place(typing);
+      for (const [button, at] of this.buttons) button.setAttribute("aria-pressed", String(at.every((value, k) => value === this.values[k])));
+      this.tiles();
+      this.cells();
+      this.all(".at").forEach((element) => { element.textContent = this.now.told; });
+      if (!this.curve || !this.curve.holds(this.market, this.values, this.moving)) this.curve = new Curve(this.view, this.market, this.values, this.moving);
+      this.find(".curves").classList.toggle("stale", !this.curve.done);
+      for (const picture of this.pictures) picture.show(this.now);
+      this.next();
+      this.work();
+      this.say(before);
     }
 
-    tiles(now) {
-      const { market } = this, best = market.bestState.profit;
+    /** What is left to compute of pictures, as long as a frame allows; the rest in the next one. */
+    work() {
+      const end = performance.now() + FRAME_MS, { map } = this;
+      while (!this.curve.done && performance.now() < end) {
+        this.curve.work();
+        if (this.curve.done) {
+          this.curves.draw(this.curve);
+          this.curves.show(this.now);
+          this.find(".curves").classList.remove("stale");
+          this.next();
+        }
+      }
+      while (this.curve.done && map && !map.done && performance.now() < end) map.work();
+      const left = !this.curve.done || (map && !map.done);
+      if (left && !this.asked) {
+        this.asked = true;
+        requestAnimationFrame(() => {
+          this.asked = false;
+          this.work();
+        });
+      }
+    }
+
+    next() {
+      const { curve, view } = this;
+      if (view.sliders.length > 1) this.find(".moves").textContent = view.sliders[curve.k].name;
+      this.find(".next").textContent = curve.done ? curve.next(this.values[curve.k]) : "";
+      const others = view.sliders.filter((_, k) => k !== curve.k).map(({ name }, k) => `${name} ${figure(this.values[k < curve.k ? k : k + 1])}`);
+      const moved = this.changes.size ? `${this.changes.size} ${this.changes.size > 1 ? "figures" : "figure"} of the market moved. ` : "";
+      this.find(".held").textContent = moved + (others.length ? `Curve along ${view.sliders[curve.k].name}; held: ${others.join(", ")}.` : "");
+    }
+
+    tiles() {
+      const { view, now } = this, best = view.best.profit;
       const tell = (name, value, text) => {
         const data = this.find(name);
         data.value = String(value);
@@ -564,51 +437,164 @@
       tell(".profit", now.profit, figure(now.profit, 5));
       tell(".share", best > 0 ? now.profit / best : "", percent(now.profit, best));
       tell(".load", now.load, figure(now.load, 5));
-      const named = market.users.filter((user) => user.named).length;
-      const using = market.users.filter((user, i) => user.named && market.toLeader(now.flow[i]) > 0).length;
+      const named = view.users.filter((user) => user.named).length;
+      const using = view.users.filter((user, i) => user.named && view.toLeader(now.flow[i]) > 0).length;
       tell(".using", using, String(using));
-      this.find(".of-demand").textContent = `${percent(now.load, market.demand)} of all`;
-      this.find(".of-users").textContent = `of ${named}${named < market.users.length ? " shown" : ""}`;
+      this.find(".of-demand").textContent = `${percent(now.load, now.demand)} of all`;
+      this.find(".of-users").textContent = `of ${named}${named < view.users.length ? " shown" : ""}`;
       this.find(".part-bar span").style.width = best > 0 ? `${100 * Math.max(0, Math.min(1, now.profit / best))}%` : "0";
+      this.all(".marginal").forEach((element, k) => {
+        const { profit, elasticity } = equilibria.marginal(this.found, k);
+        element.dataset.value = String(profit);
+        const sells = elasticity === null ? "" : `, its volume ${signed(elasticity, SAME)} %`;
+        element.textContent = this.values[k] > 0 ? `1 % more: profit ${signed(NEAR * this.values[k] * profit, SAME * best)}${sells}` : "";
+      });
     }
 
-    cells(now) {
-      const { market } = this, before = market.bestState, least = SAME * market.demand, states = market.states(now);
-      market.providers.forEach((provider, j) => {
-        const load = now.loads[j];
+    /** What each user has to do with the leader, in the explanation's words. */
+    states() {
+      const { view, now, moving } = this, { cap } = view.sliders[moving];
+      const near = (factor) => {
+        const values = this.values.map((value, k) => (k === moving ? Math.min(factor * value, cap) : value));
+        return view.fold(equilibria.solve(this.market, values, this.found)).flow;
+      };
+      const dearer = near(1 + NEAR), cheaper = near(1 - NEAR), uses = (flow, i) => view.toLeader(flow[i]) > 0;
+      return view.users.map((user, i) => {
+        if (!user.named) return "-";
+        if (!uses(now.flow, i)) return uses(cheaper, i) ? "joining" : "away";
+        if (!uses(dearer, i)) return "leaving";
+        return now.flow[i].some((flow, j) => j >= view.own && flow > 0) ? "shared" : "captive";
+      });
+    }
+
+    cells() {
+      const { view, now } = this, before = view.best, least = SAME * now.demand, states = this.states();
+      const largest = Math.max(...now.loads, ...before.loads);
+      view.providers.forEach((provider, j) => {
+        const load = now.loads[j], congested = provider.named && this.market.congestionWeight[0] > 0;
         this.providers.show(j, [
-          this.market.asked(provider, now.price),
+          view.asked(provider, now.found),
           figure(load),
-          percent(load, market.demand).replace(" %", ""),
-          provider.capacity === null ? "-" : figure(load / provider.capacity),
+          percent(load, now.demand).replace(" %", ""),
+          congested ? figure(load / this.market.capacity[provider.at]) : "-",
           signed(load - before.loads[j], least),
-        ]);
-        bar(this.providers.rows[j][2], load / market.largest);
+        ], load);
+        this.providers.bar(j, load / largest);
       });
-      market.users.forEach((user, i) => {
-        const flow = market.toLeader(now.flow[i]);
+      view.users.forEach((user, i) => {
+        const flow = view.toLeader(now.flow[i]), demand = now.demands[i];
         this.users.show(i, [
-          figure(user.demand), figure(flow), percent(flow, user.demand).replace(" %", ""), states[i], signed(flow - market.toLeader(before.flow[i]), least),
-        ]);
-        bar(this.users.rows[i][2], flow / user.demand);
+          figure(demand), figure(flow), percent(flow, demand).replace(" %", ""), states[i], signed(flow - view.toLeader(before.flow[i]), least),
+        ], flow);
+        this.users.bar(i, flow / demand);
       });
     }
 
-    /** Tell who listens, once the price rests. */
-    say(now) {
+    /** Tell who listens, and the address, once the state rests. */
+    say(before) {
       clearTimeout(this.timer);
-      const text = `At ${this.market.told(now.price)}: profit ${figure(now.profit)}, ${percent(now.profit, this.market.bestState.profit)} of the best; load ${figure(now.load)}.`;
-      this.timer = setTimeout(() => { this.find(".said").textContent = text; }, 500);
+      const { now, view } = this, moved = this.values.some((value, k) => value !== before[k]) || this.changes.size;
+      const text = `At ${now.told}: profit ${figure(now.profit)}, ${percent(now.profit, view.best.profit)} of the best; load ${figure(now.load)}.`;
+      this.shared();
+      this.timer = setTimeout(() => {
+        this.find(".said").textContent = text;
+        if (moved && !this.article.hidden) history.replaceState(null, "", `#${this.fragment()}`);
+      }, REST_MS);
+    }
+
+    share() {
+      const details = this.find(".state");
+      details.addEventListener("toggle", () => this.shared());
+      this.find(".told").textContent = this.view.outside === null ? "" : "The outside option is added by --outside.";
+      for (const button of this.all(".copy")) {
+        button.addEventListener("click", () => {
+          const field = button.previousElementSibling;
+          field.select();
+          if (navigator.clipboard) navigator.clipboard.writeText(field.value).catch(() => document.execCommand("copy"));
+          else document.execCommand("copy");
+        });
+      }
+    }
+
+    shared() {
+      if (!this.find(".state").open) return;
+      this.find(".link").value = `${location.href.split("#")[0]}#${this.fragment()}`;
+      this.find(".command").value = this.command();
+    }
+
+    /** The state as what follows `#` in a link: the market, each decision, each figure that was moved. */
+    fragment() {
+      const told = new URLSearchParams({ market: this.view.name });
+      this.view.sliders.forEach(({ name }, k) => told.set(`set.${name}`, String(this.values[k])));
+      for (const [name, value] of this.changes) told.set(name, String(value));
+      return told.toString();
+    }
+
+    /** Take over the state of a link; what it does not say is as it opens. */
+    follow(told) {
+      const number = (name, low, high) => {
+        const value = told.has(name) ? Number(told.get(name)) : NaN;
+        return value >= low && value <= high ? value : null;
+      };
+      const values = this.view.sliders.map(({ name, cap }, k) => number(`set.${name}`, 0, cap) ?? this.view.best.values[k]);
+      const changes = new Map();
+      for (const { name } of this.knobs) {
+        const least = name.startsWith("value.") ? -Number.MAX_VALUE : name.startsWith("price.") ? 0 : Number.MIN_VALUE;
+        const value = number(name, least, Number.MAX_VALUE);
+        if (value !== null) changes.set(name, value);
+      }
+      this.values = values;
+      this.change(changes);
+    }
+
+    /** The command that gives this state: of prices alone their equilibrium, of others the profit `today` of a change. */
+    command() {
+      const { view } = this, outside = view.outside === null ? [] : ["--outside", String(view.outside)];
+      const prices = [...view.sliders.map(({ name }, k) => [name, this.values[k]])];
+      let only = !view.before.length;
+      for (const [name, value] of this.changes) {
+        if (name.startsWith("price.")) prices.push([name.slice("price.".length), value]);
+        else only = false;
+      }
+      if (only) {
+        const given = prices.flatMap(([name, value]) => ["--price", `${name}=${value}`]);
+        return ["prillm-or", "equilibrium", view.source, ...outside, ...given].map(word).join(" ");
+      }
+      const lines = [...view.before, JSON.stringify(this.changed())].map(word).join(" ");
+      return `printf '%s\\n' ${lines} | ${["prillm-or", "watch", view.source, ...outside].map(word).join(" ")}`;
+    }
+
+    /** The state as a change of `watch`, of what differs from the file. */
+    changed() {
+      const { market, file } = this, { users: ids, providers: names } = this.view.ids, { components } = this.view;
+      const prices = equilibria.pricesAt(market, this.values), providers = {}, users = {};
+      const put = (to, name, key, value) => { to[name] = { ...to[name], [key]: value }; };
+      const list = (price) => (components.length ? Object.fromEntries(price.map((one, c) => [components[c], one])) : price[0]);
+      prices.forEach((price, j) => {
+        if (price.some((one, c) => one !== file.price[j][c])) put(providers, names[j], "price", list(price));
+        for (const key of ["capacity", "value"]) if (market[key][j] !== file[key][j]) put(providers, names[j], key, market[key][j]);
+      });
+      market.demand.forEach((demand, i) => { if (demand !== file.demand[i]) put(users, ids[i], "demand", demand); });
+      return { ...(Object.keys(providers).length ? { providers } : {}), ...(Object.keys(users).length ? { users } : {}) };
     }
   }
 
-  const articles = [...document.querySelectorAll("article")];
-  articles.forEach((article, place) => new Part(article, place));
+  const articles = [...document.querySelectorAll("article")], parts = articles.map((article, place) => new Part(article, place));
   const choose = document.getElementById("choose");
+  const show = () => articles.forEach((article, place) => { article.hidden = choose !== null && String(place) !== choose.value; });
+  /** The state that the address tells, if it tells one. */
+  const follow = () => {
+    const told = new URLSearchParams(location.hash.slice(1)), place = parts.findIndex(({ view }) => view.name === told.get("market"));
+    if (place < 0) return;
+    if (choose) choose.value = String(place);
+    parts[place].follow(told);
+    show();
+  };
   if (choose) {
-    const show = () => articles.forEach((article, place) => { article.hidden = String(place) !== choose.value; });
     choose.parentElement.hidden = false;
     choose.addEventListener("change", show);
-    show();
   }
+  show();
+  follow();
+  addEventListener("hashchange", follow);
 })();

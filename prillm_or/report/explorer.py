@@ -1,13 +1,15 @@
-"""Explorer: a page on which the leader's decisions move flows, loads and profit, with the best ones explained."""
+"""Explorer: a page that computes flows, loads and profit as decisions and the market move, with the best explained."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from prillm_or import __version__
 from prillm_or.errors import ConvergenceError
@@ -29,20 +31,20 @@ from prillm_or.explanation.tables import (
     users_table,
 )
 from prillm_or.explanation.words import sentences
-from prillm_or.files.markets import AnyMarket, as_market
+from prillm_or.files.markets import AnyMarket, opened
 from prillm_or.market.decisions import FACTOR, Decision, in_words
-from prillm_or.market.market import Market
+from prillm_or.market.market import Market, by_decision
 from prillm_or.market.outside import OUTSIDE
-from prillm_or.output.numbers import figure, rounded_percent
+from prillm_or.output.advice import UNIDENTIFIED, left_open
+from prillm_or.output.numbers import apart, figure, rounded_percent
 from prillm_or.output.tables import Table
-from prillm_or.report.explorer_data import Movement, document, movement
-from prillm_or.report.explorer_slices import Slice, decision_slices
+from prillm_or.report.explorer_data import check_size, document
 from prillm_or.report.templates import fill
 from prillm_or.result import Result, Status
 from prillm_or.solving.recheck import decided_in
 from prillm_or.solving.run import solve
 
-_ROOM = 250_000
+_SCRIPTS = ("equilibrium.js", "explorer_pictures.js", "explorer.js")
 _MOST_ROWS = 100
 _FLIPS = {
     "demand": "demand of all users",
@@ -60,74 +62,106 @@ class Explored:
     ----------
     outside
         Value of the outside option that the market was given and its file does not have, or None.
+    source
+        What a command line calls the market: the name of a shipped one, or the path of a file.
     """
 
     market: Market
     result: Result
     explanation: Explanation | PricesExplanation
     outside: float | None = None
+    source: str = ""
 
 
-def explore(market: AnyMarket, outside: float | None = None) -> Explored:
+def explore(market: AnyMarket, outside: float | None = None, source: str = "") -> Explored:
     """Price a market and explain the price.
 
     Parameters
     ----------
     market
         A market, one with its file, the path of a file, or the name of a shipped one.
-    outside
-        As in `Explored`.
+    outside, source
+        As in `Explored`; without a source, the market's file or name.
 
     Raises
     ------
+    CombinationError
+        When the market is too large for a page.
     ConvergenceError
         When no price could be proven.
     KeyboardInterrupt
         When it comes.
     """
-    market = as_market(market)
+    known = source or (os.fspath(market) if isinstance(market, (str, os.PathLike)) else "")
+    market, file = opened(market)
+    check_size(market)
     result = solve(market)
     if result.interrupted:
         raise KeyboardInterrupt
     if result.status is Status.ERROR:
         raise ConvergenceError(f"{market.name}: no price could be proven: {'; '.join(result.notes)}")
-    return Explored(market, result, explain(market, result), outside)
+    known = known or (f"{market.name}.json" if file is None else str(file.path))
+    return Explored(market, result, explain(market, result), outside, known)
 
 
 def explorer_page(explored: Sequence[Explored]) -> str:
-    """Fill `explorer.html.jinja`: one part for each market, each with all that moves and the explanation.
-
-    All markets together take no more room than one page should.
-
-    Raises
-    ------
-    CombinationError
-        When a market has too many pieces for a page.
-    """
-    script = files("prillm_or.report").joinpath("explorer.js").read_text(encoding="utf-8")
+    """Fill `explorer.html.jinja`: one part for each market, each with all that moves and the explanation."""
+    folder = files("prillm_or.report")
+    script = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS)
     return fill(
         "explorer.html.jinja",
-        parts=[_part(one, _ROOM // len(explored)) for one in explored],
+        parts=[_part(one) for one in explored],
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         version=__version__,
     )
 
 
-def _part(explored: Explored, room: int) -> dict[str, object]:
+def _part(explored: Explored) -> dict[str, object]:
     market, explanation = explored.market, explored.explanation
-    if isinstance(explanation, PricesExplanation):
-        shown = _of_several(explored, explanation, room)
-    else:
-        shown = _of_one(explored, explanation, room)
+    shown = _of_several(explanation) if isinstance(explanation, PricesExplanation) else _of_one(explanation)
+    best = decided_in(market, explored.result)
+    maxima = [] if isinstance(explanation, PricesExplanation) else [one.price for one in explanation.local_maxima]
+    data = document(market, best, maxima) | {"source": explored.source, "outside": explored.outside, "before": []}
     return {
         "name": market.name,
+        "headline": _headline(explored),
+        "warnings": list(_warnings(explored)),
         "what": explanation.what,
         "sliders": [_slider(market, decision) for decision in market.decisions],
+        "map": len(market.decisions) == 2,
+        "about": _about(explored),
         "description": market.description,
+        "notes": list(_notes(explored, data)),
         "units": market.units,
+        "data": _script_safe(data),
         **shown,
     }
+
+
+def _headline(explored: Explored) -> str:
+    """Today -> best: each decision and the profit."""
+    market, result = explored.market, explored.result
+    today = None if result.today is None else result.today.profit
+    before = by_decision(market, market.current)
+    moves = [
+        (in_words(market, one), None if result.today is None else before[one.name], value)
+        for one, value in zip(market.decisions, decided_in(market, result).tolist(), strict=True)
+    ]
+    told = "; ".join(_move(*one) for one in [*moves, ("profit", today, result.profit)])
+    gained = f" ({rounded_percent(result.profit / today - 1, sign=True)})" if today is not None and today > 0 else ""
+    return f"{'Best' if result.today is None else 'Today → best'}: {told} {market.units.of_money}{gained}."
+
+
+def _move(what: str, before: float | None, after: float) -> str:
+    return f"{what} {figure(after, 4)}" if before is None else f"{what} {' → '.join(apart(before, after))}"
+
+
+def _warnings(explored: Explored) -> Iterator[str]:
+    """What to think of before acting on the price; first what the data leave open."""
+    if unknown := left_open(explored.result):
+        yield f"Try prices, do not settle on one: {'; '.join(unknown)}."
+    yield from (str(warning) for warning in explored.result.warnings if warning.code != UNIDENTIFIED)
 
 
 def _slider(market: Market, decision: Decision) -> dict[str, str]:
@@ -136,34 +170,24 @@ def _slider(market: Market, decision: Decision) -> dict[str, str]:
     return {"set": f"{what[0].upper()}{what[1:]}", "unit": "" if market.decides == FACTOR else market.units.of_prices}
 
 
-def _of_one(explored: Explored, explanation: Explanation, room: int) -> dict[str, object]:
-    """What is shown of a market with one decision."""
-    market, moved = explored.market, movement(explored.market, explanation, room)
+def _of_one(explanation: Explanation) -> dict[str, object]:
+    """What is said of a market with one decision."""
     lists = [_prices(explanation)] if explanation.components else []
     return {
         "why": f"Why {figure(explanation.price, 4)} is best",
         "leader": f"{explanation.provider}, the leader",
-        "about": _about(explored, f"{explanation.what} cap: {figure(explanation.cap, 5)}", [moved]),
         "sentences": sentences(explanation),
-        "notes": list(_notes(explored, moved)),
         "tables": [*lists, _users(explanation), _rivals(explanation), _maxima(explanation), *_flips(explanation)],
-        "data": _script_safe(document(market, explanation, moved)),
     }
 
 
-def _of_several(explored: Explored, explanation: PricesExplanation, room: int) -> dict[str, object]:
-    """What is shown of a market with several: a curve along each, the others at the best, and as today."""
-    market, what = explored.market, explanation.what
-    loads = [rival.load for rival in explanation.rivals]
-    slices = decision_slices(market, decided_in(market, explored.result), loads, room)
+def _of_several(explanation: PricesExplanation) -> dict[str, object]:
+    """What is said of a market with several."""
     return {
-        "why": f"Why these {what}s are best",
-        "leader": f"the leader's: {', '.join(market.leader_ids)}",
-        "about": _about(explored, f"{what}s set: {len(market.decisions)}", [one.moved for one in slices]),
+        "why": f"Why these {explanation.what}s are best",
+        "leader": f"the leader's: {', '.join(explanation.loads)}",
         "sentences": sentences_of_prices(explanation),
-        "notes": list(_notes_of_several(explored, slices)),
         "tables": list(_tables_of_several(explanation)),
-        "data": _script_safe({"slices": [one.document(market) for one in slices]}),
     }
 
 
@@ -172,61 +196,38 @@ def _script_safe(data: Mapping[str, object]) -> str:
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _about(explored: Explored, set_by: str, moved: Sequence[Movement]) -> str:
+def _about(explored: Explored) -> str:
     market, result, what = explored.market, explored.result, explored.explanation.what
     proven = "no gap proven" if result.gap is None else f"proven gap {figure(max(result.gap, 0.0), 2)}"
-    several = "s" if len(market.decisions) > 1 else ""
+    many = len(market.decisions) > 1
+    set_by = f"{what}s set: {len(market.decisions)}" if many else f"{what} cap: {figure(market.price_cap.item(), 5)}"
     return (
         f"Users: {market.n}; providers: {market.m}; leader: {', '.join(market.leader_ids)}; {set_by}; "
-        f"best {what}{several} found by {result.method.solver}, {proven}; "
-        f"users' equilibria solved: {sum(len(one.price) for one in moved)}, "
-        f"largest KKT residual {figure(max(one.kkt_residual for one in moved), 2)}."
+        f"best {what}{'s' * many} found by {result.method.solver}, {proven}, certified to "
+        f"{figure(result.certificate.worst, 1)}."
     )
 
 
-def _notes(explored: Explored, moved: Movement) -> Iterator[str]:
-    """What was added, and what is left out and why, where one decision moves."""
+def _notes(explored: Explored, data: Mapping[str, Any]) -> Iterator[str]:
+    """What was added, and what is left out and why."""
     market, what = explored.market, explored.explanation.what
-    yield from _added(explored)
-    low, high = (figure(float(moved.price[end]), 5) for end in (0, -1))
-    cap = float(market.price_cap[0])
-    if moved.cap_profit is None:
-        yield f"The curve has very many pieces: only {what}s from {low} to {high} were traced."
-    elif moved.price[-1] < cap:
-        yield (
-            f"{what.title()}s from {high} up to the cap of {figure(cap, 5)} are not shown: little happens there. At "
-            f"the cap the profit is {figure(moved.cap_profit, 4)}."
-        )
-    if market.today is not None and not moved.price[0] <= market.today[0] <= moved.price[-1]:
-        yield f"Today's {what}, {figure(market.today.item(), 5)}, is not among the {what}s shown."
-    yield from _left_out(moved)
-
-
-def _notes_of_several(explored: Explored, slices: Sequence[Slice]) -> Iterator[str]:
-    """The same where several do, and how they move."""
-    market, what = explored.market, explored.explanation.what
-    yield from _added(explored)
-    then = ", or, after “Today”, as today" if slices[-1].base == "today" else ""
-    yield (
-        f"A slider moves one {what} alone, exactly, with all others held at the best{then}; another slider puts it "
-        f"back there. At the dear end {what}s at which little happens are left out."
-    )
-    if parts := [one.name(market) for one in slices if one.moved.cap_profit is None]:
-        yield f"Curves of very many pieces, of which a part was traced: {', '.join(dict.fromkeys(parts))}."
-    yield from _left_out(slices[0].moved)
-
-
-def _added(explored: Explored) -> Iterator[str]:
     if explored.outside is not None:
         value = figure(explored.outside, 5)
         yield f"Users may leave: {OUTSIDE} is a rival of value {value}, price 0 and no congestion."
-
-
-def _left_out(moved: Movement) -> Iterator[str]:
-    if users := len(moved.users.others):
-        yield f"Shown as one: {users} users, of least demand, first of those that never use the leader."
-    if rivals := len(moved.providers.others):
-        yield f"Shown as one: the {rivals} rivals with the least load at the best price."
+    for slider in data["sliders"]:
+        if slider["high"] < slider["cap"]:
+            yield (
+                f"The slider of {slider['name']} ends at {figure(slider['high'], 5)}: little happens from there up to "
+                f"the cap of {figure(slider['cap'], 5)}, which the field beside it takes."
+            )
+    if market.today is not None and data["today"] is None:
+        beyond = ", ".join(figure(value, 5) for value in market.today.tolist())
+        yield f"Today's {what}, {beyond}, is above the cap: the sliders do not go there."
+    named = data["named"]
+    if users := market.n - len(named["users"]):
+        yield f"Shown as one: {users} users, of least demand, first of those that do not use the leader at the best."
+    if rivals := market.m - len(named["providers"]):
+        yield f"Shown as one: the {rivals} rivals with the least load at the best {what}."
 
 
 def _tables_of_several(explanation: PricesExplanation) -> Iterator[dict[str, object]]:

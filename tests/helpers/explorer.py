@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.browser import open_page
-from prillm_or.explanation.derive import explain
 from prillm_or.explanation.explanation import Explanation
 from prillm_or.market.market import Market
-from prillm_or.report.explorer import Explored, explorer_page
-from prillm_or.solving.run import solve
+from prillm_or.report.explorer import Explored, explore, explorer_page
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -20,8 +18,7 @@ if TYPE_CHECKING:
 
 def explored(market: Market) -> Explored:
     """A market with its best price and why it is best."""
-    result = solve(market)
-    return Explored(market, result, explain(market, result))
+    return explore(market)
 
 
 def why(one: Explored) -> Explanation:
@@ -63,7 +60,7 @@ class Part:
         self.browser.execute_async_script(
             "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))"
         )
-        assert self.script("return all('.drawn svg').length") == 2
+        assert self.script("return all('.drawn svg').length === all('.drawn').length")
 
     def switch(self, place: int) -> Part:
         self.browser.execute_script(
