@@ -3,6 +3,7 @@ VENV := .venv
 WHEEL_VENV := build/wheel-venv
 OLDEST_VENV := build/oldest-venv
 BIN := $(VENV)/bin
+BY_NUMPY := equilibrium path profit_curve monotone pricer sold explanation narrowing
 # What an installation is made of: an editable one keeps the kernel that was compiled then.
 BUILT := pyproject.toml hatch_build.py prillm_or/users/kernel.c
 
@@ -11,7 +12,7 @@ export PIP_NO_INPUT := 1
 # Tests take all cores by processes: threads of linear algebra would only wait for each other.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-all test-oldest lint types unit slow wheel docs bench clean
+.PHONY: demo test test-all test-oldest lint types unit numpy slow wheel docs bench clean
 
 # The best price as a mixed-integer programme proves it, then by the exact path; why; and a page to move the price on.
 demo: $(VENV)/.installed
@@ -28,6 +29,7 @@ test: lint
 
 test-all: test
 	$(MAKE) -j2 slow wheel
+	$(MAKE) numpy
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -37,10 +39,13 @@ lint: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
-# Quick tests with the kernel, where there is a compiler; slow ones, and those of the wheel, without, as it is for users.
-unit: export PRILLM_OR_KERNEL := 1
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest --numprocesses auto --dist worksteal
+
+# Small markets without the kernel, as where there is no compiler: equilibria, prices, curves, and what is told of them.
+numpy: export PRILLM_OR_KERNEL := 0
+numpy: $(VENV)/.installed-test
+	$(BIN)/pytest --numprocesses auto --dist worksteal $(foreach what,$(BY_NUMPY),tests/test_$(what).py)
 
 # What is slow or broad; properties, which hypothesis marks, run again on many more examples.
 slow: $(VENV)/.installed-test

@@ -20,7 +20,9 @@ from prillm_or.models.formulation import Formulation
 from prillm_or.models.registry import model_profile
 from prillm_or.models.window import whole_window
 from prillm_or.solvers.programme import compile_model, normalised
+from prillm_or.solvers.scip import scip_model
 from prillm_or.solving.run import solve
+from prillm_or.users.equilibrium import equilibrium_at
 
 PROVING = ("highs", "scip", "gurobi")
 UNITS = [(1e-9, 1e9, 1e-9), (1e9, 1e-9, 1e12), (1.0, 1.0, 1e-12), (1e-6, 1e3, 1e6)]
@@ -261,3 +263,16 @@ def test_a_broken_gurobipy_leaves_the_others_usable(line: str, tmp_path: Path, m
     refused = in_process("solve", "tiny/two-prices", "--solver", "gurobi")
     assert refused.returncode == 2
     assert said in " ".join(refused.stderr.split())
+
+
+@pytest.mark.parametrize("name", ["kkt-bigm", "kkt-sos1", "kkt-indicator", "kkt-bilinear"])
+def test_scip_begins_with_the_start(name: str) -> None:
+    """What it says once it is not below the profit there, whatever its own search loses."""
+    market = draw_market("uniform", 4, 5, 1)
+    formulation = model_profile(name).build(market, whole_window(market))
+    formulation.start_from(equilibrium_at(formulation.market, 0.3 * formulation.market.price_cap))
+    programme = normalised(compile_model(formulation.model), formulation.upper_bound)
+    model, _ = scip_model(programme)
+    model.setParam("limits/solutions", 1)
+    model.optimize()
+    assert model.getObjVal() == pytest.approx(programme.objective(programme.start()))

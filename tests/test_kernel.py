@@ -35,8 +35,8 @@ needs_kernel = pytest.mark.skipif(not kernel.BUILT, reason="the kernel is not bu
 
 
 @pytest.fixture(autouse=True)
-def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(kernel.SWITCH, "1")
+def not_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(kernel.SWITCH, raising=False)
 
 
 def both(market: Market, monkeypatch: pytest.MonkeyPatch) -> tuple[UserProblem, UserProblem]:

@@ -12,7 +12,8 @@ from threading import Event, Thread
 import pytest
 
 from helpers.commands import PROGRAM, read_json, running, wait_for_work
-from helpers.markets import shipped
+from prillm_or.files.markets import write_market
+from prillm_or.market.synthetic import generate
 from prillm_or.solving.run import solve
 from prillm_or.workers.ctrl_c import without_ctrl_c
 
@@ -86,11 +87,12 @@ def test_where_python_only_prints_exceptions() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("solver", ["highs", "gurobi", "scip"])
 def test_sigterm_keeps_the_best_price_as_ctrl_c_does(solver: str, tmp_path: Path) -> None:
-    """Its solver has to have begun. Those in C hear no handler of Python's."""
-    out = tmp_path / "out.json"
+    """Its solver has to have begun, and not to have ended. Those in C hear no handler of Python's."""
+    market, file, out = generate(20, 10, "uniform", 1), tmp_path / "long.json", tmp_path / "out.json"
+    write_market(market, file)
     arguments = (
         "solve",
-        "coding-13",
+        str(file),
         "--solver",
         solver,
         "--model",
@@ -105,9 +107,9 @@ def test_sigterm_keeps_the_best_price_as_ctrl_c_does(solver: str, tmp_path: Path
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)  # as `timeout` does: to the process, and to its group
         output, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (143, "interrupted: the best price so far of coding-13, 1 of 1\n")
-    assert read_json(out)["profit"] > 0.97 * solve(shipped("coding-13")).profit
-    assert "step-3.7-flash" in output
+    assert (process.returncode, error) == (143, f"interrupted: the best price so far of {file}, 1 of 1\n")
+    assert read_json(out)["profit"] > 0.97 * solve(market).profit
+    assert market.leader_ids[0] in output
 
 
 def test_sigterm_in_the_background_where_ctrl_c_is_ignored() -> None:

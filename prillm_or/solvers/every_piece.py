@@ -57,6 +57,8 @@ def best_of_every_piece(market: Market, users: UserProblem, gap: float, deadline
             price, profit = best_on_piece(piece, 0, np.zeros(1), cost)
             if profit > best.profit:
                 at = best.offer(np.array([price]), at)
+                # An equilibrium has all digits: what a trace has beyond it by rounding alone is none of the profit.
+                profit = best.profit if profit - best.profit <= HIDDEN * money else profit
             hidden = blur * at.noise if blur * at.noise > HIDDEN * money else 0.0
             bound, count = max(bound, profit + hidden), count + 1
             traced = (end - cost) * (piece.load[0] + piece.slope[0] * (piece.end - piece.start)) + piece.rest

@@ -211,11 +211,13 @@ class Search:
 
         Where the load falls steeply, as all move away at nearly one price, the next number may be on the better side.
         """
-        best, self.best_price, self.best_profit = self.best_price, None, -np.inf
+        traced, self.best_price, self.best_profit = self.best_price, None, -np.inf
         for price, point in self._points.items():
             self._offer(price, (price - self.bounds.unit_cost) * point.load)
-        if best is not None:
-            for factor in (1.0, *_NEXT):
+        if traced is not None:
+            self.look(traced)
+        if (best := self.best_price) is not None:
+            for factor in _NEXT:
                 self.look(min(best * factor, self._cap))
 
     def climb(self) -> None:

@@ -5,7 +5,7 @@ SCIP wants a linear objective, so a quadratic one becomes a variable below it. I
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyscipopt as scip
 
 from prillm_or.errors import OptionError
 from prillm_or.limits import Limits
+from prillm_or.market.market import Array
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.programme import Programme, Row, compile_model, normalised
@@ -74,7 +75,7 @@ class Scip:
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the model as it stands; it starts from the values in it."""
         programme = normalised(compile_model(formulation.model), formulation.upper_bound)
-        model, columns = _scip_model(programme)
+        model, columns = scip_model(programme)
         seed = limits.seed_within(_LARGEST_SEED)
         settings: dict[str, Any] = {"limits/gap": limits.gap, "randomization/randomseedshift": seed}
         if limits.time_limit is not None:
@@ -99,7 +100,8 @@ class Scip:
         return Answer(ended, proven, has_values, stats, f"SCIP ended with the status {model.getStatus()!r}")
 
 
-def _scip_model(programme: Programme) -> tuple[scip.Model, list[scip.Variable]]:
+def scip_model(programme: Programme) -> tuple[scip.Model, list[scip.Variable]]:
+    """The programme for SCIP, with its start, and SCIP's columns."""
     model = scip.Model()
     model.hideOutput()
     limits = zip(programme.low, programme.high, programme.integer, strict=True)
@@ -109,11 +111,11 @@ def _scip_model(programme: Programme) -> tuple[scip.Model, list[scip.Variable]]:
     _add_rows(model, columns, programme)
     for set_ in programme.sets:
         model.addConsSOS1([columns[k] for k in set_])
-    for binary, row in programme.indicators:
-        _add_indicator(model, columns, columns[binary], row)
-    profit = _expression(columns, ((k, float(c)) for k, c in enumerate(programme.cost) if c), programme.quadratic)
     start = programme.start()
     values = list(zip(columns, start.tolist(), strict=True))
+    for binary, row in programme.indicators:
+        values += _add_indicator(model, columns, columns[binary], row, start)
+    profit = _expression(columns, ((k, float(c)) for k, c in enumerate(programme.cost) if c), programme.quadratic)
     if programme.quadratic:
         below = model.addVar(lb=None, ub=None, vtype="C")
         model.addCons(below <= profit)
@@ -148,12 +150,16 @@ def _add_row(model: scip.Model, body: scip.Expr, low: float, high: float) -> Non
         model.addCons(body <= high)
 
 
-def _add_indicator(model: scip.Model, columns: list[scip.Variable], binary: scip.Variable, row: Row) -> None:
-    body = _expression(columns, row.linear, ())
-    if np.isfinite(row.high):
-        model.addConsIndicator(body <= row.high, binvar=binary, activeone=False)
-    if np.isfinite(row.low):
-        model.addConsIndicator(-body <= -row.low, binvar=binary, activeone=False)
+def _add_indicator(
+    model: scip.Model, columns: list[scip.Variable], binary: scip.Variable, row: Row, start: Array
+) -> Iterator[tuple[scip.Variable, float]]:
+    """Add a row that holds where the binary is 0; yield the slacks that SCIP adds to it, and theirs at the start."""
+    body, at = _expression(columns, row.linear, ()), sum(c * start[k] for k, c in row.linear)
+    for sign, side in ((1.0, row.high), (-1.0, -row.low)):
+        if np.isfinite(side):
+            indicator = model.addConsIndicator(sign * body <= side, binvar=binary, activeone=False)
+            # Without its slacks the start would break the rows that do not hold, and SCIP refuse it.
+            yield model.getSlackVarIndicator(indicator), max(float(sign * at - side), 0.0)
 
 
 def _expression(

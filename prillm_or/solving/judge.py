@@ -37,9 +37,10 @@ class Weighed:
     found, certificate
         The equilibrium there, and how far it is one.
     profit, upper_bound, gap
-        What they earn, and the proposal's bound beside it, raised to it where rounding alone is between.
+        What they earn, and the proposal's bound beside it, raised to it where rounding alone is between; none where it
+        lies further below, which nothing true does.
     consistent
-        Whether the bound is no less than the profit.
+        Whether the proposal's bound is no less than the profit.
     """
 
     found: Equilibrium
@@ -87,7 +88,9 @@ def judge(
     abstracted = method.abstraction is not None and upper_bound is None
     notes = list(proposal.notes)
     if not consistent:
-        notes.append(f"the solver's bound {upper_bound!r} is below the profit {profit!r} of its own price")
+        notes.append(
+            f"the solver's bound {proposal.upper_bound!r} is below the profit {profit!r} of its own price: it is none"
+        )
     if status is Status.ERROR:
         if consistent:
             notes.append(f"{proposal.cause or proposal.ended}: the price is the best that was met before")
@@ -143,7 +146,7 @@ def _bounded(profit: float, upper_bound: float | None, market: Market) -> tuple[
     if upper_bound is None:
         return None, None, True
     if contradicts(upper_bound, profit, market):
-        return upper_bound, relative_gap(upper_bound, profit), False
+        return None, None, False
     upper_bound = max(upper_bound, profit)
     return upper_bound, relative_gap(upper_bound, profit), True
 

@@ -1,8 +1,7 @@
 """kernel: small markets in C, where it was built: `kernel.c`, which does what the code in numpy does beside it.
 
-It is built where there is a compiler when the package is installed (`hatch_build.py`). It computes with
-`PRILLM_OR_KERNEL=1` in the environment alone, until all slow tests agree with it; else, and in markets too large for
-it, numpy computes.
+It is built where there is a compiler when the package is installed (`hatch_build.py`). Without it, with
+`PRILLM_OR_KERNEL=0` in the environment, and in markets too large for it, numpy computes.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from prillm_or.users.problem import UserProblem
 
 SWITCH = "PRILLM_OR_KERNEL"
-"""The environment variable that switches the kernel on where it is 1."""
+"""The environment variable that switches the kernel off where it is 0."""
 
 MOST_PAIRS = 20_000
 """Pairs of the largest market that the kernel computes: beyond it numpy is as fast (`benchmarks kernel`)."""
@@ -36,12 +35,12 @@ def state() -> str:
     """Whether the kernel is in use, in a word or two for `show_versions`."""
     if not BUILT:
         return "not built: numpy"
-    return f"in use up to {MOST_PAIRS} pairs" if in_use() else f"not switched on by {SWITCH}=1: numpy"
+    return f"in use up to {MOST_PAIRS} pairs" if in_use() else f"switched off by {SWITCH}=0: numpy"
 
 
 def in_use() -> bool:
     """Whether there is a kernel, and it is switched on."""
-    return BUILT and os.environ.get(SWITCH, "") == "1"
+    return BUILT and os.environ.get(SWITCH, "") != "0"
 
 
 def kernel_of(users: UserProblem, ample: int | None) -> Small | None:
