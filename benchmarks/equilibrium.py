@@ -5,7 +5,7 @@ peer gets the loosest of its tolerances that puts its loads within 1e-9 of the t
 ours are certified on their own. Best is the fastest peer that got there.
 
 By the call: PIQP and DAQP by their solve call alone, set up or updated before the clock starts; ours by `solve_users`
-with all that Python adds, and by the call of the kernel that it makes, into arrays that are there.
+with all that Python adds, and by the call of the kernel that it makes.
 """
 
 from __future__ import annotations
@@ -182,14 +182,13 @@ def _calls(market: Market) -> dict[str, float]:
         "re-solve": _flips_of_ours(users, prices),
     }
     if (kernel := users.kernel) is not None:
-        room = np.empty(market.n + market.m + market.n * market.m), np.empty((market.n, market.m), dtype=np.bool_)
         supports = [each.support for each in found]
 
         def flips() -> None:
-            kernel.equilibrium(prices[1], supports[0], *room)
-            kernel.equilibrium(prices[0], supports[1], *room)
+            kernel.equilibrium(prices[1], supports[0])
+            kernel.equilibrium(prices[0], supports[1])
 
-        actions |= {"cold kernel": lambda: kernel.equilibrium(prices[0], None, *room), "re-solve kernel": flips}
+        actions |= {"cold kernel": lambda: kernel.equilibrium(prices[0], None), "re-solve kernel": flips}
     seconds |= dict.fromkeys(("cold kernel", "re-solve kernel"), float("nan")) | medians(actions)
     for name in ("re-solve", "re-solve kernel"):
         seconds[name] /= 2

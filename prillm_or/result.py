@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prillm_or.errors import need_packages
 from prillm_or.output.advice import sentences
 from prillm_or.output.answer import Answer
-from prillm_or.output.numbers import figure, seconds
+from prillm_or.output.numbers import figure, gap_figure, seconds
 from prillm_or.output.saving import writable
 from prillm_or.output.tables import Block, Part, Table
 from prillm_or.output.words import TIE
@@ -304,7 +304,7 @@ def _one(result: Result, note: str) -> Iterator[Part]:
             ("profit", figure(result.profit)),
             *today,
             ("bound", figure(result.upper_bound)),
-            ("gap", figure(result.gap, 2)),
+            ("gap", gap_figure(result.gap)),
             *fields("load", result.loads),
             *fields("billed", result.billed),
             ("certified", f"to {figure(result.certificate.worst, 1)}"),
@@ -326,7 +326,7 @@ def _several(results: Sequence[Result], note: str) -> Iterator[Part]:
             figure(result.profit),
             figure(None if result.today is None else result.today.profit),
             figure(result.upper_bound),
-            figure(result.gap, 2),
+            gap_figure(result.gap),
             figure(result.certificate.worst, 1),
             seconds(result.time_s.total),
         )

@@ -236,7 +236,8 @@ def test_the_damped_safeguard_gives_the_same_answer(monkeypatch: pytest.MonkeyPa
         everywhere, together = np.ones_like(expected.support), np.zeros_like(expected.support)
         together[:, 0] = True
         for support in (everywhere, together, expected.support[::-1]):
-            start = replace(expected, laplacian=Laplacian(support, market.capacity))
+            laplacian = Laplacian(support, market.capacity)
+            start = Equilibrium(expected.users, expected.prices, expected.level, expected.congestion, laplacian)
             found = equilibrium_at(market, 0.2 * market.price_cap, start)
             np.testing.assert_allclose(found.flow, expected.flow, rtol=1e-9, atol=1e-11 * market.demand.sum())
             assert certify(market, found.prices, found.flow).kkt_residual <= 1e-12

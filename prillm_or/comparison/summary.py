@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from prillm_or.comparison.plan import Record, Row
 from prillm_or.files.markets import MarketFile
 from prillm_or.market.market import Market
-from prillm_or.output.numbers import figure, percent, seconds
+from prillm_or.output.numbers import figure, gap_figure, percent, seconds
 from prillm_or.result import Status
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def cells(line: Line) -> tuple[str, ...]:
         _prices(line.prices),
         figure(line.profit, 6),
         percent(line.profit_share).removesuffix(" %"),
-        figure(line.gap, 2),
+        gap_figure(line.gap),
         seconds(line.time_s),
         _time_share(line),
         line.status.replace("_", " "),

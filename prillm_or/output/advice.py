@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from prillm_or.output.numbers import apart, figure, rounded_percent
+from prillm_or.output.numbers import apart, figure, gap_figure, rounded_percent
 
 if TYPE_CHECKING:
     from prillm_or.result import Decided, Result
@@ -150,7 +150,7 @@ def _proof(result: Result) -> str:
     if result.upper_bound is None or result.gap is None:
         return "Whether another price earns more is not proven: this method gives no bound."
     if result.status == "optimal":
-        return f"{what}{up_to} {'earn' if many else 'earns'} more: proven, to a gap of {figure(result.gap, 2)}."
+        return f"{what}{up_to} {'earn' if many else 'earns'} more: proven, to a gap of {gap_figure(result.gap)}."
     ended = "The time limit came first: " if result.status == "time_limit" else ""
     more = f", {rounded_percent(result.gap)} more" if result.profit > 0 else ""
     open_gap = f"{what.lower()}{up_to} {'earn' if many else 'earns'} more than {figure(result.upper_bound, 4)}{more}"

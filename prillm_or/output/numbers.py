@@ -6,11 +6,18 @@ A zero has no sign, nor has what is rounded to one.
 from __future__ import annotations
 
 _MOST_DIGITS = 17
+_NO_GAP = 1e-13
+"""Searches tell profits nearer than this, relatively, not apart: it is rounding."""
 
 
 def figure(value: float | None, digits: int = 7) -> str:
     """A number of so many significant digits."""
     return "-" if value is None else f"{value + 0.0:.{digits}g}"
+
+
+def gap_figure(gap: float | None) -> str:
+    """A gap between a bound and a profit, relative to the profit."""
+    return figure(0.0 if gap is not None and abs(gap) < _NO_GAP else gap, 2)
 
 
 def signed(value: float | None, digits: int = 3) -> str:

@@ -36,7 +36,7 @@ from prillm_or.market.decisions import FACTOR, Decision, in_words
 from prillm_or.market.market import Market, by_decision
 from prillm_or.market.outside import OUTSIDE
 from prillm_or.output.advice import UNIDENTIFIED, left_open
-from prillm_or.output.numbers import apart, figure, rounded_percent
+from prillm_or.output.numbers import apart, figure, gap_figure, rounded_percent
 from prillm_or.output.tables import Table
 from prillm_or.report.explorer_data import check_size, document
 from prillm_or.report.templates import fill
@@ -198,7 +198,7 @@ def _script_safe(data: Mapping[str, object]) -> str:
 
 def _about(explored: Explored) -> str:
     market, result, what = explored.market, explored.result, explored.explanation.what
-    proven = "no gap proven" if result.gap is None else f"proven gap {figure(max(result.gap, 0.0), 2)}"
+    proven = "no gap proven" if result.gap is None else f"proven gap {gap_figure(result.gap)}"
     many = len(market.decisions) > 1
     set_by = f"{what}s set: {len(market.decisions)}" if many else f"{what} cap: {figure(market.price_cap.item(), 5)}"
     return (

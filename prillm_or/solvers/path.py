@@ -200,7 +200,8 @@ class Search:
             # Nobody is there from the reach on (L9): a point far beyond it would leave bounds between points no digits.
             price = end.item()
             self._cap = min(self._cap, price)
-            found, point = replace(found, prices=end), Point(price, 0.0)
+            found = Equilibrium(self._users, end, found.level, found.congestion, found.laplacian, found.routed)
+            point = Point(price, 0.0)
         self._known[price], self._points[price] = found, point
         self._starts.append((price, lambda: found))
         self._offer(price, (price - self.bounds.unit_cost) * point.load)

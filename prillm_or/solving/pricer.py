@@ -200,7 +200,7 @@ def _carried_over(before: _State, market: Market, users: UserProblem) -> list[St
         return [(float(found.prices[0]), partial(lambda found: found, found)) for found in before.known]
 
     def carry(found: Equilibrium) -> Equilibrium:
-        return replace(found, laplacian=users.laplacian(suit(found)))
+        return Equilibrium(users, found.prices, found.level, found.congestion, users.laplacian(suit(found)))
 
     return [(float(found.prices[0]), partial(carry, found)) for found in before.known]
 

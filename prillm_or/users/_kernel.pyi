@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from prillm_or.market.market import Array, Mask
 
+FORM: int
+
 # A copy of users, with room to compute. Arrays are of doubles, in C's order, but for `decided`.
 @final
 class Small:
@@ -27,8 +29,10 @@ class Small:
         /,
     ) -> Small: ...
 
-    # Levels, congestion and flows into `found`, and their support; the noise, or -1 where it gives up.
-    def equilibrium(self, decisions: Array, start: Mask | None, found: Array, support: Mask, /) -> float: ...
+    # The noise; levels, congestion and flows, one after the other; and their support. None where it gives up.
+    def equilibrium(
+        self, decisions: Array, start: Mask | bytearray | None, /
+    ) -> tuple[float, bytearray, bytearray] | None: ...
 
     # Slopes of all volumes, and of what is earned besides, into `found`, a row for each decision; whether it could.
     def slopes(self, support: Mask, found: Array, /) -> bool: ...

@@ -159,6 +159,50 @@ class Equilibrium:
         return pairs, np.maximum(flow, 0.0) * pairs.of_users(demand / routed)
 
 
+class SmallEquilibrium(Equilibrium):
+    """One from the kernel, unpacked as far as it is asked for: many serve but as where a next solve starts.
+
+    Parameters
+    ----------
+    numbers, used
+        Levels, congestion and flows, one after the other, and the support, as the kernel left them.
+    """
+
+    def __init__(self, users: UserProblem, prices: Array, numbers: bytearray, used: bytearray) -> None:
+        # The way of frozen dataclasses, field by field, takes longer than the kernel.
+        vars(self).update(users=users, prices=prices, numbers=numbers, used=used)
+
+    numbers: bytearray
+    used: bytearray
+
+    @cached_property
+    def level(self) -> Array:
+        """See `Equilibrium`."""
+        return np.frombuffer(self.numbers, count=len(self.users.demand))
+
+    @cached_property
+    def congestion(self) -> Array:
+        """See `Equilibrium`."""
+        n, m = self.users.base.shape
+        return np.frombuffer(self.numbers, offset=8 * n, count=m)
+
+    @cached_property
+    def support(self) -> Mask:
+        """See `Equilibrium`."""
+        return np.frombuffer(self.used, dtype=np.bool_).reshape(self.users.base.shape)
+
+    @cached_property
+    def laplacian(self) -> Laplacian:
+        """See `Equilibrium`."""
+        return self.users.laplacian(self.support)
+
+    @cached_property
+    def routed(self) -> tuple[Pairs, Array]:
+        """See `Equilibrium`."""
+        n, m = shape = self.users.base.shape
+        return all_pairs(shape), np.frombuffer(self.numbers, offset=8 * (n + m)).reshape(shape)
+
+
 def equilibrium_at(market: Market, decisions: ArrayLike, start: Equilibrium | None = None) -> Equilibrium:
     """Find the users' equilibrium at the leader's decisions; see `solve_users`."""
     return solve_users(user_problem(market), decisions, start)
@@ -185,7 +229,7 @@ def solve_users(users: UserProblem, decisions: ArrayLike, start: Equilibrium | A
     prices = np.array(decisions, dtype=np.float64)
     if start is None and users.stiffness > 2 * _STIFF:  # twice, so that rounding does not ask for it for ever
         start = solve_users(_softened(users), prices)
-        start = replace(start, laplacian=users.laplacian(start.support))
+        start = Equilibrium(users, prices, start.level, start.congestion, users.laplacian(start.support))
     if users.kernel is not None and (small := _of_small(users, users.kernel, prices, start)) is not None:
         return small
     offsets = users.offsets(prices)
@@ -204,30 +248,23 @@ def _of_small(
     users: UserProblem, kernel: Small, prices: Array, start: Equilibrium | Array | None
 ) -> Equilibrium | None:
     """As `solve_users` by the kernel; None where it gives up."""
-    n, m = shape = users.base.shape
-    numbers, support = np.empty(n + m + n * m), np.empty(shape, dtype=np.bool_)
-    begin = np.ascontiguousarray(start.support) if isinstance(start, Equilibrium) else None
-    noise = kernel.equilibrium(prices, begin, numbers, support)
-    if noise < 0:
+    if type(start) is SmallEquilibrium:
+        found = kernel.equilibrium(prices, start.used)
+    else:
+        found = kernel.equilibrium(prices, start.support.copy() if isinstance(start, Equilibrium) else None)
+    if found is None:
         return None
-    level, congestion, laplacian = numbers[:n], numbers[n : n + m], users.laplacian(support)
-    if noise > users.finest:
-        return _to_full_precision(Equilibrium(users, prices, level, congestion, laplacian), noise)
-    routed = all_pairs(shape), numbers[n + m :].reshape(shape)
-    return Equilibrium(users, prices, level, congestion, laplacian, routed)
+    noise, numbers, used = found
+    small = SmallEquilibrium(users, prices, numbers, used)
+    return small if noise <= users.finest else _to_full_precision(small, noise)
 
 
 def _to_full_precision(found: Equilibrium, noise: float) -> Equilibrium:
     """The equilibrium where slacks of double precision are too coarse."""
     users = found.users
     settled = settle(users, found.prices, found.laplacian, found.level, found.congestion, noise * users.stiffness)
-    return replace(
-        found,
-        level=settled.level,
-        congestion=settled.congestion,
-        laplacian=settled.laplacian,
-        routed=(settled.pairs, settled.flow),
-    )
+    routed = settled.pairs, settled.flow
+    return Equilibrium(users, found.prices, settled.level, settled.congestion, settled.laplacian, routed)
 
 
 def _start(users: UserProblem, prices: Array, offsets: Array, start: Equilibrium | Array | None) -> Laplacian:

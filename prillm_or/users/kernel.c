@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FORM 2 /* of what Python calls here; `kernel.py` takes no other */
 #define GUESS_ROUNDS 2
 #define FULL_STEPS 20
 #define ROUNDING (16 * 2.220446049250313e-16)
@@ -906,33 +907,44 @@ static PyObject *wrong_count(const char *name, Py_ssize_t wanted) {
     return PyErr_Format(PyExc_TypeError, "%s takes %zd arguments", name, wanted);
 }
 
-/* equilibrium(decisions, start or None, found, support) -> noise, or -1 where it gave up. */
+/* Noise, then levels, congestion and flows, and the support, of an equilibrium that was found. */
+static PyObject *found_as(Small *s, double noise) {
+    Py_ssize_t n = s->n, m = s->m, pairs = n * m;
+    PyObject *numbers = PyByteArray_FromStringAndSize(NULL, 8 * (n + m + pairs));
+    PyObject *support = PyByteArray_FromStringAndSize((const char *)s->support, pairs);
+    if (!numbers || !support) {
+        Py_XDECREF(numbers);
+        Py_XDECREF(support);
+        return NULL;
+    }
+    double *found = (double *)PyByteArray_AsString(numbers);
+    memcpy(found, s->level, (size_t)n * sizeof(double));
+    memcpy(found + n, s->congestion, (size_t)m * sizeof(double));
+    settle_flows(s, found + n + m);
+    return Py_BuildValue("dNN", noise, numbers, support);
+}
+
+/* equilibrium(decisions, start or None) -> noise, numbers, support; or None where it gave up. */
 static PyObject *small_equilibrium(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     Small *s = (Small *)self;
-    Py_ssize_t n = s->n, m = s->m, pairs = n * m;
-    Held held[4] = {{.held = 0}};
+    Held held[2] = {{.held = 0}};
     PyObject *answer = NULL;
-    if (count != 4) return wrong_count("equilibrium", 4);
+    if (count != 2) return wrong_count("equilibrium", 2);
     int given = args[1] != Py_None;
     if (!hold(args[0], held, 8 * s->k, 0, "decisions") ||
-        !hold(args[2], held + 1, 8 * (n + m + pairs), 1, "found") ||
-        !hold(args[3], held + 2, pairs, 1, "support") || (given && !hold(args[1], held + 3, pairs, 0, "start")))
+        (given && !hold(args[1], held + 1, s->n * s->m, 0, "start")))
         goto done;
     set_offsets(s, held[0].view.buf);
     double noise = -1.0;
     if (!given)
         guess(s), s->factored = 0; /* lists were overwritten */
-    if (!given || begin(s, held[3].view.buf, s->after)) noise = newton(s);
-    if (noise >= 0.0) {
-        double *found = held[1].view.buf;
-        memcpy(found, s->level, (size_t)n * sizeof(double));
-        memcpy(found + n, s->congestion, (size_t)m * sizeof(double));
-        memcpy(held[2].view.buf, s->support, (size_t)pairs);
-        settle_flows(s, found + n + m);
-    }
-    answer = PyFloat_FromDouble(noise);
+    if (!given || begin(s, held[1].view.buf, s->after)) noise = newton(s);
+    if (noise >= 0.0)
+        answer = found_as(s, noise);
+    else
+        answer = Py_NewRef(Py_None);
 done:
-    let_go(held, 4);
+    let_go(held, 2);
     return answer;
 }
 
@@ -1023,7 +1035,7 @@ static PyType_Spec spec = {"prillm_or.users._kernel.Small", sizeof(Small), 0, Py
 
 static int fill(PyObject *module) {
     PyObject *type = PyType_FromSpec(&spec);
-    if (!type || PyModule_AddObject(module, "Small", type) < 0) {
+    if (!type || PyModule_AddIntConstant(module, "FORM", FORM) < 0 || PyModule_AddObject(module, "Small", type) < 0) {
         Py_XDECREF(type);
         return -1;
     }

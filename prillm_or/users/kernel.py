@@ -28,7 +28,8 @@ try:
 except ImportError:
     BUILT = False
 else:
-    BUILT = True
+    BUILT = getattr(_kernel, "FORM", 0) == 2
+    """Whether it is there, and not what an older source was compiled to."""
 
 
 def state() -> str:
