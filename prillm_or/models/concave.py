@@ -28,6 +28,8 @@ Follower's ties: none, the equilibrium is unique.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyomo.environ as pyo
 
@@ -37,7 +39,8 @@ from prillm_or.market.market import Array, Market
 from prillm_or.models.bounds import own_costs, slopes
 from prillm_or.models.curvature import curvatures
 
-_TOUCHED = 1e-10
+_TOUCHED = 1e-14
+"""Of a square: points nearer to one another are one."""
 
 
 class ConcaveProfit:
@@ -79,6 +82,9 @@ class ConcaveProfit:
         uneven = [j for j in model.providers if kappa[j] > 0]
         model.rest = pyo.Var(uneven, bounds=lambda _, j: (0.0, self._most_rest(j)))
         model.tangents = pyo.ConstraintList()
+        # Where they touch, by variable.
+        self._touched: dict[int, list[Any]] = {}
+        self._flow_price = self._unit * (1 - kappa) * self._own
         self._linear = self._linear_part(market)
         model.objective = pyo.Objective(expr=self._linear - self._epigraph_part(), sense=pyo.maximize)
 
@@ -94,25 +100,40 @@ class ConcaveProfit:
         for pair in model.pairs:
             model.flow_square[pair].set_value(model.flow[pair].value ** 2, skip_validation=True)
 
-    def add_tangents(self, *, violated_only: bool) -> int:
-        """Add tangents at the model's present flows, all or those not met by the present values; return how many."""
+    def add_tangents(self, miss: float) -> int:
+        """Add tangents at the model's present flows, of the terms that those there are miss; return how many.
+
+        Parameters
+        ----------
+        miss
+            So much of the objective, in the model's units, may be missed there by all terms together.
+        """
         model, before = self._model, len(self._model.tangents)
-        for j in model.load_square:
-            if self._wanted(model.load_square[j], self._pull(j) ** 2, violated_only):
-                self._touch_load(j)
+        miss /= len(model.load_square) + len(model.rest) + len(model.pairs)
+        for j, square in model.load_square.items():
+            if self._missed(square, self._pull(j), miss / self._load_price(j)):
+                self._touch(square, self._pull(j), self._pull_expression(j))
         for j in model.rest:
-            if self._wanted(model.rest[j], self._rest(j), violated_only):
+            if self._missed_rest(j, miss / float(self._unit[j])):
                 self._touch_rest(j)
-        for pair in model.pairs:
-            if self._wanted(model.flow_square[pair], model.flow[pair].value ** 2, violated_only):
-                self._touch_flow(pair)
+        for pair, square in model.flow_square.items():
+            flow = model.flow[pair]
+            if self._missed(square, flow.value, miss / max(self._flow_price[pair], _TOUCHED)):
+                self._touch(square, flow.value, flow)
         return len(model.tangents) - before
 
-    @staticmethod
-    def _wanted(stands_for: pyo.Var, convex: float, violated_only: bool) -> bool:
-        # At 0 a tangent says no more than the variable's own bound.
-        present = stands_for.value if violated_only else 0.0
-        return convex > present + _TOUCHED
+    def _missed(self, square: pyo.Var, here: float, miss: float) -> bool:
+        """Whether a square is more than what its bound and its tangents, the nearest of which counts, say of it."""
+        nearest = min((here - there) ** 2 for there in self._touched.get(id(square), [np.inf]))
+        return bool(min(nearest, here**2 - square.lb) > max(miss, _TOUCHED))
+
+    def _missed_rest(self, j: int, miss: float) -> bool:
+        """The same of W, a quadratic form: between a tangent and W lies W of the way from where it touches."""
+        flow = self._flow_to(j)
+        nearest = min(
+            self._rest_of(j, flow - there) for there in (0.0, *self._touched.get(id(self._model.rest[j]), ()))
+        )
+        return bool(nearest > max(miss, _TOUCHED))
 
     def use_squares(self, *, in_rows: bool = False) -> None:
         """Let the convex terms themselves take the tangents' place, for solvers of convex quadratics.
@@ -157,9 +178,8 @@ class ConcaveProfit:
 
     def _epigraph_part(self) -> pyo.Expression:
         model = self._model
-        shares = self._unit * (1 - self._kappa) * self._own
-        flows = sum(float(shares[i, j]) * model.flow_square[i, j] for i, j in model.pairs)
-        loads = sum(float(self._unit[j] / 4) * square for j, square in model.load_square.items())
+        flows = sum(float(self._flow_price[i, j]) * model.flow_square[i, j] for i, j in model.pairs)
+        loads = sum(self._load_price(j) * square for j, square in model.load_square.items())
         return loads + flows + sum(float(self._unit[j]) * rest for j, rest in model.rest.items())
 
     def _convex_expression(self, j: int) -> pyo.Expression:
@@ -206,7 +226,10 @@ class ConcaveProfit:
 
     def _rest(self, j: int) -> float:
         """Value of W there."""
-        users, flow = self._model.users_of[j], self._flow_to(j)
+        return self._rest_of(j, self._flow_to(j))
+
+    def _rest_of(self, j: int, flow: Array) -> float:
+        users = self._model.users_of[j]
         return float(self._kappa[j] * (self._own[users, j] @ flow**2) - (self._spread[users, j] @ flow) ** 2 / 4)
 
     def _weights(self, j: int) -> Array:
@@ -215,21 +238,22 @@ class ConcaveProfit:
     def _flow_to(self, j: int) -> Array:
         return np.array([self._model.flow[i, j].value for i in self._model.users_of[j]], dtype=np.float64)
 
-    def _touch_load(self, j: int) -> None:
-        model, here = self._model, self._pull(j)
-        model.tangents.add(model.load_square[j] >= 2 * here * self._pull_expression(j) - here**2)
+    def _touch(self, square: pyo.Var, here: float, what: pyo.Expression) -> None:
+        self._touched.setdefault(id(square), []).append(here)
+        self._model.tangents.add(square >= 2 * here * what - here**2)
 
     def _touch_rest(self, j: int) -> None:
         # W is a quadratic form, so its tangent at f0 is grad W(f0) f - W(f0).
         model, users, flow = self._model, self._model.users_of[j], self._flow_to(j)
+        self._touched.setdefault(id(model.rest[j]), []).append(flow)
         own, spread = self._own[users, j], self._spread[users, j]
         gradient = 2 * self._kappa[j] * own * flow - spread * (spread @ flow) / 2
         tangent = sum(g * model.flow[i, j] for i, g in zip(users, gradient.tolist(), strict=True))
         model.tangents.add(model.rest[j] >= tangent - self._rest(j))
 
-    def _touch_flow(self, pair: tuple[int, int]) -> None:
-        model, here = self._model, self._model.flow[pair].value
-        model.tangents.add(model.flow_square[pair] >= 2 * here * model.flow[pair] - here**2)
+    def _load_price(self, j: int) -> float:
+        """What the objective pays for y^2 of provider j."""
+        return float(self._unit[j] / 4)
 
 
 def not_concave(market: Market, kappa: float) -> str:

@@ -32,6 +32,14 @@ _ENDED = {
 # When HiGHS derives cuts, it takes numbers below `small_matrix_value`, 1e-9 by itself, for rounding. With feasibility
 # no wider than that, its cuts removed optima and it claimed another price at gap 0: keep the two far apart.
 _DUAL = "dual_feasibility_tolerance"
+# The start is the top of a climb: what looks for better points by itself takes longer than the rest of a small model.
+_NO_HEURISTICS = {
+    "mip_heuristic_effort": 0.0,
+    "mip_heuristic_run_feasibility_jump": False,
+    "mip_heuristic_run_rins": False,
+    "mip_heuristic_run_rens": False,
+    "mip_heuristic_run_root_reduced_cost": False,
+}
 _ELSEWHERE = 1e-7
 """Of profits near 1: more is no rounding."""
 _TOLERANCES = {
@@ -81,7 +89,7 @@ class Highs:
         }
         if limits.time_limit is not None:
             settings["time_limit"] = limits.time_limit
-        for name, value in {**settings, **_TOLERANCES, **options}.items():
+        for name, value in {**settings, **_TOLERANCES, **_NO_HEURISTICS, **options}.items():
             try:
                 taken = solver.setOptionValue(name, value) == highspy.HighsStatus.kOk
             except (TypeError, RuntimeError):

@@ -32,6 +32,7 @@ class Incumbent:
         self.users = users or user_problem(market)
         self.profit = -np.inf
         self.equilibrium: Equilibrium | None = None
+        self._top: Equilibrium | None = None
 
     @property
     def prices(self) -> Array | None:
@@ -63,6 +64,8 @@ class Incumbent:
         cap = self.market.price_cap
         for _ in range(_MOST_POLISHES):
             assert self.equilibrium is not None, "offer prices before polishing them"
+            if self.equilibrium is self._top:
+                return  # nothing better came since
             start, profit = self.equilibrium, self.profit
             gradient, slopes = self.derivatives(start)
             step = newton_step(gradient, slopes + slopes.T, start.prices, cap)
@@ -71,6 +74,7 @@ class Incumbent:
                 if self.profit > profit:
                     break
             if self.profit <= profit + _BETTER * abs(profit):
+                self._top = self.equilibrium
                 return
 
     def gradient(self, found: Equilibrium) -> Array:

@@ -26,7 +26,8 @@ from prillm_or.solvers.protocols import AlgebraicSolver, Ended, Proposal
 from prillm_or.users.certificate import relative_gap
 
 _log = logging.getLogger(__name__)
-_SHARE_OF_GAP = 0.3
+_SHARE_OF_GAP, _MISSED = 0.3, 0.1
+"""Of the gap: what is left to the solver of a programme, and what tangents may miss where they were asked for."""
 _MOST_ROUNDS = 200
 
 
@@ -47,7 +48,7 @@ def outer_approximation(
     """
     profit = formulation.profit
     assert profit is not None, "only a concave profit has tangents"
-    _seed(formulation, best)
+    _seed(formulation, best, limits.gap)
     bound, ended = formulation.upper_bound, Ended.FINISHED
     rounds, state = 0, None
     counts: Counter[str] = Counter()
@@ -64,10 +65,10 @@ def outer_approximation(
         ended = answer.ended
         counts.update(answer.stats)
         if answer.has_values:
-            added = profit.add_tangents(violated_only=True)
+            added = profit.add_tangents(_miss(best, limits.gap))
             prices = formulation.decisions()
             best.offer_near(prices)
-            _learn(formulation, best, prices)
+            _learn(formulation, best, prices, limits.gap)
         _log.info("round %d: profit %.8g, bound %.8g (model units)", rounds, best.profit, bound)
         if ended is not Ended.FINISHED or relative_gap(bound, best.profit) <= limits.gap:
             break
@@ -83,19 +84,24 @@ def outer_approximation(
     return Proposal(best.prices, formulation.proven(bound), ended, notes, stats=stats, cause=answer.cause)
 
 
-def _seed(formulation: Formulation, best: Incumbent) -> None:
+def _seed(formulation: Formulation, best: Incumbent, gap: float) -> None:
     bounds = formulation.bounds
     for share in np.linspace(0.0, 1.0, formulation.seeds):
-        _learn(formulation, best, bounds.price_low + share * (bounds.price_high - bounds.price_low))
+        _learn(formulation, best, bounds.price_low + share * (bounds.price_high - bounds.price_low), gap)
     if formulation.seeds:
         best.polish()
         assert best.prices is not None
-        _learn(formulation, best, best.prices)
+        _learn(formulation, best, best.prices, gap)
 
 
-def _learn(formulation: Formulation, best: Incumbent, prices: Array) -> None:
+def _learn(formulation: Formulation, best: Incumbent, prices: Array, gap: float) -> None:
     """Add the tangents at the equilibrium of `prices`, and offer these as an answer."""
     formulation.start_from(best.offer(prices))
     assert formulation.profit is not None
-    formulation.profit.add_tangents(violated_only=False)
+    formulation.profit.add_tangents(_miss(best, gap))
     best.polish()
+
+
+def _miss(best: Incumbent, gap: float) -> float:
+    """What all tangents together may miss of the profit."""
+    return _MISSED * gap * max(best.profit, 0.0)

@@ -30,7 +30,7 @@ from prillm_or.solvers.monotone import Monotone, by_loads
 from prillm_or.solvers.slacks import Slacks
 from prillm_or.users.equilibrium import Equilibrium
 
-_PARTS, _PASSES = 16, 3
+_PARTS, _PASSES = 32, 3
 
 
 def narrowed_window(market: Market, best: Incumbent, deadline: Deadline) -> Window:
