@@ -231,13 +231,17 @@ def _inside(change: object, key: str, what: str) -> object:
 
 def _check_keys(change: object, users: _Side, providers: _Side, faults: Faults) -> None:
     """Whoever is to change must be there, and stay."""
-    rows = member(change, "delays")
-    columns = (place for where, name in keys(rows) for place in keys(member(rows, name), "delays", *where))
-    _refuse_others(keys(member(change, "users"), "users"), users, users.left, faults)
-    _refuse_others(keys(member(change, "providers"), "providers"), providers, providers.left, faults)
-    _refuse_others(keys(rows, "delays"), users, users.left, faults)
-    _refuse_others(columns, providers, providers.left, faults)
-    _refuse_others(valued(placed(member(change, "users"), "users")), providers, providers.left, faults)
+    of_users, of_providers, rows = (member(change, key) for key in ("users", "providers", "delays"))
+    if of_users is not None:
+        _refuse_others(keys(of_users, "users"), users, users.left, faults)
+    if of_providers is not None:
+        _refuse_others(keys(of_providers, "providers"), providers, providers.left, faults)
+    if rows is not None:
+        columns = (place for where, name in keys(rows) for place in keys(member(rows, name), "delays", *where))
+        _refuse_others(keys(rows, "delays"), users, users.left, faults)
+        _refuse_others(columns, providers, providers.left, faults)
+    if of_users is not None:
+        _refuse_others(valued(placed(of_users, "users")), providers, providers.left, faults)
 
 
 def _refuse_others(places: Iterable[tuple[Where, str]], side: _Side, allowed: frozenset[str], faults: Faults) -> None:

@@ -23,13 +23,13 @@ _DELAYS, _CONGESTION, _CAPACITY = 30.0, 100.0, 1000.0
 
 def implausible(market: Market) -> Iterator[Caveat]:
     """What bears on any price of the leader's. Cost: n m."""
-    price = _usual_price(market)
+    price, capacity = _usual_price(market), _in_order(market.capacity)
     if price > 0:
         yield from _delays(market, price)
         if market.congested:
-            yield from _congestion(market, price)
+            yield from _congestion(market, price, capacity)
     if market.congested:
-        yield from _capacities(market)
+        yield from _capacities(market, capacity)
     if not market.worth.any():
         yield Caveat("no-values", "no provider has a `value`: users choose by price, delay and congestion alone")
     yield from _unbought(market)
@@ -53,16 +53,24 @@ def _usual_price(market: Market) -> float:
     asked = ~np.isnan(prices)
     if OUTSIDE in market.provider_ids:
         asked[market.provider_ids.index(OUTSIDE)] = False
-    return _middle(prices[asked]) if asked.any() else 0.0
+    known = prices[asked]
+    return _middle(_in_order(known)) if known.size else 0.0
 
 
-def _middle(values: Array) -> float:
-    """The middle one, the lower of two: what is usual. Quicker than a median, in a market of few."""
-    return float(np.sort(values)[(values.size - 1) // 2])
+def _in_order(values: Array) -> Array:
+    """Values from the smallest to the largest. Quicker than `np.sort`, of few."""
+    ordered = values.copy()
+    ordered.sort()
+    return ordered
+
+
+def _middle(ordered: Array) -> float:
+    """The middle one, the lower of two: what is usual."""
+    return ordered.item((ordered.size - 1) // 2)
 
 
 def _delays(market: Market, price: float) -> Iterator[Caveat]:
-    spread = market.delay.max(axis=1) - market.delay.min(axis=1)
+    spread = np.maximum.reduce(market.delay, axis=1) - np.minimum.reduce(market.delay, axis=1)
     costs = spread * market.delay_weight / market.price_weight
     if costs.max() <= _DELAYS * price:
         return
@@ -77,18 +85,19 @@ def _delays(market: Market, price: float) -> Iterator[Caveat]:
         )
 
 
-def _congestion(market: Market, price: float) -> Iterator[Caveat]:
-    """Congestion where loads are shared out by capacity, without providers of a capacity beyond all others'."""
-    usual = market.capacity[market.capacity <= _CAPACITY * _middle(market.capacity)]
-    shared = float(market.demand.sum() / usual.sum())
-    times = shared * _middle(market.congestion_weight / market.price_weight) / price
+def _congestion(market: Market, price: float, capacity: Array) -> Iterator[Caveat]:
+    """Congestion where loads are shared out by capacity, in order, without those far beyond all others."""
+    most = _CAPACITY * _middle(capacity)
+    usual = capacity if capacity.item(-1) <= most else capacity[capacity <= most]
+    shared = float(np.add.reduce(market.demand) / np.add.reduce(usual))
+    times = shared * _middle(_in_order(market.congestion_weight / market.price_weight)) / price
     if times > _CONGESTION:
         yield Caveat(
             "congestion-dominates",
             f"with loads shared out by capacity, congestion costs users {figure(times, 3)} times the usual price "
             f"{figure(price, 3)}: it decides, prices do not; are capacities and demands in one unit?",
         )
-    elif times + _taste(market) / price < 1 / _CONGESTION:
+    elif times < 1 / _CONGESTION and times + _taste(market) / price < 1 / _CONGESTION:
         yield Caveat(
             "no-congestion",
             f"with loads shared out by capacity, congestion costs users {figure(times, 2)} of the usual price "
@@ -98,7 +107,8 @@ def _congestion(market: Market, price: float) -> Iterator[Caveat]:
 
 def _taste(market: Market) -> float:
     """What dispersion costs users, as congestion does."""
-    return _middle(market.dispersion / market.price_weight) * _middle(market.provider_dispersion)
+    usual = _middle(_in_order(market.dispersion / market.price_weight))
+    return usual * _middle(_in_order(market.provider_dispersion))
 
 
 def _unbought(market: Market) -> Iterator[Caveat]:
@@ -114,8 +124,10 @@ def _unbought(market: Market) -> Iterator[Caveat]:
             yield Caveat("nobody-buys", f"{what}: a factor changes nothing; give it prices")
 
 
-def _capacities(market: Market) -> Iterator[Caveat]:
-    usual = _middle(market.capacity)
+def _capacities(market: Market, ordered: Array) -> Iterator[Caveat]:
+    usual = _middle(ordered)
+    if usual / _CAPACITY < ordered.item(0) and ordered.item(-1) < usual * _CAPACITY:
+        return
     apart = (market.capacity >= usual * _CAPACITY) | (market.capacity <= usual / _CAPACITY)
     for j in np.flatnonzero(apart).tolist():
         name, capacity = market.provider_ids[j], float(market.capacity[j])

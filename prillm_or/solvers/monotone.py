@@ -50,8 +50,8 @@ class Monotone:
         self._own = market.leader[0]
         self._users = users
         self._capacity, self._fastest = float(users.capacity[self._own]), float(users.sensitivity.max())
-        width = np.broadcast_to(users.width, users.base.shape)[:, self._own]
-        self._width = float(width.sum())
+        width = users.width[..., self._own]
+        self._width = float(width.sum() if width.ndim else len(users.demand) * width)
         # Of a load that is congestion times capacity, or without congestion a sum of flows.
         self._per_slack = users.stiffness * (self._capacity if np.isfinite(self._capacity) else self._width)
         self.unit_cost = float(market.unit_cost[self._own])

@@ -81,12 +81,12 @@ def own_elasticity(market: Market, users: UserProblem, today: Equilibrium | None
     if today is None:
         return {}
     slopes, served = load_slopes(users, today.laplacian).diagonal(), today.by_decision
-    known = (served > 0) & (today.prices > 0)
-    elasticity = np.divide(today.prices * slopes, served, out=np.zeros_like(slopes), where=known)
-    elasticity[np.abs(elasticity) < _ROUNDING] = 0.0
-    return {
-        name: e if has else None for (name, e), has in zip(by_decision(market, elasticity).items(), known, strict=True)
-    }
+    elasticity: dict[str, float | None] = {}
+    each = zip(market.decisions, today.prices.tolist(), slopes.tolist(), served.tolist(), strict=True)
+    for decision, price, slope, volume in each:
+        e = price * slope / volume if volume > 0 and price > 0 else None
+        elasticity[decision.name] = 0.0 if e is not None and abs(e) < _ROUNDING else e
+    return elasticity
 
 
 def _cap_binds(market: Market, users: UserProblem, found: Equilibrium, profit: float) -> Iterator[Caveat]:
@@ -169,8 +169,8 @@ def _captive(market: Market, found: Equilibrium, profit: float) -> Iterator[Cave
     if profit <= 0:
         return
     leader, rivals = list(market.leader), list(market.rivals)
-    alone = found.flow[:, rivals].max(axis=1) <= 0
-    if not alone.any():
+    alone = np.maximum.reduce(found.flow[:, rivals], axis=1) <= 0
+    if not np.count_nonzero(alone):
         return
     margin = per_unit(market, all_prices(market, found.prices) - market.unit_cost)
     margin = np.broadcast_to(margin, found.flow.shape)[alone][:, leader]

@@ -34,6 +34,8 @@ from prillm_or.solving.recheck import decided_in
 from prillm_or.users.equilibrium import Equilibrium, nearest
 from prillm_or.users.problem import UserProblem, user_problem
 
+_LIMITS = Limits()
+
 
 class Pricer:
     """A market and its best decisions, both kept up to date.
@@ -104,7 +106,7 @@ class Pricer:
         if self.result.status is not Status.ERROR:
             with suppress(ConvergenceError):
                 users = user_problem(market)
-                proposal, known = _proposed(market, users, self._state)
+                proposal, known = _proposed(market, users, self._state, today=False)
                 if proposal.ended is Ended.INTERRUPTED:
                     raise KeyboardInterrupt  # half a search is none
                 if proposal.ended is Ended.FINISHED and (prices := proposal.prices) is not None:
@@ -146,19 +148,24 @@ def _priced(market: Market, before: _State | None, began: float) -> _State:
     return _State(market, result, known, start)
 
 
-def _proposed(market: Market, users: UserProblem, before: _State | None) -> tuple[Proposal, Sequence[Equilibrium]]:
-    """What a search finds, starting from what is known of a market much like it; and the equilibria it solved."""
+def _proposed(
+    market: Market, users: UserProblem, before: _State | None, *, today: bool = True
+) -> tuple[Proposal, Sequence[Equilibrium]]:
+    """What a search finds, starting from what is known of a market much like it; and the equilibria it solved.
+
+    `today` is whether the equilibrium at today's price will be asked for, too.
+    """
     if len(market.decisions) > 1:
         from prillm_or.solvers.branch import Branch  # and a solver of quadratic programmes, which one price needs not
 
-        return Branch(None if before is None else decided_in(before.market, before.result)).solve(market, Limits()), ()
+        return Branch(None if before is None else decided_in(before.market, before.result)).solve(market, _LIMITS), ()
     if not market.plain or is_small(users):
-        return Path().solve(market, Limits()), ()
+        return Path().solve(market, _LIMITS), ()
     search = Search(market, users, () if before is None else _carried_over(before, market, users))
     if before is None:
         search.climb()
     else:
-        if market.today is not None and (market.today <= market.price_cap).all():
+        if today and market.today is not None and (market.today <= market.price_cap).all():
             search.look(float(market.today[0]))  # the result tells what it earns
         search.look(min(before.start, float(market.price_cap[0])))
     try:
@@ -166,7 +173,7 @@ def _proposed(market: Market, users: UserProblem, before: _State | None) -> tupl
             pass
     except ConvergenceError:
         search.coarse = True
-    return proposal_of(search, market, Ended.FINISHED, Limits()), search.known
+    return proposal_of(search, market, Ended.FINISHED, _LIMITS), search.known
 
 
 def _judged(
@@ -177,7 +184,7 @@ def _judged(
         raise KeyboardInterrupt  # half a search is none
     solved = time.perf_counter()
     solver = "path" if len(market.decisions) == 1 else "branch"
-    result = judge(market, users, proposal, Method(solver, __version__), Limits(), known)
+    result = judge(market, users, proposal, Method(solver, __version__), _LIMITS, known)
     ended = time.perf_counter()
     return replace(result, time_s=Times(total=ended - began, solve=solved - began, verify=ended - solved))
 

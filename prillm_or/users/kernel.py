@@ -49,7 +49,8 @@ def kernel_of(users: UserProblem, ample: int | None) -> Small | None:
     n, m = users.base.shape
     if n * m > MOST_PAIRS or not in_use():
         return None
-    k = len(users.decided)
+    k, width = len(users.decided), np.empty((n, m))
+    width[:] = users.width
     return _kernel.Small(
         n,
         m,
@@ -60,7 +61,7 @@ def kernel_of(users: UserProblem, ample: int | None) -> Small | None:
         np.ascontiguousarray(users.sensitivity.T),
         np.ascontiguousarray(users.capacity),
         np.ascontiguousarray(users.demand),
-        np.ascontiguousarray(np.broadcast_to(users.width, (n, m))),
+        width,
         np.array(users.decided, dtype=np.int32),
         _volumes(users),
     )
