@@ -17,7 +17,7 @@ from benchmarks.report import Document, as_document, show, write_readme
 
 _HERE = Path(__file__).parent
 _NAMES = (
-    *("equilibrium", "kinks", "path", "pricing", "growth", "tall", "updates"),
+    *("equilibrium", "kinks", "path", "pricing", "growth", "tall", "spread", "updates"),
     *("models", "startup", "agreement", "identity", "local", "matrix", "several", "competition", "experiment"),
     *(
         "abstraction",

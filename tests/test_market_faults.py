@@ -180,7 +180,7 @@ TABLE = [
     ("npy-absolute", "delays.npy", "expected a relative path"),
     ("npy-absolute-windows", "delays.npy", "expected a relative path"),
     ("npy-above", "delays.npy", "leaves the folder"),
-    ("npy-folder", "delays.npy", "a folder, not a file"),
+    ("npy-folder", "delays.npy", "a folder that holds no .npy file"),
     ("npy-null-character", "delays.npy", "null character"),
     ("npy-not-npy", "delays.npy", "not an .npy file"),
     ("key-repeated", "providers[0].price", "appears twice in its object"),

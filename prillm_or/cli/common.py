@@ -212,6 +212,12 @@ def exit_code(status: str, gap_asked: bool = True) -> int:
     return 0 if status == Status.OPTIMAL or (status == Status.HEURISTIC and not gap_asked) else 1
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether the command line names a flag."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def check_shipped(solver: str, model: str | None, weights: str | None) -> None:
     """Refuse profiles and weights that a cluster's workers do not have, or take for others of the same name.
 

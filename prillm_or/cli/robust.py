@@ -16,6 +16,7 @@ from prillm_or.cli.common import (
     Verbose,
     check_files,
     finish,
+    is_given,
     outside_field,
     outside_note,
     progress,
@@ -120,7 +121,7 @@ def solve_robust(
 
 def _refuse_others(context: typer.Context) -> None:
     """Every draw is traced: what concerns another method does not go with it."""
-    given = [name for name in context.params if name not in _WITH and _is_given(context, name)]
+    given = [name for name in context.params if name not in _WITH and is_given(context, name)]
     if context.params.get("solver") in _SOLVERS:
         given = [name for name in given if name != "solver"]
     if given:
@@ -129,8 +130,3 @@ def _refuse_others(context: typer.Context) -> None:
             f"--robust does not go with {flags}: it traces every draw from price 0 to the cap, as path does; leave "
             f"{'it' if len(given) == 1 else 'them'} out"
         )
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

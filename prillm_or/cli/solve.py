@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -30,6 +30,7 @@ from prillm_or.cli.common import (
     weights_here,
 )
 from prillm_or.cli.robust import solve_robust
+from prillm_or.cli.split import solve_split
 from prillm_or.cli.streams import report
 from prillm_or.errors import CombinationError, PrillmError
 from prillm_or.limits import Limits
@@ -77,6 +78,10 @@ def command(
         ),
     ] = None,
     outside: Outside = None,
+    split: Annotated[
+        Literal["users"] | None,
+        typer.Option(help="Split the users of one market: over workers with --engine dask, else in this process."),
+    ] = None,
     jobs: Jobs = 1,
     engine: EngineName = "local",
     address: Address = None,
@@ -96,7 +101,10 @@ def command(
       prillm-or solve instances/*.json --jobs 4 --json results.json --resume
       prillm-or solve premium-4 --outside -1
       prillm-or solve fitted/coding-13-2026-07-07.json --robust 200
+      prillm-or solve large.json --split users --engine dask --jobs 8
     """
+    if split is not None:
+        return solve_split(context, instances, engine, address, json, verbose)
     if robust is not None:
         return solve_robust(context, instances, robust, draws, outside, json, verbose)
     if draws is not None:

@@ -1,19 +1,17 @@
-"""Delays of a market file: inline rows, or an .npy file beside it."""
+"""Delays of a market file: inline rows, an .npy file beside it, or a folder of such files, one after the other."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prillm_or.files.reading import read_content
+from prillm_or.files.delay_files import DelayFiles, Shape, opened, stored
 from prillm_or.market.faults import Faults, Where, shown
 from prillm_or.market.fields import check_fields
 from prillm_or.market.market import Array
@@ -21,41 +19,67 @@ from prillm_or.market.schema import DelaysFile
 
 _EXPECTED = "expected a finite number >= 0"
 
-Shape = tuple[int | None, int | None]
-"""Users and providers; None where the file's own list of them is unusable."""
 
-
-def check_delays(data: object, shape: Shape, folder: Path, faults: Faults) -> tuple[Array | None, bytes]:
-    """Delays, shape (n, m), and the bytes of the .npy file they came from, if any; None where they are refused.
+def check_delays(data: object, shape: Shape, folder: Path, faults: Faults) -> tuple[Array | None, DelayFiles | None]:
+    """Delays, shape (n, m), and the files they came from, if any; None where they are refused.
 
     Parameters
     ----------
     data
         What the market file holds under `delays`.
     folder
-        Folder of the market file, which an .npy file may not leave.
+        Folder of the market file, which .npy files may not leave.
     """
+    delays = find_delays(data, shape, folder, faults)
+    if not isinstance(delays, DelayFiles):
+        return delays, None
+    numbers = delays[0 : sum(delays.lengths)]
+    inside = f"(in {shown(data['npy'])})" if isinstance(data, dict) else ""
+    faults.add_all(
+        _bad_entries(numbers), "delays", "number", describe=lambda value: f"{_EXPECTED}, got {value} {inside}"
+    )
+    return numbers, delays
+
+
+def find_delays(data: object, shape: Shape, folder: Path, faults: Faults) -> Array | DelayFiles | None:
+    """Delays that the market file holds itself, or the files they are in, whose numbers are not looked at."""
     if isinstance(data, list):
-        return _inline(data, shape, faults), b""
+        return _inline(data, shape, faults)
     if not isinstance(data, dict):
         faults.add(("delays",), f'expected a list of rows or {{"npy": "FILE"}}, got {shown(data)}')
-        return None, b""
+        return None
     beside = check_fields(DelaysFile, data, faults, ("delays",))
     if beside is None:
-        return None, b""
+        return None
     try:
-        content = read_content(_inside(folder, beside.npy))
-        if beside.sha256 is not None and hashlib.sha256(content).hexdigest() != beside.sha256:
+        files = _files(folder, beside.npy, shape)
+        if beside.sha256 is not None and files.sha256() != beside.sha256:
             raise ValueError("is not the file that sha256 tells of; a write may have been cut short; write both anew")
-        delays = _array(content, shape)
     except ValueError as refusal:
         faults.add(("delays", "npy"), f"{shown(beside.npy)}: {refusal}")
-        return None, b""
-    inside = f"(in {shown(beside.npy)})"
-    faults.add_all(
-        _bad_entries(delays), "delays", "number", describe=lambda value: f"{_EXPECTED}, got {value} {inside}"
-    )
-    return delays, content
+        return None
+    return files
+
+
+def _files(folder: Path, name: str, shape: Shape) -> DelayFiles:
+    """The file of a name, or those of a folder in the order of their names, whose rows come to those of the market."""
+    path = _inside(folder, name)
+    if not path.is_dir():
+        found = stored(opened(path), shape)
+        return DelayFiles((path,), (len(found),), found.shape[1])
+    names = sorted(part.name for part in path.glob("*.npy"))
+    if not names:
+        raise ValueError("a folder that holds no .npy file")
+    paths = tuple(_inside(folder, os.path.join(name, part)) for part in names)
+    lengths = []
+    for part, where in zip(names, paths, strict=True):
+        try:
+            lengths.append(len(stored(opened(where), (None, shape[1]))))
+        except ValueError as refusal:
+            raise ValueError(f"{part}: {refusal}") from None
+    if shape[0] not in (None, sum(lengths)):
+        raise ValueError(f"expected {shape[0]} rows in all its files, one for each user, got {sum(lengths)}")
+    return DelayFiles(paths, tuple(lengths), stored(opened(paths[0]), (None, None)).shape[1])
 
 
 def _inline(rows: list[object], shape: Shape, faults: Faults) -> Array | None:
@@ -128,30 +152,3 @@ def _inside(folder: Path, name: str) -> Path:
     if not path.is_relative_to(home):
         raise ValueError("leaves the folder of the market file; put the .npy beside it")
     return path
-
-
-def _array(content: bytes, shape: Shape) -> Array:
-    """Array in the bytes of an .npy file; nothing is allocated on the word of its header."""
-    found, fortran, dtype, start = _header(content)
-    if dtype.kind not in "fiu" or dtype.itemsize > 8:
-        raise ValueError(f"expected float64 numbers, got {dtype}")
-    if len(found) != 2 or any(ours not in (None, theirs) for ours, theirs in zip(shape, found, strict=True)):
-        n, m = ("?" if size is None else size for size in shape)
-        raise ValueError(f"expected shape ({n}, {m}), users by providers, got {found}")
-    promised = math.prod(found) * dtype.itemsize
-    if len(content) - start != promised:
-        raise ValueError(f"expected {promised} bytes of numbers, got {len(content) - start}; is the file cut short?")
-    flat = np.frombuffer(content, dtype, offset=start)
-    return flat.reshape(found, order="F" if fortran else "C").astype(np.float64)
-
-
-def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(stream)
-    # What numpy's parser raises on a foreign header is not documented: whatever it is, the file is not ours.
-    except Exception:
-        raise ValueError("not an .npy file that numpy.save wrote") from None
-    return shape, fortran, dtype, stream.tell()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prillm_or.errors import ArgumentError, MarketError, PrillmError, argument, checked_path, checked_text
+from prillm_or.files.delay_files import DelayFiles
 from prillm_or.files.documents import laid_out, parse_json
 from prillm_or.files.names import find
 from prillm_or.files.reading import read_content
@@ -104,12 +105,36 @@ def read_market(path: str | os.PathLike[str]) -> MarketFile:
     MarketError
         When the file cannot be read or breaks a rule of the format; it lists every fault with the path of its field.
     """
+    began = time.perf_counter()
+    path, fields, delays, sha256 = checked_fields(path, whole=True)
+    assert not isinstance(delays, DelayFiles)
+    try:
+        market = Market(**fields, delay=delays)
+    except MarketError as refusal:
+        raise MarketError(str(path), refusal.problems) from None
+    return MarketFile(market, sha256, path, time.perf_counter() - began)
+
+
+def checked_fields(
+    path: str | os.PathLike[str], *, whole: bool
+) -> tuple[Path, dict[str, Any], Array | DelayFiles, str]:
+    """A market file's path, what it says by the names of `Market`, its delays, and the digest of all.
+
+    Parameters
+    ----------
+    whole
+        Whether delays in files are read and checked; otherwise they stay there.
+
+    Raises
+    ------
+    MarketError
+        See `read_market`.
+    """
     # pydantic takes longer to import than to check a market, and a market made of arrays needs none of it.
-    from prillm_or.files.delays import check_delays
+    from prillm_or.files.delays import check_delays, find_delays
     from prillm_or.market.fields import check_fields
     from prillm_or.market.schema import MarketFields
 
-    began = time.perf_counter()
     path = checked_path("path", path)
     faults = Faults()
     try:
@@ -119,19 +144,25 @@ def read_market(path: str | os.PathLike[str]) -> MarketFile:
         raise MarketError(str(path), [str(refusal)]) from None
     parsed = check_fields(MarketFields, document, faults)
     check_links(document, faults)
-    delays, beside = None, b""
+    delays: Array | DelayFiles | None = None
+    files: DelayFiles | None = None
     if isinstance(document, dict) and "delays" in document:
         shape = (_length(document.get("users")), _length(document.get("providers")))
-        delays, beside = check_delays(document["delays"], shape, path.parent, faults)
+        asked = (document["delays"], shape, path.parent, faults)
+        if whole:
+            delays, files = check_delays(*asked)
+        else:
+            delays = find_delays(*asked)
+            files = delays if isinstance(delays, DelayFiles) else None
     if parsed is None or delays is None or faults.lines():
         raise MarketError(str(path), faults.lines())
     sha256 = hashlib.sha256(content)
-    sha256.update(beside)
+    if files is not None:
+        files.add_to(sha256)
     try:
-        market = _market(parsed, delays)
+        return path, _fields(parsed), delays, sha256.hexdigest()
     except MarketError as refusal:
         raise MarketError(str(path), refusal.problems) from None
-    return MarketFile(market, sha256.hexdigest(), path, time.perf_counter() - began)
 
 
 def write_market(market: AnyMarket, path: str | os.PathLike[str]) -> None:
@@ -168,12 +199,13 @@ def _length(items: object) -> int | None:
     return len(items) if isinstance(items, list) and items else None
 
 
-def _market(parsed: MarketFields, delays: Array) -> Market:
+def _fields(parsed: MarketFields) -> dict[str, Any]:
+    """What a file says of a market, but for its delays, by the names of `Market`."""
     ids, components = tuple(provider.id for provider in parsed.providers), tuple(parsed.components)
     leader = tuple(ids.index(name) for name in parsed.leader.providers)
     decides = given if isinstance(given := parsed.leader.decides, str) else tuple(given)
     decisions = decisions_of(leader, ids, components, decides)
-    return Market(
+    return dict(
         name=parsed.name,
         user_ids=tuple(user.id for user in parsed.users),
         provider_ids=ids,
@@ -183,7 +215,6 @@ def _market(parsed: MarketFields, delays: Array) -> Market:
         value=np.array([provider.value for provider in parsed.providers]),
         user_values=_own_values(parsed, ids),
         unit_cost=_table([provider.unit_cost for provider in parsed.providers], components),
-        delay=delays,
         price_weight=_weights(parsed, "price"),
         congestion_weight=_weights(parsed, "congestion"),
         delay_weight=_weights(parsed, "delay"),

@@ -159,11 +159,14 @@ class Provider(Part):
 class DelaysFile(Part):
     """Delays kept beside the file."""
 
-    npy: Text = Field(description="Relative path of an .npy file that may not leave the folder of this file.")
+    npy: Text = Field(
+        description="Relative path of an .npy file, or of a folder of them, that may not leave the folder of this file."
+    )
     sha256: str | None = Field(
         default=None,
         pattern="^[0-9a-f]{64}$",
-        description="SHA-256 of the .npy file, 64 hexadecimal digits; with it, a file of other content is refused.",
+        description="SHA-256 of the .npy file, or of a folder's one after the other, 64 hexadecimal digits; with it, "
+        "other content is refused.",
     )
 
 

@@ -36,10 +36,11 @@ from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.slacks import Slacks
 from prillm_or.solvers.unserved import cheapest_unserved
 from prillm_or.users.certificate import profit_of, relative_gap
-from prillm_or.users.equilibrium import Equilibrium, solve_users
+from prillm_or.users.equilibrium import Equilibrium
 from prillm_or.users.narrowing import are_many, costs_between, narrowed
 from prillm_or.users.problem import UserProblem, user_problem
-from prillm_or.users.reach import reach_from, within_reach
+from prillm_or.users.reach import within_reach
+from prillm_or.users.split import AnyEquilibrium, AnyUsers, equilibrium_of, reach_at, same_support
 
 _log = logging.getLogger(__name__)
 _NARROW = 1e-14
@@ -60,20 +61,26 @@ class Bisect:
 
     def solve(self, market: Market, limits: Limits) -> Proposal:
         """Find the best price and prove it within `limits.gap`."""
-        search = _Search(market if market.plain else within_reach(market))
-        deadline = Deadline(limits.time_limit)
-        ended = Ended.FINISHED
-        try:
-            while relative_gap(search.bound(), search.profit) > limits.gap:
-                if deadline.passed():
-                    ended = Ended.TIME_LIMIT
-                    break
-                search.split()
-        except KeyboardInterrupt:
-            ended = Ended.INTERRUPTED
-        stats = {"equilibria": search.equilibria, "intervals": len(search.queue)}
-        note = f"{search.equilibria} equilibria, {len(search.queue)} intervals left"
-        return Proposal(search.prices, search.bound(), ended, (note,), stats=stats)
+        market = market if market.plain else within_reach(market)
+        return bisected(market, user_problem(market), limits)
+
+
+def bisected(market: Market, users: AnyUsers, limits: Limits) -> Proposal:
+    """Find the best price of users who may be in parts; of these `market` has some in place of all."""
+    search = _Search(market, users)
+    deadline = Deadline(limits.time_limit)
+    ended = Ended.FINISHED
+    try:
+        while relative_gap(search.bound(), search.profit) > limits.gap:
+            if deadline.passed():
+                ended = Ended.TIME_LIMIT
+                break
+            search.split()
+    except KeyboardInterrupt:
+        ended = Ended.INTERRUPTED
+    stats = {"equilibria": search.equilibria, "intervals": len(search.queue)}
+    note = f"{search.equilibria} equilibria, {len(search.queue)} intervals left"
+    return Proposal(search.prices, search.bound(), ended, (note,), stats=stats)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +97,14 @@ class _Part:
         How far from the line between these congestion may be; infinite where it is known to stay within bounds.
     """
 
-    users: UserProblem
+    users: AnyUsers
     between: Between
     wider: _Part | None = None
     prices: Array = field(default_factory=lambda: np.zeros((2, 1)))
     congestion: Array = field(default_factory=lambda: np.zeros((2, 1)))
     off: float = np.inf
 
-    def holds(self, found: Equilibrium) -> bool:
+    def holds(self, found: AnyEquilibrium) -> bool:
         """Whether an equilibrium of these users is one of all."""
         if self.off == np.inf:
             return True
@@ -109,34 +116,40 @@ class _Part:
 class _Search:
     """The queue of intervals [a, b], each an entry (-bound, number, users, equilibrium at a, at b)."""
 
-    def __init__(self, market: Market) -> None:
-        self._market, users = market, user_problem(market)
+    def __init__(self, market: Market, users: AnyUsers) -> None:
+        self._market = market
         self._cost = float(decision_costs(market)[0])
         self._number = count()  # decides between entries of one bound, so that the heap never compares equilibria
-        self.queue: list[tuple[float, int, _Part, Equilibrium, Equilibrium]] = []
+        self.queue: list[tuple[float, int, _Part, AnyEquilibrium, AnyEquilibrium]] = []
         self.prices: Array | None = None
         self.profit = -np.inf
         self.equilibria = 0
-        self._many = market.plain and are_many(users)
-        self._alike = bool((users.sensitivity == users.sensitivity[0]).all())
-        if self._many:
+        self._many = market.plain and isinstance(users, UserProblem) and are_many(users)
+        self._alike = users.alike
+        if isinstance(users, UserProblem) and self._many:
             users = replace(users, market=None, fixed=np.zeros(market.m))  # loads are asked for, not each flow
         low, high = self._look(users, np.zeros(1)), self._look(users, market.price_cap)
-        if market.plain and not high.by_decision.any() and (end := reach_from(users, high.level)) < high.prices:
+        if market.plain and not high.by_decision.any() and (end := reach_at(high)) < high.prices:
             high = self._look(users, end)  # nobody is there from the reach on (L9)
         middle = self._look(users, np.minimum(np.nan_to_num(market.current), high.prices))
         nothing = market.plain and self.profit <= 0
-        if nothing and (free := cheapest_unserved(market, users, lambda price: self._look(users, np.array([price])))):
+        if nothing and (free := cheapest_unserved(market, lambda price: self._look(users, np.array([price])))):
             self._keep(free.prices, 0.0)
             return
-        whole = _Part(users, by_loads(Monotone(market, users)) if market.plain else Slacks(market, users).between)
+        whole = _Part(users, self._between(users))
         self._push(whole, low, middle)
         self._push(whole, middle, high)
 
-    def _look(self, users: UserProblem, prices: Array, near: Equilibrium | Array | None = None) -> Equilibrium:
+    def _between(self, users: AnyUsers) -> Between:
+        if self._market.plain:
+            return by_loads(Monotone(self._market, users))
+        assert isinstance(users, UserProblem)
+        return Slacks(self._market, users).between
+
+    def _look(self, users: AnyUsers, prices: Array, near: AnyEquilibrium | Array | None = None) -> AnyEquilibrium:
         """Solve the equilibrium at a price, and keep the price if it is better."""
         self.equilibria += 1
-        found = solve_users(users, prices, near)
+        found = equilibrium_of(users, prices, near)
         profit = profit_of(self._market, prices, found.billed)
         if profit > self.profit + _BETTER * abs(self.profit) or self.prices is None:
             self._keep(prices, profit)
@@ -153,6 +166,7 @@ class _Search:
         """Take the interval with the largest bound: go on with fewer users where few may change there, or halve it."""
         _, _, part, low, high = heapq.heappop(self.queue)
         if self._many and (fewer := self._fewer(part, low, high)) is not None:
+            assert isinstance(fewer.users, UserProblem)
             if len(fewer.users.demand):  # otherwise the load stands still, and the dearer end is better
                 self._push(fewer, *(self._again(fewer.users, end) for end in (low, high)))
             return
@@ -160,18 +174,22 @@ class _Search:
         while part.wider is not None and not part.holds(middle):
             part = part.wider
             low, middle, high = (self._again(part.users, found) for found in (low, middle, high))
-        _log.info("price %.6g, bound %.6g", float(middle.prices[0]), self.bound())
         self._push(part, low, middle)
         self._push(part, middle, high)
+        gap = relative_gap(self.bound(), self.profit)
+        _log.info("price %.6g, bound %.6g, gap %.1e", float(middle.prices[0]), self.bound(), gap)
 
-    def _again(self, users: UserProblem, found: Equilibrium) -> Equilibrium:
+    def _again(self, users: AnyUsers, found: AnyEquilibrium) -> AnyEquilibrium:
         """The same equilibrium of fewer or more users."""
+        assert isinstance(users, UserProblem)
+        assert isinstance(found, Equilibrium)
         fixed = np.asarray(users.fixed - found.users.fixed)
         return self._look(users, found.prices, found.congestion - fixed / users.capacity)
 
-    def _fewer(self, part: _Part, low: Equilibrium, high: Equilibrium) -> _Part | None:
+    def _fewer(self, part: _Part, low: AnyEquilibrium, high: AnyEquilibrium) -> _Part | None:
         """The users that may change between two equilibria, where they are half as many or fewer."""
         users, ends = part.users, (low.congestion, high.congestion)
+        assert isinstance(users, UserProblem)
         if len(users.demand) < _FEW:
             return None
         # With common weights all costs rise with the price (L4). Otherwise this is a guess, that equilibria confirm.
@@ -181,15 +199,15 @@ class _Search:
         if 2 * len(left.demand) > len(users.demand):
             return None
         if self._alike:
-            return _Part(left, by_loads(Monotone(self._market, left)), part)
+            return _Part(left, self._between(left), part)
         congestion = np.array(ends) - (left.fixed - users.fixed) / users.capacity
         return _Part(left, part.between, part, np.array([low.prices, high.prices]), congestion, off)
 
-    def _push(self, part: _Part, low: Equilibrium, high: Equilibrium) -> None:
+    def _push(self, part: _Part, low: AnyEquilibrium, high: AnyEquilibrium) -> None:
         """Queue an interval, or settle it where its profit is a known parabola."""
         a, b = float(low.prices[0]), float(high.prices[0])
         # A support that is right at both ends is right in between, for its prices are an interval (L1).
-        if np.array_equal(low.support, high.support):
+        if same_support(low, high):
             if a < b:
                 self._settle(part, low, high)
             return
@@ -197,7 +215,7 @@ class _Search:
             return  # neighbouring numbers: both ends have been offered, there is no price in between
         heapq.heappush(self.queue, (-part.between(low, high), next(self._number), part, low, high))
 
-    def _settle(self, part: _Part, low: Equilibrium, high: Equilibrium) -> None:
+    def _settle(self, part: _Part, low: AnyEquilibrium, high: AnyEquilibrium) -> None:
         # Of the loads, which have more digits than a slope by the linear system where a capacity is huge.
         length = float(high.prices[0] - low.prices[0])
         slope, beside = float((high.by_decision - low.by_decision)[0] / length), (high.beside - low.beside) / length

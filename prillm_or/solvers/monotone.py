@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from prillm_or.market.market import Market
-from prillm_or.users.equilibrium import ROUNDING, Equilibrium
-from prillm_or.users.problem import UserProblem
+from prillm_or.users.equilibrium import ROUNDING
+from prillm_or.users.split import AnyEquilibrium, AnyUsers
 
 _MARGIN = 1e-9
 
@@ -46,17 +47,16 @@ class Monotone:
         The market, whose leader has one price, and its users by `user_problem`.
     """
 
-    def __init__(self, market: Market, users: UserProblem) -> None:
+    def __init__(self, market: Market, users: AnyUsers) -> None:
         self._own = market.leader[0]
         self._users = users
-        self._capacity, self._fastest = float(users.capacity[self._own]), float(users.sensitivity.max())
-        width = users.width[..., self._own]
-        self._width = float(width.sum() if width.ndim else len(users.demand) * width)
+        self._capacity, self._fastest = float(users.capacity[self._own]), users.fastest
+        self._width = users.width_of(self._own)
         # Of a load that is congestion times capacity, or without congestion a sum of flows.
         self._per_slack = users.stiffness * (self._capacity if np.isfinite(self._capacity) else self._width)
         self.unit_cost = float(market.unit_cost[self._own])
 
-    def point(self, found: Equilibrium) -> Point:
+    def point(self, found: AnyEquilibrium) -> Point:
         """The leader's price and load at an equilibrium."""
         return Point(float(found.prices[0]), float(found.load[self._own]))
 
@@ -64,11 +64,11 @@ class Monotone:
         """What rounding may make of a load traced to a price, given the noise of slacks where the trace began."""
         return self._per_slack * (noise + ROUNDING * self._fastest * price)
 
-    def sigma(self, low: Equilibrium | None = None) -> float:
+    def sigma(self, low: AnyEquilibrium | None = None) -> float:
         """How fast the load may fall at most, at all prices or from that of `low` on."""
         width = self._width
-        if low is not None and (self._users.sensitivity == self._users.sensitivity[0]).all():
-            width = float(low.laplacian.pairs.column(low.laplacian.weight, self._own).sum())
+        if low is not None and self._users.alike:
+            width = low.width_of(self._own)
         return self._fastest / (1 / self._capacity + 1 / width) if width else 0.0
 
     def between(self, low: Point, high: Point, sigma: float) -> float:
@@ -92,7 +92,7 @@ class Monotone:
         return max(min(point.price, self.unit_cost + (1 - _MARGIN) * point.load / self.sigma()), 0.0)
 
 
-Between = Callable[[Equilibrium, Equilibrium], float]
+Between = Callable[[Any, Any], float]
 """What bounds the profit at decisions between two equilibria."""
 
 

@@ -237,7 +237,7 @@ class Search:
 
     def steps(self) -> Iterator[None]:
         """Go up to the cap, piece by piece and leap by leap, and stop after each for the caller to look."""
-        if self.best_profit <= 0 and (free := cheapest_unserved(self._market, self._users, self.look)) is not None:
+        if self.best_profit <= 0 and (free := cheapest_unserved(self._market, self.look)) is not None:
             self.best_price, self.best_profit, self._beyond = float(free.prices[0]), 0.0, -np.inf
             self.done = True
             yield

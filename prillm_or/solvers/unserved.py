@@ -8,14 +8,15 @@ served, the provider's reach. Where the cap is below k, the same holds of the ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from prillm_or.market.market import Market
-from prillm_or.users.equilibrium import Equilibrium
-from prillm_or.users.problem import UserProblem
-from prillm_or.users.reach import reach_from
+from prillm_or.users.split import AnyEquilibrium, reach_at
+
+Found = TypeVar("Found", bound=AnyEquilibrium)
 
 
-def cheapest_unserved(market: Market, users: UserProblem, look: Callable[[float], Equilibrium]) -> Equilibrium | None:
+def cheapest_unserved(market: Market, look: Callable[[float], Found]) -> Found | None:
     """The equilibrium at the least price at which nobody is served, where the leader can earn nothing; else None.
 
     Parameters
@@ -27,5 +28,5 @@ def cheapest_unserved(market: Market, users: UserProblem, look: Callable[[float]
     highest = look(float(min(market.unit_cost[own], market.price_cap[0])))
     if highest.load[own] > 0:
         return None
-    end = reach_from(users, highest.level).item()
+    end = reach_at(highest).item()
     return look(end) if end < highest.prices[0] else highest

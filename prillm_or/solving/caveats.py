@@ -18,10 +18,9 @@ from prillm_or.output.numbers import figure, rounded_percent
 from prillm_or.result import Caveat
 from prillm_or.solving.one_of_many import many_in_words
 from prillm_or.users.certificate import profit_of
-from prillm_or.users.equilibrium import Equilibrium, solve_users
-from prillm_or.users.problem import UserProblem
+from prillm_or.users.equilibrium import Equilibrium
 from prillm_or.users.reach import turnover
-from prillm_or.users.slopes import load_slopes
+from prillm_or.users.split import AnyEquilibrium, AnyUsers, SplitEquilibrium, equilibrium_of, slopes_at
 
 _FAR = 2.0
 """Times today's price, or the part of it: beyond what anybody has seen, and further than anybody moves at once."""
@@ -41,8 +40,8 @@ _ROUNDING = 1e-12
 
 def caveats(
     market: Market,
-    users: UserProblem,
-    found: Equilibrium,
+    users: AnyUsers,
+    found: AnyEquilibrium,
     profit: float,
     elasticity: Mapping[str, float | None],
     *,
@@ -73,14 +72,14 @@ def caveats(
     )
 
 
-def own_elasticity(market: Market, users: UserProblem, today: Equilibrium | None) -> dict[str, float | None]:
+def own_elasticity(market: Market, today: AnyEquilibrium | None) -> dict[str, float | None]:
     """Own elasticities at today's prices, by decision; None where there is no load, or no price, to take a share of.
 
     They are those of the volume that a decision is the price of; at a kink, those of one side.
     """
     if today is None:
         return {}
-    slopes, served = load_slopes(users, today.laplacian).diagonal(), today.by_decision
+    slopes, served = slopes_at(today).diagonal(), today.by_decision
     elasticity: dict[str, float | None] = {}
     each = zip(market.decisions, today.prices.tolist(), slopes.tolist(), served.tolist(), strict=True)
     for decision, price, slope, volume in each:
@@ -89,14 +88,14 @@ def own_elasticity(market: Market, users: UserProblem, today: Equilibrium | None
     return elasticity
 
 
-def _cap_binds(market: Market, users: UserProblem, found: Equilibrium, profit: float) -> Iterator[Caveat]:
+def _cap_binds(market: Market, users: AnyUsers, found: AnyEquilibrium, profit: float) -> Iterator[Caveat]:
     """Prices at their caps that would earn more a little beyond; a step is taken, as a kink may lie at the cap."""
     cap = market.price_cap
     for k in np.flatnonzero(found.prices >= cap * (1 - _NUDGE)).tolist():
         scale = max(float(cap.max()), 1.0 if market.decides == FACTOR else float(np.nanmax(market.price)))
         beyond = found.prices.copy()
         beyond[k] = cap[k] + _NUDGE * scale
-        more = profit_of(market, beyond, solve_users(users, beyond, found).billed)
+        more = profit_of(market, beyond, equilibrium_of(users, beyond, found).billed)
         if more > profit and more - profit > _ROUNDING * turnover(market):
             name, what = market.decisions[k].name, what_is_set(market)
             whose = f" of {name}" if len(cap) > 1 or market.components else ""
@@ -105,7 +104,7 @@ def _cap_binds(market: Market, users: UserProblem, found: Equilibrium, profit: f
             )
 
 
-def _nobody_served(market: Market, found: Equilibrium) -> Iterator[Caveat]:
+def _nobody_served(market: Market, found: AnyEquilibrium) -> Iterator[Caveat]:
     if not found.load[list(market.leader)].any():
         who = market.leader_ids[0] if len(market.leader) == 1 else "any of the leader's providers"
         yield Caveat("nobody-served", f"nobody uses {who} at this price, which earns nothing")
@@ -116,7 +115,7 @@ def _loss(market: Market, profit: float) -> Iterator[Caveat]:
         yield Caveat("loss", f"this price loses money: a profit of {figure(profit, 4)}")
 
 
-def _far_from_today(market: Market, found: Equilibrium) -> Iterator[Caveat]:
+def _far_from_today(market: Market, found: AnyEquilibrium) -> Iterator[Caveat]:
     if (now := market.today) is None:
         return
     for (name, price), today in zip(by_decision(market, found.prices).items(), now.tolist(), strict=True):
@@ -165,16 +164,10 @@ def _costs(name: str, e: float, volume: str) -> str:
     return f"at today's price 1 % more would cost {name} {rounded_percent(-e / 100)} of its {volume}"
 
 
-def _captive(market: Market, found: Equilibrium, profit: float) -> Iterator[Caveat]:
+def _captive(market: Market, found: AnyEquilibrium, profit: float) -> Iterator[Caveat]:
     if profit <= 0:
         return
-    leader, rivals = list(market.leader), list(market.rivals)
-    alone = np.maximum.reduce(found.flow[:, rivals], axis=1) <= 0
-    if not np.count_nonzero(alone):
-        return
-    margin = per_unit(market, all_prices(market, found.prices) - market.unit_cost)
-    margin = np.broadcast_to(margin, found.flow.shape)[alone][:, leader]
-    earned = float((found.flow[alone][:, leader] * margin).sum())
+    earned = _earned_alone(market, found)
     if earned > _CAPTIVE * profit * (1 + _NUDGE):
         yield Caveat(
             "captive",
@@ -183,9 +176,23 @@ def _captive(market: Market, found: Equilibrium, profit: float) -> Iterator[Cave
         )
 
 
-def _one_of_many(market: Market, found: Equilibrium) -> Iterator[Caveat]:
+def _earned_alone(market: Market, found: AnyEquilibrium) -> float:
+    """What users bring the leader who use none of its rivals."""
+    leader, rivals = list(market.leader), list(market.rivals)
+    if isinstance(found, SplitEquilibrium):
+        return float(found.answer.alone[leader] @ (all_prices(market, found.prices) - market.unit_cost)[leader])
+    alone = np.maximum.reduce(found.flow[:, rivals], axis=1) <= 0
+    if not np.count_nonzero(alone):
+        return 0.0
+    margin = per_unit(market, all_prices(market, found.prices) - market.unit_cost)
+    margin = np.broadcast_to(margin, found.flow.shape)[alone][:, leader]
+    return float((found.flow[alone][:, leader] * margin).sum())
+
+
+def _one_of_many(market: Market, found: AnyEquilibrium) -> Iterator[Caveat]:
     """Decisions that no bill tells from others; where nobody is served, that is said already."""
     if len(market.decisions) > 1 and found.load[list(market.leader)].any():
+        assert isinstance(found, Equilibrium)
         yield from (Caveat("one-of-many", text) for text in many_in_words(market, found))
 
 
@@ -196,7 +203,7 @@ def _abstracted(abstracted: bool) -> Iterator[Caveat]:
         )
 
 
-def _fitted(market: Market, note: FitNote, found: Equilibrium) -> Iterator[Caveat]:
+def _fitted(market: Market, note: FitNote, found: AnyEquilibrium) -> Iterator[Caveat]:
     """What the fit that the market comes from leaves open, and what predicts better than it."""
     yield from _unidentified(market, note, found)
     if better := list(better_baselines(note.scores, judged_by(note.scores))):
@@ -205,7 +212,7 @@ def _fitted(market: Market, note: FitNote, found: Equilibrium) -> Iterator[Cavea
         )
 
 
-def _unidentified(market: Market, note: FitNote, found: Equilibrium) -> Iterator[Caveat]:
+def _unidentified(market: Market, note: FitNote, found: AnyEquilibrium) -> Iterator[Caveat]:
     ends, ranges, prices = note.elasticity_range, note.best_price_range or {}, by_decision(market, found.prices)
     answer = "" if ends is None else f" (own elasticity {figure(ends[0], 3)} to {figure(ends[1], 3)})"
     # A price out of its range is that of another market: since it was fitted, its file has been changed by hand.

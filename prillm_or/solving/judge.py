@@ -19,10 +19,10 @@ from prillm_or.market.market import Array, Market, by_component, by_decision, by
 from prillm_or.result import Certificate, Context, Method, Result, Status, Times, Today
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.caveats import caveats, own_elasticity
-from prillm_or.users.certificate import certified, profit_of, relative_gap
-from prillm_or.users.equilibrium import Equilibrium, nearest, solve_users
-from prillm_or.users.problem import UserProblem
+from prillm_or.users.certificate import profit_of, relative_gap
+from prillm_or.users.equilibrium import Equilibrium, nearest
 from prillm_or.users.reach import turnover
+from prillm_or.users.split import AnyEquilibrium, AnyUsers, certified_at, equilibrium_of
 
 _SHORTFALL = 1e-7
 _ROUNDING = 1e-12
@@ -43,7 +43,7 @@ class Weighed:
         Whether the proposal's bound is no less than the profit.
     """
 
-    found: Equilibrium
+    found: AnyEquilibrium
     certificate: Certificate
     profit: float
     upper_bound: float | None
@@ -52,18 +52,18 @@ class Weighed:
 
 
 def weigh(
-    market: Market, users: UserProblem, prices: Array, upper_bound: float | None, near: Equilibrium | None
+    market: Market, users: AnyUsers, prices: Array, upper_bound: float | None, near: Equilibrium | None
 ) -> Weighed:
     """Solve and certify the equilibrium at proposed prices, and weigh the bound against it; see `judge`."""
-    found = solve_users(users, prices, near)
-    certificate = certified(market, prices, found.flow)
+    found = equilibrium_of(users, prices, near)
+    certificate = certified_at(market, found)
     profit = profit_of(market, prices, found.billed)
     return Weighed(found, certificate, profit, *_bounded(profit, upper_bound, market))
 
 
 def judge(
     market: Market,
-    users: UserProblem,
+    users: AnyUsers,
     proposal: Proposal,
     method: Method,
     limits: Limits,
@@ -83,8 +83,8 @@ def judge(
     weighed = weigh(market, users, prices, proposal.upper_bound, nearest(known, prices))
     found, profit, upper_bound, consistent = weighed.found, weighed.profit, weighed.upper_bound, weighed.consistent
     status = _status(proposal.ended, weighed.gap, limits.gap) if consistent else Status.ERROR
-    today = _at_today(market, users, (*known, found))
-    elasticity = own_elasticity(market, users, today)
+    today = _at_today(market, users, found, known)
+    elasticity = own_elasticity(market, today)
     abstracted = method.abstraction is not None and upper_bound is None
     notes = list(proposal.notes)
     if not consistent:
@@ -161,18 +161,20 @@ def _status(ended: Ended, gap: float | None, wanted: float) -> Status:
     return Status.HEURISTIC if gap is None else Status.FEASIBLE
 
 
-def _at_today(market: Market, users: UserProblem, known: Sequence[Equilibrium]) -> Equilibrium | None:
+def _at_today(
+    market: Market, users: AnyUsers, found: AnyEquilibrium, known: Sequence[Equilibrium]
+) -> AnyEquilibrium | None:
     """The equilibrium at today's prices, if there are any."""
     prices = market.today
     if prices is None:
         return None
-    near = nearest(known, prices)
+    near = nearest([*known, found], prices) if isinstance(found, Equilibrium) else found
     if near is None or not np.array_equal(near.prices, prices):
-        near = solve_users(users, prices, near)
+        return equilibrium_of(users, prices, near)
     return near
 
 
-def _today(market: Market, found: Equilibrium | None) -> Today | None:
+def _today(market: Market, found: AnyEquilibrium | None) -> Today | None:
     if found is None:
         return None
     return Today(profit=profit_of(market, found.prices, found.billed), **_set(market, found.prices))

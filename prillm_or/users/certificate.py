@@ -15,6 +15,7 @@ the order of c_ij + beta_ij y_j up to a common marginal cost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isnan
 
 import numpy as np
@@ -50,8 +51,11 @@ def relative_gap(upper_bound: float, profit: float) -> float:
     return (upper_bound - profit) / max(abs(profit), 1e-9)
 
 
-def certify(market: Market, decisions: ArrayLike, flow: Array) -> Certificate:
+def certify(market: Market, decisions: ArrayLike, flow: Array, load: Array | None = None) -> Certificate:
     """Check that `flow`, shape (n, m), is the users' equilibrium at the leader's decisions, shape (k,).
+
+    Loads are what the flows come to, or `load`, shape (m,), where these are some users beside others.
+
 
     Both figures are 0 at the exact equilibrium and free of units. Flows at several decisions, shapes (D, n, m) and
     (D, k), are checked at once: the worst of each figure. Cost: n m log m for each, in blocks of bounded memory.
@@ -59,10 +63,14 @@ def certify(market: Market, decisions: ArrayLike, flow: Array) -> Certificate:
     flows = flow.reshape(-1, *flow.shape[-2:])
     each = np.asarray(decisions).reshape(len(flows), -1)
     prices = np.array([all_prices(market, values) for values in each])
-    load = _total(flows, axis=1)
+    loads = _total(flows, axis=1) if load is None else np.broadcast_to(load, (len(flows), market.m))
     rows = max(1, _BLOCK // (market.m * len(flows)))
     blocks = [slice(first, first + rows) for first in range(0, market.n, rows)]
-    checked = [_certify_users(market, block, prices, load, flows[:, block]) for block in blocks]
+    return worst([_certify_users(market, block, prices, loads, flows[:, block]) for block in blocks])
+
+
+def worst(checked: Sequence[Certificate]) -> Certificate:
+    """The worst of each figure."""
     return Certificate(_worst(*(c.kkt_residual for c in checked)), _worst(*(c.max_regret for c in checked)))
 
 

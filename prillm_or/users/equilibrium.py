@@ -102,6 +102,10 @@ class Equilibrium:
         """The pairs in use, shape (n, m), and at a kink some whose flow is zero."""
         return self.laplacian.support
 
+    def width_of(self, j: int) -> float:
+        """Sum of the widths of provider j's users."""
+        return float(self.laplacian.pairs.column(self.laplacian.weight, j).sum())
+
     @property
     def noise(self) -> float:
         """The largest slack that may be rounding, in scaled money."""

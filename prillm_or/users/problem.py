@@ -83,6 +83,21 @@ class UserProblem:
         least = np.minimum.reduce(self.demand) if self.whole else _OF_ALL * (np.sum(self.fixed) + self.demand.sum())
         return _VISIBLE * float(least / np.maximum.reduce(self.width, axis=None))
 
+    @cached_property
+    def fastest(self) -> float:
+        """The largest rho."""
+        return float(self.sensitivity.max())
+
+    @cached_property
+    def alike(self) -> bool:
+        """Whether a decision makes its provider dearer by the same for all users."""
+        return bool((self.sensitivity == self.sensitivity[0]).all())
+
+    def width_of(self, j: int) -> float:
+        """Sum of the widths of all pairs with provider j."""
+        width = self.width[..., j]
+        return float(width.sum() if width.ndim else len(self.demand) * width)
+
     @property
     def whole(self) -> bool:
         """Whether there are no others beside these users."""

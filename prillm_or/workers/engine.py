@@ -51,15 +51,18 @@ class Engine:
         Processes on this machine; one is this one.
     address
         Of a Dask scheduler, as in tcp://127.0.0.1:8786, or None for this machine.
+    own
+        Whether the processes are workers of a Dask cluster of our own, started for the time of a run.
     """
 
     jobs: int = 1
     address: str | None = None
+    own: bool = False
 
     @property
     def here(self) -> bool:
         """Whether units run in this process, one after the other."""
-        return self.address is None and self.jobs == 1
+        return self.address is None and self.jobs == 1 and not self.own
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,8 @@ class Lost:
     message: str
 
 
-def engine_of(name: str, jobs: int, address: str | None) -> Engine:
-    """Engine asked for by name.
+def engine_of(name: str, jobs: int, address: str | None, *, own: bool = False) -> Engine:
+    """Engine asked for by name; `own`: whether Dask without an address is a cluster of our own.
 
     Raises
     ------
@@ -86,18 +89,18 @@ def engine_of(name: str, jobs: int, address: str | None) -> Engine:
         if address is not None:
             raise CombinationError(f"{argument('address', address)}: only with {argument('engine', 'dask')}")
         return Engine(jobs)
-    if address is None:
+    if address is None and not own:
         raise CombinationError(
             f"{argument('engine', 'dask')}: give the scheduler's {argument('address')}, as in "
             f"{argument('address', 'tcp://127.0.0.1:8786')}"
         )
-    if jobs != 1:
+    if jobs != 1 and address is not None:
         raise CombinationError(
             f"{argument('jobs', jobs)}: with {argument('engine', 'dask')} the cluster's workers say how many; "
             "leave it out"
         )
     need_packages(argument("engine", "dask"), "distributed", extra="cluster")
-    return Engine(address=address)
+    return Engine(jobs, address, own=address is None)
 
 
 def spread(engine: Engine, work: Callable[[Item], Done], items: Iterable[Item]) -> Iterator[tuple[int, Done | Lost]]:
@@ -156,7 +159,7 @@ def _pool(
 
     size = min(jobs, len(waiting))
     threads = {name: os.environ.get(name, str(max(1, cores() // jobs))) for name in _THREADS}
-    with _no_module_from_here():  # its queues start loky's tracker of resources
+    with no_module_from_here():  # its queues start loky's tracker of resources
         pool: Any = ProcessPoolExecutor(size, initializer=_prepare_worker, initargs=(os.getpid(),), env=threads | _SAFE)
     running: dict[Any, int] = {}
     unsent = iter(list(waiting))
@@ -164,9 +167,9 @@ def _pool(
     try:
         while True:
             # Started by loky inside the block below, it would unblock Ctrl-C there.
-            with _no_module_from_here():
+            with no_module_from_here():
                 resource_tracker.ensure_running()
-            with without_ctrl_c(), _no_module_from_here():
+            with without_ctrl_c(), no_module_from_here():
                 for number in islice(unsent, 2 * size - len(running)):
                     running[pool.submit(work, waiting[number])] = number
             if idle := not running:
@@ -207,15 +210,14 @@ def _prepare_worker(parent: int) -> None:
 
 def _on_cluster(work: Callable[[Item], Done], items: Iterable[Item], address: str) -> Iterator[tuple[int, Done | Lost]]:
     """All together; at the end those alone whose workers died each time, as Dask blames all that run on a worker."""
-    with _silent_client(address) as client:
-        _check_versions(client, address)
+    with client_of(address) as client:
         for number, item in (yield from _flight(work, enumerate(items), client, address)):
             if (yield from _flight(work, [(number, item)], client, address)):
                 yield number, Lost("its worker died each time: out of memory, or killed")
 
 
 @contextmanager
-def _no_module_from_here() -> Iterator[None]:
+def no_module_from_here() -> Iterator[None]:
     """Processes begun meanwhile, and theirs, take no module from the working folder."""
     before = {name: os.environ.get(name) for name in _SAFE}
     os.environ.update(_SAFE)
@@ -230,12 +232,18 @@ def _no_module_from_here() -> Iterator[None]:
 
 
 @contextmanager
-def _silent_client(address: str) -> Iterator[Any]:
-    """A client whose package neither logs tracebacks of errors that we report in a line nor warns of large markets."""
+def client_of(address: str) -> Iterator[Any]:
+    """A client of a cluster of our version; its package neither logs tracebacks nor warns of large markets.
+
+    Raises
+    ------
+    PrillmError
+        When no scheduler answers, or it or a worker is of another version.
+    """
     from distributed import Client
     from distributed.comm import get_address_host_port
 
-    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
@@ -249,6 +257,7 @@ def _silent_client(address: str) -> Iterator[Any]:
             raise PrillmError(f"{argument('address', address)}: no Dask scheduler answers there ({why})") from None
         with client, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            _check_versions(client, address)
             yield client
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -1,0 +1,519 @@
+r"""split: the users' equilibrium of a market whose users are in parts, each looked at by itself, by whoever holds it.
+
+Given the congestion q, users do not meet: user i's level l_i(q) is the one at which sum_j f_ij = D_i, with
+f_ij = a_ij max(0, l_i - g_ij - q_j). Putting these levels into the dual Psi of `equilibrium.py` leaves a concave
+function of q alone, once differentiable and piecewise quadratic, whose gradient and Hessian are sums over users:
+
+    gradient   x(q) - alpha q,          x_j(q) = sum_i f_ij,
+    Hessian    -(diag(alpha) + J(q)),   J(q) = sum_i (diag(A_i) - A_i A_i^T / s_i),
+
+A_i being the widths of the pairs that user i uses, s_i their sum. So a step of Newton's method is one map, every part's
+loads and its m x m matrix at q (`answer`), and one sum. It ends after finitely many steps for the reason that
+`equilibrium.py` gives; from `_FULL_STEPS` on each is halved until the function still rises at its end. By L10 of
+`docs/mathematics.md` no provider's congestion is farther off than max_j |x_j - alpha_j q_j| / alpha_j.
+
+A part's answer depends on the decisions and q alone. What a lost worker held is read anew, and its answer to this one
+step is asked for again; there is nothing else to lose. A search begins at the equilibrium of some users in place of
+all.
+
+Cost of a step for a part of n users who use k providers each: n m to see who may be used, n k^2 for the matrix; memory:
+the offsets, and a few times a block of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
+from hashlib import blake2b
+from math import isinf
+from operator import add
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from prillm_or.errors import ConvergenceError
+from prillm_or.files.split_markets import Rows
+from prillm_or.market.market import Array, Market, Mask
+from prillm_or.result import Certificate
+from prillm_or.users.certificate import certified, certify, is_certified, worst
+from prillm_or.users.digits import serve_all
+from prillm_or.users.equilibrium import ROUNDING, Equilibrium, rest, solve_users
+from prillm_or.users.pairs import Pairs, pairs_of
+from prillm_or.users.problem import UserProblem, ample_provider, user_problem
+from prillm_or.users.reach import reach_from
+from prillm_or.users.slopes import load_slopes
+from prillm_or.users.threads import over_blocks
+
+_log = logging.getLogger(__name__)
+
+_FULL_STEPS = 20
+_MOST_STEPS = 200
+_ENOUGH = 1e-9
+_SHORTEST = 1e-9
+
+Done = TypeVar("Done")
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What users answer at decisions and a congestion; that of several parts is the sum of theirs.
+
+    Parameters
+    ----------
+    load
+        Shape (m,), volume units.
+    slope
+        Shape (m, m): J, by how much loads fall with congestion.
+    pull
+        Shape (m, k): derivatives of the loads by the decisions, congestion standing still.
+    width
+        Shape (m,): sums of the widths in use.
+    alone
+        Shape (m,): loads of users who use none of the leader's rivals.
+    reach
+        Shape (k,): the reach of each decision, where nobody uses the leader; see `reach.py`.
+    level
+        The largest one, in scaled money.
+    support
+        For each block of users a digest of whom they use.
+    """
+
+    load: Array
+    slope: Array
+    pull: Array
+    width: Array
+    alone: Array
+    reach: Array
+    level: float
+    support: tuple[bytes, ...]
+
+    def __add__(self, other: Answer) -> Answer:
+        return Answer(
+            self.load + other.load,
+            self.slope + other.slope,
+            self.pull + other.pull,
+            self.width + other.width,
+            self.alone + other.alone,
+            np.maximum(self.reach, other.reach),
+            max(self.level, other.level),
+            self.support + other.support,
+        )
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is asked of users once: extremes of rho, the largest stiffness, sums of widths by provider, shape (m,)."""
+
+    least: float
+    most: float
+    stiffness: float
+    width: Array
+
+    def __add__(self, other: Outline) -> Outline:
+        return Outline(
+            min(self.least, other.least),
+            max(self.most, other.most),
+            max(self.stiffness, other.stiffness),
+            self.width + other.width,
+        )
+
+
+class Part:
+    """Some users of a market, in blocks. Sent to another process, it is made anew there.
+
+    Parameters
+    ----------
+    rows
+        Who they are.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_rows": self._rows}
+
+    @cached_property
+    def _blocks(self) -> list[UserProblem]:
+        # Without the market, whose delays lie in the file: the certificate reads them anew.
+        return [replace(user_problem(rows.market()), market=None) for rows in self._rows.blocks()]
+
+    def outline(self) -> Outline:
+        """See there."""
+        return reduce(add, map(_outline, self._blocks))
+
+    def answer(self, decisions: Array, congestion: Array) -> Answer:
+        """See there; `decisions` and `congestion` have shapes (k,) and (m,)."""
+        return reduce(add, (answer(users, decisions, congestion) for users in self._blocks))
+
+    def certificate(self, decisions: Array, congestion: Array, load: Array) -> tuple[Certificate, Array]:
+        """That of these users' flows beside loads of all, shape (m,), and the loads that their flows come to."""
+        checked, own = [], np.zeros_like(load)
+        for rows, users in zip(self._rows.blocks(), self._blocks, strict=True):
+            routed = _flows(users, users.offsets(decisions), congestion)
+            whole = routed.pairs.matrix(routed.flow)
+            checked.append(certify(rows.market(), decisions, whole, load))
+            own += whole.sum(axis=0)
+        return worst(checked), own
+
+
+Each = Callable[..., Iterable[Any]]
+"""Calls a function of a part, and of what else it is given, for each part of a market, whoever holds them."""
+
+
+def in_this_process(parts: Sequence[Part]) -> Each:
+    """Parts one after the other."""
+
+    def each(work: Callable[..., Done], *given: Any) -> Iterable[Done]:
+        return [work(part, *given) for part in parts]
+
+    return each
+
+
+@dataclass(frozen=True, eq=False)
+class SplitUsers:
+    """The users of a market, in parts.
+
+    Parameters
+    ----------
+    head
+        Some users in place of all.
+    each
+        See there.
+    seen
+        Decisions and congestion at the equilibria found so far.
+    """
+
+    head: Market
+    each: Each
+    seen: list[tuple[Array, Array]] = field(default_factory=list)
+
+    @cached_property
+    def outline(self) -> Outline:
+        """Of all users."""
+        found: Outline = reduce(add, self.each(Part.outline))
+        return found
+
+    @cached_property
+    def few(self) -> UserProblem:
+        """Those in place of all."""
+        return user_problem(self.head)
+
+    @property
+    def capacity(self) -> Array:
+        """See `UserProblem`."""
+        return self.few.capacity
+
+    @property
+    def congested(self) -> bool:
+        """See `UserProblem`."""
+        return not isinf(self.capacity.item(0))
+
+    @property
+    def decided(self) -> tuple[int, ...]:
+        """See `UserProblem`."""
+        return self.few.decided
+
+    @property
+    def stiffness(self) -> float:
+        """See `UserProblem`."""
+        return self.outline.stiffness
+
+    @property
+    def fastest(self) -> float:
+        """See `UserProblem`."""
+        return self.outline.most
+
+    @property
+    def alike(self) -> bool:
+        """See `UserProblem`."""
+        return self.outline.least == self.outline.most
+
+    def width_of(self, j: int) -> float:
+        """See `UserProblem`."""
+        return float(self.outline.width[j])
+
+    def answer(self, decisions: Array, congestion: Array) -> Answer:
+        """That of all users."""
+        found: Answer = reduce(add, self.each(Part.answer, decisions, congestion))
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class SplitEquilibrium:
+    """Who is used by how much, once no user gains by moving; flows are left with those who hold the users.
+
+    Parameters
+    ----------
+    users
+        Whose equilibrium it is.
+    prices, congestion
+        As of `Equilibrium`.
+    answer
+        What users answer there.
+    """
+
+    users: SplitUsers
+    prices: Array
+    congestion: Array
+    answer: Answer
+
+    @property
+    def load(self) -> Array:
+        """Loads, shape (m,), volume units."""
+        return self.answer.load
+
+    @property
+    def billed(self) -> Array:
+        """The loads: one price a provider."""
+        return self.answer.load
+
+    @property
+    def by_decision(self) -> Array:
+        """Loads that each decision is the price of, shape (k,)."""
+        return self.load[list(self.users.decided)]
+
+    @property
+    def beside(self) -> float:
+        """Nothing is earned besides."""
+        return 0.0
+
+    @property
+    def noise(self) -> float:
+        """See `Equilibrium`."""
+        return ROUNDING * (self.answer.level + float(np.abs(self.congestion).max()))
+
+    def width_of(self, j: int) -> float:
+        """Sum of the widths of provider j's users."""
+        return float(self.answer.width[j])
+
+    @cached_property
+    def load_slopes(self) -> Array:
+        """Derivatives of `by_decision` by the decisions, shape (k, k); see `slopes.py`."""
+        users, slopes = self.users, self.answer.pull
+        if users.congested:
+            slopes = users.capacity[:, None] * _solved(users, self.answer, slopes)
+        return slopes[list(users.decided)]
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """That of all flows, as every part finds it of its users' beside the loads of all.
+
+        Raises
+        ------
+        ConvergenceError
+            When they are not the users' equilibrium.
+        """
+        given = (self.prices, self.congestion, self.load)
+        checked, loads = zip(*self.users.each(Part.certificate, *given), strict=True)
+        # Loads that are not what the flows come to would make each part's certificate one of something else.
+        missed = float(np.abs(np.sum(loads, axis=0) - self.load).sum() / self.load.sum())
+        found = worst([*checked, Certificate(missed, 0.0)])
+        if not is_certified(found):
+            raise ConvergenceError(
+                f"{self.users.head.name}: what was found is not the users' equilibrium: KKT residual "
+                f"{found.kkt_residual:.1e}, regret {found.max_regret:.1e}"
+            )
+        return found
+
+
+def solve_split(users: SplitUsers, decisions: ArrayLike, near: Array | None = None) -> SplitEquilibrium:
+    """Find the equilibrium at the leader's decisions, shape (k,), by Newton's method on the congestion.
+
+    Parameters
+    ----------
+    near
+        A guess of the congestion, shape (m,).
+
+    Raises
+    ------
+    ConvergenceError
+        When it cannot be settled in double precision.
+    """
+    prices = np.array(decisions, dtype=np.float64)
+    if not users.congested:
+        congestion = np.zeros_like(users.capacity)
+        return SplitEquilibrium(users, prices, congestion, users.answer(prices, congestion))
+    congestion = _guess(users, prices) if near is None else near
+    found, off = _looked(users, prices, congestion)
+    for number in range(_MOST_STEPS):
+        here = SplitEquilibrium(users, prices, congestion, found)
+        # A load is a sum over a provider's users, rounded as often: mostly by the root of their number, all at worst.
+        most = max(1.0, float((found.width / users.capacity).max()))
+        if off <= here.noise * most**0.5:
+            users.seen.append((prices, congestion))
+            return here
+        step = _solved(users, found, found.load - users.capacity * congestion)
+        ahead, after, left = _ahead(users, prices, congestion, step, number >= _FULL_STEPS)
+        if left > off / 2 and off <= here.noise * most:
+            return here
+        congestion, found, off = ahead, after, left
+        _log.info("equilibrium: step %d, %.1e off", number + 1, off)
+    raise ConvergenceError(f"{users.head.name}: the users' equilibrium did not settle in {_MOST_STEPS} Newton steps")
+
+
+def _guess(users: SplitUsers, prices: Array) -> Array:
+    """Congestion by what the users in place of all tell: how it changes from an equilibrium that was found, if any."""
+    guess = solve_users(users.few, prices).congestion
+    if not users.seen:
+        return guess
+    before, congestion = min(users.seen, key=lambda seen: float(np.abs(seen[0] - prices).max()))
+    return congestion + guess - solve_users(users.few, before).congestion
+
+
+def _solved(users: SplitUsers, found: Answer, right: Array) -> Array:
+    """Solve the system that is left of K with the users eliminated."""
+    return np.asarray(np.linalg.solve(np.diag(users.capacity) + found.slope, right), dtype=np.float64)
+
+
+def _looked(users: SplitUsers, prices: Array, congestion: Array) -> tuple[Answer, float]:
+    """What all answer, and how far the congestion may be from the equilibrium's (L10)."""
+    found = users.answer(prices, congestion)
+    return found, float(np.abs(found.load / users.capacity - congestion).max())
+
+
+def _ahead(
+    users: SplitUsers, prices: Array, congestion: Array, step: Array, damped: bool
+) -> tuple[Array, Answer, float]:
+    """Go a step, or as far as 1/2, 1/4, ... of it, to where the function still rises; see `equilibrium.py`."""
+    length = 1.0
+    while True:
+        ahead = congestion + length * step
+        found, off = _looked(users, prices, ahead)
+        excess = found.load - users.capacity * ahead
+        rounding = _ENOUGH * float(np.abs(users.capacity * step) @ np.abs(step))
+        if not damped or excess @ step >= -rounding or length < _SHORTEST:
+            return ahead, found, off
+        length /= 2
+
+
+def answer(users: UserProblem, decisions: Array, congestion: Array) -> Answer:
+    """What some users of a market answer at decisions and a congestion; see `Answer`."""
+    offsets = users.offsets(decisions)
+    routed = _flows(users, offsets, congestion)
+    pairs, weight, flow = routed.pairs, routed.weight, routed.flow
+    total, width = pairs.sums(weight)
+    slope = pairs.gram(weight, -1.0 / total)
+    np.einsum("ii->i", slope)[:] += width
+    pull = np.zeros((len(congestion), len(users.decided)))
+    for k, j in enumerate(users.decided):
+        own = pairs.column(weight, j) * users.sensitivity[:, k]
+        pull[:, k] = pairs.times_users(own / total, weight)
+        pull[j, k] -= own.sum()
+    rivals = np.ones(len(congestion))
+    rivals[list(users.leader)] = 0.0
+    captive = (pairs.times(flow, rivals) == 0).astype(np.float64)
+    used = np.flatnonzero(pairs.mask(weight))
+    return Answer(
+        load=pairs.sums(flow)[1],
+        slope=slope,
+        pull=pull,
+        width=width,
+        alone=pairs.times_users(captive, flow),
+        reach=reach_from(users, routed.level),
+        level=float(np.abs(routed.level).max()),
+        support=(blake2b(used.tobytes(), digest_size=16).digest(),),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Flows:
+    """What users route at a congestion: levels, shape (n,), and on the pairs in use their widths and flows."""
+
+    level: Array
+    pairs: Pairs
+    weight: Array
+    flow: Array
+
+
+def _flows(users: UserProblem, offsets: Array, congestion: Array) -> _Flows:
+    level, support = _chosen(users, offsets, congestion)
+    pairs = pairs_of(support)
+    weight = np.asarray(pairs.take(support) * pairs.spread(users.width))
+    flow = weight * np.maximum(pairs.of_users(level) - pairs.take(offsets) - pairs.of_providers(congestion), 0.0)
+    if (ample := ample_provider(users)) is not None:
+        # Its slack is lost in rounding: it gets what others leave.
+        left = np.maximum(rest(pairs, flow, ample, users.demand), 0.0)
+        pairs.lower(flow, ample, pairs.column(flow, ample) - left * (pairs.column(weight, ample) > 0))
+    routed, _ = pairs.sums(flow)
+    if not routed.all():
+        raise ConvergenceError(f"{users.name}: demands are beyond double precision: scales too far apart")
+    return _Flows(level, pairs, weight, flow * pairs.of_users(users.demand / routed))
+
+
+def _chosen(users: UserProblem, offsets: Array, congestion: Array) -> tuple[Array, Mask]:
+    """Levels at a congestion, shape (n,), and the pairs in use, shape (n, m)."""
+    pairs, ones = pairs_of(_usable(users, offsets, congestion)), np.ones(len(congestion))
+    cost, width = pairs.take(offsets) + pairs.of_providers(congestion), pairs.spread(users.width)
+    used: Mask = np.ones(cost.shape, dtype=np.bool_)
+    # From above: pairs that are too dear pull a level up, and are left out one after the other (Michelot's algorithm).
+    while True:
+        weight = used * width
+        level = (users.demand + pairs.times(weight * cost, ones)) / pairs.times(weight, ones)
+        fewer = used & (cost < pairs.of_users(level))
+        lost = pairs.times(fewer.astype(np.float64), ones) == 0  # demands that are lost in rounding, but go somewhere
+        fewer |= used & (pairs.of_users(lost.astype(np.float64)) > 0)
+        if np.array_equal(fewer, used):
+            return level, pairs.mask(weight)
+        used = fewer
+
+
+def _usable(users: UserProblem, offsets: Array, congestion: Array) -> Mask:
+    """Pairs that may be in use: cheaper than what a user pays who sends all where that costs least, shape (n, m)."""
+    usable, width = np.empty(offsets.shape, dtype=np.bool_), users.width
+
+    def look(block: slice) -> None:
+        cost = offsets[block] + congestion
+        alone = users.demand[block, None] / (width if width.ndim == 1 else width[block])
+        np.less(cost, (cost + alone).min(axis=1)[:, None], out=usable[block])
+
+    for _ in over_blocks(look, offsets.shape):
+        pass
+    return serve_all(usable, offsets, congestion)
+
+
+def _outline(users: UserProblem) -> Outline:
+    width = users.width.sum(axis=0) if users.width.ndim == 2 else len(users.demand) * users.width
+    rho = users.sensitivity
+    return Outline(float(rho.min()), float(rho.max()), users.stiffness, width)
+
+
+# What is asked of users, whether they are in parts or not.
+
+AnyUsers = UserProblem | SplitUsers
+AnyEquilibrium = Equilibrium | SplitEquilibrium
+
+
+def equilibrium_of(users: AnyUsers, decisions: ArrayLike, near: AnyEquilibrium | Array | None = None) -> AnyEquilibrium:
+    """See `solve_users`."""
+    if isinstance(users, SplitUsers):
+        return solve_split(users, decisions, near if isinstance(near, np.ndarray) else None)
+    assert not isinstance(near, SplitEquilibrium)
+    return solve_users(users, decisions, near)
+
+
+def same_support(one: AnyEquilibrium, other: AnyEquilibrium) -> bool:
+    """Whether the same pairs are in use at two equilibria of the same users."""
+    if isinstance(one, SplitEquilibrium) and isinstance(other, SplitEquilibrium):
+        return one.answer.support == other.answer.support
+    assert isinstance(one, Equilibrium)
+    assert isinstance(other, Equilibrium)
+    return np.array_equal(one.support, other.support)
+
+
+def reach_at(found: AnyEquilibrium) -> Array:
+    """The reach of each decision, shape (k,), at an equilibrium where nobody uses the leader."""
+    return found.answer.reach if isinstance(found, SplitEquilibrium) else reach_from(found.users, found.level)
+
+
+def slopes_at(found: AnyEquilibrium) -> Array:
+    """See `load_slopes`."""
+    return found.load_slopes if isinstance(found, SplitEquilibrium) else load_slopes(found.users, found.laplacian)
+
+
+def certified_at(market: Market, found: AnyEquilibrium) -> Certificate:
+    """See `certified`."""
+    return found.certificate if isinstance(found, SplitEquilibrium) else certified(market, found.prices, found.flow)
