@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from prillm_or.calibration.draw_files import DRAWS_NAME, read_draws
 from prillm_or.calibration.draws import Draws
@@ -48,8 +48,27 @@ class _Dispersion(_Read):
     providers: dict[str, Positive] = Field(default_factory=dict)
 
 
+_Best = list[float | None]
+_Ends = Annotated[tuple[float, float], Field(strict=False)]
+
+
+class ProfileColumns(_Read):
+    """The points of a profile, from the strongest response on; best prices by decision if there are several."""
+
+    elasticity: list[float] = Field(min_length=1)
+    misfit: list[float]
+    best_price: _Best | dict[str, _Best]
+
+    @model_validator(mode="after")
+    def _as_long(self) -> Self:
+        best = self.best_price.values() if isinstance(self.best_price, dict) else [self.best_price]
+        if {len(self.elasticity)} != {len(column) for column in (self.misfit, *best)}:
+            raise ValueError("expected columns of one length")
+        return self
+
+
 class FitFile(_Read):
-    """What of a fit.json a next fit starts from."""
+    """What of a fit.json a next fit starts from, or a page shows."""
 
     format: Literal["prillm-or/fit@1"]
     weights: _Weights
@@ -60,6 +79,9 @@ class FitFile(_Read):
     dispersion: _Dispersion | None = None
     shrinkage: NonNegative = 0.0
     noise: Positive | None = None
+    profile: ProfileColumns | None = None
+    elasticity_range: _Ends | None = None
+    best_price_range: _Ends | dict[str, _Ends] | None = None
 
 
 def fit_path(place: str | os.PathLike[str]) -> Path:

@@ -21,7 +21,6 @@ from prillm_or.competition.setting import Owner, setting_of
 from prillm_or.competition.tables import competition_parts, difference, same_demands
 from prillm_or.errors import (
     ArgumentError,
-    MarketError,
     argument,
     check_count,
     check_number,
@@ -29,9 +28,8 @@ from prillm_or.errors import (
     checked_path,
     need_packages,
 )
-from prillm_or.files.changes import read_change
+from prillm_or.files.changes import read_change_file
 from prillm_or.files.markets import AnyMarket, as_market
-from prillm_or.files.reading import read_content
 from prillm_or.output.answer import Answer
 from prillm_or.output.tables import Part
 
@@ -276,12 +274,7 @@ def _entrant(given: Entrant) -> tuple[str, Mapping[str, Any]]:
     if isinstance(given, Mapping):
         return str(given.get("id", argument("entry"))), given
     path = checked_path("entry", given)
-    try:
-        return str(path), read_change(read_content(path))
-    except ValueError as refusal:
-        raise MarketError(str(path), [str(refusal)]) from None
-    except MarketError as error:
-        raise MarketError(str(path), error.problems) from None
+    return str(path), read_change_file(path)
 
 
 def _in_words(what: Counterfactual) -> dict[str, Any]:

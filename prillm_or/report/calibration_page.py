@@ -23,11 +23,10 @@ from prillm_or.report.calibration_pictures import (
     flow_unit,
     mean_residuals,
     money_unit,
-    profile_misfit_picture,
-    profile_price_picture,
     residual_picture,
     value_picture,
 )
+from prillm_or.report.profile_pictures import line_of, profile_pictures
 from prillm_or.report.templates import NARROW, WIDE, fill
 
 _KINDS = ("R² of flows", "R² without largest user", "R² of users' shares")
@@ -62,12 +61,13 @@ class Table:
 def calibration_page(calibration: Calibration) -> str:
     """Fill `calibration.html.jinja`: findings, scores, pictures, what was found, and how far the data can tell."""
     observations, specification = calibration.observations, calibration.fit.parameters.specification
+    found = calibration.profile
     return fill(
         "calibration.html.jinja",
         name=observations.name,
         overview=_overview(calibration),
         verdict=calibration.verdict,
-        profile=_profile_pictures(calibration),
+        profile=[] if found is None else profile_pictures(line_of(found), money_unit(observations.units)),
         units=observations.units,
         flow_unit=flow_unit(observations.units),
         money_unit=money_unit(observations.units),
@@ -202,22 +202,6 @@ def _pictures(calibration: Calibration) -> list[dict[str, object]]:
         }
         for place, (caption, draw) in enumerate(drawn[: 3 if calibration.fit.parameters.specification.values else 2])
     ]
-
-
-def _profile_pictures(calibration: Calibration) -> list[dict[str, object]]:
-    """Best prices, where they are known, and misfit along what the data leave open."""
-    profile, money = calibration.profile, money_unit(calibration.observations.units)
-    if profile is None:
-        return []
-    forms = {"wide": WIDE, "narrow": NARROW}
-    misfit = {form: profile_misfit_picture(profile, width, f"{form}misfit") for form, width in forms.items()}
-    pictures: list[dict[str, object]] = [
-        {"caption": "What is missed of the flows seen at each elasticity", "forms": misfit}
-    ]
-    if any(point.best is not None for point in profile.points):
-        best = {form: profile_price_picture(profile, width, f"{form}best") for form, width in forms.items()}
-        pictures.insert(0, {"caption": f"The best price, were the elasticity another: {money}", "forms": best})
-    return pictures
 
 
 def _residual_caption(calibration: Calibration) -> str:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from prillm_or.calibration.bootstrap import LEVEL
 from prillm_or.calibration.calibration import Calibration
-from prillm_or.calibration.profile import Profile, decided
 from prillm_or.market.market import Array, Units
 from prillm_or.output.canvas import drawing
 from prillm_or.output.look import short
@@ -23,64 +22,13 @@ MOST = 30
 """Users or providers in a picture; where there are more, those of largest volume."""
 _MOST_NARROW = 15
 _SEEN, _HELD = "#0072B2", "#D55E00"
-_SQUARE, _ROW, _PROFILE = 3.9, 0.19, 2.3
-_LINES = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_TICKS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+_SQUARE, _ROW = 3.9, 0.19
 _GRID = 110
 _NOTHING = 1e-6
 _DECADES = 4
 _COLOURS = 15
 _ACROSS, _BELOW = 4, 14
 """Letters of a name beside a picture, for each inch of width, and below it."""
-
-
-def profile_price_picture(profile: Profile, width: float, name: str) -> str:
-    """Draw the best prices along the elasticity; of several decisions over today's, where all have one."""
-    results = [point.best for point in profile.points if point.best is not None]
-    first = results[0].decided
-    relative = len(first) > 1 and all(one.today for one in first)
-    with drawing(width, name, _PROFILE) as (axes, done):
-        for place, one in enumerate(first):
-            unit = one.today if relative and one.today else 1.0
-            along = np.array([np.nan if p.best is None else decided(p.best)[one.name] / unit for p in profile.points])
-            _along(axes, profile, along, _LINES[place % len(_LINES)], one.name if len(first) > 1 else "")
-        today = 1.0 if relative else first[0].today
-        if today:
-            axes.axhline(today, color="#999999", linewidth=1, linestyle=(0, (4, 3)), label="today's")
-        axes.set_ylabel("over today's" if relative else "best price")
-        axes.set_ylim(bottom=0.0)
-    return done[0]
-
-
-def profile_misfit_picture(profile: Profile, width: float, name: str) -> str:
-    """Draw 1 - R^2 of the flows seen along the elasticity."""
-    with drawing(width, name, _PROFILE) as (axes, done):
-        _along(axes, profile, np.array([point.misfit for point in profile.points]), _SEEN, "")
-        axes.set_ylabel("1 - R²")
-        axes.set_ylim(0.0, 1.15 * max(point.misfit for point in profile.points) or 1.0)
-    return done[0]
-
-
-def _along(axes: Axes, profile: Profile, values: Array, colour: str, label: str) -> None:
-    """Points along the elasticity: full where they are in the profile set, hollow where they are told from the fit."""
-    strength = -np.array([point.elasticity for point in profile.points])
-    told = np.array([point.told for point in profile.points])
-    own = next(place for place, point in enumerate(profile.points) if point is profile.own)
-    axes.plot(strength, values, color=colour, linewidth=1.2, label=label or None)
-    for some, fill, what in ((~told, colour, "not told from the fit"), (told, "white", "told from it")):
-        if some.any():
-            legend = None if label else what
-            axes.plot(
-                strength[some], values[some], "o", color=colour, markerfacecolor=fill, markersize=4.5, label=legend
-            )
-    axes.plot(strength[own], values[own], "D", color=_HELD, markersize=6, label=None if label else "the fit")
-    axes.set_xscale("log")
-    ends = strength.min() / 1.1, strength.max() * 1.1
-    ticks = [tick for tick in _TICKS if ends[0] <= tick <= ends[1]]
-    axes.set_xticks(ticks, [f"-{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set_xlim(ends[1], ends[0])
-    axes.set_xlabel("own-price elasticity")
 
 
 def flow_picture(calibration: Calibration, width: float, name: str) -> str:

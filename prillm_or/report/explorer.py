@@ -7,12 +7,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prillm_or import __version__
-from prillm_or.errors import ConvergenceError
+from prillm_or.errors import CombinationError, ConvergenceError
 from prillm_or.explanation.derive import explain
 from prillm_or.explanation.explanation import Explanation
 from prillm_or.explanation.prices_explanation import PricesExplanation
@@ -32,9 +32,11 @@ from prillm_or.explanation.tables import (
 )
 from prillm_or.explanation.words import sentences
 from prillm_or.files.markets import AnyMarket, opened
+from prillm_or.market.changes import Change, apply
 from prillm_or.market.decisions import FACTOR, Decision, in_words
+from prillm_or.market.fit_note import Range
 from prillm_or.market.market import Market, by_decision
-from prillm_or.market.outside import OUTSIDE
+from prillm_or.market.outside import OUTSIDE, without_delay
 from prillm_or.output.advice import UNIDENTIFIED, left_open
 from prillm_or.output.numbers import apart, figure, gap_figure, rounded_percent
 from prillm_or.output.tables import Table
@@ -43,6 +45,11 @@ from prillm_or.report.templates import fill
 from prillm_or.result import Result, Status
 from prillm_or.solving.recheck import decided_in
 from prillm_or.solving.run import solve
+from prillm_or.users.certificate import profit_of
+from prillm_or.users.equilibrium import equilibrium_at
+
+if TYPE_CHECKING:
+    from prillm_or.calibration.fit_files import FitFile
 
 _SCRIPTS = ("equilibrium.js", "explorer_pictures.js", "explorer.js")
 _MOST_ROWS = 100
@@ -64,6 +71,10 @@ class Explored:
         Value of the outside option that the market was given and its file does not have, or None.
     source
         What a command line calls the market: the name of a shipped one, or the path of a file.
+    fit
+        What the calibration that wrote the market says of it, or None.
+    changes
+        What makes the market of that of the source, each a change as a line of `watch`.
     """
 
     market: Market
@@ -71,22 +82,36 @@ class Explored:
     explanation: Explanation | PricesExplanation
     outside: float | None = None
     source: str = ""
+    fit: FitFile | None = None
+    changes: tuple[str, ...] = ()
+
+    @property
+    def ranges(self) -> Mapping[str, Range]:
+        """Best decisions that the data leave open, by name."""
+        found = None if self.market.fit is None else self.market.fit.best_price_range
+        if self.fit is not None:
+            found = given if isinstance(given := self.fit.best_price_range, dict) else _of_the_one(self.market, given)
+        return found or {}
 
 
-def explore(market: AnyMarket, outside: float | None = None, source: str = "") -> Explored:
+def _of_the_one(market: Market, ends: Range | None) -> Mapping[str, Range] | None:
+    return ends and {market.decisions[0].name: ends}
+
+
+def explore(market: AnyMarket, outside: float | None = None, source: str = "", fit: FitFile | None = None) -> Explored:
     """Price a market and explain the price.
 
     Parameters
     ----------
     market
         A market, one with its file, the path of a file, or the name of a shipped one.
-    outside, source
+    outside, source, fit
         As in `Explored`; without a source, the market's file or name.
 
     Raises
     ------
     CombinationError
-        When the market is too large for a page.
+        When the market is too large for a page, or is none of the fit.
     ConvergenceError
         When no price could be proven.
     KeyboardInterrupt
@@ -95,26 +120,85 @@ def explore(market: AnyMarket, outside: float | None = None, source: str = "") -
     known = source or (os.fspath(market) if isinstance(market, (str, os.PathLike)) else "")
     market, file = opened(market)
     check_size(market)
+    if fit is not None:
+        _check_fit(market, fit)
     result = solve(market)
     if result.interrupted:
         raise KeyboardInterrupt
     if result.status is Status.ERROR:
         raise ConvergenceError(f"{market.name}: no price could be proven: {'; '.join(result.notes)}")
     known = known or (f"{market.name}.json" if file is None else str(file.path))
-    return Explored(market, result, explain(market, result), outside, known)
+    return Explored(market, result, explain(market, result), outside, known, fit)
+
+
+def scenario(base: Explored, name: str, change: Change) -> Explored:
+    """Price and explain a market as a change makes it of one that was explored.
+
+    Raises
+    ------
+    MarketError
+        When the change breaks a rule.
+    ConvergenceError, KeyboardInterrupt
+        As of `explore`.
+    """
+    change = change if base.outside is None else without_delay(change, base.market)
+    market = replace(apply(base.market, change), name=f"{base.market.name}: {name}")
+    return replace(explore(market, base.outside, base.source), changes=(*base.changes, json.dumps(change)))
+
+
+def _check_fit(market: Market, fit: FitFile) -> None:
+    """Refuse a fit without a profile, or of others than this market's."""
+    if fit.profile is None:
+        raise CombinationError(f"{market.name}: the fit has no profile: it was made for no leader; calibrate with one")
+    strangers = {*market.provider_ids} - {*fit.values, OUTSIDE} | ({*market.user_ids} - {*fit.users})
+    names = {decision.name for decision in market.decisions}
+    best = fit.profile.best_price
+    if strangers or (set(best) != names if isinstance(best, dict) else len(names) > 1):
+        raise CombinationError(
+            f"{market.name}: the fit is of other users, providers or decisions; give the fit.json of the calibrate "
+            "that wrote the market"
+        )
 
 
 def explorer_page(explored: Sequence[Explored]) -> str:
-    """Fill `explorer.html.jinja`: one part for each market, each with all that moves and the explanation."""
+    """Fill `explorer.html.jinja`: one part for each market, each with all that moves and the explanation.
+
+    Those that changes make of the first one are set beside it in a table.
+    """
     folder = files("prillm_or.report")
     script = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS)
     return fill(
         "explorer.html.jinja",
         parts=[_part(one) for one in explored],
+        side_by_side=_side_by_side(explored[0], [one for one in explored if one.changes]),
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         version=__version__,
     )
+
+
+def _side_by_side(base: Explored, scenarios: Sequence[Explored]) -> dict[str, object] | None:
+    """A column for each scenario: its best decisions, what they bring, and what those of the present bring there."""
+    if not scenarios:
+        return None
+    shown = [base, *scenarios]
+    best = [decided_in(one.market, one.result).tolist() for one in shown]
+    kept = [profit_of(one.market, best[0], equilibrium_at(one.market, best[0]).billed) for one in shown]
+    units, titles = base.market.units, [in_words(base.market, decision) for decision in base.market.decisions]
+    whats = f"{base.explanation.what}{'s' * (len(titles) > 1)}"
+    today = [None if one.result.today is None else one.result.today.profit for one in shown]
+    figures: dict[str, Sequence[float | None]] = {
+        **{f"best {title}": values for title, values in zip(titles, zip(*best, strict=True), strict=True)},
+        f"best profit, {units.of_money}": [one.result.profit for one in shown],
+        f"profit at the present's best {whats}": kept,
+        f"profit at today's {whats}": today,
+        f"load at the best, {units.of_volume}": [sum(one.result.loads.values()) for one in shown],
+    }
+    names = [one.market.name.removeprefix(f"{base.market.name}: ") for one in scenarios]
+    return {
+        "headings": ["", "present", *names],
+        "rows": [[title, *(figure(value, 5) for value in values)] for title, values in figures.items()],
+    }
 
 
 def _part(explored: Explored) -> dict[str, object]:
@@ -122,7 +206,11 @@ def _part(explored: Explored) -> dict[str, object]:
     shown = _of_several(explanation) if isinstance(explanation, PricesExplanation) else _of_one(explanation)
     best = decided_in(market, explored.result)
     maxima = [] if isinstance(explanation, PricesExplanation) else [one.price for one in explanation.local_maxima]
-    data = document(market, best, maxima) | {"source": explored.source, "outside": explored.outside, "before": []}
+    data = document(market, best, maxima, explored.ranges) | {
+        "source": explored.source,
+        "outside": explored.outside,
+        "before": explored.changes,
+    }
     return {
         "name": market.name,
         "headline": _headline(explored),
@@ -130,6 +218,7 @@ def _part(explored: Explored) -> dict[str, object]:
         "what": explanation.what,
         "sliders": [_slider(market, decision) for decision in market.decisions],
         "map": len(market.decisions) == 2,
+        "profile": _profile(explored),
         "about": _about(explored),
         "description": market.description,
         "notes": list(_notes(explored, data)),
@@ -137,6 +226,16 @@ def _part(explored: Explored) -> dict[str, object]:
         "data": _script_safe(data),
         **shown,
     }
+
+
+def _profile(explored: Explored) -> list[dict[str, object]]:
+    """Pictures of what a fit leaves open."""
+    if explored.fit is None:
+        return []
+    from prillm_or.report.profile_pictures import line_of_fit, profile_pictures
+
+    line = line_of_fit(explored.fit, explored.market)
+    return [] if line is None else profile_pictures(line, explored.market.units.of_prices)
 
 
 def _headline(explored: Explored) -> str:

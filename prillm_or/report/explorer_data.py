@@ -6,7 +6,7 @@ decisions are, and from where on along each decision little happens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from prillm_or.curves.price_axis import last_shown
 from prillm_or.errors import CombinationError
 from prillm_or.explanation.beside import curve_around
 from prillm_or.market.decisions import FACTOR, in_words, what_is_set
+from prillm_or.market.fit_note import Range
 from prillm_or.market.market import Array, Market
 from prillm_or.users.equilibrium import equilibrium_at
 
@@ -74,7 +75,9 @@ def _known(values: Any) -> Any:
     return None if np.isnan(values) else values
 
 
-def document(market: Market, best: Array, maxima: Sequence[float]) -> dict[str, Any]:
+def document(
+    market: Market, best: Array, maxima: Sequence[float], ranges: Mapping[str, Range] | None = None
+) -> dict[str, Any]:
     """What a page's script shows of a market.
 
     Parameters
@@ -83,10 +86,12 @@ def document(market: Market, best: Array, maxima: Sequence[float]) -> dict[str, 
         Shape (k,): the best decisions.
     maxima
         Of a leader that decides one: all local maxima of the profit.
+    ranges
+        Of best decisions that the data leave open, by name.
     """
+    ranges = ranges or {}
     today = market.today
     reachable = today is not None and bool(np.all(today <= market.price_cap))
-    ranges = {} if market.fit is None else market.fit.best_price_range or {}
     units = market.units
     ends = slider_ends(market, best, maxima)
     return {
