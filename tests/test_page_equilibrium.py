@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -30,6 +31,15 @@ answer(cases.map(([market, states]) => {
     found = equilibria.solve(market, values, found);
     const more = market.decisions.map((_, k) => equilibria.marginal(found, k).profit);
     return [[...found.flow], equilibria.profit(found), more];
+  });
+}));
+"""
+KINKS = """
+answer(cases.map(([market, [[cap]]]) => {
+  let found = null;
+  return [...equilibria.pieces(market, [cap], 0, 0, cap)].map(({ to }) => {
+    found = equilibria.solve(market, [to], found);
+    return [to, equilibria.profit(equilibria.solve(market, [to])), equilibria.profit(found)];
   });
 }));
 """
@@ -81,6 +91,18 @@ def test_flows_profit_and_what_more_of_a_decision_earns_are_those_of_the_package
             np.testing.assert_allclose(np.reshape(flow, wanted.flow.shape), wanted.flow, rtol=1e-9, atol=least)
             assert profit == pytest.approx(profit_at(market, values), rel=1e-9, abs=1e-9 * money)
             assert all(np.isfinite(marginal))
+
+
+def test_at_kinks_where_pairs_are_tied_it_settles_too() -> None:
+    markets = [draw_market("degenerate", 6, 5, seed) for seed in range(3)]
+    for seed in (11, 27):
+        one = sold(seed, decides="plain")
+        markets += [replace(one, count=np.full(one.n, crowd)) for crowd in (1e2, 1e4, 1e6)]
+    cases = [(market, [market.price_cap.tolist()]) for market in [*markets, draw_scaled("tied", 4)]]
+    for (market, _), ends in zip(cases, answers(KINKS, cases), strict=True):
+        for end, cold, warm in ends:
+            profit = profit_at(market, [end])
+            assert (cold, warm) == pytest.approx((profit, profit), rel=1e-9, abs=1e-9)
 
 
 def test_what_more_of_a_decision_earns_is_the_slope_of_the_profit() -> None:

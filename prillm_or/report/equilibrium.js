@@ -82,6 +82,7 @@ const equilibria = (() => {
     if (known.has(market)) return known.get(market);
     const n = market.demand.length, m = market.price.length;
     const [head, tail, width] = [0, 1, 2].map(() => new Float64Array(n * m)), cost = new Double();
+    let stiffness = 1;
     for (let i = 0; i < n; i += 1) {
       for (let j = 0; j < m; j += 1) {
         const pair = i * m + j;
@@ -92,13 +93,14 @@ const equilibria = (() => {
         width[pair] = 1 / ((isCongested(market) ? 1 / (market.capacity[j] * market.count[i]) : 0) + taste);
       }
     }
-    known.set(market, { n, m, head, tail, width });
+    if (isCongested(market)) for (let pair = 0; pair < n * m; pair += 1) stiffness = Math.max(stiffness, width[pair] / market.capacity[pair % m]);
+    known.set(market, { n, m, head, tail, width, stiffness });
     return known.get(market);
   }
 
   /** The users in scaled money, where the leader decides `values`. */
   function problemOf(market, values) {
-    const { n, m, width, ...offsets } = pairsOf(market), [head, tail] = [offsets.head.slice(), offsets.tail.slice()];
+    const { n, m, width, stiffness, ...offsets } = pairsOf(market), [head, tail] = [offsets.head.slice(), offsets.tail.slice()];
     const prices = pricesAt(market, values), cost = new Double();
     for (const j of new Set(market.decisions.map((decision) => decision.provider))) {
       for (let i = 0; i < n; i += 1) {
@@ -108,7 +110,7 @@ const equilibria = (() => {
       }
     }
     const { demand, capacity } = market;
-    return { market, values, prices, n, m, congested: isCongested(market), head, tail, width, demand, capacity };
+    return { market, values, prices, n, m, congested: isCongested(market), head, tail, width, stiffness, demand, capacity };
   }
 
   /** K on a support, see `users/laplacian.py`: the longer side is eliminated, the rest factored. */
@@ -307,9 +309,9 @@ const equilibria = (() => {
       }
     }
 
-    /** The support by the signs of the slacks, those below `doubt` left as they are; null where it stays. */
-    after(doubt) {
-      const { room } = this, support = this.support.slice();
+    /** The support by the signs of the slacks, those in doubt, a part of the levels, as they are; null where it stays. */
+    after(part) {
+      const { room } = this, support = this.support.slice(), doubt = part * this.size;
       let moved = false;
       for (let pair = 0; pair < room.length; pair += 1) {
         if (!(Math.abs(room[pair]) > doubt) || (room[pair] > 0) === (support[pair] === 1)) continue;
@@ -318,6 +320,12 @@ const equilibria = (() => {
       }
       if (moved) serveAll(this.problem, support, this.congestion);
       return moved && support.some((used, pair) => used !== this.support[pair]) ? support : null;
+    }
+
+    /** Whether the slacks here are those of the support. */
+    confirms(part) {
+      this.setRooms();
+      return this.after(part) === null;
     }
 
     /** How far to go along a step, 1, 1/2, 1/4, ... of it, so that Psi still rises there; see `equilibrium.py`. */
@@ -368,29 +376,34 @@ const equilibria = (() => {
       point.level.set(start.level);
       point.congestion.set(start.congestion);
     }
-    let laplacian = null, before = Infinity, refined = false;
-    for (let step = 0, supports = 0; step < MOST_STEPS; step += 1) {
+    // Of the same widths, K on the support to start from is factored already.
+    let laplacian = start && start.problem.width === problem.width ? start.laplacian : new Laplacian(problem, point.support);
+    const coarse = ROUNDING * problem.stiffness;
+    // Fresh: the point is not yet the top of what Psi is on this support.
+    let before = Infinity, fresh = true, refined = false;
+    for (let step = 0, supports = 0, finer = 0; step < MOST_STEPS; step += 1) {
       point.setRooms();
-      if (laplacian) {
-        const after = point.after(point.size * (refined ? NO_SLACK : ROUNDING));
-        if (after) {
-          [point.support, laplacian, before, refined] = [after, null, Infinity, false];
-          supports += 1;
-        } else if (refined) {
-          return equilibriumOf(point, laplacian);
-        }
+      const after = step === 0 ? null : point.after(refined ? NO_SLACK : coarse);
+      if (refined) finer += 1;
+      if (after && finer <= FULL_STEPS) {
+        point.support = after;
+        laplacian = new Laplacian(problem, after);
+        [before, fresh, refined] = [Infinity, true, false];
+        supports += 1;
+      } else if (refined) {
+        return equilibriumOf(point, laplacian);
       }
       const [short, over] = point.residuals();
       const missing = Math.max(...short.map((value, i) => Math.abs(value / problem.demand[i]))) + sizeOf(over) / sum(problem.demand);
-      refined = laplacian !== null && !(missing < before / 2);
+      refined = !fresh && !(missing < before / 2 && missing > NO_SLACK);
       if (refined) continue;
-      if (laplacian) before = missing;
-      else laplacian = new Laplacian(problem, point.support);
+      if (!fresh) before = missing;
       const change = laplacian.solve(short, over);
-      if (supports <= FULL_STEPS || before < Infinity) {
-        point.move(change);
-      } else {
-        point.move(change, point.damped(change));
+      const length = supports <= FULL_STEPS || !fresh || finer ? 1 : point.damped(change);
+      point.move(change);
+      fresh = length < 1 && !point.confirms(coarse);
+      if (fresh) {
+        point.move(change, length - 1);
         point.lift();
       }
     }

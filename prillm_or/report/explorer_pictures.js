@@ -33,8 +33,11 @@ const pictures = (() => {
     return made;
   }
 
+  /** Set attributes that are other ones now: whatever is set is laid out anew. */
   function set(element, attributes) {
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (element.getAttribute(key) !== String(value)) element.setAttribute(key, value);
+    }
   }
 
   /** Write a name as far as it fits; the whole of it is in its title. */
@@ -327,15 +330,17 @@ const pictures = (() => {
 
     put(node, slot) {
       set(node.rect, { y: slot.top, height: Math.max(slot.tall, 0.75) });
-      node.name.setAttribute("y", slot.middle + 4);
-      if (node.value) node.value.setAttribute("y", slot.middle + 4);
+      for (const text of [node.name, node.value]) if (text) set(text, { y: slot.middle + 4 });
     }
 
     listen() {
       const light = (event) => {
         const { user, provider } = event.target.dataset || {};
         this.svg.classList.toggle("dim", user !== undefined || provider !== undefined);
-        for (const { band, i, j } of this.bands.values()) band.classList.toggle("lit", String(i) === user || String(j) === provider);
+        for (const { band, i, j } of this.bands.values()) {
+          band.classList.toggle("lit", String(i) === user || String(j) === provider);
+          if (band === event.target) this.name(band, i, j);
+        }
       };
       this.svg.addEventListener("pointerover", light);
       this.svg.addEventListener("pointerleave", light);
@@ -346,15 +351,22 @@ const pictures = (() => {
       const key = i * this.view.providers.length + j;
       if (!this.bands.has(key)) {
         const band = make(this.drawn, "path", { class: j < this.view.own ? "band own" : "band" });
-        make(band, "title");
+        make(band, "title", {}, `${this.view.users[i].name} to ${this.view.providers[j].name}`);
         this.bands.set(key, { band, i, j });
       }
       return this.bands.get(key).band;
     }
 
+    /** Tell in a band's title what flows: once it is pointed at, as there may be hundreds. */
+    name(band, i, j) {
+      const { flow, demands } = this.now, { users, providers } = this.view;
+      band.firstChild.textContent = `${users[i].name} to ${providers[j].name}: ${figure(flow[i][j])}, ${percent(flow[i][j], demands[i])} of its demand`;
+    }
+
     show(now) {
+      this.now = now;
       if (!this.svg) return;
-      const { view, width } = this, scale = VOLUME / now.demand;
+      const { width } = this, scale = VOLUME / now.demand;
       const [users, providers] = [this.stack(now.demands, scale), this.stack(now.loads, scale)];
       // Never lower than before, so that what is below the picture keeps still.
       this.height = Math.max(users.height, providers.height, this.width === this.drawnAt ? this.height : 0);
@@ -364,14 +376,15 @@ const pictures = (() => {
       this.userNodes.forEach((node, i) => this.put(node, left[i]));
       this.providerNodes.forEach((node, j) => {
         this.put(node, right[j]);
-        if (node.value) node.value.textContent = figure(now.loads[j], 3);
+        const told = figure(now.loads[j], 3);
+        if (node.value && node.value.textContent !== told) node.value.textContent = told;
       });
       this.shape(now, scale, left.map((slot) => slot.top), right.map((slot) => slot.top));
       this.holder.setAttribute("aria-label", `Flows from users to providers. At ${now.told} the leader has ${percent(now.load, now.demand)} of all demand; the tables below hold every figure.`);
     }
 
     shape(now, scale, left, right) {
-      const { view } = this, [from, to] = [this.sides[0] + NODE, this.sides[1]], middle = (from + to) / 2;
+      const [from, to] = [this.sides[0] + NODE, this.sides[1]], middle = (from + to) / 2;
       const shown = new Set();
       now.flow.forEach((row, i) => row.forEach((flow, j) => {
         if (!(flow > 0)) return;
@@ -380,7 +393,6 @@ const pictures = (() => {
         right[j] += tall;
         shown.add(band);
         band.setAttribute("d", `M${from} ${a}C${middle} ${a} ${middle} ${b} ${to} ${b}v${tall}C${middle} ${b + tall} ${middle} ${a + tall} ${from} ${a + tall}z`);
-        band.firstChild.textContent = `${view.users[i].name} to ${view.providers[j].name}: ${figure(flow)}, ${percent(flow, now.demands[i])} of its demand`;
       }));
       for (const { band } of this.bands.values()) if (!shown.has(band)) band.setAttribute("d", "");
     }
