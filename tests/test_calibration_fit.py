@@ -121,12 +121,12 @@ OWN_KINDS = [(0.2, 0.0), (0.0, 0.2), (0.2, 0.2)]
 
 @pytest.mark.parametrize(("congestion", "price"), OWN_KINDS)
 def test_own_weights_come_back_when_they_cost_nothing(congestion: float, price: float) -> None:
-    # OWN times theta^2 holds a user's own weights short of the truth. We let OWN go to 1e-10 from where the fit ends:
-    # theta is then off by OWN / (curvature of R^2), and 1e-5 allows for curvatures down to 1e-5.
+    # OWN / T times theta^2 holds a user's own weights short of the truth. We let it go to 1e-10 from where the fit
+    # ends: theta is then off by that over the curvature of R^2, and 1e-5 allows for curvatures down to 1e-5.
     for seed in range(2):
         true, days = own_truth(3, 4, seed, congestion, price)
         found = fitted(days, Specification(own_congestion=congestion > 0, own_price=price > 0))
-        misfit, (low, high) = misfit_of(found.parameters, days, own=1e-10), found.parameters.bounds()
+        misfit, (low, high) = misfit_of(found.parameters, days, own=1e-10 * len(days.flow)), found.parameters.bounds()
         ended = least_squares(
             misfit.residuals, found.theta, misfit.jacobian, bounds=(low, high), ftol=1e-15, xtol=1e-15, gtol=1e-15
         )

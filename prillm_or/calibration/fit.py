@@ -40,7 +40,7 @@ NO_RESPONSE = 1e-3
 """Own-price elasticities weaker than this count as this where one is scaled to another."""
 _START_DAYS = 8
 _ROUGH, _HELD, _MOST = 20, 100, 300
-PRECISION, _FINE, ENOUGH = 1e-10, 1e-7, 1e-5
+PRECISION, FINE, ENOUGH = 1e-10, 1e-7, 1e-5
 """Of the misfit: what a step has to gain in a search for good, on a profile, and in one of many that are compared."""
 _SAME = 0.01
 """Distance of two theta from which searches end at one point."""
@@ -177,14 +177,15 @@ def anchored_fit(fit: Fit, anchor: Anchor, *, everywhere: bool = True) -> Fit:
 def rescaled_start(fit: Fit, elasticity: float, wanted: float) -> Array:
     """Theta with all but money scaled, at mean prices without any change of flows, until the response is about right.
 
-    The response `elasticity` of the fit counts as no weaker than a thousandth: of none nothing can be scaled.
+    Neither response counts as weaker than a thousandth: of none nothing can be scaled.
     """
-    return fit.parameters.rescaled(fit.theta, min(elasticity, -NO_RESPONSE) / wanted, mean_price(fit.days))
+    factor = min(elasticity, -NO_RESPONSE) / min(wanted, -NO_RESPONSE)
+    return fit.parameters.rescaled(fit.theta, factor, mean_price(fit.days))
 
 
 def held_fit(fit: Fit, start: Array, anchor: Anchor) -> Fit:
     """The fit from another start, with an elasticity held by an anchor; a hundred steps have to be enough."""
-    return _Search(fit.days, fit.parameters, fit.weight, anchor, _FINE).descend(fit.shrinkage, start, most=_HELD)
+    return _Search(fit.days, fit.parameters, fit.weight, anchor, FINE).descend(fit.shrinkage, start, most=_HELD)
 
 
 def fit_path(

@@ -4,8 +4,8 @@ With weights omega_ti of days and users, the cells C that may be seen, and V = s
 
     sum_C omega (f*_tij(theta) - f_tij)^2 / V                   without more it is 1 - R^2 of the flows seen
     + kappa sum omega (f*_tij(theta) - D_ti s_tj)^2 / V         over all cells: s is the market share
-    + OWN sum_k r_k(theta)^2 theta_k^2                          over what is a user's own
-    + OWN max(0, log y(theta) / 5)^2                            where there is anything of a user's own
+    + OWN / T sum_k r_k(theta)^2 theta_k^2                      over what is a user's own, T days seen
+    + OWN / T max(0, log y(theta) / 5)^2                        where there is anything of a user's own
     + noise ((E(theta) - E_0) / SE)^2                           where an elasticity is known, `anchor.py`
     + 1e-16 |theta - theta_0|^2.
 
@@ -42,7 +42,7 @@ from prillm_or.market.market import Array
 from prillm_or.users.differentiable import Settled, Warm
 
 OWN = 0.03
-"""Of R^2 per squared log unit; per squared unit of what keeps users spread for own values."""
+"""Of R^2 of a day per squared log unit; per squared unit of what keeps users spread for own values."""
 _ELASTIC = np.log(5.0)
 _STAY = 1e-16
 _ROUNDING = 1e-24
@@ -94,7 +94,8 @@ class Misfit:
         if anchor is not None:
             self._response = Response(parameters, days, anchor.providers)
             self._anchoring = np.sqrt(anchor.noise) / anchor.error
-        self._own = np.sqrt(own)
+        counting = days.train & (by_cell > 0)
+        self._own = np.sqrt(own / np.count_nonzero(counting.any(axis=(1, 2))))
         self._stay = np.sqrt(_STAY) * np.eye(parameters.size)
         self._start = np.zeros(parameters.size) if start is None else start
         self._warm = Warm()

@@ -3,8 +3,8 @@
 How much money a unit of congestion or of dispersion is worth hardly shows in flows at prices that stand still, and it
 is all that a price is about. So the fit is repeated with the own-price elasticity held (`anchor.py`) at values a
 constant factor apart, from the fit's own to stronger and to weaker ones. Each starts where the last ended, with all but
-money scaled until the response is about the one wanted (`Parameters.rescaled`), which changes no flow at mean prices.
-The leader's best price at each is found exactly.
+money scaled until the response is about the one wanted (`Parameters.rescaled`), which changes no flow at mean prices,
+and from everywhere before a point counts as missed. The leader's best price at each is found exactly.
 
 A point of the profile is told from the fit where it misses the flows seen by more in every one of a thousand
 resamplings: each gives random weights, as those of `bootstrap.py`, to spells of days on which prices stand still, while
@@ -31,7 +31,7 @@ from scipy.special import ndtri
 from prillm_or.calibration.anchor import Anchor, response
 from prillm_or.calibration.bootstrap import DAYS_ENOUGH, LEVEL
 from prillm_or.calibration.days import Days
-from prillm_or.calibration.fit import NO_RESPONSE, Fit, held_fit, rescaled_start
+from prillm_or.calibration.fit import FINE, NO_RESPONSE, Fit, fit_days, held_fit, rescaled_start
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, market_with
 from prillm_or.calibration.price_events import EVENT
@@ -203,6 +203,8 @@ class _Profiling:
         points = [own]
         for target in self._targets(own.elasticity, end):
             point = self._towards(points[-1], target)
+            if point is None or self._is_missed(point.fit.misses):
+                point = self._better(point, self._afresh(target))
             if point is None:
                 break
             points.append(point)
@@ -230,7 +232,7 @@ class _Profiling:
 
     def _targets(self, own: float, end: float) -> list[float]:
         wanted = [float(target) for target in -np.geomspace(-STRONGEST, -WEAKEST, _POINTS)]
-        if own < 0 and not _within(own):
+        if own < -NO_RESPONSE and not _within(own):
             wanted += [own * factor for factor in _AROUND if not _within(own * factor)]
         if (anchor := self._fit.anchor) is not None:
             ends = (anchor.elasticity - _BEYOND * anchor.error, anchor.elasticity + _BEYOND * anchor.error)
@@ -248,13 +250,32 @@ class _Profiling:
         return None
 
     def _held(self, start: Point, target: float) -> Point | None:
-        """The point of an elasticity; None where the search ends at another one."""
-        fit, anchor = self._fit, Anchor(self._providers, target, -_HOLD * target)
+        """The point of an elasticity, from another point; None where the search ends at another one."""
         _log.info("profile: elasticity %.3g", target)
-        held = held_fit(fit, rescaled_start(start.fit, start.elasticity, target), anchor)
+        theta = rescaled_start(start.fit, start.elasticity, target)
+        return self._reached(held_fit(self._fit, theta, self._holding(target)), target)
+
+    def _afresh(self, target: float) -> Point | None:
+        """The same from everywhere: a point that is missed may be so because the search from its neighbour is stuck."""
+        fit = self._fit
+        _log.info("profile: elasticity %.3g, from everywhere", target)
+        return self._reached(
+            fit_days(fit.days, fit.parameters, fit.shrinkage, fit.weight, None, self._holding(target), FINE), target
+        )
+
+    def _holding(self, target: float) -> Anchor:
+        return Anchor(self._providers, target, -_HOLD * target)
+
+    def _reached(self, held: Fit, target: float) -> Point | None:
+        fit = self._fit
         if abs(response(held.preferences, fit.days, self._providers) / target - 1.0) > _HELD:
             return None
         return self.point(held, self._best and best_price(held.preferences, self._observations, _SECONDS))
+
+    @staticmethod
+    def _better(*points: Point | None) -> Point | None:
+        found = [point for point in points if point is not None]
+        return min(found, key=lambda point: point.fit.misfit) if found else None
 
     def point(self, fit: Fit, best: Result | None) -> Point:
         """The point of a fit."""
