@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.markets import make_market
+from helpers.markets import make_market, shipped
 from prillm_or.cli import run
+from prillm_or.competition.game import compete
 from prillm_or.files.markets import read_market, write_market
 from prillm_or.market.synthetic import generate
 
@@ -269,3 +271,26 @@ def test_what_makes_no_sense_is_refused_before_any_work(
 ) -> None:
     assert run(["compete", market_file, *flags]) == 2
     assert "finite number" in (said := capsys.readouterr().err) or "p1 more than once" in said
+
+
+def test_a_page_holds_the_present_and_the_change_side_by_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "page.html"
+    flags = ["--starts", "1", "--platform-fee", "0.1", "--page", str(out)]
+    assert run(["compete", "tiny/one-rival", *flags]) == 0
+    text = out.read_text("utf-8")
+    assert re.findall(r'<h2 id="m\d-name">(.*?)</h2>', text) == ["present: lead", "what if: lead"]
+    assert "the platform keeps 10.00 % of revenue" in text
+    (document,) = re.findall(r'<script type="application/json">(.*?)</script>', text)[1:]
+    found = json.loads(document)
+    market = shipped("tiny/one-rival")
+    game = compete(market, starts=1, platform_fee=0.1)
+    assert game.after is not None
+    assert game.after.first is not None
+    own = market.leader[0]
+    # What the leader would do there is what it does: nobody gains by moving.
+    assert found["best"] == pytest.approx([game.after.first.decisions[own]], rel=1e-6)
+    assert found["market"]["price"][1 - own] == pytest.approx([game.after.first.decisions[1 - own]], rel=1e-12)
+    assert run(["compete", "tiny/one-rival", "--page", str(tmp_path / "page.txt")]) == 2
+    assert "ends in .html" in capsys.readouterr().err

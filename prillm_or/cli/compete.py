@@ -24,6 +24,8 @@ from prillm_or.cli.common import (
 )
 from prillm_or.errors import CombinationError
 from prillm_or.market.outside import OUTSIDE
+from prillm_or.output.checking import checked_output
+from prillm_or.output.saving import replace_file
 
 if TYPE_CHECKING:
     from prillm_or.market.market import Market
@@ -78,6 +80,9 @@ def command(
     time_limit: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds of rounds, for each market; certificates come after.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write both markets side by side as a page with sliders: .html.")
+    ] = None,
     json: Json = None,
     verbose: Verbose = False,
 ) -> int:
@@ -91,12 +96,14 @@ def command(
     \b
     Example:
       prillm-or compete economy-8
-      prillm-or compete economy-8 --merge mimo=mimo-v2.5,mimo-v2.5-pro --platform-fee 0.05
+      prillm-or compete economy-8 --merge mimo=mimo-v2.5,mimo-v2.5-pro --platform-fee 0.05 --page what-if.html
     """
     from prillm_or.competition.game import compete
 
+    if page is not None:
+        checked_output(page, (".html",))
     file = read_instance(instance, outside)
-    check_files(json, reads=[file.path, *(entry or [])])
+    check_files(json, page, reads=[file.path, *(entry or [])])
     if outside is not None:
         _refuse_outside(leaders, owner, merge, cost_shock)
     with progress(instance, verbose=verbose):
@@ -117,7 +124,16 @@ def command(
             tolerance=tolerance,
             time_limit=time_limit,
         )
-    finish(game.parts(outside_note(outside)), game.to_dict() | outside_field(outside), json)
+
+    def write_page() -> None:
+        from prillm_or.report.competition_page import competition_page
+
+        assert page is not None
+        with progress("page", verbose=verbose):
+            replace_file(page, competition_page(game, outside_note(outside)).encode())
+
+    document = game.to_dict() | outside_field(outside)
+    finish(game.parts(outside_note(outside)), document, json, None if page is None else write_page)
     return 0 if game.found else 1
 
 

@@ -10,7 +10,7 @@ from prillm_or.output.numbers import apart, figure, gap_figure, rounded_percent
 if TYPE_CHECKING:
     from prillm_or.result import Decided, Result
 
-_SAME = 5e-5
+SAME = 5e-5
 """Relative change of a price that nobody acts on."""
 
 _MOST_NAMED = 5
@@ -69,7 +69,7 @@ def move(one: Decided) -> tuple[str, str]:
     price, today = one.value, one.today
     if today is None:
         return "set", f"to {figure(price, 4)}"
-    if abs(price - today) <= _SAME * today:
+    if abs(price - today) <= SAME * today:
         return "keep", f"at {figure(today, 4)}"
     before, after = apart(today, price)
     share = f" ({rounded_percent(price / today - 1, sign=True)})" if today > 0 else ""
@@ -81,7 +81,7 @@ def _multiplied(result: Result, one: Decided) -> str:
     prices, today = result.prices[one.provider], {} if result.today is None else result.today.prices
     lists = isinstance(prices, Mapping)
     what = f"{'all prices' if lists else 'the price'} of {one.provider}"
-    if abs(one.value - 1) <= _SAME:
+    if abs(one.value - 1) <= SAME:
         return f"keep {what} as {'they are' if lists else 'it is'}, a factor of 1"
     each = prices if lists else {None: prices}
     before = today[one.provider] if lists else {None: today[one.provider]}

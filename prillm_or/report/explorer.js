@@ -505,7 +505,7 @@
     share() {
       const details = this.find(".state");
       details.addEventListener("toggle", () => this.shared());
-      this.find(".told").textContent = this.view.outside === null ? "" : "The outside option is added by --outside.";
+      this.find(".has-source").hidden = !this.view.source;
       for (const button of this.all(".copy")) {
         button.addEventListener("click", () => {
           const field = button.previousElementSibling;

@@ -37,7 +37,7 @@ from prillm_or.market.decisions import FACTOR, Decision, in_words
 from prillm_or.market.fit_note import Range
 from prillm_or.market.market import Market, by_decision
 from prillm_or.market.outside import OUTSIDE, without_delay
-from prillm_or.output.advice import UNIDENTIFIED, left_open
+from prillm_or.output.advice import SAME, UNIDENTIFIED, left_open
 from prillm_or.output.numbers import apart, figure, gap_figure, rounded_percent
 from prillm_or.output.tables import Table
 from prillm_or.report.explorer_data import check_size, document
@@ -160,27 +160,39 @@ def _check_fit(market: Market, fit: FitFile) -> None:
         )
 
 
-def explorer_page(explored: Sequence[Explored]) -> str:
+@dataclass(frozen=True)
+class Beside:
+    """What stands above markets that are to be compared: a heading, lines, and tables."""
+
+    title: str
+    parts: Sequence[str | Table]
+
+
+def explorer_page(explored: Sequence[Explored], beside: Beside | None = None) -> str:
     """Fill `explorer.html.jinja`: one part for each market, each with all that moves and the explanation.
 
-    Those that changes make of the first one are set beside it in a table.
+    Parameters
+    ----------
+    beside
+        What stands above all; if nothing is given, those that changes make of the first one beside it in a table.
     """
+    scenarios = [one for one in explored if one.changes]
+    if beside is None and scenarios:
+        beside = Beside("Scenarios side by side", [_side_by_side(explored[0], scenarios)])
     folder = files("prillm_or.report")
     script = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in _SCRIPTS)
     return fill(
         "explorer.html.jinja",
         parts=[_part(one) for one in explored],
-        side_by_side=_side_by_side(explored[0], [one for one in explored if one.changes]),
+        beside=beside,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         version=__version__,
     )
 
 
-def _side_by_side(base: Explored, scenarios: Sequence[Explored]) -> dict[str, object] | None:
+def _side_by_side(base: Explored, scenarios: Sequence[Explored]) -> Table:
     """A column for each scenario: its best decisions, what they bring, and what those of the present bring there."""
-    if not scenarios:
-        return None
     shown = [base, *scenarios]
     best = [decided_in(one.market, one.result).tolist() for one in shown]
     kept = [profit_of(one.market, best[0], equilibrium_at(one.market, best[0]).billed) for one in shown]
@@ -195,10 +207,9 @@ def _side_by_side(base: Explored, scenarios: Sequence[Explored]) -> dict[str, ob
         f"load at the best, {units.of_volume}": [sum(one.result.loads.values()) for one in shown],
     }
     names = [one.market.name.removeprefix(f"{base.market.name}: ") for one in scenarios]
-    return {
-        "headings": ["", "present", *names],
-        "rows": [[title, *(figure(value, 5) for value in values)] for title, values in figures.items()],
-    }
+    columns = ("", "present", *names)
+    rows = [[title, *(figure(value, 5) for value in values)] for title, values in figures.items()]
+    return Table("", columns, rows, columns[1:])
 
 
 def _part(explored: Explored) -> dict[str, object]:
@@ -248,12 +259,22 @@ def _headline(explored: Explored) -> str:
         for one, value in zip(market.decisions, decided_in(market, result).tolist(), strict=True)
     ]
     told = "; ".join(_move(*one) for one in [*moves, ("profit", today, result.profit)])
-    gained = f" ({rounded_percent(result.profit / today - 1, sign=True)})" if today is not None and today > 0 else ""
+    moved = today is not None and today > 0 and not _same(today, result.profit)
+    gained = f" ({rounded_percent(result.profit / today - 1, sign=True)})" if today and moved else ""
     return f"{'Best' if result.today is None else 'Today → best'}: {told} {market.units.of_money}{gained}."
 
 
 def _move(what: str, before: float | None, after: float) -> str:
-    return f"{what} {figure(after, 4)}" if before is None else f"{what} {' → '.join(apart(before, after))}"
+    if before is None:
+        return f"{what} {figure(after, 4)}"
+    return (
+        f"{what} stays at {figure(after, 4)}" if _same(before, after) else f"{what} {' → '.join(apart(before, after))}"
+    )
+
+
+def _same(before: float, after: float) -> bool:
+    """Whether nobody acts on a difference."""
+    return abs(after - before) <= SAME * abs(before)
 
 
 def _warnings(explored: Explored) -> Iterator[str]:
