@@ -27,10 +27,12 @@ _NAMES = (
         "calibration_real",
         "coverage",
         "events",
+        "versions",
     ),
 )
 _OF_TABLES = ("calibration_real", "events")
 _IN_PARTS = ("several",)
+_BESIDE_BEFORE = ("versions",)
 _SMOKE = "smoke"
 
 
@@ -70,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tables", type=Path, metavar="DIR", help=f"raw tables, for {', '.join(_OF_TABLES)}")
     parts = f"parts of {', '.join(_IN_PARTS)} alone: a regular expression for names as 'compared 8x13, 2, heavy'"
     parser.add_argument("--only", default="", metavar="PATTERN", help=parts)
+    before = f"Python with version 0.1.0 installed, for {', '.join(_BESIDE_BEFORE)}"
+    parser.add_argument("--before", type=Path, metavar="PYTHON", help=before)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller markets: a trial of the benchmarks")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there; other measurements in it stay")
     parser.add_argument("--references", action="store_true", help=f"measure and write the references of {_SMOKE}")
@@ -100,7 +104,8 @@ def _measure(names: Sequence[str], asked: argparse.Namespace) -> bool:
         console.rule(name)
         began = time.perf_counter()
         tables: list[Document] = []
-        more = {"tables": asked.tables} if name in _OF_TABLES else {"only": asked.only} if name in _IN_PARTS else {}
+        options = {"tables": _OF_TABLES, "only": _IN_PARTS, "before": _BESIDE_BEFORE}
+        more = {option: getattr(asked, option) for option, takers in options.items() if name in takers}
         for table in measurement.measure(quick, **more):
             tables.append(as_document(table))
             show(tables[-1], console)

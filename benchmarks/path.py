@@ -90,7 +90,7 @@ def _times(market: Market) -> dict[str, float]:
 
     def by_numpy() -> None:
         before = os.environ.get(SWITCH)
-        os.environ[SWITCH] = ""
+        os.environ[SWITCH] = "0"
         solve(twin)
         del os.environ[SWITCH]
         if before is not None:
