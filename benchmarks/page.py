@@ -116,7 +116,7 @@ def _in_short(results: Mapping[str, Document]) -> Iterator[str]:
             f"equilibrium of the users, and {row['peak_MiB']:.0f} MiB."
         )
     if changed := [row["update_ms"] for row in _rows(results, "updates", "updates") if row["size"] == size]:
-        yield f"A market of that size that changes is checked, and priced anew with proof, in {median(changed):.1f} ms."
+        yield f"After a change a market of {size} is checked and priced anew, with proof, in {median(changed):.1f} ms."
     peers = _rows(results, "equilibrium", "equilibrium 200x100")[1:]
     if reached := [row["cold_over_ours"] for row in peers if row["cold_over_ours"]]:
         best = min(reached)
