@@ -31,15 +31,14 @@ _SIZES = ((10_000, 1000), (100_000, 1000))
 _QUICK = ((2000, 100), (4000, 200))
 _FILES, _BLOCK = 4, 1000
 _ALONE = 10**7
-"""Pairs up to which one process solves the market, too, as it is and in parts."""
+"""Pairs up to which a market is solved each way; of more, by two workers alone."""
 
 _PROGRAM = (sys.executable, "-c", "from prillm_or.cli import main; main()", "solve")
-_WORKERS = ("--split", "users", "--engine", "dask", "--jobs", "2")
 _WAYS: dict[str, Sequence[str]] = {
     "whole, one process": ("--solver", "bisect"),
     "parts, one process": ("--split", "users"),
-    "two workers": _WORKERS,
-    "two workers, one killed": _WORKERS,
+    "two workers": ("--split", "users", "--engine", "dask", "--jobs", "2"),
+    "two workers, one killed": ("--split", "users", "--engine", "dask", "--jobs", "2"),
 }
 _KILLED_AT = 12
 """Lines of progress before a worker is killed."""
@@ -54,6 +53,10 @@ class Row:
 
     Parameters
     ----------
+    cpu_s
+        Processor seconds of all processes together, their start included.
+    wall_s
+        As the result tells it: the start of workers included, that of the program not.
     profit_off, bound_off
         Relative differences to the first row of the same market.
     """
@@ -61,7 +64,8 @@ class Row:
     market: str
     pairs: int
     way: str
-    seconds: float
+    cpu_s: float
+    wall_s: float
     worker_GiB: float | None
     head_GiB: float
     gap: float
@@ -85,13 +89,13 @@ def _rows(path: Path, users: int, providers: int) -> list[Row]:
     rows: list[Row] = []
     first: dict[str, Any] | None = None
     for way, flags in _WAYS.items():
-        if users * providers > _ALONE and flags is not _WORKERS:
+        if users * providers > _ALONE and way != "two workers":
             continue
-        found, worker, head = _run([*_PROGRAM, str(path), *flags], killing="killed" in way)
+        found, cpu_s, worker, head = _run([*_PROGRAM, str(path), *flags], killing="killed" in way)
         first = first or found
         profit_off, bound_off = (abs(found[name] / first[name] - 1) for name in ("profit", "upper_bound"))
         certified, spent = max(found["certificate"].values()), found["time_s"]["total"]
-        where = (f"uniform {users}x{providers}", users * providers, way, spent, worker, head)
+        where = (f"uniform {users}x{providers}", users * providers, way, cpu_s, spent, worker, head)
         rows.append(Row(*where, found["gap"], certified, profit_off, bound_off))
     return rows
 
@@ -109,24 +113,26 @@ def _targets(rows: Sequence[Row]) -> list[Target]:
     return targets
 
 
-def _run(command: Sequence[str], *, killing: bool) -> tuple[dict[str, Any], float | None, float]:
-    """The result of a command, and GiB of its largest worker and of itself; if asked, a worker is killed midway."""
+def _run(command: Sequence[str], *, killing: bool) -> tuple[dict[str, Any], float, float | None, float]:
+    """The result of a command, processor seconds, GiB of its largest worker and of itself; a worker may be killed."""
     with tempfile.TemporaryDirectory() as folder:
         out, log = Path(folder, "out.json"), Path(folder, "log")
         with log.open("w") as stream:
             flags = ("--json", str(out), "--verbose")
             process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=stream)
         workers, head, killed = 0, 0, False
+        spent: dict[int, float] = {}
         while process.poll() is None:
             seen = _workers(process.pid)
             workers, head = max([workers, *map(_peak, seen)]), max(head, _peak(process.pid))
+            spent |= {pid: cpu_s for pid in (process.pid, *seen) if (cpu_s := _spent(pid))}
             if killing and not killed and log.read_text().count("\n") >= _KILLED_AT:
                 os.kill(seen[0], signal.SIGKILL)
                 killed = True
             time.sleep(_LOOK_S)
         if process.returncode or (killing and not killed):
             raise RuntimeError(f"ended with code {process.returncode}, killed {killed}: {log.read_text()[-1000:]}")
-        return json.loads(out.read_text()), workers / 2**30 if workers else None, head / 2**30
+        return json.loads(out.read_text()), sum(spent.values()), workers / 2**30 if workers else None, head / 2**30
 
 
 def _workers(pid: int) -> list[int]:
@@ -142,6 +148,14 @@ def _command(process: psutil.Process) -> list[str]:
         line: list[str] = process.cmdline()
         return line
     return []
+
+
+def _spent(pid: int) -> float:
+    """Processor seconds; 0 of a process that is gone."""
+    with suppress(psutil.Error):
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 def _peak(pid: int) -> int:

@@ -6,7 +6,6 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from prillm_or.files.reading import check_size, read_content
 from prillm_or.market.market import Array
 
 _MOST_HEADER = 2**16
+_CHUNK = 2**24
 
 Shape = tuple[int | None, int | None]
 """Users and providers; None where the market file's own list of them is unusable."""
@@ -26,7 +26,7 @@ Content = bytes | NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class DelayFiles:
-    """Delays that stay on disk, read a few users at a time. Sent to another process, they are opened anew there.
+    """Delays that stay on disk, read a few users at a time. The files are those of every process that has this.
 
     Parameters
     ----------
@@ -42,9 +42,6 @@ class DelayFiles:
     lengths: tuple[int, ...]
     providers: int
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("paths", "lengths", "providers")}
-
     def __getitem__(self, rows: slice) -> Array:
         """Delays of some users, one after the other, shape (rows, m).
 
@@ -54,17 +51,12 @@ class DelayFiles:
             When a file is not there, or no longer what it was.
         """
         found, first = [], 0
-        for length, view in zip(self.lengths, self._views, strict=True):
+        for path, length in zip(self.paths, self.lengths, strict=True):
             low, high = max(rows.start - first, 0), min(rows.stop - first, length)
-            if low < high:
-                found.append(view[low:high].astype(np.float64))
+            if low < high:  # opened each time: what stays mapped counts as memory of a process
+                found.append(stored(opened(path), (length, self.providers))[low:high].astype(np.float64))
             first += length
         return found[0] if len(found) == 1 else np.concatenate(found)
-
-    @cached_property
-    def _views(self) -> list[NDArray[Any]]:
-        shapes = [(length, self.providers) for length in self.lengths]
-        return [stored(opened(path), shape) for path, shape in zip(self.paths, shapes, strict=True)]
 
     def sha256(self) -> str:
         """Of the files' bytes, one file after the other."""
@@ -75,7 +67,12 @@ class DelayFiles:
     def add_to(self, digest: Any) -> None:
         """Add their bytes to those that are digested."""
         for path in self.paths:
-            digest.update(opened(path))
+            if path.name.endswith(".gz"):
+                digest.update(opened(path))
+                continue
+            with path.open("rb") as stream:
+                while chunk := stream.read(_CHUNK):
+                    digest.update(chunk)
 
 
 def opened(path: Path) -> Content:

@@ -67,8 +67,10 @@ def _on_workers(
                 "workers, or larger ones"
             ) from None
         except (CancelledError, ClosedClientError, CommClosedError):
-            raise PrillmError("the cluster was lost before all was done") from None
+            raise PrillmError("the scheduler was lost before all was done; start it anew, and solve again") from None
 
+    if not client.nthreads():
+        _log.warning("no worker there; waiting for one")
     client.wait_for_workers(1)
     threads = sum(client.nthreads().values())
     _log.info("%d workers", threads)
