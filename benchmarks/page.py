@@ -46,6 +46,7 @@ SECTIONS = (
             ("growth-memory", "Peak memory against users times providers, both axes logarithmic"),
         ),
     ),
+    Section("One market's users over two workers", "spread", ("users spread, 10000x1000", "users spread, 100000x1000")),
     Section("A price kept up to date", "updates", ("updates",)),
     Section(
         "The users' equilibrium, against general QP solvers",

@@ -36,7 +36,7 @@ from prillm_or.users.equilibrium import solve_users
 from prillm_or.users.problem import user_problem
 from prillm_or.users.reach import reach
 from prillm_or.users.slopes import load_slopes
-from prillm_or.users.split import Part, SplitUsers, in_this_process, reach_at, solve_split
+from prillm_or.users.split import Part, SplitUsers, reach_at, solve_split
 from prillm_or.workers.engine import Engine
 from prillm_or.workers.held import held
 
@@ -60,7 +60,8 @@ def market_of(kind: str, monkeypatch: pytest.MonkeyPatch) -> Market:
 
 def in_parts(market: Market, count: int, drawn: int = 20) -> SplitUsers:
     rows = split_rows(market)
-    return SplitUsers(rows.drawn(drawn), in_this_process([Part(each) for each in rows.parts(count)]))
+    parts = [Part(each) for each in rows.parts(count)]
+    return SplitUsers(rows.drawn(drawn), lambda work, *given: [work(part, *given) for part in parts])
 
 
 @pytest.mark.parametrize("kind", MARKETS)

@@ -23,13 +23,13 @@ the offsets, and a few times a block of them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from hashlib import blake2b
 from math import isinf
 from operator import add
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -53,8 +53,6 @@ _FULL_STEPS = 20
 _MOST_STEPS = 200
 _ENOUGH = 1e-9
 _SHORTEST = 1e-9
-
-Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,15 +162,6 @@ Each = Callable[..., Iterable[Any]]
 """Calls a function of a part, and of what else it is given, for each part of a market, whoever holds them."""
 
 
-def in_this_process(parts: Sequence[Part]) -> Each:
-    """Parts one after the other."""
-
-    def each(work: Callable[..., Done], *given: Any) -> Iterable[Done]:
-        return [work(part, *given) for part in parts]
-
-    return each
-
-
 @dataclass(frozen=True, eq=False)
 class SplitUsers:
     """The users of a market, in parts.
@@ -253,13 +242,16 @@ class SplitEquilibrium:
     prices, congestion
         As of `Equilibrium`.
     answer
-        What users answer there.
+        What users answer there, but for `slope`, which many equilibria would fill a memory with.
+    load_slopes
+        Shape (k, k): derivatives of `by_decision` by the decisions; see `slopes.py`.
     """
 
     users: SplitUsers
     prices: Array
     congestion: Array
     answer: Answer
+    load_slopes: Array
 
     @property
     def load(self) -> Array:
@@ -284,19 +276,11 @@ class SplitEquilibrium:
     @property
     def noise(self) -> float:
         """See `Equilibrium`."""
-        return ROUNDING * (self.answer.level + float(np.abs(self.congestion).max()))
+        return _noise(self.answer, self.congestion)
 
     def width_of(self, j: int) -> float:
         """Sum of the widths of provider j's users."""
         return float(self.answer.width[j])
-
-    @cached_property
-    def load_slopes(self) -> Array:
-        """Derivatives of `by_decision` by the decisions, shape (k, k); see `slopes.py`."""
-        users, slopes = self.users, self.answer.pull
-        if users.congested:
-            slopes = users.capacity[:, None] * _solved(users, self.answer, slopes)
-        return slopes[list(users.decided)]
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -334,25 +318,35 @@ def solve_split(users: SplitUsers, decisions: ArrayLike, near: Array | None = No
         When it cannot be settled in double precision.
     """
     prices = np.array(decisions, dtype=np.float64)
+    congestion = np.zeros_like(users.capacity)
     if not users.congested:
-        congestion = np.zeros_like(users.capacity)
-        return SplitEquilibrium(users, prices, congestion, users.answer(prices, congestion))
+        return _settled(users, prices, congestion, users.answer(prices, congestion))
     congestion = _guess(users, prices) if near is None else near
     found, off = _looked(users, prices, congestion)
     for number in range(_MOST_STEPS):
-        here = SplitEquilibrium(users, prices, congestion, found)
         # A load is a sum over a provider's users, rounded as often: mostly by the root of their number, all at worst.
-        most = max(1.0, float((found.width / users.capacity).max()))
-        if off <= here.noise * most**0.5:
-            users.seen.append((prices, congestion))
-            return here
+        noise, most = _noise(found, congestion), max(1.0, float((found.width / users.capacity).max()))
+        if off <= noise * most**0.5:
+            return _settled(users, prices, congestion, found)
         step = _solved(users, found, found.load - users.capacity * congestion)
         ahead, after, left = _ahead(users, prices, congestion, step, number >= _FULL_STEPS)
-        if left > off / 2 and off <= here.noise * most:
-            return here
+        if left > off / 2 and off <= noise * most:
+            return _settled(users, prices, congestion, found)
         congestion, found, off = ahead, after, left
         _log.info("equilibrium: step %d, %.1e off", number + 1, off)
     raise ConvergenceError(f"{users.head.name}: the users' equilibrium did not settle in {_MOST_STEPS} Newton steps")
+
+
+def _settled(users: SplitUsers, prices: Array, congestion: Array, found: Answer) -> SplitEquilibrium:
+    users.seen.append((prices, congestion))
+    slopes = users.capacity[:, None] * _solved(users, found, found.pull) if users.congested else found.pull
+    kept = replace(found, slope=np.empty((0, 0)))
+    return SplitEquilibrium(users, prices, congestion, kept, slopes[list(users.decided)])
+
+
+def _noise(found: Answer, congestion: Array) -> float:
+    """The largest slack that may be rounding."""
+    return ROUNDING * (found.level + float(np.abs(congestion).max()))
 
 
 def _guess(users: SplitUsers, prices: Array) -> Array:
@@ -366,7 +360,10 @@ def _guess(users: SplitUsers, prices: Array) -> Array:
 
 def _solved(users: SplitUsers, found: Answer, right: Array) -> Array:
     """Solve the system that is left of K with the users eliminated."""
-    return np.asarray(np.linalg.solve(np.diag(users.capacity) + found.slope, right), dtype=np.float64)
+    try:
+        return np.asarray(np.linalg.solve(np.diag(users.capacity) + found.slope, right), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        raise ConvergenceError(f"{users.head.name}: a linear system is singular: scales too far apart") from None
 
 
 def _looked(users: SplitUsers, prices: Array, congestion: Array) -> tuple[Answer, float]:
