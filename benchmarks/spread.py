@@ -45,6 +45,7 @@ _KILLED_AT = 12
 
 _GAP, _GIB, _APART = 1e-4, 2.0, 1e-9
 _LOOK_S = 0.05
+_NOTE = "cpu s: of all processes together; wall s: beside whatever else the machine did"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def measure(quick: bool) -> Iterator[Table]:
         with tempfile.TemporaryDirectory() as folder:
             own = _rows(written(Path(folder), users, providers), users, providers)
         rows += own
-        yield Table(f"users spread, {users}x{providers}", own)
+        yield Table(f"users spread, {users}x{providers}", own, _NOTE)
     yield target_table(_targets(rows))
 
 
