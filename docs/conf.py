@@ -15,6 +15,7 @@ from importlib.metadata import files
 from io import StringIO
 from pathlib import Path
 from pkgutil import walk_packages
+from tempfile import TemporaryDirectory
 
 import typer.main
 from sphinx.application import Sphinx
@@ -64,6 +65,8 @@ autodoc_type_aliases = {name: name for name in ("Array", "ArrayLike", "Indices",
 napoleon_attr_annotations = False
 
 COMMANDS = "<!-- commands -->"
+LIVE = "<!-- live page of the tutorial's market -->"
+FRAME = '<iframe class="live" src="live.html" title="The page of the tutorial's market: move its price" loading="lazy"></iframe>'
 MODULES = "<!-- modules of "
 PUBLIC = "<!-- public "
 LITERAL = "        "
@@ -72,7 +75,28 @@ LITERAL = "        "
 def setup(app: Sphinx) -> None:
     """Fill pages that stand for something generated."""
     app.connect("source-read", fill)
+    app.connect("build-finished", make_live)
     app.connect("autodoc-process-docstring", as_restructured, priority=400)  # before napoleon
+
+
+def saved(page: str) -> str:
+    """The first file that a page has its readers save."""
+    text = (Path(__file__).parent / page).read_text(encoding="utf-8")
+    found = re.search(r"Save as `[^`]+`:\s+```json\n(.*?)^```", text, re.DOTALL | re.M)
+    assert found is not None
+    return found[1]
+
+
+def make_live(app: Sphinx, failure: Exception | None) -> None:
+    """Write the page that the landing page holds."""
+    if failure is None and app.builder.format == "html":
+        from prillm_or.report.explorer import explore, explorer_page
+
+        with TemporaryDirectory() as folder:
+            market = Path(folder, "nova.json")
+            market.write_text(saved("tutorial.md"), encoding="utf-8")
+            page = explorer_page([explore(market, source="nova.json")])
+        Path(app.outdir, "docs", "live.html").write_text(page, encoding="utf-8")
 
 
 def fill(app: Sphinx, page: str, source: list[str]) -> None:
@@ -85,6 +109,8 @@ def filled(line: str) -> Iterator[str]:
     if line == COMMANDS:
         for name in typer.main.get_group(commands).commands:
             yield from (f"## prillm-or {name}", "", "```text", help_of(name), "```", "")
+    elif line == LIVE:
+        yield FRAME
     elif line.startswith(MODULES):
         for module in line.removeprefix(MODULES).removesuffix(" -->").split(", "):
             for name in (module.removesuffix(".*"), *below(module)):
