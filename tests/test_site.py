@@ -103,6 +103,17 @@ def test_a_browser_asks_for_nothing_but_files(site: Path, browser: Chrome, name:
     assert [url for url in asked if not url.startswith(("file:", "data:", "chrome:"))] == []
 
 
+def test_the_landing_page_holds_a_page_that_computes(site: Path, browser: Chrome) -> None:
+    browser.get((site / "docs/index.html").as_uri())
+    browser.switch_to.frame(browser.find_element("css selector", "iframe.live"))
+    profit = "return (document.querySelector('.profit') || {}).value"
+    WebDriverWait(browser, 60).until(lambda shown: shown.execute_script(profit))
+    best = float(browser.execute_script(profit))
+    browser.execute_script("document.querySelector('.jumps button:nth-child(2)').click()")
+    assert 0 < float(browser.execute_script(profit)) < best
+    browser.switch_to.default_content()
+
+
 def test_formulas_are_typeset_without_the_network(site: Path, browser: Chrome) -> None:
     """All of them, by the site's own script, none with an error in it."""
     wanted = (site / "docs/mathematics.html").read_text(encoding="utf-8").count('class="math ')
