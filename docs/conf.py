@@ -66,7 +66,7 @@ napoleon_attr_annotations = False
 
 COMMANDS = "<!-- commands -->"
 LIVE = "<!-- live page of the tutorial's market -->"
-FRAME = '<iframe class="live" src="live.html" title="The page of the tutorial's market: move its price" loading="lazy"></iframe>'
+FRAME = '<iframe class="live" src="live.html" title="A page that computes: move its price" loading="lazy"></iframe>'
 MODULES = "<!-- modules of "
 PUBLIC = "<!-- public "
 LITERAL = "        "
