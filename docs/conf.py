@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from importlib import import_module
@@ -90,13 +92,11 @@ def saved(page: str) -> str:
 def make_live(app: Sphinx, failure: Exception | None) -> None:
     """Write the page that the landing page holds."""
     if failure is None and app.builder.format == "html":
-        from prillm_or.report.explorer import explore, explorer_page
-
         with TemporaryDirectory() as folder:
-            market = Path(folder, "nova.json")
-            market.write_text(saved("tutorial.md"), encoding="utf-8")
-            page = explorer_page([explore(market, source="nova.json")])
-        Path(app.outdir, "docs", "live.html").write_text(page, encoding="utf-8")
+            Path(folder, "nova.json").write_text(saved("tutorial.md"), encoding="utf-8")
+            live = Path(app.outdir, "docs", "live.html").absolute()
+            command = [sys.executable, "-m", "prillm_or", "page", "nova.json", "--out", str(live)]
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
 def fill(app: Sphinx, page: str, source: list[str]) -> None:

@@ -340,7 +340,7 @@ def test_a_page_of_a_market_with_many_users_says_who_is_not_named(tmp_path: Path
     text = part.script("return article.innerText")
     assert "Shown as one: 10 users" in text
     assert "Shown as one: the 5 rivals" in text
-    assert "of 40 shown" in text
+    assert "of 50" in text
     assert part.value(".profit") == pytest.approx(one.result.profit, rel=1e-9)
     price = 0.9 * why(one).price
     part.move(price)

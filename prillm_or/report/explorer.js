@@ -32,13 +32,15 @@
     fold(found) {
       const { market, n, m, values } = found.problem, { users, providers } = this.place;
       const flow = this.users.map(() => this.providers.map(() => 0)), demands = this.users.map(() => 0);
+      let using = 0;
       for (let i = 0; i < n; i += 1) {
         demands[users[i]] += market.demand[i];
+        using += Number(market.leader.some((j) => found.flow[i * m + j] > 0));
         for (let j = 0; j < m; j += 1) flow[users[i]][providers[j]] += found.flow[i * m + j];
       }
       const loads = this.providers.map((_, j) => sum(flow.map((row) => row[j])));
       const load = sum(market.leader.map((j) => found.load[j])), demand = sum(market.demand);
-      return { found, values, profit: equilibria.profit(found), load, loads, flow, demands, demand, told: this.told(values) };
+      return { found, values, profit: equilibria.profit(found), load, loads, flow, demands, demand, using, told: this.told(values) };
     }
 
     /** What a user routes to the leader. */
@@ -437,11 +439,9 @@
       tell(".profit", now.profit, figure(now.profit, 5));
       tell(".share", best > 0 ? now.profit / best : "", percent(now.profit, best));
       tell(".load", now.load, figure(now.load, 5));
-      const named = view.users.filter((user) => user.named).length;
-      const using = view.users.filter((user, i) => user.named && view.toLeader(now.flow[i]) > 0).length;
-      tell(".using", using, String(using));
+      tell(".using", now.using, String(now.using));
       this.find(".of-demand").textContent = `${percent(now.load, now.demand)} of all`;
-      this.find(".of-users").textContent = `of ${named}${named < view.users.length ? " shown" : ""}`;
+      this.find(".of-users").textContent = `of ${this.market.demand.length}`;
       this.find(".part-bar span").style.width = best > 0 ? `${100 * Math.max(0, Math.min(1, now.profit / best))}%` : "0";
       this.all(".marginal").forEach((element, k) => {
         const { profit, elasticity } = equilibria.marginal(this.found, k);
