@@ -95,7 +95,8 @@ def make_live(app: Sphinx, failure: Exception | None) -> None:
         with TemporaryDirectory() as folder:
             Path(folder, "nova.json").write_text(saved("tutorial.md"), encoding="utf-8")
             live = Path(app.outdir, "docs", "live.html").absolute()
-            command = [sys.executable, "-m", "prillm_or", "page", "nova.json", "--out", str(live)]
+            program = [sys.executable, "-c", "from prillm_or.cli import main; main()"]
+            command = [*program, "page", "nova.json", "--out", str(live)]
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
