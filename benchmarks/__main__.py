@@ -17,11 +17,12 @@ from benchmarks.report import Document, as_document, show, write_readme
 
 _HERE = Path(__file__).parent
 _NAMES = (
-    *("equilibrium", "kinks", "path", "pricing", "growth", "tall", "spread", "updates"),
+    *("equilibrium", "kinks", "path", "pricing", "bilevel", "growth", "tall", "spread", "updates"),
     *("models", "startup", "agreement", "identity", "local", "matrix", "several", "competition", "experiment"),
     *(
         "abstraction",
         "abstraction_time",
+        "abstraction_shipped",
         "calibration",
         "calibration_recovery",
         "calibration_real",
@@ -32,7 +33,7 @@ _NAMES = (
 )
 _OF_TABLES = ("calibration_real", "events")
 _IN_PARTS = ("several",)
-_BESIDE_BEFORE = ("versions",)
+_BESIDE_BEFORE = ("versions", "abstraction_shipped")
 _SMOKE = "smoke"
 
 

@@ -33,6 +33,16 @@ SECTIONS = (
         (("pricing", "Bars: times of other methods over that of path, on a logarithmic axis"),),
     ),
     Section(
+        "The best price, by packages for games and bilevel programmes",
+        "bilevel",
+        ("bilevel 4x4", "bilevel 8x6", "bilevel 8x13"),
+    ),
+    Section(
+        "Models of few rivals, against the full ones of today and of version 0.1.0",
+        "abstraction_shipped",
+        ("shipped markets, learned, K = 2",),
+    ),
+    Section(
         "Several prices",
         "several",
         ("alone 20x20, 5", "alone 100x50, 3", "before 8x13, 2", "before 8x13, 3", "before 20x20, 2", "before 20x20, 3"),
@@ -116,15 +126,38 @@ def _in_short(results: Mapping[str, Document]) -> Iterator[str]:
             f"Among 10,000 users and 1,000 providers it takes {row['cpu_s']:.1f} s, {row['ratio']:.1f} times one "
             f"equilibrium of the users, and {row['peak_MiB']:.0f} MiB."
         )
+    yield from _by_others(results)
+    parts = []
     if changed := [row["update_ms"] for row in _rows(results, "updates", "updates") if row["size"] == size]:
-        yield f"After a change a market of {size} is checked and priced anew, with proof, in {median(changed):.1f} ms."
+        parts.append(f"a changed market of {size} is checked and priced anew, with proof, in {median(changed):.1f} ms")
     peers = _rows(results, "equilibrium", "equilibrium 200x100")[1:]
     if reached := [row["cold_over_ours"] for row in peers if row["cold_over_ours"]]:
         best = min(reached)
-        yield f"The users' equilibrium of 200x100 takes the fastest general QP solver {best:.0f} times as long as ours."
+        parts.append(
+            f"the fastest general QP solver takes {best:.0f} times as long as ours for an equilibrium of 200x100"
+        )
+    if parts:
+        said = "; ".join(parts)
+        yield f"{said[0].upper()}{said[1:]}."
     tried = [row["met"] for name in results for row in _rows(results, name, "targets")]
     if tried:
         yield f"Of {len(tried)} targets set beforehand {sum(tried)} are met; those missed are [below](#targets)."
+
+
+def _by_others(results: Mapping[str, Document]) -> Iterator[str]:
+    """A sentence on packages for games and bilevel programmes: how far off, and how much longer, where they answer."""
+    tables = results["bilevel"]["tables"] if "bilevel" in results else []
+    rows = [row for table in tables for row in table["rows"] if row.get("method", "path") != "path"]
+    answers = [row for row in rows if row["worst_share"] is not None]
+    if answers:
+        times = [row["over_path"] for row in answers]
+        off = max(1 - row["worst_share"] for row in answers)
+        sizes = {row["size"]: None for row in rows if row["size"] not in {answer["size"] for answer in answers}}
+        beyond = f", and none answers at {' and '.join(sizes)}" if sizes else ""
+        yield (
+            f"Packages for games and bilevel programmes come to profits at most {max(off, 0.0):.0e} below the best in "
+            f"{min(times):,.0f} to {max(times):,.0f} times the time where they answer{beyond}."
+        )
 
 
 def _three_prices(results: Mapping[str, Document], size: str) -> str:

@@ -116,7 +116,7 @@ def measure(quick: bool) -> Iterator[Table]:
         for shape in SHAPES:
             markets = sample(users, providers, seeds, (shape,))
             found = [measure_market(market, limit, late) for market in markets]
-            rows += _rows(size(markets[0]), shape, found)
+            rows += rows_of(size(markets[0]), shape, found)
             outcomes += found
         note = f"limited: on how many markets {limit:g} s ran out; they count as the time, a lower bound"
         yield Table(f"pricing {users}x{providers}", rows, note)
@@ -126,17 +126,21 @@ def measure(quick: bool) -> Iterator[Table]:
     yield target_table(targets)
 
 
-def measure_market(market: Market, limit: float, late: Counter[str]) -> list[Outcome]:
-    """Every method on one market; those that ran out of time twice before are passed over.
+def measure_market(
+    market: Market, limit: float, late: Counter[str], ways: Sequence[Way] | None = None
+) -> list[Outcome]:
+    """Every method on one market, `path` first; those that ran out of time twice before are passed over.
 
     Parameters
     ----------
     late
         How often each method has run out of time; counted on.
+    ways
+        Other methods than those of this measurement.
     """
     best = solve(market, solver="path").profit
     outcomes: dict[str, Outcome] = {}
-    for way in _ways(market, limit):
+    for way in _ways(market, limit) if ways is None else ways:
         if late[way.name] >= _PATIENCE:
             note = f"left out: {limit:g} s ran out on {_PATIENCE} markets before"
             outcomes[way.name] = Outcome(way, None, None, note=note)
@@ -291,7 +295,8 @@ def _above(piece: Piece, unit_cost: float, level: float) -> Iterator[tuple[float
         yield low, high
 
 
-def _rows(market_size: str, shape: str, found: Sequence[Sequence[Outcome]]) -> Iterator[Row]:
+def rows_of(market_size: str, shape: str, found: Sequence[Sequence[Outcome]]) -> Iterator[Row]:
+    """A row for each method, over the markets of a size and shape."""
     for outcomes in zip(*found, strict=True):
         way = outcomes[0].way
         shares = [o.share for o in outcomes if o.share is not None]

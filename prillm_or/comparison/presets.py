@@ -33,7 +33,8 @@ def preset(name: str) -> Preset:
 
 
 def _table_1() -> list[str]:
-    wanted = ["path", "bisect", "highs:kkt-bigm", "path:learned@2", "ipopt:mpec", "ipopt:smooth", "spgce", "odca"]
+    twins = [f"{solver}:kkt-bigm{learned}" for solver in ("highs", "scip", "gurobi") for learned in ("", ":learned@2")]
+    wanted = ["path", "bisect", *twins, "path:learned@2", "ipopt:mpec", "ipopt:smooth", "spgce", "odca"]
     return [method for method in wanted if _registered(method)]
 
 

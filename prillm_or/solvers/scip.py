@@ -104,8 +104,8 @@ def scip_model(programme: Programme) -> tuple[scip.Model, list[scip.Variable]]:
     """The programme for SCIP, with its start, and SCIP's columns."""
     model = scip.Model()
     model.hideOutput()
-    # The start is the top of a climb, and the window leaves few binaries: heuristics and cuts were most of the time.
-    model.setHeuristics(scip.SCIP_PARAMSETTING.OFF)
+    # Many rounds of cuts at the root take longer than the few nodes of a small model. Its heuristics stay: without them
+    # it once lost the optimum (tests/test_sold_models.py, 1005).
     model.setSeparating(scip.SCIP_PARAMSETTING.FAST)
     limits = zip(programme.low, programme.high, programme.integer, strict=True)
     columns = [

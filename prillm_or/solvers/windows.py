@@ -56,6 +56,7 @@ def _parted_window(market: Market, best: Incumbent, deadline: Deadline) -> Windo
         found: list[Equilibrium] = []
         for price in np.linspace(low, high, _PARTS + 1):
             found.append(best.offer(np.array([price]), found[-1] if found else None))
+        best.polish()
         assert best.prices is not None
         at = float(best.prices[0])
         parts = list(pairwise(found))
