@@ -6,7 +6,8 @@ equilibrium is solved at a point of the grid and continued along its support for
 which are checked at every point. Where none was found, the largest gain at the nearest prices counts, as it is proven.
 
 Owners of several prices compete, too, of several providers and of price lists, their certificates by `branch`; and
-`ascent.py`, by which they move, stands against `branch`, and against one price at a time alone.
+`ascent.py`, by which they move, stands against `branch`, and against one price at a time alone. Of two owners of one
+price each that settle nowhere it is counted how often it is proven that there is no equilibrium.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _CHECK_GAP, _CHECK_S = 1e-7, 60.0
 _FALSE = 1e-12
 _BOUND = 2e-7
 _LIST = ("input", "output")
+_DUOPOLIES = ((4, 3), (8, 5), (20, 10))
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,29 @@ class SeveralRow:
     false_bounds: int
 
 
+@dataclass(frozen=True)
+class AbsenceRow:
+    """Two owners of one price each, the last two providers.
+
+    `none`: markets in which it is proven that there is no equilibrium of prices; `boxes`: of these proofs; `share`:
+    what somebody gains at least, in percent of what its best response earns; `open_epsilon`: of the markets in which
+    nothing is known, as of `Row`.
+    """
+
+    size: str
+    shape: str
+    markets: int
+    settled: int
+    none: int
+    open: int
+    boxes: float | None
+    most_boxes: int | None
+    share_least: float | None
+    share_median: float | None
+    open_epsilon_most: float | None
+    cpu_s: float
+
+
 def measure(quick: bool) -> Iterator[Table]:
     """Shares and certificates by group, owners of several prices, then the targets."""
     rows = []
@@ -114,6 +139,11 @@ def measure(quick: bool) -> Iterator[Table]:
         _row([setting_of(m) for m in ms], shape, False, "lists of 2") for ms, shape in zip(lists, SHAPES, strict=True)
     ]
     yield Table("owners of several prices, in turn", joint, "2 + 2 + 1 providers of one price, or 4 with lists of two")
+    pairs = [_absence_row(s, shape, 3 if quick else 40) for s in _DUOPOLIES for shape in SHAPES]
+    cycled, none = sum(row.none + row.open for row in pairs), sum(row.none for row in pairs)
+    yield Table(
+        "two owners", pairs, f"of {cycled} markets that settle nowhere {none} are proven to have no equilibrium"
+    )
     several = [_several_row(prices, 3 if quick else 12) for prices in (2, 3)]
     note = f"branch, gap {_CHECK_GAP:g}; worse: by more than {_GAIN:g}; a false bound is below a profit"
     yield Table("owners of several prices, one alone", several, note)
@@ -174,6 +204,30 @@ def _row(markets: Sequence[Setting], shape: Shape, own: bool, owners: str = "of 
         epsilon_least=min(epsilons, default=None),
         epsilon_median=median(epsilons) if epsilons else None,
         epsilon_most=max(epsilons, default=None),
+        cpu_s=seconds,
+    )
+
+
+def _absence_row(users_providers: tuple[int, int], shape: Shape, each: int) -> AbsenceRow:
+    began = time.process_time()
+    markets = sample(*users_providers, each, (shape,))
+    found = [find_prices(setting_of(market, market.provider_ids[-2:])) for market in markets]
+    seconds = (time.process_time() - began) / each
+    proofs = [one.absence for one in found if one.absence is not None]
+    left = [100 * one.nearest.epsilon for one in found if one.nearest is not None and one.absence is None]
+    shares = [100 * proof.share for proof in proofs]
+    return AbsenceRow(
+        size=size(markets[0]),
+        shape=shape,
+        markets=each,
+        settled=sum(bool(one.equilibria) for one in found),
+        none=len(proofs),
+        open=len(left),
+        boxes=median(proof.boxes for proof in proofs) if proofs else None,
+        most_boxes=max((proof.boxes for proof in proofs), default=None),
+        share_least=min(shares, default=None),
+        share_median=median(shares) if shares else None,
+        open_epsilon_most=max(left, default=None),
         cpu_s=seconds,
     )
 

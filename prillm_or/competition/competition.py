@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prillm_or import __version__
+from prillm_or.competition.absence import Absence
 from prillm_or.competition.rounds import End
 from prillm_or.competition.setting import Setting
 from prillm_or.competition.tables import competition_parts
@@ -34,6 +35,8 @@ class Status(StrEnum):
     """Prices are known at which no owner was found to gain more than the tolerance; see who is proven to gain none."""
     NONE_FOUND = "no_equilibrium_found"
     """No such prices were found, and nothing is claimed: neither that there are any, nor that there are none."""
+    NONE = "no_equilibrium"
+    """It is proven that there are no such prices."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,8 @@ class Competition(Answer):
         Starts that ended in no equilibrium.
     nearest
         How near to one the search came; None where an equilibrium was found.
+    absence
+        The proof that there is none, where one was found.
     turn
         The market at each of the prices of `cycle`.
     rounds
@@ -206,6 +211,7 @@ class Competition(Answer):
     equilibria: tuple[PriceEquilibrium, ...]
     failures: tuple[Failure, ...]
     nearest: NearEquilibrium | None
+    absence: Absence | None
     turn: tuple[Standing, ...]
     rounds: int
     starts: int
@@ -216,7 +222,9 @@ class Competition(Answer):
     @property
     def status(self) -> Status:
         """What is claimed."""
-        return Status.EQUILIBRIUM if self.equilibria else Status.NONE_FOUND
+        if self.equilibria:
+            return Status.EQUILIBRIUM
+        return Status.NONE_FOUND if self.absence is None else Status.NONE
 
     @property
     def warnings(self) -> tuple[Caveat, ...]:
@@ -292,6 +300,7 @@ def _document(found: Competition) -> dict[str, Any]:
         **(nothing if first is None else _equilibrium(setting, first)),
         "equilibria": [_equilibrium(setting, one) for one in found.equilibria],
         "nearest": None if found.nearest is None else _nearest(setting, found.nearest),
+        "absence": None if found.absence is None else asdict(found.absence),
         "cycle": [by_component(setting.market, standing.prices) for standing in found.turn],
         "cycle_range": {
             what: {name: asdict(figures) for name, figures in ranges.items()}

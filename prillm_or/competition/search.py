@@ -18,6 +18,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from prillm_or.competition.absence import may_be_none, none_within
 from prillm_or.competition.competition import (
     Competition,
     Failure,
@@ -40,6 +41,8 @@ _MOST_RESUMED = 10
 _MOST_NEARED, _NEAR_GAP = 3, 1e-5
 _NONE = 1e-9
 _ALIKE = 1e-6
+_PROVEN = 0.25
+"""Of what somebody gains at the nearest prices found: what is to be proven of all prices."""
 
 
 def find_prices(
@@ -83,12 +86,16 @@ def find_prices(
     if near is not None and near.epsilon <= tolerance:
         search.equilibria.append(PriceEquilibrium(near.standing, near.certificate, ("cycle",), search.rounds, False))
         near = None
+    absence = None
+    if near is not None and may_be_none(setting):
+        absence = none_within(setting, _PROVEN * near.epsilon, search.deadline)
     return Competition(
         setting=setting,
         today=None if np.isnan(setting.today).any() else stand(setting, setting.today),
         equilibria=tuple(search.equilibria),
         failures=tuple(search.failures),
         nearest=near,
+        absence=absence,
         turn=tuple(stand(setting, decisions) for decisions in search.turn),
         rounds=search.rounds,
         starts=starts,
@@ -117,7 +124,7 @@ class _Search:
     """What all starts so far have found."""
 
     def __init__(self, setting: Setting, tolerance: float, deadline: Deadline) -> None:
-        self._setting, self._tolerance, self._deadline = setting, tolerance, deadline
+        self._setting, self._tolerance, self.deadline = setting, tolerance, deadline
         self.equilibria: list[PriceEquilibrium] = []
         self.failures: list[Failure] = []
         self.rounds = 0
@@ -155,14 +162,14 @@ class _Search:
         found: list[NearEquilibrium] = []
         begin: Sequence[Array] = self._visited
         for _ in range(_MOST_NEARED):
-            standing = stand(setting, nearest(setting, begin, known, self._deadline))
+            standing = stand(setting, nearest(setting, begin, known, self.deadline))
             certificate, moved = gains(setting, standing.decisions, _NEAR_GAP)
             earned = owners_profits(setting, standing)
             epsilons = {
                 name: gain.bound / (max(earned[name], setting.money) or 1.0) for name, gain in certificate.items()
             }
             found.append(NearEquilibrium(standing, certificate, epsilons))
-            if not setting.several or self._deadline.passed() or found[-1].epsilon <= _NONE:
+            if not setting.several or self.deadline.passed() or found[-1].epsilon <= _NONE:
                 break
             known.append(moved)
             begin = [near.standing.decisions for near in found]
@@ -173,11 +180,11 @@ class _Search:
 
         Of a cycle that half the way does not mend either, it is the one at full length that counts.
         """
-        ended = play(self._setting, prices, self._deadline)
+        ended = play(self._setting, prices, self.deadline)
         self._count("full", ended)
         if ended.end is not End.CYCLE or self._went_round(ended.prices[-1]):
             return ended, False
-        half = play(self._setting, np.mean(ended.prices, axis=0), self._deadline, _HALF_WAY)
+        half = play(self._setting, np.mean(ended.prices, axis=0), self.deadline, _HALF_WAY)
         self._count("half", half)
         return (half, True) if half.end is End.SETTLED else (ended, False)
 

@@ -113,10 +113,19 @@ def _verdict(begin: str, found: Competition) -> Iterator[str]:
     near = found.nearest
     if near is not None:
         yield (
-            f"{begin}no equilibrium found; it is not proven that there is none. At the nearest prices found no owner "
-            f"gains more than {100 * near.epsilon:.2g} % of its profit by moving ({near.owner}: "
-            f"{figure(near.certificate[near.owner].bound, 2)} {found.setting.market.units.of_money})"
+            f"{begin}{_none(found)}. At the nearest prices found no owner gains more than {100 * near.epsilon:.2g} % "
+            f"of its profit by moving ({near.owner}: {figure(near.certificate[near.owner].bound, 2)} "
+            f"{found.setting.market.units.of_money})"
         )
+
+
+def _none(found: Competition) -> str:
+    if found.absence is None:
+        return "no equilibrium found; it is not proven that there is none"
+    return (
+        "no equilibrium: proven that, whatever they ask up to their caps, one of the two owners gains more than "
+        f"{100 * found.absence.share:.2g} % of what its best answer earns by moving"
+    )
 
 
 def _gains(certificate: Mapping[str, Gain]) -> Table:
