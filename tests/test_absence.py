@@ -1,25 +1,21 @@
-"""The proof that two owners have no equilibrium of prices: where it holds, where it is none, what is said of it."""
+"""The proof that two owners have no equilibrium of prices: where it holds, and where it is none."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from prillm_or.cli import run
 from prillm_or.competition import absence
 from prillm_or.competition.absence import may_be_none, none_within
 from prillm_or.competition.competition import Status
 from prillm_or.competition.search import find_prices
 from prillm_or.competition.setting import Setting, setting_of
 from prillm_or.curves.trace import Piece
-from prillm_or.files.markets import write_market
 from prillm_or.limits import Deadline
 from prillm_or.market.synthetic import generate
 from prillm_or.solving.run import solve
-from tests.test_compete_cli import answer
 
 CYCLES = 35
 """Seed of a market of 4 users and 3 providers in which best responses of the last two go round in a cycle."""
@@ -90,17 +86,3 @@ def test_it_is_for_two_owners_of_one_price_whose_users_weigh_alike() -> None:
 
 def test_time_that_is_up_proves_nothing() -> None:
     assert none_within(of_two(CYCLES), 0.0, Deadline(0.0)) is None
-
-
-def test_the_command_says_that_there_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "none.json"
-    write_market(generate(4, 3, "uniform", CYCLES), path)
-    document = answer(str(path), "--leaders", "p2,p3", code=1)
-    shown = " ".join(capsys.readouterr().out.split())
-    assert shown.startswith("no equilibrium: proven that, whatever they ask up to their caps, one of the two owners")
-    assert "At the nearest prices found no owner gains more than" in shown
-    assert document["status"] == "no_equilibrium"
-    share, boxes = document["absence"]["share"], document["absence"]["boxes"]
-    assert share == pytest.approx(document["nearest"]["epsilon"] / 4)
-    assert boxes > 1
-    assert run(["compete", str(path), "--leaders", "p2,p3", "--json", "-"]) == 1

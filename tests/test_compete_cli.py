@@ -72,6 +72,21 @@ def test_standard_output_holds_nothing_but_json(market_file: str, capsys: pytest
     assert json.loads(capsys.readouterr().out)["instance"] == "small"
 
 
+def test_two_owners_without_an_equilibrium_are_told_that_there_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "none.json"
+    write_market(generate(4, 3, "uniform", 35), path)
+    document = answer(str(path), "--leaders", "p2,p3", code=1)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith("no equilibrium: proven that, whatever they ask up to their caps, one of the two owners")
+    assert "At the nearest prices found no owner gains more than" in shown
+    assert document["status"] == "no_equilibrium"
+    share, boxes = document["absence"]["share"], document["absence"]["boxes"]
+    assert share == pytest.approx(document["nearest"]["epsilon"] / 4)
+    assert boxes > 1
+
+
 def test_no_equilibrium_is_said_with_the_cycle_and_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
