@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { Curves, ProfitMap, Flows, make, set, figure, percent, clean, round, SAME } = pictures;
-  const NEAR = 0.01, MOST_MAXIMA = 5, MOST_CHANGES = 3, FRAME_MS = 8, REST_MS = 500, AMPLE = 1000;
+  const NEAR = 0.01, MOST_MAXIMA = 5, MOST_CHANGES = 3, FRAME_MS = 5, REST_MS = 500, AMPLE = 1000;
 
   const sum = (values) => values.reduce((total, value) => total + value, 0);
   const signed = (value, least) => (Math.abs(value) <= least ? "0" : `${value > 0 ? "+" : "-"}${figure(Math.abs(value), 3)}`);
@@ -310,7 +310,7 @@
           field.addEventListener("change", () => {
             const value = field.valueAsNumber, least = name.startsWith("value.") ? -Infinity : name.startsWith("price.") ? 0 : Number.MIN_VALUE;
             if (value >= least) to(value);
-            else this.place();
+            else field.value = figure(this.changes.has(name) ? this.changes.get(name) : knob.base, 6);
           });
           return { knob, slider, field };
         });
@@ -335,10 +335,12 @@
         slider.value = this.values[k];
         slider.setAttribute("aria-valuetext", text);
       });
-      for (const { knob: { name, base }, slider, field } of this.inputs || []) {
-        const value = this.changes.has(name) ? this.changes.get(name) : base;
-        slider.value = value;
-        field.value = figure(value, 6);
+      for (const input of this.inputs || []) {
+        const { name, base } = input.knob, value = this.changes.has(name) ? this.changes.get(name) : base;
+        if (input.shown === value) continue;
+        input.shown = value;
+        input.slider.value = value;
+        input.field.value = figure(value, 6);
       }
       this.back.hidden = !this.changes.size;
     }
