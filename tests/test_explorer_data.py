@@ -63,16 +63,23 @@ def test_sliders_end_where_nothing_happens_any_more_and_show_what_the_data_leave
 
 
 def test_the_first_sentence_is_from_today_to_the_best_and_warnings_follow() -> None:
-    page = explorer_page([explored(shipped("premium-4-lists"))])
+    page = explorer_page([explored(shipped("coding-13"))])
     text = re.sub(r"<style>.*?</style>|<script.*?</script>", "", page, flags=re.S)
     said = [line for line in re.sub("<[^>]+>", "", text).split("\n") if line.strip()]
-    at = said.index("premium-4-lists")
-    assert said[at + 1].startswith(
-        "Today → best: input price of gpt-5.5 1.422 → 1.347; output price of gpt-5.5 30.23 →"
+    at = said.index("coding-13")
+    moved = "price of step-3.7-flash 0.09045 → 0.08702; profit 13.94 → 13.96 1000 USD a day (+0.156 %)."
+    assert said[at + 1] == f"Today → best: {moved}"
+    assert said[at + 2].startswith(
+        "Try prices, do not settle on one: the data leave the best price of step-3.7-flash open"
     )
-    assert "profit 34.29 → 38.59 1000 USD a day (+12.5 %)." in said[at + 1]
-    assert said[at + 2].startswith("Try prices, do not settle on one: the data leave what is best open")
-    assert said[at + 3].startswith("Warning: 9.119 for gpt-5.5.output is far from what was observed")
+
+
+def test_prices_that_stay_are_said_to() -> None:
+    market = shipped("tiny/two-prices")
+    best = solve(market).prices
+    stays = apply(market, {"providers": {name: {"price": price} for name, price in best.items()}})
+    page = explorer_page([explored(stays)])
+    assert f"Today → best: price of plain stays at {best['plain']:.4g}; price of better stays at" in page
 
 
 def test_without_prices_today_there_is_the_best_alone() -> None:
