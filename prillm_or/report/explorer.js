@@ -399,8 +399,8 @@
       this.say(before);
     }
 
-    /** What is left to compute of pictures, as long as a frame allows; the rest in the next one. */
-    work() {
+    /** What is left to compute of pictures, as long as a frame allows; the rest, and all of the map, in the next ones. */
+    work(later = false) {
       const end = performance.now() + FRAME_MS, { map } = this;
       while (!this.curve.done && performance.now() < end) {
         this.curve.work();
@@ -411,13 +411,13 @@
           this.next();
         }
       }
-      while (this.curve.done && map && !map.done && performance.now() < end) map.work();
+      while (later && this.curve.done && map && !map.done && performance.now() < end) map.work();
       const left = !this.curve.done || (map && !map.done);
       if (left && !this.asked) {
         this.asked = true;
         requestAnimationFrame(() => {
           this.asked = false;
-          this.work();
+          this.work(true);
         });
       }
     }
