@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from selenium.webdriver.support.ui import WebDriverWait
 
 from helpers.answers import profit_at
 from helpers.browser import assert_needs_no_network, complaints, cut_off, too_wide
 from helpers.explorer import Part, explored, opened, page_of, why
 from helpers.markets import draw_market, shipped
 from helpers.sold import sold
+from prillm_or.market.changes import apply
 from prillm_or.market.decisions import all_prices
 from prillm_or.market.market import Array, Market
 from prillm_or.report.explorer import Explored
@@ -390,6 +392,52 @@ def test_each_of_several_prices_has_a_slider_that_moves_it_alone(
                     f"Curve along {decision.name}; held: "
                 )
                 assert decision.name in part.script("return find('.curves').parentElement.innerText")
+    assert complaints(browser) == []
+
+
+def test_the_map_of_two_prices_has_regions_and_takes_both_where_it_is_pointed_at(
+    several: Sequence[Explored], tmp_path: Path, browser: Chrome
+) -> None:
+    part, market = opened(browser, page_of(several, tmp_path)), several[0].market
+    drawn = "return all('.map .region').map((region) => (region.getAttribute('d') || '').length)"
+    WebDriverWait(browser, 30).until(lambda shown: all(length > 100 for length in part.script(drawn)))
+    part.script(
+        "const map = find('.map svg'), box = map.getBoundingClientRect(); map.setPointerCapture = () => {};"
+        "map.dispatchEvent(new PointerEvent('pointerdown', { clientX: box.left + 0.5 * box.width,"
+        "  clientY: box.top + 0.5 * box.height, pointerId: 1 }))"
+    )
+    values = _values(part)
+    highs = [float(high) for high in part.script("return all('.slider').map((slider) => slider.max)")]
+    assert all(0.4 * high < value < 0.6 * high for value, high in zip(values, highs, strict=True))
+    assert part.value(".profit") == pytest.approx(profit_at(market, np.array(values)), rel=1e-9)
+    assert complaints(browser) == []
+
+
+def test_rivals_and_demands_move_on_request_and_go_back(page: Path, browser: Chrome) -> None:
+    part = opened(browser, page)
+    before = part.value(".profit")
+    assert part.script("return all('.knobs input').length") == 0
+    part.script("find('.others').open = true")
+    WebDriverWait(browser, 10).until(lambda shown: part.script("return all('.knobs input').length"))
+    market, price = shipped("coding-13"), part.value(".slider")
+    fields = {"price of gpt-5.5": 3.0, "capacity of glm-5.2": 20.0, "value of gpt-5.5": 4.0, "demand of pi": 60.0}
+    for label, value in fields.items():
+        part.script(
+            "const field = all('.knobs input[type=number]').find((one) => one.ariaLabel === arguments[0]);"
+            "field.value = arguments[1]; field.dispatchEvent(new Event('change'))",
+            label,
+            str(value),
+        )
+    change = {
+        "providers": {"gpt-5.5": {"price": 3.0, "value": 4.0}, "glm-5.2": {"capacity": 20.0}},
+        "users": {"pi": {"demand": 60.0}},
+    }
+    assert part.value(".profit") == pytest.approx(profit_at(apply(market, change), [price]), rel=1e-9)
+    assert part.value(".profit") != pytest.approx(before, rel=1e-3)
+    assert part.script("return find('.held').textContent").startswith("4 figures of the market moved.")
+    part.press(".back", " ")
+    assert part.value(".profit") == pytest.approx(before, rel=1e-12)
+    assert part.script("return find('.back').hidden")
     assert complaints(browser) == []
 
 
