@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prillm_or.errors import PrillmError
 from prillm_or.files.reading import read_content, text_of
 from prillm_or.market.faults import Faults, Where
-from prillm_or.market.fields import Parsed, check_fields
+
+if TYPE_CHECKING:
+    from prillm_or.market.fields import Parsed
 
 _TOO_DEEP = "nested too deeply to be one of our files"
 _TOO_LONG = "holds an integer too long to be a number of ours"
@@ -60,6 +61,8 @@ def read_fields(part: type[Parsed], path: str | os.PathLike[str], refused: type[
     PrillmError
         Of the class `refused`, when the file cannot be read or breaks a rule; it lists every fault.
     """
+    from prillm_or.market.fields import check_fields  # and pydantic, which loads slowly
+
     faults, parsed = Faults(), None
     try:
         parsed = check_fields(part, parse_json(read_content(Path(path)), faults), faults)
@@ -78,6 +81,8 @@ def parse_toml(content: bytes) -> dict[str, Any]:
     ValueError
         When the bytes are not TOML; it says where.
     """
+    import tomllib
+
     text = text_of(content)
     try:
         return tomllib.loads(text)

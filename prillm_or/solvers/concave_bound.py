@@ -29,7 +29,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import piqp
 
 from prillm_or.market.market import Array
 
@@ -202,6 +201,8 @@ def _roots(inverse: Array, slope: Array, room: Array) -> tuple[Array, Array]:
 def _solved(hessian: Array, gradient: Array, rows: Array, low: Array) -> tuple[Array, Array]:
     """A point of the unit box and multipliers of the rows, as good as an interior point method gets them."""
     count = len(gradient)
+    import piqp
+
     solver = piqp.DenseSolver()
     solver.settings.eps_abs = solver.settings.eps_rel = _TOLERANCE
     solver.settings.max_iter = _MOST_STEPS

@@ -25,7 +25,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import piqp
 from numpy.typing import NDArray
 
 from prillm_or.market.market import Array, Mask
@@ -208,6 +207,8 @@ class FlowProgramme:
         high[self._of_flows] = np.where(self.opened & ~self.support, self.most_u, np.inf)[self._flows]
         high[self._of_costs] = np.where(self.opened & self.support, self.most_u / self.width, np.inf)[self._costs]
         money = max(float(np.abs(linear).max()), float(np.abs(bend).max()), _NOTHING)
+        import piqp
+
         solver = piqp.SparseSolver()
         solver.settings.eps_abs = solver.settings.eps_rel = _TOLERANCE
         solver.settings.max_iter = _MOST_STEPS
