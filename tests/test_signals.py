@@ -85,10 +85,10 @@ def test_where_python_only_prints_exceptions() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("solver", ["highs", "gurobi", "scip"])
-def test_sigterm_keeps_the_best_price_as_ctrl_c_does(solver: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("solver", "users", "begun_s"), [("highs", 20, 3), ("gurobi", 20, 3), ("scip", 40, 4)])
+def test_sigterm_keeps_the_best_price_as_ctrl_c_does(solver: str, users: int, begun_s: float, tmp_path: Path) -> None:
     """Its solver has to have begun, and not to have ended. Those in C hear no handler of Python's."""
-    market, file, out = generate(20, 10, "uniform", 1), tmp_path / "long.json", tmp_path / "out.json"
+    market, file, out = generate(users, 10, "uniform", 1), tmp_path / "long.json", tmp_path / "out.json"
     write_market(market, file)
     arguments = (
         "solve",
@@ -103,7 +103,7 @@ def test_sigterm_keeps_the_best_price_as_ctrl_c_does(solver: str, tmp_path: Path
         str(out),
     )
     with running(*PROGRAM, *arguments, "--json", str(out)) as process:
-        wait_for_work(3, process)
+        wait_for_work(begun_s, process)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)  # as `timeout` does: to the process, and to its group
         output, error = process.communicate(timeout=60)

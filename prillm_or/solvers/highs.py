@@ -16,7 +16,7 @@ import highspy
 import numpy as np
 
 from prillm_or.errors import OptionError
-from prillm_or.limits import Limits
+from prillm_or.limits import Deadline, Limits
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.formulation import Formulation
 from prillm_or.solvers.programme import Programme, compile_model, normalised
@@ -78,6 +78,7 @@ class Highs:
 
     def run(self, formulation: Formulation, limits: Limits, options: Mapping[str, object]) -> Answer:
         """Solve the model with its present tangents; the binaries start from the values in it."""
+        deadline = Deadline(limits.time_limit)
         programme = normalised(compile_model(formulation.model), formulation.upper_bound)
         solver = silent_highs()
         _reset_pool(limits.usable_threads)
@@ -100,8 +101,10 @@ class Highs:
         start.col_value = programme.start().tolist()
         solver.setSolution(start)
         interrupted = _run(solver)
-        if not interrupted and _lost(programme, solver):
+        if not interrupted and not deadline.passed() and _lost(programme, solver):
             solver.clearSolver()
+            if (left := deadline.left()) is not None:
+                solver.setOptionValue("time_limit", left)
             interrupted = _run(solver)
         information, solution = solver.getInfo(), solver.getSolution()
         ended = Ended.INTERRUPTED if interrupted else _ENDED.get(solver.getModelStatus(), Ended.UNKNOWN)
