@@ -139,7 +139,7 @@ def measure(quick: bool) -> Iterator[Table]:
         _row([setting_of(m) for m in ms], shape, False, "lists of 2") for ms, shape in zip(lists, SHAPES, strict=True)
     ]
     yield Table("owners of several prices, in turn", joint, "2 + 2 + 1 providers of one price, or 4 with lists of two")
-    pairs = [_absence_row(s, shape, 3 if quick else 40) for s in _DUOPOLIES for shape in SHAPES]
+    pairs = [_absence_row(s, shape, 3 if quick else 100) for s in _DUOPOLIES for shape in SHAPES]
     cycled, none = sum(row.none + row.open for row in pairs), sum(row.none for row in pairs)
     yield Table(
         "two owners", pairs, f"of {cycled} markets that settle nowhere {none} are proven to have no equilibrium"
