@@ -71,6 +71,7 @@ SECTIONS = (
     ),
     Section("The best price in equilibria", "path", ("path",)),
     Section("Whole calls, against an earlier version", "versions", ("versions",)),
+    Section("Several leaders", "competition", ("best responses in turn", "two owners")),
     Section("Price changes predicted", "events", ("events", "own-price elasticities")),
 )
 
