@@ -33,10 +33,11 @@ from prillm_or.solvers.bisect import bisected
 from prillm_or.solving.judge import judge
 from prillm_or.solving.run import solve
 from prillm_or.users.equilibrium import solve_users
+from prillm_or.users.parts import Part
 from prillm_or.users.problem import user_problem
 from prillm_or.users.reach import reach
 from prillm_or.users.slopes import load_slopes
-from prillm_or.users.split import Part, SplitUsers, reach_at, solve_split
+from prillm_or.users.split import SplitUsers, reach_at, solve_split
 from prillm_or.workers.engine import Engine
 from prillm_or.workers.held import held
 

@@ -212,6 +212,25 @@ def exit_code(status: str, gap_asked: bool = True) -> int:
     return 0 if status == Status.OPTIMAL or (status == Status.HEURISTIC and not gap_asked) else 1
 
 
+def by_name(flag: str, given: Iterable[str], what: str) -> dict[str, str]:
+    """What is given as NAME=VALUE, by name; each has a name of its own.
+
+    Raises
+    ------
+    CombinationError
+        When it is not so; `what` is what it is told to be.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not (name and sign and value):
+            raise CombinationError(f"{flag} {text}: expected NAME={what}")
+        if name in found:
+            raise CombinationError(f"{flag} {text}: there are several of this name; give each its own")
+        found[name] = value
+    return found
+
+
 def is_given(context: typer.Context, name: str) -> bool:
     """Whether the command line names a flag."""
     source = context.get_parameter_source(name)

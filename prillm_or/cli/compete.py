@@ -14,6 +14,7 @@ from prillm_or.cli.common import (
     OneInstance,
     Outside,
     Verbose,
+    by_name,
     check_files,
     finish,
     finite,
@@ -156,15 +157,7 @@ def _leaders(market: Market, given: Sequence[str], outside: float | None) -> tup
 
 
 def _owners(flag: str, given: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    owners: dict[str, tuple[str, ...]] = {}
-    for text in given:
-        name, sign, ids = text.partition("=")
-        if not (name and sign and ids):
-            raise CombinationError(f"{flag} {text}: expected NAME=ID,ID")
-        if name in owners:
-            raise CombinationError(f"{flag} {text}: there are several of this name; give each its own")
-        owners[name] = tuple(ids.split(","))
-    return owners
+    return {name: tuple(ids.split(",")) for name, ids in by_name(flag, given, "ID,ID").items()}
 
 
 def _shifts(given: Sequence[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prillm_or.cli.common import Instances, Outside, Verbose, check_files, progress, read_instance, tell
+from prillm_or.cli.common import Instances, Outside, Verbose, by_name, check_files, progress, read_instance, tell
 from prillm_or.errors import CombinationError, MarketError
 from prillm_or.output.checking import checked_output
 from prillm_or.output.saving import replace_file
@@ -55,7 +55,7 @@ def command(
         if len(instances) > 1:
             raise CombinationError(f"{flag}: it is of one market; give one instance, not {len(instances)}")
     files = [read_instance(name, outside) for name in instances]
-    changes = _changes(scenario or [])
+    changes = by_name("--scenario", scenario or [], "FILE")
     check_files(out, reads=[*(file.path for file in files), fit, *changes.values()])
     of_fit = None if fit is None else _fit(fit)
     explored = []
@@ -64,25 +64,12 @@ def command(
             explored.append(explore(file, outside, name, of_fit))
     for name, path in changes.items():
         with progress(name, verbose=verbose):
-            explored.append(_scenario(explored[0], name, path))
+            explored.append(_scenario(explored[0], name, Path(path)))
     with progress("page", verbose=verbose):
         page = explorer_page(explored)
     replace_file(out, page.encode())
     tell(f"written: {out}")
     return 0
-
-
-def _changes(given: list[str]) -> dict[str, Path]:
-    """Files of changes by the names of the scenarios."""
-    found: dict[str, Path] = {}
-    for text in given:
-        name, sign, path = text.partition("=")
-        if not (name and sign and path):
-            raise CombinationError(f"--scenario {text}: expected NAME=FILE")
-        if name in found:
-            raise CombinationError(f"--scenario {text}: there are several of this name; give each its own")
-        found[name] = Path(path)
-    return found
 
 
 def _scenario(base: Explored, name: str, path: Path) -> Explored:

@@ -14,7 +14,8 @@ from prillm_or.market.market import Market
 from prillm_or.result import Method, Result, Times
 from prillm_or.solvers.bisect import bisected
 from prillm_or.solving.judge import judge
-from prillm_or.users.split import Part, SplitUsers
+from prillm_or.users.parts import Part
+from prillm_or.users.split import SplitUsers
 from prillm_or.workers.engine import Engine
 from prillm_or.workers.held import held
 
