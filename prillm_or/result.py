@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from prillm_or.errors import need_packages
 from prillm_or.output.advice import sentences
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from prillm_or.market.market import Units
+
+T = TypeVar("T")
 
 RESULT_FORMAT = "prillm-or/result@1"
 _FOR_PEOPLE = ("interrupted", "notes", "context")
@@ -151,10 +153,46 @@ class Times:
     solve: float = 0.0
     verify: float = 0.0
 
+    def verified(self, seconds: float) -> Times:
+        """These and some spent on verifying."""
+        return dataclasses.replace(self, total=self.total + seconds, verify=self.verify + seconds)
 
-@dataclass(frozen=True, repr=False)
+
+class Later(Generic[T]):
+    """A field that may be given as a function, which is called when the field is first read.
+
+    Parameters
+    ----------
+    default
+        What the field is where it is left out; without one it has to be given.
+    """
+
+    def __init__(self, *default: T) -> None:
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: object | None, kind: type | None = None) -> T:
+        if owner is None:  # as the dataclass asks for the default
+            if not self._default:
+                raise AttributeError(self._name)
+            return self._default[0]
+        value = vars(owner)[self._name]
+        if callable(value):
+            value = vars(owner)[self._name] = value()
+        found: T = value
+        return found
+
+    def __set__(self, owner: object, value: T | Callable[[], T]) -> None:
+        vars(owner)[self._name] = value
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
 class Result(Answer):
     """What a run answers.
+
+    What it tells beside the price, `today`, `warnings` and `context`, is worked out when it is first asked for.
 
     Parameters
     ----------
@@ -187,7 +225,7 @@ class Result(Answer):
 
     instance: str
     instance_sha256: str | None
-    today: Today | None
+    today: Later[Today | None] = Later()
     method: Method
     status: Status
     prices: Mapping[str, Any]
@@ -201,12 +239,19 @@ class Result(Answer):
     threads: int
     version: str
     stats: Mapping[str, float] = field(default_factory=dict)
-    warnings: tuple[Caveat, ...] = ()
+    warnings: Later[tuple[Caveat, ...]] = Later(())
     interrupted: bool = False
     notes: tuple[str, ...] = ()
-    context: Context | None = None
+    context: Later[Context | None] = Later(None)
     factors: Mapping[str, float] | None = None
     billed: Mapping[str, Mapping[str, float]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in vars(self)}
+
+    def whole(self) -> Result:
+        """The same with all that it tells worked out by now; it holds no market any more."""
+        return dataclasses.replace(self)
 
     @property
     def price(self) -> float:
@@ -217,6 +262,9 @@ class Result(Answer):
         AttributeError
             When it decides several: they are in `prices`.
         """
+        told = self.prices if self.factors is None else self.factors
+        if self.billed is None and len(told) == 1:
+            return float(*told.values())
         decided = self.decided
         if len(decided) != 1:
             raise AttributeError(f"{self.instance}: the leader has {len(decided)} prices; see `prices`")

@@ -83,13 +83,14 @@ def _answer(pricer: Pricer, number: int, line: bytes, outside: float | None) -> 
             raise FaultsError("change", [f"expected a line of at most {_LONGEST} bytes; give the change in parts"])
         change = read_change(line)
         result = pricer.update(change if outside is None else without_delay(change, pricer.market))
+        document = _document(result, pricer, outside)
     except FaultsError as refusal:
         _write({"error": [with_flags(problem) for problem in refusal.problems], "line": number})
         return 2
     except ConvergenceError as failure:
         _write({"error": [with_flags(failure.message)], "line": number})
         return 2
-    _write(_document(result, pricer, outside))
+    _write(document)
     return exit_code(result.status)
 
 

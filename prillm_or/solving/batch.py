@@ -147,7 +147,7 @@ def result_of(task: Task) -> Result | Refused:
         When Ctrl-C comes before any price was found.
     """
     try:
-        return solve_task(task)
+        return solve_task(task).whole()
     except PrillmError as error:
         return Refused(error.message)
     except MemoryError:

@@ -6,8 +6,10 @@ below a profit (`contradicts`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from prillm_or import __version__
 from prillm_or.limits import Limits
 from prillm_or.market.decisions import FACTOR, all_prices
 from prillm_or.market.market import Array, Market, by_component, by_decision, by_leader
-from prillm_or.result import Certificate, Context, Method, Result, Status, Times, Today
+from prillm_or.result import Caveat, Certificate, Context, Method, Result, Status, Times, Today
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solving.caveats import caveats, own_elasticity
 from prillm_or.users.certificate import profit_of, relative_gap
@@ -61,6 +63,62 @@ def weigh(
     return Weighed(found, certificate, profit, *_bounded(profit, upper_bound, market))
 
 
+@dataclass(frozen=True, eq=False)
+class _Beside:
+    """What is told of a proposal's prices besides what they earn, worked out when it is asked for.
+
+    Parameters
+    ----------
+    market, users
+        The full market.
+    weighed
+        The prices there.
+    known
+        Equilibria of it to look for today's from.
+    abstracted
+        Whether a small market proposed the prices, and nothing is proven of them.
+    """
+
+    market: Market
+    users: AnyUsers
+    weighed: Weighed
+    known: Sequence[Equilibrium]
+    abstracted: bool
+
+    @cached_property
+    def _today(self) -> AnyEquilibrium | None:
+        """The equilibrium at today's prices, if there are any."""
+        prices, found = self.market.today, self.weighed.found
+        if prices is None:
+            return None
+        near = nearest([*self.known, found], prices) if isinstance(found, Equilibrium) else found
+        if near is None or not np.array_equal(near.prices, prices):
+            return equilibrium_of(self.users, prices, near)
+        return near
+
+    @cached_property
+    def _elasticity(self) -> Mapping[str, float | None]:
+        return own_elasticity(self.market, self._today)
+
+    def today(self) -> Today | None:
+        """See `Result`."""
+        if (found := self._today) is None:
+            return None
+        profit = profit_of(self.market, found.prices, found.billed)
+        return Today(profit=profit, **_set(self.market, found.prices))
+
+    def warnings(self) -> tuple[Caveat, ...]:
+        """See `Result`."""
+        found, profit = self.weighed.found, self.weighed.profit
+        return caveats(self.market, self.users, found, profit, self._elasticity, abstracted=self.abstracted)
+
+    def context(self) -> Context:
+        """See `Result`."""
+        market, today = self.market, self._today
+        loads = {} if today is None else by_leader(market, today.load[list(market.leader)])
+        return Context(market.units, by_decision(market, market.price_cap), loads, self._elasticity)
+
+
 def judge(
     market: Market,
     users: AnyUsers,
@@ -68,24 +126,24 @@ def judge(
     method: Method,
     limits: Limits,
     known: Sequence[Equilibrium] = (),
+    spent: Times | None = None,
+    sha256: str | None = None,
 ) -> Result:
     """Solve and certify the equilibrium at the proposed prices afresh, and weigh the proposal's bound against it.
 
-    `known` are equilibria of the market to look for it from; the certificate knows nothing of them.
+    `known` are equilibria of the market to look for it from; the certificate knows nothing of them. `spent` is the time
+    so far, `sha256` that of the market's file.
 
     Raises
     ------
     ConvergenceError
         When the equilibrium cannot be certified.
     """
-    prices = proposal.prices
+    began, prices = time.perf_counter(), proposal.prices
     assert prices is not None
     weighed = weigh(market, users, prices, proposal.upper_bound, nearest(known, prices))
     found, profit, upper_bound, consistent = weighed.found, weighed.profit, weighed.upper_bound, weighed.consistent
     status = _status(proposal.ended, weighed.gap, limits.gap) if consistent else Status.ERROR
-    today = _at_today(market, users, found, known)
-    elasticity = own_elasticity(market, today)
-    abstracted = method.abstraction is not None and upper_bound is None
     notes = list(proposal.notes)
     if not consistent:
         notes.append(
@@ -95,10 +153,11 @@ def judge(
         if consistent:
             notes.append(f"{proposal.cause or proposal.ended}: the price is the best that was met before")
         notes.append(_way_out(market, method))
+    beside = _Beside(market, users, weighed, known, method.abstraction is not None and upper_bound is None)
     return Result(
         instance=market.name,
-        instance_sha256=None,
-        today=_today(market, today),
+        instance_sha256=sha256,
+        today=beside.today,
         method=method,
         status=status,
         **_set(market, prices),
@@ -108,20 +167,15 @@ def judge(
         loads=by_leader(market, found.load[list(market.leader)]),
         billed=by_component(market, found.billed, market.leader) if market.components else None,
         certificate=weighed.certificate,
-        time_s=Times(),
+        time_s=(spent or Times()).verified(time.perf_counter() - began),
         seed=limits.seed,
         threads=limits.threads,
         version=__version__,
         stats=proposal.stats,
-        warnings=caveats(market, users, found, profit, elasticity, abstracted=abstracted),
+        warnings=beside.warnings,
         interrupted=proposal.ended is Ended.INTERRUPTED,
         notes=tuple(notes),
-        context=Context(
-            market.units,
-            by_decision(market, market.price_cap),
-            {} if today is None else by_leader(market, today.load[list(market.leader)]),
-            elasticity,
-        ),
+        context=beside.context,
     )
 
 
@@ -159,25 +213,6 @@ def _status(ended: Ended, gap: float | None, wanted: float) -> Status:
     if ended in (Ended.UNKNOWN, Ended.INFEASIBLE):
         return Status.ERROR
     return Status.HEURISTIC if gap is None else Status.FEASIBLE
-
-
-def _at_today(
-    market: Market, users: AnyUsers, found: AnyEquilibrium, known: Sequence[Equilibrium]
-) -> AnyEquilibrium | None:
-    """The equilibrium at today's prices, if there are any."""
-    prices = market.today
-    if prices is None:
-        return None
-    near = nearest([*known, found], prices) if isinstance(found, Equilibrium) else found
-    if near is None or not np.array_equal(near.prices, prices):
-        return equilibrium_of(users, prices, near)
-    return near
-
-
-def _today(market: Market, found: AnyEquilibrium | None) -> Today | None:
-    if found is None:
-        return None
-    return Today(profit=profit_of(market, found.prices, found.billed), **_set(market, found.prices))
 
 
 def _set(market: Market, decisions: Array) -> dict[str, Any]:

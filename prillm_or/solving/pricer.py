@@ -182,11 +182,9 @@ def _judged(
     """The result of a search that began then."""
     if proposal.ended is Ended.INTERRUPTED:
         raise KeyboardInterrupt  # half a search is none
-    solved = time.perf_counter()
-    solver = "path" if len(market.decisions) == 1 else "branch"
-    result = judge(market, users, proposal, Method(solver, __version__), _LIMITS, known)
-    ended = time.perf_counter()
-    return replace(result, time_s=Times(total=ended - began, solve=solved - began, verify=ended - solved))
+    seconds = time.perf_counter() - began
+    method = Method("path" if len(market.decisions) == 1 else "branch", __version__)
+    return judge(market, users, proposal, method, _LIMITS, known, Times(total=seconds, solve=seconds))
 
 
 def _carried_over(before: _State, market: Market, users: UserProblem) -> list[Start]:

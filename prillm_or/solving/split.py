@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 
 from prillm_or import __version__
 from prillm_or.errors import CombinationError, argument
@@ -44,16 +43,11 @@ def solve_split(path: str | os.PathLike[str], engine: Engine, limits: Limits) ->
     with held(engine, Part, file.rows.parts) as each:
         users = SplitUsers(head, each)
         proposal = bisected(head, users, limits)
-        proposed = time.perf_counter()
-        result = judge(head, users, proposal, Method(_BY, __version__), limits)
-    ended = time.perf_counter()
-    times = Times(
-        total=ended - began,
-        read=file.read_s,
-        solve=proposed - began - file.read_s,
-        verify=ended - proposed,
-    )
-    return replace(result, instance_sha256=file.sha256, time_s=times)
+        seconds = time.perf_counter() - began
+        spent = Times(total=seconds, read=file.read_s, solve=seconds - file.read_s)
+        method = Method(_BY, __version__)
+        result = judge(head, users, proposal, method, limits, spent=spent, sha256=file.sha256)
+        return result.whole()  # while there is somebody to ask
 
 
 def _check(market: Market) -> None:

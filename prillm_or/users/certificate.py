@@ -104,41 +104,54 @@ def certified(market: Market, decisions: ArrayLike, flow: Array) -> Certificate:
 def _certify_users(market: Market, block: slice, prices: Array, load: Array, flow: Array) -> Certificate:
     spent = prices[:, None] if prices.ndim == 2 else market.mix[block] @ prices.transpose(0, 2, 1)
     worth = market.worth if market.worth.ndim == 1 else market.worth[block]
-    cost = market.price_weight[block, None] * spent + market.delay_weight[block, None] * market.delay[block] - worth
-    slope = market.congestion_weight[block, None] / market.capacity
-    taste = market.dispersion[block, None] * market.provider_dispersion
-    demand, count = market.demand[block], market.count[block, None]
-    own, halved = slope / count, taste / demand[:, None]
-    steepness = 2 * own + halved
-    congestion = slope * load[:, None]
-    dear = cost + congestion
-    marginal = dear + (own + halved) * flow
-    size = np.abs(cost)
-    money = _largest(size, axis=2) + _largest(congestion, axis=2) + _largest(taste, axis=1)
+    weight, dispersion, demand = market.congestion_weight[block], market.dispersion[block], market.demand[block]
+    crowding = load / market.capacity
+    congestion = weight[:, None] * crowding[:, None]
+    own = (weight / market.count[block])[:, None] / market.capacity
+    steepness = own
+    marginal = market.price_weight[block, None] * spent + market.delay_weight[block, None] * market.delay[block]
+    marginal -= worth
+    size = np.abs(marginal)
+    money = _largest(size, axis=2) + weight * _largest(crowding, axis=1)[:, None]
+    size += congestion
+    if np.count_nonzero(dispersion):
+        taste = dispersion[:, None] * market.provider_dispersion
+        steepness = own + taste / demand[:, None]
+        money += _largest(taste, axis=1)
+        size += taste
+    marginal += congestion
+    marginal += steepness * flow
     excess = marginal - _least(marginal, axis=2, keepdims=True)
-    residual = _worst(
-        _largest(np.abs(_total(flow, axis=2) - demand) / demand, axis=None).item(),
-        _largest(-_least(flow, axis=2) / demand, axis=None).item(),
-        _largest(_total(flow * excess, axis=2) / (demand * money), axis=None).item(),
-    )
-    first = dear - own * flow
-    first -= _least(first, axis=2, keepdims=True)  # both flows sum to the demand: a common cost saves nothing
-    reply = _best_reply(first, steepness, demand)
-    saving = _total((flow - reply) * (first + steepness / 2 * (flow + reply)), axis=2)
-    regret = saving / _total(flow * (size + congestion + taste), axis=2)
-    return Certificate(residual, _worst(0.0, _largest(regret, axis=None).item()))
+    found = np.empty((3, *money.shape))
+    np.abs(_total(flow, axis=2) - demand, found[0])
+    np.negative(_least(flow, axis=2), found[1])
+    np.divide(_total(flow * excess, axis=2), money, found[2])
+    found /= demand
+    size *= flow
+    regret = _saving(excess, own + steepness, flow, demand) / _total(size, axis=2)
+    return Certificate(_largest(found, axis=None).item(), _worst(0.0, _largest(regret, axis=None).item()))
 
 
-def _best_reply(first: Array, slope: Array, demand: Array) -> Array:
-    """Fill providers, marginal cost `first` + `slope` h, up to a common marginal cost; shapes (D, rows, m)."""
-    shape = first.shape
-    first, slope, demand = first.reshape(-1, shape[2]), *(np.concatenate([of] * shape[0]) for of in (slope, demand))
-    rows = np.arange(0, first.size, shape[2])  # where each begins, of all in a row
-    order = first.argsort(axis=1) + rows[:, None]
-    start, width = first.take(order), (1 / slope).take(order)
-    level = (demand[:, None] + (width * start).cumsum(axis=1)) / width.cumsum(axis=1)
-    last = _total(start <= level, axis=1) - 1  # start < level holds for the first few providers, then never again
-    water = level.take(rows + last)
-    reply: Array = np.maximum(0.0, (water[:, None] - first) / slope)
-    reply *= (demand / _total(reply, axis=1))[:, None]
-    return reply.reshape(shape)
+def _saving(excess: Array, slope: Array, flow: Array, demand: Array) -> Array:
+    """What the best reply saves; marginal costs `excess` + `slope` (h - `flow`), shapes (D, rows, m), of a reply h.
+
+    It fills providers up to a common marginal cost. Costs common to all of a user's providers save nothing.
+    """
+    filled = slope * flow
+    first, width = excess - filled, 1 / slope
+    # At an equilibrium, where excess is 0 wherever flow is not, these are the providers that stay empty; and the one of
+    # no excess never is among them.
+    empty = excess > np.abs(filled)
+    nested = False
+    while True:
+        share = np.where(empty, 0.0, width)
+        level = ((demand + _total(share * first, axis=2)) / _total(share, axis=2))[..., None]
+        # Whichever are filled first, the level is no lower than the right one, and only falls as those above it empty.
+        more = first >= level
+        if nested:
+            more |= empty
+        if not np.count_nonzero(more != empty):
+            break
+        empty, nested = more, True
+    moved = np.where(empty, flow, (excess - level) * width)
+    return np.asarray(_total(moved * (excess - slope / 2 * moved), axis=2))
