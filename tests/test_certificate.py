@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,34 +21,37 @@ def slow_certificate(market: Market, leader_prices: Array, flow: Array) -> tuple
     price, load = all_prices(market, leader_prices), flow.sum(axis=0)
     residual = regret = 0.0
     for i in range(market.n):
-        demand = market.demand[i]
+        demand, count = market.demand[i], market.count[i]
         cost, slope = [], []
         for j in range(market.m):
             delay = market.delay_weight[i] * market.delay[i, j]
             cost.append(market.price_weight[i] * price[j] + delay - market.value[j])
             slope.append(market.congestion_weight[i] / market.capacity[j])
-        marginal = [cost[j] + slope[j] * (load[j] + flow[i, j]) for j in range(market.m)]
-        money = max(map(abs, cost)) + max(slope[j] * load[j] for j in range(market.m))
+        taste = [market.dispersion[i] * market.provider_dispersion[j] for j in range(market.m)]
+        marginal = [
+            cost[j] + slope[j] * (load[j] + flow[i, j] / count) + taste[j] * flow[i, j] / demand
+            for j in range(market.m)
+        ]
+        money = max(map(abs, cost)) + max(slope[j] * load[j] for j in range(market.m)) + max(taste)
         excess = sum(flow[i, j] * (marginal[j] - min(marginal)) for j in range(market.m))
         routed = abs(sum(flow[i]) - demand)
         residual = max(residual, routed / demand, *(-flow[i] / demand), excess / (demand * money))
 
-        others = [load[j] - flow[i, j] for j in range(market.m)]
-        reply = best_reply(cost, slope, others, demand)
-        paid = sum(flow[i, j] * (cost[j] + slope[j] * load[j]) for j in range(market.m))
-        least = sum(reply[j] * (cost[j] + slope[j] * (others[j] + reply[j])) for j in range(market.m))
-        scale = sum(flow[i, j] * (abs(cost[j]) + slope[j] * load[j]) for j in range(market.m))
+        start = [cost[j] + slope[j] * (load[j] - flow[i, j] / count) for j in range(market.m)]
+        steepness = [2 * slope[j] / count + taste[j] / demand for j in range(market.m)]
+        reply = best_reply(start, steepness, demand)
+        paid = sum(flow[i, j] * (start[j] + steepness[j] / 2 * flow[i, j]) for j in range(market.m))
+        least = sum(reply[j] * (start[j] + steepness[j] / 2 * reply[j]) for j in range(market.m))
+        scale = sum(flow[i, j] * (abs(cost[j]) + slope[j] * load[j] + taste[j]) for j in range(market.m))
         regret = max(regret, (paid - least) / scale)
     return residual, regret
 
 
-def best_reply(cost: list[float], slope: list[float], others: list[float], demand: float) -> list[float]:
-    start = [c + s * y for c, s, y in zip(cost, slope, others, strict=True)]
-
+def best_reply(start: list[float], steepness: list[float], demand: float) -> list[float]:
     def fill(level: float) -> list[float]:
-        return [max(0.0, level - a) / (2 * s) for a, s in zip(start, slope, strict=True)]
+        return [max(0.0, level - a) / s for a, s in zip(start, steepness, strict=True)]
 
-    low, high = min(start), min(start) + 2 * max(slope) * demand
+    low, high = min(start), min(start) + max(steepness) * demand
     for _ in range(200):
         middle = (low + high) / 2
         low, high = (middle, high) if sum(fill(middle)) < demand else (low, middle)
@@ -62,12 +67,31 @@ def test_the_definition_by_slow_loops(kind: str) -> None:
     rng = np.random.default_rng(1)
     for seed in range(4):
         market = draw_market(kind, 5, 4, seed)
+        if seed % 2:
+            market = replace(market, count=np.arange(1.0, 6.0), dispersion=np.array([0.0, 0.3, 1.0, 0.0, 2.0]))
         prices = 0.3 * market.price_cap
         for flow in (feasible_flows(market, rng), equilibrium_at(market, prices).flow):
             certificate = certify(market, prices, flow)
             residual, regret = slow_certificate(market, prices, flow)
             assert certificate.kkt_residual == pytest.approx(residual, rel=1e-9, abs=1e-14)
             assert certificate.max_regret == pytest.approx(regret, rel=1e-9, abs=1e-13)
+
+
+def test_flows_at_several_prices_are_checked_at_once(kind: str) -> None:
+    rng, market = np.random.default_rng(2), draw_market(kind, 5, 4, 1)
+    prices = [fraction * market.price_cap for fraction in (0.2, 0.4, 0.5)]
+    flows = [feasible_flows(market, rng), equilibrium_at(market, prices[1]).flow, feasible_flows(market, rng)]
+    each = [certify(market, *given) for given in zip(prices, flows, strict=True)]
+    together = certify(market, np.array(prices), np.array(flows))
+    assert together.kkt_residual == pytest.approx(max(one.kkt_residual for one in each), rel=1e-14)
+    assert together.max_regret == pytest.approx(max(one.max_regret for one in each), rel=1e-13)
+
+
+def test_a_flow_that_is_no_number_is_never_certified() -> None:
+    market = draw_market("uniform", 4, 3, 0)
+    flow = equilibrium_at(market, [1.0]).flow.copy()
+    flow[1, 2] = np.nan
+    assert not is_certified(certify(market, [1.0], flow))
 
 
 def test_an_infeasible_flow_is_seen() -> None:

@@ -25,6 +25,51 @@ def test_arrays_are_copies_and_read_only() -> None:
         market.name = "other"  # type: ignore[misc]  # the point of the test
 
 
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"price": [np.nan, 2.5, 3.0]},
+        {"demand": [1.5, 2.0], "delay": np.ones((2, 3))},
+        {"count": [2.0, 1.0]},
+        {"value": [0.0, -2.0, 1.0], "user_values": [[np.nan, 1.0, 2.0], [0.0, 0.0, np.nan]]},
+    ],
+)
+def test_other_arrays_make_the_market_that_replacing_them_makes(arrays: dict[str, Any]) -> None:
+    market = make_market()
+    kept = (market.current, market.worth, market.pair_dispersion, market.rivals)  # what may go over, and what may not
+    found, wanted = market.with_arrays(**arrays), dataclasses.replace(market, **arrays)
+    assert found.rivals == kept[-1]
+    for name in (*(field.name for field in dataclasses.fields(Market)), "current", "worth", "pair_dispersion"):
+        assert repr(getattr(found, name)) == repr(getattr(wanted, name)), name
+    for name, given in arrays.items():
+        assert getattr(found, name) is not given
+        assert not getattr(found, name).flags.writeable
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"demand": [1.0, 0.0]},
+        {"demand": [1.0, np.nan]},
+        {"demand": [1.0, np.inf]},
+        {"demand": [1.0, 2.0, 3.0]},
+        {"demand": ["many", 2.0]},
+        {"price": [1.0, np.nan, 3.0]},
+        {"value": [0.0, -np.inf, 1.0]},
+        {"delay": np.array([[0.0, -1.0, 0.0], [0.0, 0.0, 0.0]])},
+        {"congestion_weight": [0.0, 1.0]},
+        {"count": [1.5, 1.0]},
+    ],
+)
+def test_other_arrays_are_refused_as_those_of_a_new_market(arrays: dict[str, Any]) -> None:
+    market = make_market()
+    with pytest.raises(MarketError) as refusal:
+        market.with_arrays(**arrays)
+    with pytest.raises(MarketError) as wanted:
+        dataclasses.replace(market, **arrays)
+    assert refusal.value.problems == wanted.value.problems
+
+
 def test_sizes_names_and_rivals() -> None:
     market = make_market(leader=(2, 0))
     assert (market.n, market.m) == (2, 3)

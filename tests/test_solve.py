@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from prillm_or.errors import CombinationError, UnavailableError, UnknownNameErro
 from prillm_or.files.markets import MarketFile
 from prillm_or.limits import Limits
 from prillm_or.market.market import Market
+from prillm_or.market.synthetic import generate
 from prillm_or.models.capabilities import Capability
 from prillm_or.models.registry import MODELS, model_needs, model_options, model_profile, model_profile_names
 from prillm_or.result import Method, Status
@@ -32,6 +34,7 @@ from prillm_or.solvers.registry import (
     solver_profile_names,
     solvers_for,
 )
+from prillm_or.solving.caveats import own_elasticity
 from prillm_or.solving.choose import choose
 from prillm_or.solving.judge import _bounded, _status, judge
 from prillm_or.solving.run import solve
@@ -296,6 +299,25 @@ def test_a_proposal_is_judged_in_the_market_not_believed() -> None:
     proposal = Proposal(np.array([2.0]), None, Ended.FINISHED)
     heuristic = judge(market, user_problem(market), proposal, Method("path", "0"), Limits())
     assert (heuristic.status, heuristic.upper_bound, heuristic.gap) == (Status.HEURISTIC, None, None)
+
+
+def test_what_a_result_tells_besides_is_worked_out_once_and_goes_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    market, asked = generate(5, 4, "uniform", 1), []
+
+    def counted(*given: Any) -> Any:
+        asked.append(given)
+        return own_elasticity(*given)
+
+    monkeypatch.setattr("prillm_or.solving.judge.own_elasticity", counted)
+    result = solve(market)
+    assert result.profit == pytest.approx(result.price * result.loads["p4"])
+    assert asked == []
+    sent = pickle.loads(pickle.dumps(result))
+    assert sent == result == result.whole()
+    assert sent.to_dict() == result.to_dict()
+    assert result.today is not None
+    assert result.today is result.today
+    assert len(asked) == 1
 
 
 def test_no_time_is_told() -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -102,7 +102,7 @@ def unit_price(market: Market, found: Equilibrium) -> float:
 def _more_demand(market: Market, i: int) -> Market:
     demand = market.demand.copy()
     demand[i] *= 1 + STEP
-    return replace(market, demand=demand)
+    return market.with_arrays(demand=demand)
 
 
 def _more(market: Market, j: int, key: str, unit: float) -> Market:
@@ -110,16 +110,17 @@ def _more(market: Market, j: int, key: str, unit: float) -> Market:
         return worth_more(market, j, STEP * unit)
     values = getattr(market, key).copy()
     values[j] *= 1 + STEP
-    return replace(market, **{key: values})
+    return market.with_arrays(**{key: values})
 
 
 def worth_more(market: Market, j: int, by: float) -> Market:
     """The market with a provider worth more to all users, also to those with a value of their own."""
-    value, own = market.value.copy(), market.user_values.copy()
-    value[j] += by
-    if own.size:
-        own[:, j] += by
-    return replace(market, value=value, user_values=own)
+    arrays = {"value": market.value.copy()}
+    if market.user_values.size:
+        arrays["user_values"] = market.user_values.copy()
+    for worth in arrays.values():
+        worth[..., j] += by
+    return market.with_arrays(**arrays)
 
 
 def _effects(best: Best, solved: Callable[[Market], Best], changed: Mapping[str, Market]) -> Effects:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -40,7 +39,7 @@ def flips(market: Market, pricer: Pricer, best: float, second: float, unit: floa
     s = market.leader[0]
     prices, costs = all_prices(market, [best])[s], market.unit_cost[s]
     kinds: dict[str, Callable[[float], Market]] = {
-        "demand": lambda by: replace(market, demand=(1 + by) * market.demand),
+        "demand": lambda by: market.with_arrays(demand=(1 + by) * market.demand),
         "price": partial(_all_rival_prices, market),
         "unit_cost": partial(_unit_cost, market, prices),
         "value": lambda by: worth_more(market, s, by * unit),
@@ -89,10 +88,10 @@ def _narrowed(
 def _all_rival_prices(market: Market, by: float) -> Market:
     price, rivals = market.price.copy(), list(market.rivals)
     price[rivals] = (1 + by) * price[rivals]
-    return replace(market, price=price)
+    return market.with_arrays(price=price)
 
 
 def _unit_cost(market: Market, prices: Array, by: float) -> Market:
     cost = market.unit_cost.copy()
     cost[market.leader[0]] = np.maximum(cost[market.leader[0]] + by * prices, 0.0)
-    return replace(market, unit_cost=cost)
+    return market.with_arrays(unit_cost=cost)

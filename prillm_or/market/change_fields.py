@@ -167,12 +167,17 @@ def check_change(change: object, market: Market, faults: Faults) -> ChangeFields
     if member(change, "add") is not None:
         _check_coming(change, users, providers, faults)
         _check_weights(change, market, faults)
-    if member(change, "price_cap") == {}:
+    if (caps := member(change, "price_cap")) is not None:
+        _check_caps(caps, market, faults)
+    return parsed
+
+
+def _check_caps(caps: object, market: Market, faults: Faults) -> None:
+    if caps == {}:
         faults.add(("price_cap",), "expected at least one, got an empty object")
     decided = [market.components[d.component] for d in market.decisions if d.component is not None]
-    caps = cap_faults(member(change, "price_cap"), ("price_cap",), market.leader_ids, decided, market.components)
-    faults.add_all(caps, "price_cap")
-    return parsed
+    found = cap_faults(caps, ("price_cap",), market.leader_ids, decided, market.components)
+    faults.add_all(found, "price_cap")
 
 
 @dataclass(frozen=True)
@@ -205,11 +210,12 @@ def _side(change: object, what: str, market: Market) -> _Side:
 def _check_lists(change: object, market: Market, faults: Faults) -> None:
     """Check what is said by component, of whoever is there and of those who come."""
     components, new = market.components, list(placed(_inside(change, "add", "provider"), "add", "providers"))
-    mixes = (*_mixed(change, market), *placed(_inside(change, "add", "user"), "add", "users"))
-    faults.add_all(mix_faults(mixes, components), "users", "mix")
-    parts = [*placed(member(change, "providers"), "providers"), *new]
-    faults.add_all(list_faults(parts, components), "providers", "lists")
-    faults.add_all(short_lists(new, BY_COMPONENT, components), "providers", "short")
+    if mixes := [*_mixed(change, market), *placed(_inside(change, "add", "user"), "add", "users")]:
+        faults.add_all(mix_faults(mixes, components), "users", "mix")
+    if parts := [*placed(member(change, "providers"), "providers"), *new]:
+        faults.add_all(list_faults(parts, components), "providers", "lists")
+    if new:
+        faults.add_all(short_lists(new, BY_COMPONENT, components), "providers", "short")
     for at, part in new:
         if market.congested and isinstance(part, dict) and "capacity" not in part:
             faults.add((*at, "capacity"), "missing", "add", "capacity")

@@ -50,9 +50,9 @@ def apply(market: Market, change: Change) -> Market:
     from prillm_or.market.change_fields import check_change  # and pydantic, which loads slowly
 
     faults = Faults()
-    fields = check_change(change, market, faults)
-    if fields is None or faults.lines():
-        raise MarketError("change", faults.lines())
+    fields, problems = check_change(change, market, faults), faults.lines()
+    if fields is None or problems:
+        raise MarketError("change", problems)
     try:
         return _moved(_edited(market, fields), fields, market)
     except MarketError as refusal:  # of what the change makes together, such as weights of congestion of which one is 0
@@ -61,7 +61,8 @@ def apply(market: Market, change: Change) -> Market:
 
 def _edited(market: Market, change: ChangeFields) -> Market:
     """The market with new figures of whoever is there."""
-    users, providers = _positions(market.user_ids), _positions(market.provider_ids)
+    users = _positions(market.user_ids) if change.users or change.delays else {}
+    providers = _positions(market.provider_ids)
     arrays: dict[str, Any] = {}
 
     def put(name: str, where: int | tuple[int, int], value: float) -> None:
@@ -93,7 +94,8 @@ def _edited(market: Market, change: ChangeFields) -> Market:
         cap = _new_cap(change.price_cap, market, decision)
         if cap is not None:
             put("price_cap", k, cap)
-    return replace(market, fit=market.fit and market.fit.elsewhere(), **arrays) if arrays else market
+    changed = market.with_arrays(**arrays) if arrays else market
+    return replace(changed, fit=market.fit.elsewhere()) if arrays and market.fit else changed
 
 
 def _new_cap(caps: Any, market: Market, decision: Decision) -> float | None:

@@ -6,7 +6,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import TypeVar
 
 MOST = 20
@@ -35,10 +34,11 @@ class Faults:
         self, places: Iterable[tuple[Where, Found]], *kind: str, describe: Callable[[Found], str] = str
     ) -> None:
         """Note many faults of one kind; those beyond the first few are only counted, not described."""
-        rest = iter(places)
-        for where, found in islice(rest, MOST):
-            self.add(where, describe(found), *kind)
-        self._surplus[kind] += sum(1 for _ in rest)
+        for number, (where, found) in enumerate(places):
+            if number < MOST:
+                self.add(where, describe(found), *kind)
+            else:
+                self._surplus[kind] += 1
 
     def lines(self) -> list[str]:
         """Every line to show."""

@@ -59,7 +59,8 @@ def names_of(document: object) -> list[str]:
 def placed(items: object, *at: str | int) -> Iterator[tuple[Where, object]]:
     """Entries of a list or an object, with their places."""
     pairs = items.items() if isinstance(items, dict) else enumerate(entries(items))
-    yield from (((*at, key), item) for key, item in pairs)
+    for key, item in pairs:
+        yield (*at, key), item
 
 
 def keys(data: object, *at: str | int) -> Iterator[tuple[Where, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from prillm_or.market.rules import (
     DEFAULTS,
     PAIR_ARRAYS,
     USER_ARRAYS,
+    are_good,
     decides_problems,
     shape_problems,
     value_problems,
@@ -237,6 +238,27 @@ class Market:
         fields = market_from_frames(users, providers, delays, values, leader, decides, price_cap, name)
         return cls(name=name, units=Units() if units is None else units, description=description, **fields)
 
+    def with_arrays(self, **arrays: Any) -> Market:
+        """The market with some other arrays, as `dataclasses.replace` gives it, which takes longer.
+
+        What stays was checked when this market was made; of what is new a look at its size and extremes mostly says
+        that no rule is broken.
+
+        Raises
+        ------
+        MarketError
+            When a rule is broken.
+        """
+        problems: list[str] = []
+        new = {name: checked_array(name, values, problems) for name, values in arrays.items()}
+        if problems or not all(are_good(name, values, getattr(self, name).shape) for name, values in new.items()):
+            return replace(self, **arrays)
+        market = object.__new__(type(self))
+        vars(market).update(vars(self), **new)
+        for name in _OF_ARRAYS:
+            vars(market).pop(name, None)
+        return market
+
     @property
     def n(self) -> int:
         """Number of users."""
@@ -341,6 +363,9 @@ def by_decision(market: Market, values: ArrayLike) -> dict[str, float]:
     names = (decision.name for decision in market.decisions)
     return dict(zip(names, np.asarray(values).tolist(), strict=True))
 
+
+_OF_ARRAYS = ("current", "pair_dispersion", "worth")
+"""What is worked out from a market's figures and kept."""
 
 _LEFT_OUT = np.empty(0)
 """Stands for an argument that was not given, and for none that is of this shape."""

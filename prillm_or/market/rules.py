@@ -26,6 +26,9 @@ _NON_NEGATIVE = (
     *("price", "unit_cost", "delay", "congestion_weight", "delay_weight", "dispersion", "provider_dispersion", "mix"),
     "price_cap",
 )
+_TIED = ("congestion_weight", "count", "dispersion", "provider_dispersion", "mix", "user_values")
+"""Arrays whose numbers are whole, may be absent, or have to suit others."""
+
 DEFAULTS = {
     "price_weight": 1.0,
     "congestion_weight": 1.0,
@@ -111,6 +114,15 @@ def _has_good_values(market: Market) -> bool:
     (low, _), (least, _), (shortest, _), (worst, _) = extremes
     signs = low > 0 and least >= 0 and shortest >= 0 and worst > -np.inf
     return bool(signs and all(high < np.inf for _, high in extremes) and not market.user_values.size)
+
+
+def are_good(name: str, values: NDArray[np.float64], shape: tuple[int, ...]) -> bool:
+    """Whether one array of a market is surely as it should be, beside whatever others of shapes that are right."""
+    if values.shape != shape or not values.size or name in _TIED:
+        return False
+    low, high = np.minimum.reduce(values, axis=None), np.maximum.reduce(values, axis=None)
+    least = low > 0 if name in _POSITIVE else low >= 0 if name in _NON_NEGATIVE else low > -np.inf
+    return bool(least and high < np.inf)
 
 
 def value_problems(market: Market) -> list[str]:

@@ -45,7 +45,9 @@ def _is_tame(market: Market) -> bool:
     """Whether no figure is so large, or as a divisor so small, that a second look is worth its time."""
     if market.components or market.user_values.size:
         return False
-    divisors = np.concatenate([market.demand, market.capacity, market.price_weight, market.congestion_weight])
+    divisors = (market.demand, market.capacity, market.price_weight, market.congestion_weight)
     costs = (market.price, market.unit_cost, market.price_cap, market.delay_weight, market.value)
-    most = np.fmax.reduce(np.abs(np.concatenate([divisors, *costs])))  # leaves out a price that is absent
-    return bool(most <= _TAME and np.minimum.reduce(divisors) >= 1 / _TAME and market.delay.max() <= _TAME)
+    sizes = np.abs(np.concatenate([*divisors, *costs]))
+    least = np.minimum.reduce(sizes[: 3 * market.n + market.m])
+    most = np.fmax.reduce(sizes)  # leaves out a price that is absent
+    return bool(most <= _TAME and least >= 1 / _TAME and market.delay.max() <= _TAME)

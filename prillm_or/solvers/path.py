@@ -189,12 +189,16 @@ class Search:
         """The same in words."""
         return f"{self._pieces} pieces, {len(self._known)} equilibria"
 
+    def near(self, price: float) -> Equilibrium | None:
+        """The equilibrium nearest to a price, of those that were solved or to start from; None of none."""
+        nearest = min(self._starts, key=lambda start: abs(start[0] - price), default=None)
+        return None if nearest is None else nearest[1]()
+
     def look(self, price: float) -> Equilibrium:
         """Solve the equilibrium at a price, or the reach where that is cheaper, and learn of it."""
         if (same := self._known.get(price)) is not None:
             return same
-        nearest = min(self._starts, key=lambda start: abs(start[0] - price), default=None)
-        found = solve_users(self._users, np.array([price]), None if nearest is None else nearest[1]())
+        found = solve_users(self._users, np.array([price]), self.near(price))
         point = self.bounds.point(found)
         if point.load <= 0 and (end := reach_from(self._users, found.level)).item() < price:
             # Nobody is there from the reach on (L9): a point far beyond it would leave bounds between points no digits.

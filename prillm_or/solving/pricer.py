@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -25,13 +25,13 @@ from prillm_or.limits import Limits
 from prillm_or.market.changes import Change, apply
 from prillm_or.market.market import Array, Market, Mask
 from prillm_or.result import Method, Result, Status, Times
-from prillm_or.solvers.monotone import Monotone, Point
+from prillm_or.solvers.monotone import Point
 from prillm_or.solvers.path import Path, Search, Start, proposal_of
 from prillm_or.solvers.protocols import Ended, Proposal
 from prillm_or.solvers.small_path import is_small
 from prillm_or.solving.judge import judge, weigh
 from prillm_or.solving.recheck import decided_in
-from prillm_or.users.equilibrium import Equilibrium, nearest
+from prillm_or.users.equilibrium import Equilibrium, solve_users
 from prillm_or.users.problem import UserProblem, user_problem
 
 _LIMITS = Limits()
@@ -106,11 +106,12 @@ class Pricer:
         if self.result.status is not Status.ERROR:
             with suppress(ConvergenceError):
                 users = user_problem(market)
-                proposal, known = _proposed(market, users, self._state, today=False)
+                proposal, search = _proposed(market, users, self._state, today=False)
                 if proposal.ended is Ended.INTERRUPTED:
                     raise KeyboardInterrupt  # half a search is none
                 if proposal.ended is Ended.FINISHED and (prices := proposal.prices) is not None:
-                    weighed = weigh(market, users, prices, proposal.upper_bound, nearest(known, prices))
+                    near = None if search is None else search.near(float(prices[0]))
+                    weighed = weigh(market, users, prices, proposal.upper_bound, near)
                     if weighed.consistent:
                         return prices, weighed.profit
         result = self.what_if(market)
@@ -140,27 +141,28 @@ def _priced_after(market: Market, before: _State, began: float) -> _State:
 def _priced(market: Market, before: _State | None, began: float) -> _State:
     """Price a market, starting from what is known of a market much like it."""
     users = user_problem(market)
-    proposal, known = _proposed(market, users, before)
-    result = _judged(market, users, proposal, known, began)
-    start = 0.0
-    if known:
-        start = Monotone(market, users).rising_to(Point(result.price, next(iter(result.loads.values()))))
+    proposal, search = _proposed(market, users, before)
+    known = () if search is None else search.known
+    result, start = _judged(market, users, proposal, known, began), 0.0
+    if search is not None:
+        start = search.bounds.rising_to(Point(result.price, next(iter(result.loads.values()))))
+        known = [*known, solve_users(users, [start], search.near(start))]  # where the next search begins
     return _State(market, result, known, start)
 
 
 def _proposed(
     market: Market, users: UserProblem, before: _State | None, *, today: bool = True
-) -> tuple[Proposal, Sequence[Equilibrium]]:
-    """What a search finds, starting from what is known of a market much like it; and the equilibria it solved.
+) -> tuple[Proposal, Search | None]:
+    """What a search finds, starting from what is known of a market much like it; and the search, if it was one.
 
     `today` is whether the equilibrium at today's price will be asked for, too.
     """
     if len(market.decisions) > 1:
         from prillm_or.solvers.branch import Branch  # and a solver of quadratic programmes, which one price needs not
 
-        return Branch(None if before is None else decided_in(before.market, before.result)).solve(market, _LIMITS), ()
+        return Branch(None if before is None else decided_in(before.market, before.result)).solve(market, _LIMITS), None
     if not market.plain or is_small(users):
-        return Path().solve(market, _LIMITS), ()
+        return Path().solve(market, _LIMITS), None
     search = Search(market, users, () if before is None else _carried_over(before, market, users))
     if before is None:
         search.climb()
@@ -173,7 +175,7 @@ def _proposed(
             pass
     except ConvergenceError:
         search.coarse = True
-    return proposal_of(search, market, Ended.FINISHED, _LIMITS), search.known
+    return proposal_of(search, market, Ended.FINISHED, _LIMITS), search
 
 
 def _judged(

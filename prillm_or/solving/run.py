@@ -113,13 +113,15 @@ def solve(
     proposed = time.perf_counter()
     if certify and proposal.upper_bound is None and proposal.ended is not Ended.INTERRUPTED:
         proposal = _proven(market, proposal, replace(limits, time_limit=deadline.left()))
+    proven = time.perf_counter()
     spent = Times(
-        total=proposed - began - opened_s + read_s,
+        total=proven - began - opened_s + read_s,
         read=read_s,
         build=proposal.build_s,
         abstract=abstract_s,
         solve=proposed - began - opened_s - proposal.build_s - abstract_s,
-    ).verified(time.perf_counter() - proposed)
+        verify=proven - proposed,
+    )
     sha256 = None if file is None else file.sha256
     return judge(market, user_problem(market), proposal, method, limits, spent=spent, sha256=sha256)
 

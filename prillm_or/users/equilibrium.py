@@ -104,9 +104,9 @@ class Equilibrium:
 
     def width_of(self, j: int) -> float:
         """Sum of the widths of provider j's users."""
-        return float(self.laplacian.pairs.column(self.laplacian.weight, j).sum())
+        return float((self.users.width[..., j] * self.support[:, j]).sum())
 
-    @property
+    @cached_property
     def noise(self) -> float:
         """The largest slack that may be rounding, in scaled money."""
         return _noise(self.level, self.congestion)

@@ -95,8 +95,9 @@ class UserProblem:
 
     def width_of(self, j: int) -> float:
         """Sum of the widths of all pairs with provider j."""
-        width = self.width[..., j]
-        return float(width.sum() if width.ndim else len(self.demand) * width)
+        if self.width.ndim == 1:
+            return len(self.demand) * self.width.item(j)
+        return float(self.width[:, j].sum())
 
     @property
     def whole(self) -> bool:
