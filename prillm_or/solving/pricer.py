@@ -1,10 +1,10 @@
 """Pricer: the best decisions of a market that changes, proven anew after each change.
 
-One decision: after a small change most users use whom they used before. So the equilibria of the last search, at
-today's price, where it began and where it leapt, are where those of the next are looked for: mostly one or two Newton
-steps away. The next begins at the price up to which the last best price shows that the profit rose
-(`solvers/monotone.py`); where that does not show it any more it begins lower. Several: `branch` starts from the last
-best ones alone. Either ends with the same proof as a cold search.
+One decision: after a small change most users use whom they used before. So the equilibria of the last search, where it
+began and where it leapt, are where those of the next are looked for: mostly one or two Newton steps away. The next
+begins at the price up to which the last best price shows that the profit rose (`solvers/monotone.py`); where that does
+not show it any more it begins lower. Several: `branch` starts from the last best ones alone. Either ends with the same
+proof as a cold search.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Pricer:
         if self.result.status is not Status.ERROR:
             with suppress(ConvergenceError):
                 users = user_problem(market)
-                proposal, search = _proposed(market, users, self._state, today=False)
+                proposal, search = _proposed(market, users, self._state)
                 if proposal.ended is Ended.INTERRUPTED:
                     raise KeyboardInterrupt  # half a search is none
                 if proposal.ended is Ended.FINISHED and (prices := proposal.prices) is not None:
@@ -150,13 +150,8 @@ def _priced(market: Market, before: _State | None, began: float) -> _State:
     return _State(market, result, known, start)
 
 
-def _proposed(
-    market: Market, users: UserProblem, before: _State | None, *, today: bool = True
-) -> tuple[Proposal, Search | None]:
-    """What a search finds, starting from what is known of a market much like it; and the search, if it was one.
-
-    `today` is whether the equilibrium at today's price will be asked for, too.
-    """
+def _proposed(market: Market, users: UserProblem, before: _State | None) -> tuple[Proposal, Search | None]:
+    """What a search finds, starting from what is known of a market much like it; and the search, if it was one."""
     if len(market.decisions) > 1:
         from prillm_or.solvers.branch import Branch  # and a solver of quadratic programmes, which one price needs not
 
@@ -167,8 +162,6 @@ def _proposed(
     if before is None:
         search.climb()
     else:
-        if today and market.today is not None and (market.today <= market.price_cap).all():
-            search.look(float(market.today[0]))  # the result tells what it earns
         search.look(min(before.start, float(market.price_cap[0])))
     try:
         for _ in search.steps():
