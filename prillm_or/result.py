@@ -285,11 +285,8 @@ class Result(Answer):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields of the file format, in its order; numbers that JSON cannot write become null."""
-        fields = dataclasses.asdict(dataclasses.replace(self, context=None))
-        for name in _FOR_PEOPLE:
-            del fields[name]
-        document: dict[str, Any] = writable({"format": RESULT_FORMAT, **_placed(fields)})
-        return document | {"warnings": list(document["warnings"])}
+        names = (field.name for field in dataclasses.fields(self) if field.name not in _FOR_PEOPLE)
+        return {"format": RESULT_FORMAT, **_placed(writable({name: getattr(self, name) for name in names}))}
 
     def to_frame(self) -> DataFrame:
         """A row for each of the leader's providers: its price, its price today, and its load at the price found.

@@ -128,7 +128,11 @@ def write_json(document: Mapping[str, Any] | Sequence[Mapping[str, Any]], path: 
 
 
 def writable(value: object) -> Any:
-    """A value as JSON can hold it: plain numbers, and None for those that are not finite."""
+    """A value as JSON can hold it: plain numbers, None for those that are not finite; a dataclass by its fields."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: writable(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, tuple):
+        return [writable(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): writable(item) for key, item in value.items()}
     if isinstance(value, np.generic):
