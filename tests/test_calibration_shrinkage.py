@@ -19,6 +19,7 @@ from prillm_or.calibration import shrinkage as shrinkage_module
 from prillm_or.calibration.days import Days, days_of
 from prillm_or.calibration.fit import SHRINKAGES, Fit, fit_days
 from prillm_or.calibration.holdout import folds, hold_out_days
+from prillm_or.calibration.judged_fit import Options, fit_and_judge
 from prillm_or.calibration.misfit import Misfit
 from prillm_or.calibration.parameters import Parameters
 from prillm_or.calibration.preferences import predicted_flows
@@ -97,15 +98,23 @@ def test_each_part_is_judged_by_a_fit_that_sees_neither_it_nor_what_is_held_out(
 
 
 @pytest.mark.slow
-def test_what_users_differ_in_is_chosen_by_what_predicts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("own", "tasteful"), [(True, False), (False, False), (False, True), (True, True)])
+def test_what_users_want_is_chosen_by_what_predicts(monkeypatch: pytest.MonkeyPatch, own: bool, tasteful: bool) -> None:
     monkeypatch.setattr(shrinkage_module, "SHRINKAGES", (0.1,))
     monkeypatch.setattr(shrinkage_module, "folds", lambda train, seed: folds(train, seed, 2))
-    true = replace(wanted(2, 3, 3, congestion=4.0), user_value=np.array([[3.0, 0, 0], [0, 0, 3]]))
-    for preferences, differ in ((true, True), (replace(true, user_value=0 * true.user_value), False)):
-        found = choose_shrinkage(observations_of_days(drawn_days(preferences, 3, 3, noise=0.05)), None)
-        assert found.specification.own_values is differ
-        assert (found.alike is not None) is differ
-        assert found.alike is None or 1 - max(found.tried.values()) < 0.95 * (1 - found.alike)
+    true = replace(wanted(2, 3, 3, congestion=4.0), user_value=np.array([[3.0, 0, 0], [0, 0, 3]]) * own)
+    if tasteful:
+        true = replace(true, congestion=0.0, dispersion=3.0)
+    calibration = fit_and_judge(observations_of_days(drawn_days(true, 3, 3, noise=0.05)), Options(specification=None))
+    found = calibration.choice
+    assert found is not None
+    assert found.specification.own_values is own
+    assert found.specification.congestion is not tasteful
+    assert (found.specification.dispersion is not None) is tasteful
+    assert (found.alike is not None) is (own or tasteful)
+    assert found.alike is None or 1 - max(found.tried.values()) < 0.95 * (1 - found.alike)
+    told = "\n".join(calibration.findings)
+    assert ("its own values of providers" in told, "stands in place of congestion" in told) == (own, tasteful)
 
 
 def test_the_loss_of_shares_is_that_of_flows_over_demand() -> None:

@@ -89,12 +89,17 @@ def _of_the_market(best: Result | None) -> Iterator[str]:
 
 
 def _chosen(choice: ShrinkageChoice | None) -> Iterator[str]:
-    if choice is not None and choice.alike is not None:
-        own = "its own values of providers" + " and weight of congestion" * choice.specification.own_congestion
-        yield (
-            f"Each user has {own}: of flows hidden in turns, that predicts R^2 "
-            f"{max(choice.tried.values()):.3f}, preferences that all share {choice.alike:.3f}."
-        )
+    if choice is None or choice.alike is None:
+        return
+    specification = choice.specification
+    own = ["each user has its own values of providers" + " and weight of congestion" * specification.own_congestion]
+    place = ["dispersion, which keeps users spread whatever the loads, stands in place of congestion"]
+    chosen = " and ".join(own * specification.own_values + place * (not specification.congestion))
+    yield (
+        f"{chosen[0].upper()}{chosen[1:]}: of flows hidden in turns, that predicts R^2 "
+        f"{max(choice.tried.values()):.3f}, preferences that all share"
+        f"{'' if specification.congestion else ', with congestion,'} {choice.alike:.3f}."
+    )
 
 
 def _known_elasticity(fit: Fit, own: Point | None) -> Iterator[str]:

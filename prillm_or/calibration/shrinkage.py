@@ -1,8 +1,8 @@
 """Shrinkage: how far flows are pulled towards independence, chosen on the cells seen alone by cross-validation.
 
-So is what users may differ in, where nobody says: nothing, their values of providers, or these and their weights of
-congestion. Each goes on from the one before it only if that leaves a twentieth less unexplained of what is hidden, and
-where it takes seconds.
+So is, where nobody says, what users may differ in: nothing, their values of providers, or these and their weights of
+congestion; and what keeps them spread: congestion, in its place a dispersion, or dispersions of their own. Each goes on
+from the one before it only if that leaves a twentieth less unexplained of what is hidden, and where it takes seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import Preferences, predicted_flows
 from prillm_or.calibration.scores import variation_of
-from prillm_or.calibration.specification import Specification
+from prillm_or.calibration.specification import Dispersion, Specification
 from prillm_or.market.market import Array, Mask
 
 _log = logging.getLogger(__name__)
@@ -34,9 +34,9 @@ class ShrinkageChoice:
     tried
         Each shrinkage with R^2 of the flows that were held out to judge it, weighted as in the fit.
     specification
-        What users may differ in.
+        What users may differ in, and what keeps them spread.
     alike
-        The best R^2 of preferences that all share, where these were beaten.
+        The best R^2 of preferences that all share, with congestion, where these were beaten.
     """
 
     shrinkage: float
@@ -46,6 +46,7 @@ class ShrinkageChoice:
 
 
 _RICHER = (Specification(own_values=True), Specification(own_values=True, own_congestion=True))
+_IN_PLACE: tuple[Dispersion, ...] = ("common", "user")
 _LESS_LEFT = 0.95
 _MOST_WORK = 200_000
 """Cells times parameters, up to which what is users' own is tried."""
@@ -66,21 +67,31 @@ def choose_shrinkage(
     """
     alike: list[Preferences] = []  # of each part, for all that goes on from them
 
-    def judged(specification: Specification) -> ShrinkageChoice:
+    def judged(specification: Specification, alike: list[Preferences]) -> ShrinkageChoice:
         return _judged(observations, specification, train, capacity_of_load, weight, seed, alike)
 
     if specification is not None:
-        return judged(specification)
-    best, (n, m) = judged(Specification()), (observations.n, observations.m)
+        return judged(specification, alike)
+    best, (n, m) = judged(Specification(), alike), (observations.n, observations.m)
     beaten = max(best.tried.values())
     if n == 1 or observations.cells.sum() * (n * (m + 1) + m) > _MOST_WORK:
         return best
-    for specification in _RICHER:
-        found = judged(replace(specification, families=observations.families))
-        if 1.0 - max(found.tried.values()) > _LESS_LEFT * (1.0 - max(best.tried.values())):
+    for richer in _RICHER:
+        found = judged(replace(richer, families=observations.families), alike)
+        if not _leaves_less(found, best):
+            break
+        best = replace(found, alike=beaten)
+    congested, spread = best.specification, []
+    for dispersion in _IN_PLACE:
+        found = judged(replace(congested, own_congestion=False, congestion=False, dispersion=dispersion), spread)
+        if not _leaves_less(found, best):
             break
         best = replace(found, alike=beaten)
     return best
+
+
+def _leaves_less(found: ShrinkageChoice, best: ShrinkageChoice) -> bool:
+    return 1.0 - max(found.tried.values()) <= _LESS_LEFT * (1.0 - max(best.tried.values()))
 
 
 def _judged(
