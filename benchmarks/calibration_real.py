@@ -84,7 +84,7 @@ class Row:
 
 @dataclass(frozen=True)
 class PooledRow:
-    """R^2 of flows over the four markets together (errors over variations, both summed), and the mean of the four."""
+    """R^2 of flows over all markets together (errors over variations, both summed), and their mean."""
 
     held_out: str
     method: str
@@ -126,7 +126,7 @@ def measure(quick: bool, tables: Path) -> Iterator[Table]:
     users = _all(apps, _APPS, _each_user, [0])
     yield Table("apps, whole users held out", _rows(users), "each user alone")
     pooled = [*_pooled("cells", cells), *_pooled("users", users)]
-    yield Table("apps, four markets pooled", pooled, "")
+    yield Table("apps, all markets pooled", pooled, "")
     panel = _panel(panels[:4] if quick else panels)
     yield Table("providers within a model", panel, f"the last {_LAST_DAYS} of {panels[0].T} days held out")
     yield target_table(_targets(inside, cells, pooled, panel))
