@@ -349,6 +349,35 @@ def test_a_page_of_a_market_with_many_users_says_who_is_not_named(tmp_path: Path
     assert part.value(".profit") == pytest.approx(at(market, price)[0], rel=1e-9)
 
 
+def test_flows_and_tables_of_many_follow_once_the_slider_rests(tmp_path: Path, browser: Chrome) -> None:
+    market = draw_market("heavy", 20, 12, 2)
+    part = opened(browser, page_of([explored(market)], tmp_path))
+    told = part.script("return find('.at').textContent")
+    price, changed = part.script(_DRAGGED)
+    profit, flow = at(market, price)
+    assert part.value(".profit") == pytest.approx(profit, rel=1e-9)
+    assert changed == 0
+    shown = "return [...all('.at').map((one) => one.textContent), find('.flows').ariaLabel.match(/At (\\S+)/)[1]]"
+    WebDriverWait(browser, 10).until(lambda _: part.script(shown) == 4 * [f"{price:.4g}"] != 4 * [told])
+    bands = part.flows(market)
+    for i, j in np.ndindex(flow.shape):
+        assert bands.get((market.user_ids[i], market.provider_ids[j]), 0.0) == pytest.approx(flow[i, j], rel=1e-6)
+    for name, volumes in (("providers", flow.sum(axis=0)), ("users", flow[:, market.leader[0]])):
+        cells = part.table(name).values()
+        assert sorted(float(row[1]) for row in cells) == pytest.approx(sorted(volumes), rel=1e-3, abs=1e-9)
+
+
+_DRAGGED = """
+const seen = new MutationObserver(() => {}), slider = find('.slider');
+for (const holder of all('.flows, .moving')) seen.observe(holder, { subtree: true, childList: true, attributes: true });
+for (const part of [0.3, 0.35, 0.4, 0.45]) {
+  slider.value = part * slider.max;
+  slider.dispatchEvent(new Event('input'));
+}
+return [Number(slider.value), seen.takeRecords().length];
+"""
+
+
 @pytest.fixture(scope="module")
 def several() -> list[Explored]:
     return [explored(shipped("premium-4-two-prices")), explored(shipped("premium-4-lists"))]

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const { Curves, ProfitMap, Flows, make, set, figure, percent, clean, round, SAME } = pictures;
-  const NEAR = 0.01, MOST_MAXIMA = 5, MOST_CHANGES = 3, FRAME_MS = 5, REST_MS = 500, AMPLE = 1000;
+  const NEAR = 0.01, MOST_MAXIMA = 5, MOST_CHANGES = 3, FRAME_MS = 5, CALM_MS = 100, REST_MS = 500, AT_ONCE = 30, AMPLE = 1000;
 
   const sum = (values) => values.reduce((total, value) => total + value, 0);
   const signed = (value, least) => (Math.abs(value) <= least ? "0" : `${value > 0 ? "+" : "-"}${figure(Math.abs(value), 3)}`);
@@ -221,6 +221,7 @@
       all(".has-today").forEach((element) => { element.hidden = !data.today; });
       all(".has-range").forEach((element) => { element.hidden = !data.sliders.some(({ range }) => range); });
       this.go(this.values);
+      this.settle();
       this.watch();
     }
 
@@ -389,14 +390,25 @@
       this.place(typing);
       for (const [button, at] of this.buttons) button.setAttribute("aria-pressed", String(at.every((value, k) => value === this.values[k])));
       this.tiles();
+      const held = this.curve && this.curve.holds(this.market, this.values, this.moving);
+      if (!held) this.curve = new Curve(this.view, this.market, this.values, this.moving);
+      this.find(".curves").classList.toggle("stale", !this.curve.done);
+      for (const picture of this.pictures) if (picture !== this.flows) picture.show(this.now);
+      this.next();
+      if (held) this.work();
+      this.say(before);
+      clearTimeout(this.calm);
+      if (this.view.users.length + this.view.providers.length <= AT_ONCE) this.settle();
+      else this.calm = setTimeout(() => this.settle(), CALM_MS);
+    }
+
+    /** Show what takes longer than a frame where many are named, flows and tables, and go on with a new curve. */
+    settle() {
+      clearTimeout(this.calm);
+      this.flows.show(this.now);
       this.cells();
       this.all(".at").forEach((element) => { element.textContent = this.now.told; });
-      if (!this.curve || !this.curve.holds(this.market, this.values, this.moving)) this.curve = new Curve(this.view, this.market, this.values, this.moving);
-      this.find(".curves").classList.toggle("stale", !this.curve.done);
-      for (const picture of this.pictures) picture.show(this.now);
-      this.next();
       this.work();
-      this.say(before);
     }
 
     /** What is left to compute of pictures, as long as a frame allows; the rest, and all of the map, in the next ones. */
@@ -547,6 +559,7 @@
       }
       this.values = values;
       this.change(changes);
+      this.settle();
     }
 
     /** The command that gives this state: of prices alone their equilibrium, of others the profit `today` of a change. */
