@@ -81,7 +81,8 @@ def choose_shrinkage(
         if not _leaves_less(found, best):
             break
         best = replace(found, alike=beaten)
-    congested, spread = best.specification, []
+    congested = best.specification
+    spread: list[Preferences] = []
     for dispersion in _IN_PLACE:
         found = judged(replace(congested, own_congestion=False, congestion=False, dispersion=dispersion), spread)
         if not _leaves_less(found, best):
