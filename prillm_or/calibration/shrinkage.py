@@ -8,6 +8,7 @@ from the one before it only if that leaves a twentieth less unexplained of what 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -65,34 +66,29 @@ def choose_shrinkage(
 
     Without a specification, that of the module docstring. Cost: a path of fits for each part.
     """
-    alike: list[Preferences] = []  # of each part, for all that goes on from them
 
     def judged(specification: Specification, alike: list[Preferences]) -> ShrinkageChoice:
         return _judged(observations, specification, train, capacity_of_load, weight, seed, alike)
 
+    congested: list[Preferences] = []  # of each part, for all that goes on from them
     if specification is not None:
-        return judged(specification, alike)
-    best, (n, m) = judged(Specification(), alike), (observations.n, observations.m)
-    beaten = max(best.tried.values())
+        return judged(specification, congested)
+    best, (n, m) = judged(Specification(), congested), (observations.n, observations.m)
     if n == 1 or observations.cells.sum() * (n * (m + 1) + m) > _MOST_WORK:
         return best
-    for richer in _RICHER:
-        found = judged(replace(richer, families=observations.families), alike)
-        if not _leaves_less(found, best):
-            break
-        best = replace(found, alike=beaten)
-    congested = best.specification
-    spread: list[Preferences] = []
-    for dispersion in _IN_PLACE:
-        found = judged(replace(congested, own_congestion=False, congestion=False, dispersion=dispersion), spread)
-        if not _leaves_less(found, best):
-            break
-        best = replace(found, alike=beaten)
-    return best
+    plain = max(best.tried.values())
 
+    def furthest(best: ShrinkageChoice, richer: Iterable[Specification], alike: list[Preferences]) -> ShrinkageChoice:
+        for specification in richer:
+            found = judged(specification, alike)
+            if 1.0 - max(found.tried.values()) > _LESS_LEFT * (1.0 - max(best.tried.values())):
+                break
+            best = replace(found, alike=plain)
+        return best
 
-def _leaves_less(found: ShrinkageChoice, best: ShrinkageChoice) -> bool:
-    return 1.0 - max(found.tried.values()) <= _LESS_LEFT * (1.0 - max(best.tried.values()))
+    best = furthest(best, (replace(richer, families=observations.families) for richer in _RICHER), congested)
+    spread = replace(best.specification, own_congestion=False, congestion=False)
+    return furthest(best, (replace(spread, dispersion=dispersion) for dispersion in _IN_PLACE), [])
 
 
 def _judged(

@@ -395,11 +395,11 @@
       this.find(".curves").classList.toggle("stale", !this.curve.done);
       for (const picture of this.pictures) if (picture !== this.flows) picture.show(this.now);
       this.next();
-      if (held) this.work();
       this.say(before);
       clearTimeout(this.calm);
-      if (this.view.users.length + this.view.providers.length <= AT_ONCE) this.settle();
-      else this.calm = setTimeout(() => this.settle(), CALM_MS);
+      if (this.view.users.length + this.view.providers.length <= AT_ONCE) return this.settle();
+      if (held) this.work();
+      this.calm = setTimeout(() => this.settle(), CALM_MS);
     }
 
     /** Show what takes longer than a frame where many are named, flows and tables, and go on with a new curve. */
