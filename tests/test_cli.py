@@ -15,7 +15,7 @@ import gurobipy
 import pytest
 
 import prillm_or as po
-from helpers.commands import PROGRAM, in_process, interrupted, read_json, running, wait_for_work
+from helpers.commands import PROGRAM, in_process, interrupted, read_json, running, wait_for_work, work_of
 from helpers.markets import shipped
 from helpers.sold import price_list
 from prillm_or.cli import run
@@ -241,11 +241,11 @@ def test_without_extras_markets_are_solved_explained_and_shown(
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
-    """HiGHS has to have begun, which it has not before 5 s of processor time with the oldest releases."""
-    out = tmp_path / "out.json"
-    arguments = ("solve", "coding-13", "tiny/tie", "--model", "kkt-bigm-naive", "--solver", "highs", "--json", str(out))
-    with running(*PROGRAM, *arguments) as process:
-        wait_for_work(6, process)
+    """HiGHS has to have begun."""
+    out, options = tmp_path / "out.json", ("--model", "kkt-bigm-naive", "--solver", "highs")
+    start_s = work_of(*PROGRAM, "solve", "tiny/kink", *options)
+    with running(*PROGRAM, "solve", "coding-13", "tiny/tie", *options, "--json", str(out)) as process:
+        wait_for_work(3 * start_s, process)
         interrupted(process)
     (result,) = read_json(out)
     assert result["instance"] == "coding-13"

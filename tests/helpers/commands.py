@@ -74,8 +74,19 @@ def wait_for_lines(path: Path, lines: int, process: subprocess.Popen[str]) -> No
 
 
 def wait_for_work(seconds: float, process: subprocess.Popen[str]) -> None:
-    """Until the process has used so much processor time: to start takes about 1 s."""
+    """Until the process has used so much processor time."""
     wait_until(lambda: worked(process.pid) >= seconds, process)
+
+
+def work_of(*command: str) -> float:
+    """Processor time that a command takes until it ends, in seconds: what another one needs at least to start, here."""
+    with running(*command) as process:
+        used = 0.0
+        while process.poll() is None:
+            used = max(used, worked(process.pid))
+            time.sleep(0.01)
+        assert process.returncode == 0, process.communicate()
+    return used
 
 
 def worked(pid: int) -> float:
