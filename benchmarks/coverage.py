@@ -87,6 +87,7 @@ def _told(kind: Kind, seed: int) -> Told:
         return Told(False, np.inf, np.inf, seconds)
     ((low, high),) = found.best_price_range.values()
     prices = [point.best.decided[0].value for point in found.points if point.best is not None]
+    prices += [point.logit_price for point in found.points if point.logit_price is not None]
     held = low * (1 - 1e-6) <= best <= high * (1 + 1e-6)
     return Told(held, _width(low, high), _width(min(prices), max(prices)), seconds)
 

@@ -111,8 +111,9 @@ def test_what_is_open_goes_into_the_files_of_a_fit(tmp_path: Path) -> None:
     found.write(tmp_path, [seen.days[-1]])
     fit = json.loads((tmp_path / "fit.json").read_text())
     assert {len(column) for column in fit["profile"].values()} == {len(found.profile.points)}
-    assert fit["best_price_range"][0] == min(fit["profile"]["best_price"])
-    assert fit["best_price_range"][1] == max(fit["profile"]["best_price"])
+    prices = fit["profile"]["best_price"], fit["profile"]["logit_price"]
+    assert fit["best_price_range"] == [min(map(min, prices)), max(map(max, prices))]
+    assert list((found.profile.model_price_range or {}).values()) == [(min(prices[0]), max(prices[0]))]
     assert len(read_draws(tmp_path / "draws.json").profile) == len(found.profile.open)
     market = read_market(tmp_path / f"known-{seen.days[-1]}.json").market
     assert market.fit is not None

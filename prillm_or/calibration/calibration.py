@@ -413,6 +413,7 @@ def _profile(profile: Profile | None) -> dict[str, Any]:
             "misfit": [point.misfit for point in profile.points],
             "best_price": _one_or_each(best),
             "profit": [None if result is None else result.profit for result in results],
+            "logit_price": [point.logit_price for point in profile.points] if len(names) == 1 else None,
         },
         "best_price_range": ranges and _one_or_each({name: list(ends) for name, ends in ranges.items()}),
         "elasticity_range": list(profile.elasticity_range),

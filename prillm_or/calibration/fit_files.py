@@ -58,11 +58,13 @@ class ProfileColumns(_Read):
     elasticity: list[float] = Field(min_length=1)
     misfit: list[float]
     best_price: _Best | dict[str, _Best]
+    logit_price: _Best | None = None
 
     @model_validator(mode="after")
     def _as_long(self) -> Self:
         best = self.best_price.values() if isinstance(self.best_price, dict) else [self.best_price]
-        if {len(self.elasticity)} != {len(column) for column in (self.misfit, *best)}:
+        logit = () if self.logit_price is None else (self.logit_price,)
+        if {len(self.elasticity)} != {len(column) for column in (self.misfit, *best, *logit)}:
             raise ValueError("expected columns of one length")
         return self
 

@@ -4,7 +4,8 @@ How much money a unit of congestion or of dispersion is worth hardly shows in fl
 is all that a price is about. So the fit is repeated with the own-price elasticity held (`anchor.py`) at values a
 constant factor apart, from the fit's own to stronger and to weaker ones. Each starts where the last ended, with all but
 money scaled until the response is about the one wanted (`Parameters.rescaled`), which changes no flow at mean prices,
-and from everywhere before a point counts as missed. The leader's best price at each is found exactly.
+and from everywhere before a point counts as missed. The leader's best price at each is found exactly. Beside it stands,
+since the flows seen do not tell how demand bends on the way to it, the one for users of another form (`curvature.py`).
 
 A point of the profile is told from the fit where it misses the flows seen by more in every one of a thousand
 resamplings: each gives random weights, as those of `bootstrap.py`, to spells of days on which prices stand still, while
@@ -30,6 +31,7 @@ from scipy.special import ndtri
 
 from prillm_or.calibration.anchor import Anchor, response
 from prillm_or.calibration.bootstrap import DAYS_ENOUGH, LEVEL
+from prillm_or.calibration.curvature import logit_price
 from prillm_or.calibration.days import Days
 from prillm_or.calibration.fit import FINE, NO_RESPONSE, Fit, fit_days, held_fit, rescaled_start
 from prillm_or.calibration.observations import Observations
@@ -37,7 +39,7 @@ from prillm_or.calibration.preferences import Preferences, market_with
 from prillm_or.calibration.price_events import EVENT
 from prillm_or.errors import ObservationsError
 from prillm_or.market.fit_note import Range
-from prillm_or.market.market import Array
+from prillm_or.market.market import Array, Market
 from prillm_or.result import Result, Status
 from prillm_or.solving.run import solve
 
@@ -77,6 +79,9 @@ class Point:
     best
         The leader's best price in the market of the last day, proven; None without a leader, without a proof, or where
         none was asked for.
+    logit_price
+        The best price if each user were a logit of the same share and slope (`curvature.py`); None without `best`, and
+        where the leader sets more than one price.
     """
 
     fit: Fit
@@ -84,6 +89,7 @@ class Point:
     misfit: float
     told: bool
     best: Result | None
+    logit_price: float | None = None
 
     @property
     def preferences(self) -> Preferences:
@@ -136,7 +142,14 @@ class Profile:
 
     @property
     def best_price_range(self) -> dict[str, Range] | None:
-        """Its lowest and highest best price, by decision; None where one is not known."""
+        """Its lowest and highest best price, by decision, of the model and of logits; None where one is not known."""
+        others = [point.logit_price for point in self.open if point.logit_price is not None]
+        ranges = self.model_price_range
+        return ranges and {name: (min([low, *others]), max([high, *others])) for name, (low, high) in ranges.items()}
+
+    @property
+    def model_price_range(self) -> dict[str, Range] | None:
+        """The same of the model alone."""
         best = [point.best for point in self.open]
         found = [decided(result) for result in best if result is not None]
         if len(found) < len(best):
@@ -169,13 +182,24 @@ def profile(
     return Profile(tuple(sorted(points, key=lambda point: point.elasticity)), own, found.spells)
 
 
+def market_of_last_day(preferences: Preferences, observations: Observations) -> Market:
+    """The market of the last day, in which users want what `preferences` say.
+
+    Raises
+    ------
+    ObservationsError
+        When there is no such market.
+    """
+    return market_with(preferences, observations, observations.days[-1])
+
+
 def best_price(preferences: Preferences, observations: Observations, seconds: float = 60.0) -> Result | None:
     """The leader's best price in the market of the last day, in so many seconds.
 
     None where there is no such market, or no price at which anything is earned: then any price is as good.
     """
     try:
-        market = market_with(preferences, observations, observations.days[-1])
+        market = market_of_last_day(preferences, observations)
     except ObservationsError:
         return None
     found = solve(market, time_limit=seconds)
@@ -281,12 +305,14 @@ class _Profiling:
         """The point of a fit."""
         elasticity, misses = response(fit.preferences, fit.days, self._providers), fit.misses
         told = fit is not self._fit and (self._is_missed(misses) or self._is_known(elasticity))
+        best = best if best is not None and best.status is Status.OPTIMAL else None
         return Point(
             fit=fit,
             elasticity=elasticity,
             misfit=float(misses.sum()),
             told=told,
-            best=best if best is not None and best.status is Status.OPTIMAL else None,
+            best=best,
+            logit_price=None if best is None else logit_price(market_of_last_day(fit.preferences, self._observations)),
         )
 
     def _is_missed(self, misses: Array) -> bool:

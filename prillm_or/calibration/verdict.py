@@ -52,6 +52,12 @@ def _price(calibration: Calibration, profile: Profile) -> Iterator[str]:
             )
         else:
             yield f"{advice} By the data the best lies between {figure(low, 4)} and {figure(high, 4)}."
+        low, high = (profile.model_price_range or ranges)[name]
+        if (low, high) != ranges[name]:
+            yield (
+                f"With demand of the model's form that is {figure(low, 4)} to {figure(high, 4)}; beyond stand the best "
+                "prices were each user a logit of the same share and slope, which prices seen hardly tell."
+            )
 
 
 def _today(best: Result, name: str) -> str:

@@ -38,6 +38,8 @@ class ProfileLine:
         Best prices by decision, NaN where not known; empty where none is.
     today
         The decisions today, by name, those that are known.
+    logit
+        The best price were users logits, NaN where not known; None of several decisions.
     own
         Which point is the fit's own; None where that is not known.
     """
@@ -48,6 +50,7 @@ class ProfileLine:
     best: Mapping[str, Array]
     today: Mapping[str, float]
     own: int | None = None
+    logit: Array | None = None
 
 
 def line_of(profile: Profile) -> ProfileLine:
@@ -67,6 +70,7 @@ def line_of(profile: Profile) -> ProfileLine:
         },
         today={one.name: one.today for one in first if one.today is not None},
         own=next(place for place, point in enumerate(points) if point is profile.own),
+        logit=np.array([point.logit_price for point in points], dtype=np.float64) if len(first) == 1 else None,
     )
 
 
@@ -86,6 +90,7 @@ def line_of_fit(fit: FitFile, market: Market) -> ProfileLine | None:
         told=(elasticity < strongest) | (elasticity > weakest),
         best=known,
         today={name: value for name, value in by_decision(market, market.current).items() if not np.isnan(value)},
+        logit=None if columns.logit_price is None else np.array(columns.logit_price, dtype=np.float64),
     )
 
 
@@ -110,6 +115,8 @@ def _price_picture(line: ProfileLine, width: float, name: str) -> str:
         for place, (one, values) in enumerate(line.best.items()):
             unit = line.today[one] if relative else 1.0
             _along(axes, line, values / unit, _LINES[place % len(_LINES)], one if several else "")
+        if line.logit is not None:
+            axes.plot(-line.elasticity, line.logit, ":", color=_HELD, linewidth=1.2, label="were users logits")
         today = 1.0 if relative else line.today.get(next(iter(line.best)))
         if today:
             axes.axhline(today, color="#999999", linewidth=1, linestyle=(0, (4, 3)), label="today's")
