@@ -166,8 +166,8 @@ def test_several_decisions(seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_several_decisions_of_fifty_markets() -> None:
-    for seed in range(50):
+def test_several_decisions_of_thirty_markets() -> None:
+    for seed in range(30):
         check_several_decisions(seed)
 
 
