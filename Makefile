@@ -11,6 +11,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 # Tests take all cores by processes: threads of linear algebra would only wait for each other.
 export OMP_NUM_THREADS := 1
+# Tests start hundreds of processes, each of which would compile the package anew where this is set.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all test-oldest lint types unit numpy slow wheel docs bench clean
 

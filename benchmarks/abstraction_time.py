@@ -27,7 +27,7 @@ from prillm_or.solving.run import solve
 _LIMIT = 600.0
 _SLOW = 20.0
 _SLOW_SHARE, _CODING_SHARE = 0.05, 0.10
-_METHODS = ("min", "avg", "capacity", "anchored", "learned-paper", "learned")
+_METHODS = ("min", "avg", "capacity", "anchored", "learned")
 _MARKETS: tuple[tuple[Shape, int, int, bool], ...] = (
     ("uniform", 8, 14, True),
     ("market", 8, 14, True),
@@ -92,7 +92,6 @@ def measure(quick: bool) -> Iterator[Table]:
     """Every method on coding-13, then `learned` against size, then the targets."""
     coding = read_market(find("instances", "coding-13")).market
     _run(coding, "learned", 2)  # for imports, weights, and the first start of a solver
-    _run(coding, "learned-paper", 2)
     rows = list(_coding_rows(coding, 1 if quick else 5))
     yield Table("time share on coding-13", rows, "share of the full model's time, and of the best profit")
     by_size: list[Row] = []

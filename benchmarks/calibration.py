@@ -156,14 +156,14 @@ def _to_and_fro(days: Days, action: Callable[[Tensor], object]) -> Callable[[], 
 def _rows(users: int, providers: int, count: int, shape: Shape) -> Iterator[Row]:
     days = _generate(users, providers, count, shape)
     here, there = ([_problem(days, at, day) for day in range(count)] for at in (days.offsets, days.stepped))
-    solved = [solve_users(problem, np.zeros(1)) for problem in there]
+    solved = [solve_users(problem, np.zeros(0)) for problem in there]
     kept = {"forward": Warm(), "gradient": Warm()}
     seconds = medians(
         {
-            "cold one by one": lambda: [solve_users(problem, np.zeros(1)) for problem in here],
+            "cold one by one": lambda: [solve_users(problem, np.zeros(0)) for problem in here],
             "cold forward": lambda: _ours(days)(days.offsets),
             "cold gradient": lambda: _gradient(days, _ours(days), days.offsets),
-            "warm one by one": lambda: [solve_users(p, np.zeros(1), s) for p, s in zip(here, solved, strict=True)],
+            "warm one by one": lambda: [solve_users(p, np.zeros(0), s) for p, s in zip(here, solved, strict=True)],
             "warm forward": _to_and_fro(days, _ours(days, kept["forward"])),
             "warm gradient": _to_and_fro(days, lambda at: _gradient(days, _ours(days, kept["gradient"]), at)),
         }

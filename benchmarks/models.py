@@ -127,7 +127,7 @@ def _agreement(market: Market) -> list[AgreementRow]:
             rows.append(AgreementRow(market.name, solver, failures[solver], "-", "-", None, None))
             continue
         found = results[solver]
-        prices = ", ".join(f"{price:.8g}" for price in found.prices.values())
+        prices = ", ".join(f"{one.value:.8g}" for one in found.decided)
         profit, below = f"{found.profit:.8g}", (best - found.profit) / abs(best)
         rows.append(AgreementRow(market.name, solver, found.status.value, prices, profit, found.gap, below))
     return rows
