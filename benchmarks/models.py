@@ -112,7 +112,7 @@ def _time_row(market: Market) -> TimeRow:
 
 
 def _agreement(market: Market) -> list[AgreementRow]:
-    solvers = ("path", "bisect", "highs", "gurobi") if len(market.leader) == 1 else ("highs", "gurobi")
+    solvers = ("path", "bisect", "highs", "gurobi") if len(market.decisions) == 1 else ("highs", "gurobi")
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
     for solver in solvers:

@@ -17,7 +17,7 @@ from benchmarks.report import Table, Target, target_table
 
 _USERS, _PROVIDERS = (10_000, 100_000, 1_000_000), (3, 4)
 _SHAPES = ("uniform", "heavy", "market", "tastes")
-_LIMIT = 900.0
+_LIMIT = 240.0
 _MILLION_S, _MILLION_GIB, _EXPONENT = 77.0, 4.0, 1.1
 
 
