@@ -115,7 +115,7 @@ def _price_picture(line: ProfileLine, width: float, name: str) -> str:
         for place, (one, values) in enumerate(line.best.items()):
             unit = line.today[one] if relative else 1.0
             _along(axes, line, values / unit, _LINES[place % len(_LINES)], one if several else "")
-        if line.logit is not None:
+        if line.logit is not None and np.isfinite(line.logit).any():
             axes.plot(-line.elasticity, line.logit, ":", color=_HELD, linewidth=1.2, label="were users logits")
         today = 1.0 if relative else line.today.get(next(iter(line.best)))
         if today:
