@@ -61,7 +61,7 @@ class Told:
 
 def measure(quick: bool) -> Iterator[Table]:
     """Both kinds, then the target."""
-    count = 2 if quick else 30
+    count = 2 if quick else 250
     rows = []
     for kind in get_args(Kind):
         told = Parallel(n_jobs=-1)(delayed(_told)(kind, seed) for seed in range(_FIRST, _FIRST + count))

@@ -36,11 +36,11 @@ import torch
 from numpy.typing import NDArray
 
 from prillm_or.calibration.days import Days
+from prillm_or.calibration.equilibria import Equilibria
 from prillm_or.calibration.parameters import Parameters
 from prillm_or.calibration.preferences import Preferences, equilibria
 from prillm_or.calibration.price_events import EVENT
 from prillm_or.market.market import Array
-from prillm_or.users.differentiable import Settled, Warm
 
 STEP = EVENT
 """Of a price, up and down."""
@@ -78,7 +78,7 @@ def response(preferences: Preferences, days: Days, providers: Sequence[int]) -> 
 
 
 class Response:
-    """E(theta) and its derivatives, each search starting from the supports of the last.
+    """E(theta) and its derivatives.
 
     Parameters
     ----------
@@ -89,31 +89,19 @@ class Response:
     """
 
     def __init__(self, parameters: Parameters, days: Days, providers: Sequence[int]) -> None:
-        self._parameters, self._steps, self._warm = parameters, _steps(days, providers), Warm()
-        self._theta: Array | None = None
+        self._steps = _steps(days, providers)
+        self.equilibria = Equilibria(parameters, self._steps.days)
+        """Of the days, and after them of the days with each price moved."""
 
     def at(self, theta: Array) -> float:
         """E."""
-        return self._steps.elasticity(self._settled(theta).flow.numpy())
+        return self._steps.elasticity(self.equilibria.flow(theta))
 
     def changes(self, theta: Array) -> Array:
         """Derivatives of E by theta, shape (P,)."""
-        settled, days, parameters = self._settled(theta), self._steps.days, self._parameters
-        flow = settled.flow.numpy()
-        gradient, *_ = settled.gradients(torch.from_numpy(self._steps.slope(flow)))
-        changes = parameters.offset_changes(theta, days, self._offsets)
-        if parameters.specification.dispersion is not None:
-            changes += flow[..., None] * parameters.taste_changes(theta, days)
-        return np.asarray(np.einsum("tij,tijk->k", gradient.numpy(), changes))
-
-    def _settled(self, theta: Array) -> Settled:
-        if self._theta is None or not np.array_equal(theta, self._theta):
-            days, parameters = self._steps.days, self._parameters
-            self._offsets = parameters.offsets(theta, days)
-            congested = parameters.specification.congested
-            self._last = days.settled(self._offsets, parameters.tastes(theta), congested=congested, warm=self._warm)
-            self._theta = theta.copy()
-        return self._last
+        slope = torch.from_numpy(self._steps.slope(self.equilibria.flow(theta)))
+        gradient, *_ = self.equilibria.at(theta).gradients(slope)
+        return np.asarray(np.einsum("tij,tijk->k", gradient.numpy(), self.equilibria.offset_changes(theta)))
 
 
 @dataclass(frozen=True, eq=False)

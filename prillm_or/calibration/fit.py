@@ -183,9 +183,14 @@ def rescaled_start(fit: Fit, elasticity: float, wanted: float) -> Array:
     return fit.parameters.rescaled(fit.theta, factor, mean_price(fit.days))
 
 
-def held_fit(fit: Fit, start: Array, anchor: Anchor) -> Fit:
-    """The fit from another start, with an elasticity held by an anchor; a hundred steps have to be enough."""
-    return _Search(fit.days, fit.parameters, fit.weight, anchor, FINE).descend(fit.shrinkage, start, most=_HELD)
+def held_fit(fit: Fit, start: Array | None, anchor: Anchor) -> Fit:
+    """The fit from another start, from everywhere for None, with an elasticity held by an anchor.
+
+    A hundred steps have to be enough, on each stretch of the way: with an elasticity held they become small early.
+    """
+    if start is not None:
+        return _Search(fit.days, fit.parameters, fit.weight, anchor, FINE, _HELD).descend(fit.shrinkage, start)
+    return fit_path(fit.days, fit.parameters, (fit.shrinkage,), fit.weight, anchor, precision=FINE, most=_HELD)[-1]
 
 
 def fit_path(
@@ -196,6 +201,7 @@ def fit_path(
     anchor: Anchor | None = None,
     alike: Preferences | None = None,
     precision: float = PRECISION,
+    most: int = _MOST,
 ) -> list[Fit]:
     """Fits for several shrinkages, strong to weak, each started where the one before it ended.
 
@@ -206,7 +212,7 @@ def fit_path(
     wanted = sorted(set(shrinkages), reverse=True)
     fits: list[Fit] = []
     if not parameters.specification.own:
-        search, starts = _Search(days, parameters, weight, anchor, precision), starting_points(days, parameters)
+        search, starts = _Search(days, parameters, weight, anchor, precision, most), starting_points(days, parameters)
         for shrinkage in wanted:
             ends = search.rough(shrinkage, starts)
             fits.append(search.chosen(ends))
@@ -215,7 +221,7 @@ def fit_path(
     # Stronger shrinkages than those asked for come first, if only as steps on the way: their ends are not returned.
     path = [shrinkage for shrinkage in SHRINKAGES if shrinkage > wanted[0]] + wanted
     theta = parameters.pack(alike or _alike(days, parameters, path[0], weight, anchor))
-    search = _Search(days, parameters, weight, anchor, precision)
+    search = _Search(days, parameters, weight, anchor, precision, most)
     for own in _OWN_PATH:
         theta = search.descend(path[0], theta, own).theta
     for shrinkage in path:
@@ -298,6 +304,7 @@ class _Search:
     weight: Array
     anchor: Anchor | None
     precision: float = PRECISION
+    most: int = _MOST
 
     def rough(self, shrinkage: float, starts: Sequence[Array]) -> list[Fit]:
         """Where a few steps lead from each start."""
@@ -332,7 +339,7 @@ class _Search:
         points: list[tuple[Array, float]] = []
         try:
             for point in descent(
-                misfit.residuals, misfit.jacobian, theta, low, high, precision=self.precision, most=most
+                misfit.residuals, misfit.jacobian, theta, low, high, precision=self.precision, most=min(most, self.most)
             ):
                 points.append(point)
         except KeyboardInterrupt:

@@ -33,13 +33,12 @@ PNAS 117 (2020) 12004-12010, doi 10.1073/pnas.1920913117.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from prillm_or.calibration.anchor import Anchor, Response
 from prillm_or.calibration.days import Days, independent_flows
+from prillm_or.calibration.equilibria import Equilibria
 from prillm_or.calibration.parameters import Parameters
 from prillm_or.market.market import Array
-from prillm_or.users.differentiable import Settled, Warm
 
 OWN = 0.03
 """Of R^2 of a day per squared log unit; per squared unit of what keeps users spread for own values."""
@@ -49,7 +48,7 @@ _ROUNDING = 1e-24
 
 
 class Misfit:
-    """Residuals of theta, and their derivatives; the equilibria of the last theta are kept for both.
+    """Residuals of theta, and their derivatives; both from the same equilibria.
 
     Parameters
     ----------
@@ -91,15 +90,16 @@ class Misfit:
         self._independent = independent_flows(days)[self._pulled]
         self._pull = np.sqrt(shrinkage * by_cell[self._pulled] / variation)
         self._anchor = anchor
-        if anchor is not None:
+        if anchor is None:
+            self._equilibria = Equilibria(parameters, days)
+        else:
             self._response = Response(parameters, days, anchor.providers)
+            self._equilibria = self._response.equilibria
             self._anchoring = np.sqrt(anchor.noise) / anchor.error
         counting = days.train & (by_cell > 0)
         self._own = np.sqrt(own / np.count_nonzero(counting.any(axis=(1, 2))))
         self._stay = np.sqrt(_STAY) * np.eye(parameters.size)
         self._start = np.zeros(parameters.size) if start is None else start
-        self._warm = Warm()
-        self._theta: Array | None = None
 
     def residuals(self, theta: Array) -> Array:
         """Their squares sum to the misfit: cells seen, cells pulled, what is a user's own, the elasticity."""
@@ -142,21 +142,8 @@ class Misfit:
 
     def flow_changes(self, theta: Array) -> Array:
         """Derivatives of the flows by theta, shape (T, n, m, P)."""
-        settled = self._at(theta)
-        changes = self._parameters.offset_changes(theta, self._days, self._offsets)
-        if self._parameters.specification.dispersion is not None:
-            changes += settled.flow.numpy()[..., None] * self._parameters.taste_changes(theta, self._days)
-        return np.asarray(settled.changes(torch.from_numpy(changes)).numpy())
+        return self._equilibria.flow_changes(theta, len(self._days.flow))
 
     def flow(self, theta: Array) -> Array:
         """Flows at theta, shape (T, n, m)."""
-        return np.asarray(self._at(theta).flow.numpy())
-
-    def _at(self, theta: Array) -> Settled:
-        # Least squares asks for the residuals and then, where it accepts the step, for the Jacobian at the same theta.
-        if self._theta is None or not np.array_equal(theta, self._theta):
-            self._offsets = self._parameters.offsets(theta, self._days)
-            tastes, congested = self._parameters.tastes(theta), self._parameters.specification.congested
-            self._settled = self._days.settled(self._offsets, tastes, congested=congested, warm=self._warm)
-            self._theta = theta.copy()
-        return self._settled
+        return self._equilibria.flow(theta)[: len(self._days.flow)]

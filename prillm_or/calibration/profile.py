@@ -33,7 +33,7 @@ from prillm_or.calibration.anchor import Anchor, response
 from prillm_or.calibration.bootstrap import DAYS_ENOUGH, LEVEL
 from prillm_or.calibration.curvature import logit_price
 from prillm_or.calibration.days import Days
-from prillm_or.calibration.fit import FINE, NO_RESPONSE, Fit, fit_days, held_fit, rescaled_start
+from prillm_or.calibration.fit import NO_RESPONSE, Fit, held_fit, rescaled_start
 from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.preferences import Preferences, market_with
 from prillm_or.calibration.price_events import EVENT
@@ -281,11 +281,8 @@ class _Profiling:
 
     def _afresh(self, target: float) -> Point | None:
         """The same from everywhere: a point that is missed may be so because the search from its neighbour is stuck."""
-        fit = self._fit
         _log.info("profile: elasticity %.3g, from everywhere", target)
-        return self._reached(
-            fit_days(fit.days, fit.parameters, fit.shrinkage, fit.weight, None, self._holding(target), FINE), target
-        )
+        return self._reached(held_fit(self._fit, None, self._holding(target)), target)
 
     def _holding(self, target: float) -> Anchor:
         return Anchor(self._providers, target, -_HOLD * target)

@@ -134,6 +134,15 @@ class Settled:
         """The pairs in use, shape (T, n, m)."""
         return self.laplacians.support
 
+    def first(self, count: int) -> Settled:
+        """Those of the first days alone, so many of them."""
+        if count == len(self.flow):
+            return self
+        days = slice(count)
+        capacity, width = self.capacity[days], None if self.width is None else self.width[days]
+        laplacians = _Laplacians(self.support[days], capacity, capacity[:, None] if width is None else width)
+        return Settled(self.flow[days], capacity, width, laplacians)
+
     def gradients(self, slope: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """By offsets, capacity, demand, width: gradients of a function whose gradient by flows is `slope` (T, n, m)."""
         pull = self.laplacians.weight * slope
