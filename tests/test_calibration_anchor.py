@@ -30,6 +30,12 @@ from prillm_or.errors import ObservationsError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+SPECIFICATIONS = (
+    FULL,
+    Specification(dispersion="user", own_values=True),
+    Specification(congestion=False, dispersion="common"),
+)
+
 
 def test_the_elasticity_of_a_step_by_hand() -> None:
     # One user, w_q = 2, capacities 2 and 4, offsets 3 and 2: flows (D - 2) / 3 and the rest, while both are used. A
@@ -52,10 +58,7 @@ def test_the_elasticity_of_a_step_by_hand() -> None:
     assert response(true, none, (0,)) == 0
 
 
-@pytest.mark.parametrize(
-    "specification",
-    [FULL, Specification(dispersion="user", own_values=True), Specification(congestion=False, dispersion="common")],
-)
+@pytest.mark.parametrize("specification", SPECIFICATIONS)
 def test_derivatives_of_the_elasticity_are_exact_between_kinks(specification: Specification) -> None:
     days = drawn_days(wanted_at_random(3, 4, 1), 3, 1, missing=0.3, noise=0.3)
     given = parameters(days, specification)
@@ -66,17 +69,20 @@ def test_derivatives_of_the_elasticity_are_exact_between_kinks(specification: Sp
     np.testing.assert_allclose(exact, numeric(found.at, theta), rtol=1e-5, atol=1e-6 * np.abs(exact).max())
 
 
-def test_an_anchor_adds_its_noise_for_each_squared_standard_error() -> None:
+@pytest.mark.parametrize("specification", SPECIFICATIONS)
+def test_an_anchor_adds_its_noise_for_each_squared_standard_error(specification: Specification) -> None:
     days = drawn_days(wanted_at_random(3, 4, 2), 2, 2, noise=0.3)
-    given = parameters(days)
+    given = parameters(days, specification)
     theta = random_theta(given, 2)
     elasticity = response(given.unpack(theta), days, (1,))
     anchor = Anchor((1,), elasticity - 0.5, 0.25, noise=0.01)
-    plain = misfit_of(given, days).residuals(theta)
+    plain = misfit_of(given, days)
     anchored = Misfit(given, days, np.ones(days.demand.shape), anchor=anchor)
-    residuals = anchored.residuals(theta)
-    assert residuals @ residuals == pytest.approx(plain @ plain + 0.01 * 2**2, rel=1e-9)
-    assert anchored.jacobian(theta).shape == (len(residuals), given.size)
+    missed, residuals = plain.residuals(theta), anchored.residuals(theta)
+    assert residuals @ residuals == pytest.approx(missed @ missed + 0.01 * 2**2, rel=1e-9)
+    slopes = anchored.jacobian(theta)
+    assert slopes.shape == (len(residuals), given.size)
+    np.testing.assert_allclose(slopes[: len(missed)], plain.jacobian(theta), rtol=1e-9, atol=1e-12)
 
 
 def test_one_day_without_prices_that_move_leaves_the_elasticity_to_its_anchor_and_exact_flows_do_not() -> None:
