@@ -64,6 +64,15 @@ def test_dispersion_alone_does_not_make_a_market_buy_by_price_alone(seed: int) -
     assert found.missed < 1e-3
 
 
+@pytest.mark.parametrize("congestion", [True, False])
+def test_users_who_buy_of_one_provider_each_can_be_fitted(congestion: bool) -> None:
+    # Nobody splits a demand: as if between two, the scale is (2^2 2 + 3^2 4) / 2 / (2 2 + 3 4) = 22 / 16, in currency.
+    days = hand_days([[2.0, 3.0]], [[[2.0, 0.0], [0.0, 4.0]]], capacity=[[2.0, 4.0]])
+    given = parameters(days, Specification(own_values=True, congestion=congestion, dispersion="common"))
+    assert given.dispersion_scale * given.money == pytest.approx(22 / 16)
+    assert fit_days(days, given).missed < 0.01
+
+
 @pytest.mark.parametrize("kind", DISPERSIONS)
 @pytest.mark.parametrize("congestion", [1.3, 0.0])
 def test_the_market_of_a_day_has_the_equilibrium_that_is_predicted(kind: Dispersion, congestion: float) -> None:

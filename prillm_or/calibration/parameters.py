@@ -393,12 +393,14 @@ def _dispersion_scale(days: Days, flow: Array) -> float:
     """The dispersion, currency per volume unit, at which the own-price elasticity weighted by revenue is about -1.
 
     A user's own price slope at one of the k providers it uses is -(1 - 1/k) D_i / s: where demands are split, or prices
-    differ much, loads answer many times as strongly as s / money tells.
+    differ much, loads answer many times as strongly as s / money tells. Where nobody splits, each counts as if between
+    two.
     """
     demand, paid = days.demand[:, :, None], np.broadcast_to(days.paid, flow.shape)
     used = flow > _USED * demand
     others = 1.0 - 1.0 / np.maximum(used.sum(axis=2, keepdims=True), 1)
-    return float((paid**2 * demand * used * others).sum() / (paid * flow).sum()) if (paid * flow).any() else 1.0
+    answer, revenue = paid**2 * demand * used, float((paid * flow).sum())
+    return (float((answer * others).sum()) or float(answer.sum()) / 2.0) / revenue if revenue > 0 else 1.0
 
 
 def _groups(
