@@ -117,7 +117,8 @@ class _Steps:
     least: float
 
     def elasticity(self, flow: Array) -> float:
-        return float((self.step * flow).sum()) / max(float((self.revenue * flow).sum()), self.least)
+        # No load rises with its price, so that what is above 0 is rounding.
+        return min(float((self.step * flow).sum()), 0.0) / max(float((self.revenue * flow).sum()), self.least)
 
     def slope(self, flow: Array) -> Array:
         """Derivative of E by the flows."""

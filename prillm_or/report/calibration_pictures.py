@@ -176,7 +176,7 @@ def _limits(value: Array, low: Array, high: Array) -> tuple[float, float]:
     span = float(np.ptp(value)) or 1.0
     least = max(float(np.min(low, initial=value.min())), float(value.min()) - span)
     most = min(float(np.max(high, initial=value.max())), float(value.max()) + span)
-    margin = 0.04 * (most - least)
+    margin = 0.04 * (most - least) or 1.0
     return least - margin, most + margin
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _SEEN, _HELD = "#0072B2", "#D55E00"
 _HEIGHT = 2.3
 _LINES = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_TICKS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+_WEAKEST = 1e-3
+"""Responses weaker than this are drawn as this: there is no 0 on a logarithmic axis."""
+_TICKS = (_WEAKEST, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,11 @@ class ProfileLine:
     today: Mapping[str, float]
     own: int | None = None
     logit: Array | None = None
+
+    @property
+    def strength(self) -> Array:
+        """Where the points stand on the axis."""
+        return np.maximum(-self.elasticity, _WEAKEST)
 
 
 def line_of(profile: Profile) -> ProfileLine:
@@ -116,7 +123,7 @@ def _price_picture(line: ProfileLine, width: float, name: str) -> str:
             unit = line.today[one] if relative else 1.0
             _along(axes, line, values / unit, _LINES[place % len(_LINES)], one if several else "")
         if line.logit is not None and np.isfinite(line.logit).any():
-            axes.plot(-line.elasticity, line.logit, ":", color=_HELD, linewidth=1.2, label="were users logits")
+            axes.plot(line.strength, line.logit, ":", color=_HELD, linewidth=1.2, label="were users logits")
         today = 1.0 if relative else line.today.get(next(iter(line.best)))
         if today:
             axes.axhline(today, color="#999999", linewidth=1, linestyle=(0, (4, 3)), label="today's")
@@ -136,7 +143,7 @@ def _misfit_picture(line: ProfileLine, width: float, name: str) -> str:
 
 def _along(axes: Axes, line: ProfileLine, values: Array, colour: str, label: str) -> None:
     """Points along the elasticity: full where they are in the profile set, hollow where they are told from the fit."""
-    strength, told, own = -line.elasticity, line.told, line.own
+    strength, told, own = line.strength, line.told, line.own
     axes.plot(strength, values, color=colour, linewidth=1.2, label=label or None)
     for some, fill, what in ((~told, colour, "not told from the fit"), (told, "white", "told from it")):
         if some.any():
@@ -152,4 +159,5 @@ def _along(axes: Axes, line: ProfileLine, values: Array, colour: str, label: str
     axes.set_xticks(ticks, [f"-{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlim(ends[1], ends[0])
-    axes.set_xlabel("own-price elasticity")
+    beyond = f", any weaker than -{_WEAKEST:g} there" if (-line.elasticity < _WEAKEST).any() else ""
+    axes.set_xlabel(f"own-price elasticity{beyond}")
