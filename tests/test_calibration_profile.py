@@ -128,6 +128,22 @@ def test_what_is_open_goes_into_the_files_of_a_fit(tmp_path: Path) -> None:
     assert any(sentence.startswith("One day was seen") for sentence in found.findings)
 
 
+@pytest.mark.parametrize("leader", [True, False])
+def test_without_a_price_the_fit_says_that_it_knows_no_response(leader: bool) -> None:
+    seen = observed(TRUE, 1)
+    free = replace(seen, price=0.0 * seen.price, leader=seen.leader if leader else None)
+    found = po.calibrate(free, shrinkage=0.0, draws=2, baselines=["independence"])
+    assert found.profile is None
+    *price, flows, baseline = found.verdict
+    assert [text.startswith("Try prices, do not settle on one: the fit's own best, ") for text in price] == [
+        True
+    ] * leader
+    who = "p5" if leader else "anybody"
+    assert flows == f"No price was paid to {who} on any day: how users answer one is not seen in these flows."
+    assert baseline.startswith("Best baseline, in sample: of flows independence, ")
+    assert str(found).startswith(found.verdict[0][:60])
+
+
 def test_the_verdict_of_a_backtest_stands_in_place_of_a_count(tmp_path: Path) -> None:
     file = tmp_path / "events.json"
     file.write_text(json.dumps({"format": "prillm-or/backtest@1", "verdict": "The fit predicts well.", "events": []}))

@@ -107,6 +107,13 @@ def test_a_fit_that_leaves_the_price_open_is_named(note: FitNote, said: str | No
     assert all(said is not None and said in warning.text for warning in told)
 
 
+def test_a_fit_to_flows_without_a_price_is_named() -> None:
+    market = mine(fit=FitNote())
+    free = replace(market, price=np.where(np.isin(range(market.m), market.leader), 0.0, market.price))
+    (told,) = (warning.text for warning in po.solve(free).warnings if warning.code == "unidentified")
+    assert told == "nothing was paid, so that how users answer a price rests on the model alone"
+
+
 def test_a_baseline_that_predicts_better_than_the_fit_is_named() -> None:
     def r2(flows: float | None, shares: float | None) -> dict[str, float | None]:
         return {"r2": flows, "r2_shares": shares}

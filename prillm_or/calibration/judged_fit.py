@@ -221,11 +221,9 @@ def _known(observations: Observations, days: Days, options: Options) -> Anchor |
 
 def _profile(fit: Fit, observations: Observations, best: Result | None, seed: int) -> Profile | None:
     """None where nothing is sold for a price, so that there is no elasticity."""
-    try:
-        meant = priced(observations)
-    except ObservationsError:
+    if observations.free:
         return None
-    return profile(fit, observations, meant, best=best, seed=seed)
+    return profile(fit, observations, priced(observations), best=best, seed=seed)
 
 
 def priced(observations: Observations) -> tuple[int, ...]:
@@ -239,7 +237,7 @@ def priced(observations: Observations) -> tuple[int, ...]:
     leader = observations.leader
     names = observations.provider_ids if leader is None else leader.providers
     places = tuple(observations.provider_ids.index(name) for name in names)
-    if not np.nan_to_num(observations.price[:, list(places)]).any():
+    if observations.free:
         what = "providers are free" if leader is None else f"{', '.join(names)}: free"
         raise ObservationsError("elasticity", [f"{what} on all days: without a price there is no elasticity"])
     return places

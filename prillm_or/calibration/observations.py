@@ -215,6 +215,12 @@ class Observations:
         return np.einsum("tic,tjc->tij", self.mix, self.price) if self.components else self.price
 
     @property
+    def free(self) -> bool:
+        """Whether nothing is paid on any day to the leader's providers, to any where there is no leader."""
+        own = [self.leader is None or name in self.leader.providers for name in self.provider_ids]
+        return not np.nan_to_num(self.price[:, own]).any()
+
+    @property
     def present(self) -> Mask:
         """Which user has flow on which day, shape (T, n)."""
         return self.demand > 0

@@ -21,15 +21,28 @@ _END = 1e-3
 
 
 def verdict(calibration: Calibration) -> tuple[str, ...]:
-    """Sentences; none of a fit without a profile."""
+    """Sentences; none of a fit whose profile was not reached."""
     if calibration.profile is None:
-        return ()
+        return (*_free(calibration), *_baseline(calibration)) if calibration.observations.free else ()
     return (
         *_price(calibration, calibration.profile),
         _response(calibration, calibration.profile),
         f"Price events: {calibration.tested}" if calibration.tested else events_in_words(calibration.observations),
         *_baseline(calibration),
     )
+
+
+def _free(calibration: Calibration) -> Iterator[str]:
+    """What is to be said where nothing was paid to those who are priced."""
+    leader, best = calibration.observations.leader, calibration.best
+    if best is not None:
+        own = ", ".join(f"{figure(value, 4)} for {name}" for name, value in decided(best).items())
+        yield (
+            f"Try prices, do not settle on one: the fit's own best, {own} "
+            f"({calibration.observations.units.of_prices}), rests on the model alone."
+        )
+    who = "anybody" if leader is None else ", ".join(leader.providers)
+    yield f"No price was paid to {who} on any day: how users answer one is not seen in these flows."
 
 
 def _price(calibration: Calibration, profile: Profile) -> Iterator[str]:

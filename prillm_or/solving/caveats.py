@@ -231,3 +231,5 @@ def _unidentified(market: Market, note: FitNote, found: AnyEquilibrium) -> Itera
             yield Caveat(UNIDENTIFIED, f"the data leave what is best open{answer}: {each}")
     elif ends is not None and ends[0] < OPEN * ends[1]:
         yield Caveat(UNIDENTIFIED, f"the data leave open how users answer a price{answer}")
+    elif ends is None and market.today is not None and not market.today.any():
+        yield Caveat(UNIDENTIFIED, "nothing was paid, so that how users answer a price rests on the model alone")
