@@ -21,7 +21,7 @@ from helpers.calibration import (
     with_flow_of,
 )
 from prillm_or.calibration.anchor import Anchor, Response, response
-from prillm_or.calibration.fit import fit_days
+from prillm_or.calibration.fit import fit_days, rescaled_start
 from prillm_or.calibration.judged_fit import Earlier, Options, fit_and_judge
 from prillm_or.calibration.misfit import Misfit
 from prillm_or.calibration.observations import Leader
@@ -100,6 +100,21 @@ def test_one_day_without_prices_that_move_leaves_the_elasticity_to_its_anchor_an
     told = fit_days(exact, given, start=given.pack(true))
     anchored = fit_days(exact, given, start=told.theta, anchor=Anchor((0,), -9.0, 0.3, told.noise))
     np.testing.assert_allclose(anchored.theta, told.theta, atol=1e-4)
+
+
+def test_a_start_is_rescaled_from_next_to_no_response_to_the_one_wanted() -> None:
+    # Flows of one day: the response is free, and may come out as next to none.
+    true = wanted_at_random(4, 3, 3)
+    days = drawn_days(true, 1, 3, noise=0.2)
+    given = parameters(days)
+    fit = fit_days(days, given, start=given.pack(true))
+    for faint in (-1e-2, -1e-5):
+        theta = rescaled_start(fit, response(fit.preferences, days, (0,)), faint)
+        from_faint = replace(fit, theta=theta, preferences=given.unpack(theta))
+        elasticity = response(from_faint.preferences, days, (0,))
+        assert elasticity == pytest.approx(faint, rel=0.2)
+        back = given.unpack(rescaled_start(from_faint, elasticity, -1.0))
+        assert response(back, days, (0,)) == pytest.approx(-1.0, rel=0.2)
 
 
 def test_users_own_weights_of_price_and_values_do_not_make_a_market_buy_by_price_alone() -> None:

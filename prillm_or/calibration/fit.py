@@ -36,7 +36,7 @@ STARTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 SHRINKAGES = (1.0, 0.3, 0.1, 0.03, 0.0)
 """The path of kappa (`misfit.py`), from strong to weak."""
 _OWN_PATH = (10.0, 1.0, 0.3, 0.1)
-NO_RESPONSE = 1e-3
+NO_RESPONSE = 1e-6
 """Own-price elasticities weaker than this count as this where one is scaled to another."""
 _START_DAYS = 8
 _ROUGH, _HELD, _MOST = 20, 100, 300
@@ -177,7 +177,7 @@ def anchored_fit(fit: Fit, anchor: Anchor, *, everywhere: bool = True) -> Fit:
 def rescaled_start(fit: Fit, elasticity: float, wanted: float) -> Array:
     """Theta with all but money scaled, at mean prices without any change of flows, until the response is about right.
 
-    Neither response counts as weaker than a thousandth: of none nothing can be scaled.
+    Neither response counts as weaker than a millionth: of none nothing can be scaled.
     """
     factor = min(elasticity, -NO_RESPONSE) / min(wanted, -NO_RESPONSE)
     return fit.parameters.rescaled(fit.theta, factor, mean_price(fit.days))

@@ -46,8 +46,8 @@ from prillm_or.solving.run import solve
 _log = logging.getLogger(__name__)
 STRONGEST, WEAKEST = -20.0, -0.1
 """Elasticities between which the profile runs."""
-_AROUND = (3.0, 1.5, 1 / 1.5, 1 / 3.0)
-"""Of the fit's own elasticity, where that is beyond."""
+_AROUND, _FAINT = (3.0, 1.5, 1 / 1.5, 1 / 3.0), -1e-3
+"""Of the fit's own elasticity, where that is beyond; and from where on a still weaker one makes no difference."""
 _POINTS = 12
 _HOLD, _HELD = 0.01, 0.05
 """Of an elasticity that is held: its standard error, in a misfit of order 1, and how near it has to come."""
@@ -256,7 +256,7 @@ class _Profiling:
 
     def _targets(self, own: float, end: float) -> list[float]:
         wanted = [float(target) for target in -np.geomspace(-STRONGEST, -WEAKEST, _POINTS)]
-        if own < -NO_RESPONSE and not _within(own):
+        if own < _FAINT and not _within(own):
             wanted += [own * factor for factor in _AROUND if not _within(own * factor)]
         if (anchor := self._fit.anchor) is not None:
             ends = (anchor.elasticity - _BEYOND * anchor.error, anchor.elasticity + _BEYOND * anchor.error)
