@@ -24,10 +24,9 @@ from prillm_or.calibration.elasticities import own_price_elasticities
 from prillm_or.calibration.fit import fit_days
 from prillm_or.calibration.holdout import hold_out_cells, hold_out_days
 from prillm_or.calibration.identifiability import Identifiability, identifiability
-from prillm_or.calibration.observations import Leader, Observations
+from prillm_or.calibration.observations import Observations
 from prillm_or.calibration.parameters import parameters_of
 from prillm_or.calibration.preferences import predicted_flows
-from prillm_or.calibration.procedure import calibrate
 from prillm_or.calibration.scores import scores
 from prillm_or.calibration.shrinkage import ShrinkageChoice
 from prillm_or.calibration.specification import Specification
@@ -439,22 +438,3 @@ def test_the_first_screen_says_what_to_do_how_sure_and_why(browser: Chrome, tmp_
         assert any(said in text for text in seen), said
     assert too_wide(browser) <= 0
     assert cut_off(browser, ".verdict li, .verdict svg text", by_pictures=True) == []
-
-
-@pytest.mark.slow
-def test_a_page_of_a_market_that_answers_no_price() -> None:
-    # Everyone buys of the leader: no elasticity, and no interval of a value that anything is drawn by.
-    flow = np.zeros((3, 2, 2))
-    flow[..., 0] = [2.0, 3.0] * np.array([[1.0], [1.1], [1.2]])
-    seen = observations_of(
-        flow,
-        price=[[1.0, 2.0], [1.0, 2.0], [1.1, 2.0]],
-        capacity=np.full((3, 2), 100.0),
-        delay=np.full((3, 2, 2), 0.1),
-        leader=Leader(("p1",), (10.0,)),
-    )
-    found = calibrate(seen, draws=3)
-    assert found.profile is not None
-    assert found.profile.own.elasticity == 0.0
-    page = calibration_page(found)
-    assert "any weaker than -0.001 there" in page

@@ -24,6 +24,7 @@ from prillm_or.calibration.specification import Specification
 from prillm_or.calibration.verdict import events_in_words
 from prillm_or.files.markets import read_market
 from prillm_or.market.synthetic import generate
+from prillm_or.report.calibration_page import calibration_page
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -135,9 +136,8 @@ def test_without_a_price_the_fit_says_that_it_knows_no_response(leader: bool) ->
     found = po.calibrate(free, shrinkage=0.0, draws=2, baselines=["independence"])
     assert found.profile is None
     *price, flows, baseline = found.verdict
-    assert [text.startswith("Try prices, do not settle on one: the fit's own best, ") for text in price] == [
-        True
-    ] * leader
+    assert len(price) == leader
+    assert all(text.startswith("Try prices, do not settle on one: the fit's own best, ") for text in price)
     who = "p5" if leader else "anybody"
     assert flows == f"No price was paid to {who} on any day: how users answer one is not seen in these flows."
     assert baseline.startswith("Best baseline, in sample: of flows independence, ")
@@ -193,3 +193,22 @@ def test_where_nobody_buys_of_the_leader_there_is_no_elasticity_and_where_nobody
     assert found.best is not None
     worthless = replace(found.fit.preferences, value=np.array([0.0, 99.0, 99.0]))
     assert best_price(worthless, seen) is None
+
+
+@pytest.mark.slow
+def test_a_page_of_a_market_that_answers_no_price() -> None:
+    # Everyone buys of the leader: no elasticity, and no interval of a value that anything is drawn by.
+    flow = np.zeros((3, 2, 2))
+    flow[..., 0] = [2.0, 3.0] * np.array([[1.0], [1.1], [1.2]])
+    seen = observations_of(
+        flow,
+        price=[[1.0, 2.0], [1.0, 2.0], [1.1, 2.0]],
+        capacity=np.full((3, 2), 100.0),
+        delay=np.full((3, 2, 2), 0.1),
+        leader=Leader(("p1",), (10.0,)),
+    )
+    found = po.calibrate(seen, draws=3)
+    assert found.profile is not None
+    assert found.profile.own.elasticity == 0.0
+    page = calibration_page(found)
+    assert "any weaker than -0.001 there" in page

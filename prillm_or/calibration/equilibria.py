@@ -23,12 +23,13 @@ class Equilibria:
     def __init__(self, parameters: Parameters, days: Days) -> None:
         self._parameters, self._days, self._warm = parameters, days, Warm()
         self._theta: Array | None = None
+        self._changes: Array | None = None
 
     def at(self, theta: Array) -> Settled:
         """Those at theta."""
         # Least squares asks for the residuals and then, where it accepts the step, for the Jacobian at the same theta.
         if self._theta is None or not np.array_equal(theta, self._theta):
-            self._changes: Array | None = None
+            self._changes = None
             self._offsets = self._parameters.offsets(theta, self._days)
             tastes, congested = self._parameters.tastes(theta), self._parameters.specification.congested
             self._settled = self._days.settled(self._offsets, tastes, congested=congested, warm=self._warm)

@@ -186,7 +186,7 @@ def rescaled_start(fit: Fit, elasticity: float, wanted: float) -> Array:
 def held_fit(fit: Fit, start: Array | None, anchor: Anchor) -> Fit:
     """The fit from another start, from everywhere for None, with an elasticity held by an anchor.
 
-    A hundred steps have to be enough, on each stretch of the way: with an elasticity held they become small early.
+    A hundred steps have to be enough, on each stretch of the way: with an elasticity held, those beyond gain little.
     """
     if start is not None:
         return _Search(fit.days, fit.parameters, fit.weight, anchor, FINE, _HELD).descend(fit.shrinkage, start)
